@@ -1,0 +1,51 @@
+// Per-probe cosines straight from gradients and inputs: the rows of the gram matrix are made chunk
+// by chunk while it is computed, and no map is ever in memory.
+#include "attrx/ops.h"
+#include "csrc/cpu/kernels.h"
+#include "csrc/cpu/map_elements.h"
+#include "csrc/cpu/rows.h"
+
+namespace attrx::cpu {
+namespace {
+
+ImageView of_network(const NetworkImageView& images, std::int64_t m, DType dtype) {
+  ImageView one = images.image;
+  if (one.data != nullptr) {
+    one.data = static_cast<const char*>(one.data) + m * images.m_stride * element_size(dtype);
+  }
+  return one;
+}
+
+class Attributions final : public RowSource {
+ public:
+  Attributions(NetworkImageView grad, NetworkImageView input, DType dtype, ImageShape shape,
+               Combine combine, Reduce reduce)
+      : grad_(grad), input_(input), dtype_(dtype), shape_(shape), combine_(combine),
+        reduce_(reduce) {}
+
+  void read(std::int64_t m, std::int64_t n, std::int64_t first, std::int64_t len, double factor,
+            double* scratch, double* out) const override {
+    map_elements(of_network(grad_, m, dtype_), of_network(input_, m, dtype_), dtype_, shape_,
+                 combine_, reduce_, n, first, len, scratch);
+    kernels().widen(scratch, dtype_ == DType::f64 ? DType::f64 : DType::f32, factor, len, out);
+  }
+
+ private:
+  NetworkImageView grad_, input_;
+  DType dtype_;
+  ImageShape shape_;
+  Combine combine_;
+  Reduce reduce_;
+};
+
+}  // namespace
+
+void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype,
+                         std::int64_t m, ImageShape shape, Combine combine, Reduce reduce,
+                         double* out, int threads) {
+  const Attributions rows(grad, input, dtype, shape, combine, reduce);
+  gram_cosines(rows, m, rows, m, true, dtype == DType::f64, shape.n, shape.map_size(reduce), out,
+               threads);
+}
+
+}  // namespace attrx::cpu

@@ -1,0 +1,34 @@
+// Per-probe cosines of maps in memory.
+#include "attrx/ops.h"
+#include "csrc/cpu/kernels.h"
+#include "csrc/cpu/map_elements.h"
+#include "csrc/cpu/rows.h"
+
+namespace attrx::cpu {
+namespace {
+
+class Maps final : public RowSource {
+ public:
+  Maps(MapView view, DType dtype) : view_(view), dtype_(dtype) {}
+
+  void read(std::int64_t m, std::int64_t n, std::int64_t first, std::int64_t len, double factor,
+            double*, double* out) const override {
+    const std::int64_t at = m * view_.m_stride + n * view_.n_stride + first;
+    const char* row = static_cast<const char*>(view_.data) + at * element_size(dtype_);
+    kernels().widen(row, dtype_, factor, len, out);
+  }
+
+ private:
+  MapView view_;
+  DType dtype_;
+};
+
+}  // namespace
+
+void probe_cosines(MapView a, std::int64_t ma, MapView b, std::int64_t mb, bool symmetric,
+                   DType dtype, std::int64_t n, std::int64_t d, double* out, int threads) {
+  gram_cosines(Maps(a, dtype), ma, Maps(b, dtype), mb, symmetric, dtype == DType::f64, n, d, out,
+               threads);
+}
+
+}  // namespace attrx::cpu

@@ -1,0 +1,61 @@
+// What every launcher needs: errors as exceptions, grid sizes, the choice of an element type.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "attrx/types.h"
+
+namespace attrx::cuda {
+
+inline void check(cudaError_t status, const char* op) {
+  if (status == cudaSuccess) return;
+  throw std::runtime_error(std::string("attrx::cuda::") + op + ": " + cudaGetErrorString(status));
+}
+
+// After every launch: a refused launch is reported here, not by some later and innocent call.
+inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
+
+__host__ __device__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+__host__ __device__ constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) {
+  return ceil_div(a, b) * b;
+}
+
+// Blocks of a one-dimensional grid. Kernels walk their work with a stride of gridDim.x, so that a
+// grid cut to the hardware's limit still covers it.
+inline unsigned grid_size(std::int64_t work) {
+  return static_cast<unsigned>(std::min<std::int64_t>(work, 0x7fffffff));
+}
+
+template <class T>
+struct TypeTag {
+  using Type = T;
+};
+
+// Calls f with the tag of the C++ type that `dtype` names.
+template <class F>
+void with_type(DType dtype, const char* op, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(TypeTag<float>{});
+    case DType::f64:
+      return f(TypeTag<double>{});
+    case DType::f16:
+      return f(TypeTag<__half>{});
+    case DType::bf16:
+      return f(TypeTag<__nv_bfloat16>{});
+  }
+  throw std::invalid_argument(std::string("attrx::cuda::") + op + ": unknown dtype " +
+                              std::to_string(static_cast<int>(dtype)));
+}
+
+}  // namespace attrx::cuda

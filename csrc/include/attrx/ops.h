@@ -1,0 +1,66 @@
+// Every launcher of the native module. The CPU and the CUDA launchers have the same names and the
+// same meaning; the CUDA ones take a stream, run on the current device and do not synchronise.
+//
+// Numbers, for all of them:
+// - a map element is computed in float (double for f64 data): the product rounded, the channels
+//   added in their order, the sum divided by C; so all ops agree on what a map is;
+// - squares and dot products are accumulated in double from exactly those elements, in an order
+//   that depends on D alone: not on M, not on a network's place, not on the number of threads;
+// - a cosine is dot / sqrt(na * nb), clamped to [-1, 1]; 0 where a map is all zero; NaN where
+//   either map has a NaN or an Inf.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "attrx/types.h"
+
+namespace attrx {
+
+namespace cpu {
+
+// out [n, map_size]: double for f64 data and float otherwise. `input` is read for grad_x_input only.
+void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape shape,
+                      Combine combine, Reduce reduce, bool normalize, void* out, int threads);
+
+// out double [n, ma, mb]. `symmetric` says that a and b are the same maps: half the work is done.
+void probe_cosines(MapView a, std::int64_t ma, MapView b, std::int64_t mb, bool symmetric,
+                   DType dtype, std::int64_t n, std::int64_t d, double* out, int threads);
+
+// The same from gradients and inputs, without a map in memory. out double [n, m, m].
+void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype,
+                         std::int64_t m, ImageShape shape, Combine combine, Reduce reduce,
+                         double* out, int threads);
+
+// The instruction set chosen for this processor: "avx512", "avx2" or "base".
+const char* instruction_set();
+
+}  // namespace cpu
+
+#if defined(ATTRX_WITH_CUDA)
+namespace cuda {
+
+using Stream = void*;  // a cudaStream_t, so that this header needs no CUDA
+
+void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape shape,
+                      Combine combine, Reduce reduce, bool normalize, void* out, Stream stream);
+
+// `workspace` is device memory of at least probe_cosines_workspace(...) bytes, aligned to 256.
+std::size_t probe_cosines_workspace(std::int64_t ma, std::int64_t mb, bool symmetric, DType dtype,
+                                    std::int64_t n, std::int64_t d);
+void probe_cosines(MapView a, std::int64_t ma, MapView b, std::int64_t mb, bool symmetric,
+                   DType dtype, std::int64_t n, std::int64_t d, double* out, void* workspace,
+                   Stream stream);
+
+std::size_t fused_probe_cosines_workspace(DType dtype, std::int64_t m, ImageShape shape,
+                                          Reduce reduce);
+void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype,
+                         std::int64_t m, ImageShape shape, Combine combine, Reduce reduce,
+                         double* out, void* workspace, Stream stream);
+
+int device_count();  // 0 where there is no driver or no GPU
+
+}  // namespace cuda
+#endif
+
+}  // namespace attrx

@@ -1,0 +1,94 @@
+"""Every error that pyattrx raises on purpose derives from `PyattrxError`.
+
+A wrong argument is also a `ValueError` or a `TypeError`, so that code which knows nothing of
+pyattrx catches it. The message names the argument, the value it had and what was expected.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "EncoderError",
+    "InvalidType",
+    "InvalidValue",
+    "MissingDependency",
+    "NonFiniteError",
+    "ProbeError",
+    "PyattrxError",
+    "UntrustedError",
+]
+
+_SHOWN = 120
+
+
+class PyattrxError(Exception):
+    """Base of all errors raised by pyattrx."""
+
+
+class InvalidValue(PyattrxError, ValueError):
+    """An argument has a value that cannot be used.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument as the caller wrote it.
+    value : object
+        What it was.
+    expected : str
+        What would have been accepted.
+    """
+
+    def __init__(self, argument: str, value: Any, expected: str) -> None:
+        super().__init__(f"{argument}={_show(value)}: expected {expected}")
+        self.argument = argument
+
+
+class InvalidType(PyattrxError, TypeError):
+    """An argument has a type that cannot be used; parameters as for `InvalidValue`."""
+
+    def __init__(self, argument: str, value: Any, expected: str) -> None:
+        kind = type(value).__name__
+        super().__init__(f"{argument}={_show(value)} (a {kind}): expected {expected}")
+        self.argument = argument
+
+
+class ProbeError(PyattrxError):
+    """A probe image cannot be read or used."""
+
+
+class EncoderError(PyattrxError):
+    """A network cannot be loaded, prepared, run or attributed."""
+
+
+class NonFiniteError(PyattrxError, ArithmeticError):
+    """An attribution map holds a NaN or an infinity."""
+
+
+class MissingDependency(PyattrxError, ImportError):
+    """An optional package is needed and not installed.
+
+    Parameters
+    ----------
+    package : str
+        The package that failed to import.
+    needed_for : str
+        What it was needed for.
+    install : str
+        What to install, as arguments of ``pip install``.
+    """
+
+    def __init__(self, package: str, needed_for: str, install: str) -> None:
+        super().__init__(
+            f"{needed_for} needs the package {package!r}, which could not be imported; "
+            f"install it with: pip install {install}"
+        )
+
+
+class UntrustedError(PyattrxError):
+    """A file would execute code when loaded, and nobody said that it may."""
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -1,0 +1,92 @@
+"""The operators on CPU tensors, by the compiled kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyattrx.ops._layout import (
+    COMBINE_CODES,
+    DTYPE_CODES,
+    REDUCE_CODES,
+    image_layout,
+    map_dtype,
+    map_size,
+    rows_layout,
+)
+from pyattrx.ops._native import core
+
+__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines"]
+
+
+def attribution_maps(
+    grad: Tensor, input: Tensor | None, method: str, reduce: str, normalize: bool
+) -> Tensor:
+    assert core is not None
+    n, channels, height, width = grad.shape
+    g = image_layout(grad)
+    x = image_layout(input) if input is not None and COMBINE_CODES[method] == 0 else None
+    size = map_size(channels, height, width, reduce)
+    out = grad.new_empty((n, size), dtype=map_dtype(grad.dtype))
+    core.cpu.attribution_maps(
+        g.tensor.data_ptr(),
+        g.strides,
+        0 if x is None else x.tensor.data_ptr(),
+        [0, 0, 0] if x is None else x.strides,
+        DTYPE_CODES[grad.dtype],
+        [n, channels, height * width],
+        COMBINE_CODES[method],
+        REDUCE_CODES[reduce],
+        normalize,
+        out.data_ptr(),
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def probe_cosines(maps: Tensor, other: Tensor | None) -> Tensor:
+    assert core is not None
+    left = rows_layout(maps)
+    right = left if other is None else rows_layout(other)
+    m, n, d = left.shape
+    out = left.new_empty((n, m, right.shape[0]), dtype=torch.float64)
+    core.cpu.probe_cosines(
+        left.data_ptr(),
+        left.stride(0),
+        left.stride(1),
+        m,
+        right.data_ptr(),
+        right.stride(0),
+        right.stride(1),
+        right.shape[0],
+        other is None,
+        DTYPE_CODES[left.dtype],
+        n,
+        d,
+        out.data_ptr(),
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def fused_probe_cosines(grads: Tensor, input: Tensor, method: str, reduce: str) -> Tensor:
+    assert core is not None
+    m, n, channels, height, width = grads.shape
+    g, x = image_layout(grads), image_layout(input)
+    out = grads.new_empty((n, m, m), dtype=torch.float64)
+    core.cpu.fused_probe_cosines(
+        g.tensor.data_ptr(),
+        g.tensor.stride(0),
+        g.strides,
+        x.tensor.data_ptr(),
+        x.tensor.stride(0) if x.tensor.dim() == 5 else 0,
+        x.strides,
+        DTYPE_CODES[grads.dtype],
+        m,
+        [n, channels, height * width],
+        COMBINE_CODES[method],
+        REDUCE_CODES[reduce],
+        out.data_ptr(),
+        torch.get_num_threads(),
+    )
+    return out

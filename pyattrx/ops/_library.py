@@ -1,0 +1,94 @@
+"""Operators of the namespace ``pyattrx``: one schema, one fake, a kernel per backend.
+
+Every device without a compiled kernel gets the reference, so that the operators run anywhere
+PyTorch does. They have no derivative.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyattrx.ops import _cpu, _cuda, reference
+from pyattrx.ops._layout import map_dtype, map_size
+from pyattrx.ops._native import core
+
+__all__ = ["operators"]
+
+# Blocks of per-probe cosines on the way to a mean take at most this much memory.
+_BLOCK_BYTES = 64 << 20
+
+_library = torch.library.Library("pyattrx", "DEF")
+_library.define(
+    "attribution_maps(Tensor grad, Tensor? input, str method, str reduce, bool normalize) -> Tensor"
+)
+_library.define("probe_cosines(Tensor maps, Tensor? other) -> Tensor")
+_library.define("cosine_affinity(Tensor maps) -> Tensor")
+_library.define("fused_probe_cosines(Tensor grads, Tensor input, str method, str reduce) -> Tensor")
+_library.define("fused_affinity(Tensor grads, Tensor input, str method, str reduce) -> Tensor")
+operators = torch.ops.pyattrx
+
+
+def _probes_at_once(networks: int) -> int:
+    return max(1, _BLOCK_BYTES // max(8 * networks * networks, 1))
+
+
+def _cosine_affinity(maps: Tensor) -> Tensor:
+    m, n, _ = maps.shape
+    total = maps.new_zeros((m, m), dtype=torch.float64)
+    for block in maps.split(_probes_at_once(m), dim=1):
+        total += operators.probe_cosines(block, None).sum(0)
+    return total / n
+
+
+def _fused_affinity(grads: Tensor, input: Tensor, method: str, reduce: str) -> Tensor:
+    m, n = grads.shape[:2]
+    step = _probes_at_once(m)
+    total = grads.new_zeros((m, m), dtype=torch.float64)
+    for block, x in zip(grads.split(step, dim=1), input.split(step, dim=-4), strict=True):
+        total += operators.fused_probe_cosines(block, x, method, reduce).sum(0)
+    return total / n
+
+
+_library.impl("attribution_maps", reference.attribution_maps, "CompositeExplicitAutograd")
+_library.impl("probe_cosines", reference.probe_cosines, "CompositeExplicitAutograd")
+_library.impl("fused_probe_cosines", reference.fused_probe_cosines, "CompositeExplicitAutograd")
+_library.impl("cosine_affinity", _cosine_affinity, "CompositeExplicitAutograd")
+_library.impl("fused_affinity", _fused_affinity, "CompositeExplicitAutograd")
+if core is not None:
+    _library.impl("attribution_maps", _cpu.attribution_maps, "CPU")
+    _library.impl("probe_cosines", _cpu.probe_cosines, "CPU")
+    _library.impl("fused_probe_cosines", _cpu.fused_probe_cosines, "CPU")
+    if core.with_cuda:
+        _library.impl("attribution_maps", _cuda.attribution_maps, "CUDA")
+        _library.impl("probe_cosines", _cuda.probe_cosines, "CUDA")
+        _library.impl("fused_probe_cosines", _cuda.fused_probe_cosines, "CUDA")
+
+
+@torch.library.register_fake("pyattrx::attribution_maps", lib=_library)
+def _(grad: Tensor, input: Tensor | None, method: str, reduce: str, normalize: bool) -> Tensor:
+    n, channels, height, width = grad.shape
+    size = map_size(channels, height, width, reduce)
+    return grad.new_empty((n, size), dtype=map_dtype(grad.dtype))
+
+
+@torch.library.register_fake("pyattrx::probe_cosines", lib=_library)
+def _(maps: Tensor, other: Tensor | None) -> Tensor:
+    columns = maps.shape[0] if other is None else other.shape[0]
+    return maps.new_empty((maps.shape[1], maps.shape[0], columns), dtype=torch.float64)
+
+
+@torch.library.register_fake("pyattrx::fused_probe_cosines", lib=_library)
+def _(grads: Tensor, input: Tensor, method: str, reduce: str) -> Tensor:
+    m, n = grads.shape[:2]
+    return grads.new_empty((n, m, m), dtype=torch.float64)
+
+
+@torch.library.register_fake("pyattrx::cosine_affinity", lib=_library)
+def _(maps: Tensor) -> Tensor:
+    return maps.new_empty((maps.shape[0], maps.shape[0]), dtype=torch.float64)
+
+
+@torch.library.register_fake("pyattrx::fused_affinity", lib=_library)
+def _(grads: Tensor, input: Tensor, method: str, reduce: str) -> Tensor:
+    return grads.new_empty((grads.shape[0], grads.shape[0]), dtype=torch.float64)

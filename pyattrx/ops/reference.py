@@ -1,0 +1,79 @@
+"""Every op in plain PyTorch: the oracle of the native kernels, and their stand-in where none exist.
+
+The functions take what the operators of `torch.library` take, checked already.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyattrx.ops._layout import map_dtype
+
+__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines"]
+
+
+def attribution_maps(
+    grad: Tensor, input: Tensor | None, method: str, reduce: str, normalize: bool
+) -> Tensor:
+    """Reference of `pyattrx.ops.attribution_maps`; one more leading dimension is allowed."""
+    dtype = map_dtype(grad.dtype)
+    attribution = grad.to(dtype)
+    if method in ("grad_x_input", "elrp"):
+        assert input is not None
+        attribution = attribution * input.to(dtype)
+    elif method == "saliency":
+        attribution = attribution.abs()
+    if reduce == "mean":
+        attribution = attribution.mean(-3)
+    elif reduce == "abs_mean":
+        attribution = attribution.abs().mean(-3)
+    first = -2 if reduce != "none" else -3
+    maps = attribution.flatten(first)
+    if not normalize:
+        return maps.contiguous()
+    wide = _scaled(maps)
+    norm = wide.square().sum(-1, keepdim=True).sqrt()
+    return (wide / torch.where(norm == 0, 1.0, norm)).to(dtype)
+
+
+def probe_cosines(maps: Tensor, other: Tensor | None) -> Tensor:
+    """Reference of `pyattrx.ops.probe_cosines`."""
+    right = maps if other is None else other
+    out = maps.new_empty((maps.shape[1], maps.shape[0], right.shape[0]), dtype=torch.float64)
+    for probe in range(maps.shape[1]):
+        out[probe] = _cosines(maps[:, probe], right[:, probe], symmetric=other is None)
+    return out
+
+
+def fused_probe_cosines(grads: Tensor, input: Tensor, method: str, reduce: str) -> Tensor:
+    """Reference of the op behind `pyattrx.ops.fused_affinity`."""
+    if input.dim() == grads.dim() - 1:
+        input = input.unsqueeze(0)
+    return probe_cosines(attribution_maps(grads, input, method, reduce, False), None)
+
+
+def _scaled(rows: Tensor) -> Tensor:
+    """Rows in float64, each times the power of two that brings its largest element near 1."""
+    wide = rows.double()
+    if rows.shape[-1] == 0:
+        return wide
+    _, exponent = torch.frexp(wide.abs().amax(-1, keepdim=True).nan_to_num(1.0, 1.0, 1.0))
+    # Two steps: the scale of a denormal row does not fit one float64.
+    half = torch.div(exponent, 2, rounding_mode="floor")
+    return torch.ldexp(torch.ldexp(wide, -half), half - exponent)
+
+
+def _cosines(left: Tensor, right: Tensor, *, symmetric: bool) -> Tensor:
+    """[A, D] and [B, D] to [A, B], as csrc/include/attrx/ops.h defines a cosine."""
+    left, right = _scaled(left), _scaled(right)
+    dots = left @ right.T
+    if symmetric:
+        dots = dots.triu() + dots.triu(1).T
+    squares = left.square().sum(1)[:, None] * right.square().sum(1)
+    cosines = (dots / squares.sqrt()).clamp(-1.0, 1.0)
+    cosines = torch.where(squares == 0, 0.0, cosines)
+    if symmetric:
+        cosines.diagonal()[left.square().sum(1) > 0] = 1.0
+    bad = ~(dots.isfinite() & squares.isfinite())
+    return torch.where(bad, torch.nan, cosines)
