@@ -1,0 +1,574 @@
+"""The class of probes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from pyattrx._progress import progress
+from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.probes._arguments import (
+    check_count,
+    check_cuts,
+    check_names,
+    check_photos,
+    dense_groups,
+    group_keys,
+)
+from pyattrx.probes._listing import GroupOf, in_order, list_images
+from pyattrx.probes._parallel import ordered_map
+from pyattrx.probes._photos import Decoded, Skipped, Unreadable, decode, to_rgb
+from pyattrx.probes._reading import read_batches, read_photos, store_images
+from pyattrx.probes._store import PixelStore
+from pyattrx.probes._tensors import check_images
+
+__all__ = ["Probes"]
+
+Folder = str | os.PathLike[str]
+Groups = Sequence[int | str] | NDArray[Any] | Tensor
+
+
+class _OutOfRange(InvalidValue, IndexError):
+    """An index beyond the probes; an IndexError, so that iteration ends."""
+
+
+class Probes:
+    """An immutable, ordered set of images that every network sees.
+
+    Made by `from_folder`, `from_images`, `from_tensor` or `from_batches`. A probe is RGB, float32
+    in [0, 1]. Pixels are stored as uint8 where the source is 8 bit, else as float32; those beyond
+    64 MiB in a nameless scratch file, so that memory does not grow with the number of probes.
+    8-bit values are divided by 255 in float32, which rounds correctly: ``x.float() / 255``.
+
+    Notes
+    -----
+    `hash` covers shape, pixels in their order, and groups; not names, source or storage. It is the
+    same for uint8 images and for those images divided by 255 in float32. Other releases of an
+    image library may decode or resize with other rounding, which is another hash.
+
+    Examples
+    --------
+    >>> import torch
+    >>> probes = Probes.from_tensor(torch.rand(6, 3, 8, 8), groups=[0, 0, 1, 1, 2, 2])
+    >>> probes.shape, probes.n_groups
+    ((6, 3, 8, 8), 3)
+    >>> [batch.shape[0] for batch in probes.batches(4)]
+    [4, 2]
+    >>> probes.head(2).hash == Probes.from_tensor(probes.images(0, 2), groups=[0, 0]).hash
+    True
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_digests",
+        "_groups",
+        "_names",
+        "_skipped",
+        "_source",
+        "_store",
+    )
+
+    def __init__(
+        self,
+        store: PixelStore,
+        names: Sequence[str] = (),
+        groups: Sequence[Hashable] = (),
+        source: dict[str, Any] | None = None,
+        skipped: Sequence[Skipped] = (),
+    ) -> None:
+        if not isinstance(store, PixelStore):
+            raise InvalidType(
+                "images", store, "Probes.from_folder, from_images, from_tensor or from_batches"
+            )
+        self._store = store
+        self._names = tuple(names)
+        self._groups = dense_groups(groups)
+        self._digests = store.digests(len(self._names))
+        self._source = source or {}
+        self._skipped = tuple(skipped)
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: Folder,
+        size: int | tuple[int, int] = 224,
+        limit: int | None = None,
+        *,
+        seed: int = 0,
+        crops: int = 1,
+        min_crop: float = 0.5,
+        on_error: Literal["raise", "skip"] = "raise",
+        groups: Literal["photo"] | GroupOf | None = "photo",
+        recursive: bool = True,
+        workers: int | None = None,
+        scratch: Folder | None = None,
+    ) -> Probes:
+        """Read the photos of a folder.
+
+        Photos are turned upright by their EXIF orientation, made 8-bit RGB (transparent parts show
+        white; 16 bits are scaled to 8), cut, and resized with an antialiased bicubic filter.
+
+        Parameters
+        ----------
+        path : path
+            Folder of JPEG, PNG, WebP, BMP, TIFF or GIF files (of several frames the first). Files
+            with other suffixes and hidden ones are ignored, links to folders are not followed.
+        size : int or (int, int)
+            Height and width of the probes.
+        limit : int, optional
+            Number of probes, at least 1, taken after ordering: fewer are a prefix of more.
+        seed : int
+            Decides the order and the random crops. Files are ranked by a SHA-256 of the seed and
+            their paths relative to the folder, so that neither its place nor the platform nor the
+            version of anything matters.
+        crops : int
+            1: the largest centred part of each photo that has the aspect of `size`. More: that
+            many random parts of this aspect, of a scale uniform in `min_crop` to 1.
+        min_crop : float
+            Least side of a random part relative to the largest possible, in (0, 1].
+        on_error : {"raise", "skip"}
+            What to do with an image file that cannot be read: raise, or note it in `skipped` and
+            go on to the next file.
+        groups : "photo", callable or None
+            "photo": the crops of one photo are a group. A callable gets a file's path relative to
+            `path` (`pathlib.PurePosixPath`) and returns a string, integer or path that stands for
+            its group; the groups come in random order, each in one piece. None: every probe is a
+            group of its own.
+        recursive : bool
+            Whether to read the folders inside it too.
+        workers : int, optional
+            Decoding threads, at least 1; the number of processors, at most 8, if left out.
+        scratch : path, optional
+            Folder of the scratch file; the system's temporary folder if left out.
+
+        Returns
+        -------
+        Probes
+            `names` are the relative paths, with ``#0``, ``#1``, ... where there are crops.
+
+        Raises
+        ------
+        ProbeError
+            No such folder, no images in it, or an image that cannot be read: damaged, not an
+            image, too large for Pillow (`PIL.Image.MAX_IMAGE_PIXELS`), or with pixels of no known
+            range.
+        InvalidValue, InvalidType
+            Wrong arguments.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Image.new("RGB", (80, 60), "red").save(f"{folder}/red.png")
+        ...     probes = Probes.from_folder(folder, size=32, crops=2)
+        >>> probes.names, probes.groups.tolist()
+        (('red.png#0', 'red.png#1'), [0, 0])
+        """
+        cuts = check_cuts(size, crops, min_crop, seed)
+        if limit is not None:
+            limit = check_count("limit", limit)
+        if workers is not None:
+            workers = check_count("workers", workers)
+        if on_error not in ("raise", "skip"):
+            raise InvalidValue("on_error", on_error, "'raise' or 'skip'")
+        if groups is not None and groups != "photo" and not callable(groups):
+            raise InvalidType("groups", groups, "'photo', None or a function of a path")
+        store = PixelStore(scratch)
+        listing = list_images(path, recursive)
+        listing.require_images()
+        order = in_order(listing.names, cuts.seed, groups if callable(groups) else None)
+
+        def read(index: int) -> Decoded | Skipped:
+            name, _ = order[index]
+            found = decode(listing.folder / name, name, cuts)
+            if isinstance(found, Skipped) and on_error == "raise":
+                raise ProbeError(
+                    f"{listing.folder / name}: {found.reason}; "
+                    "on_error='skip' leaves out what cannot be read"
+                )
+            return found
+
+        photos = [(name, None if groups is None else group) for name, group in order]
+        content = read_photos(photos, read, cuts, store, limit, workers)
+        if not len(store):
+            first = content.skipped[0]
+            raise ProbeError(
+                f"{listing.folder}: none of its {len(order)} image files can be read; "
+                f"the first is {first.path}: {first.reason}"
+            )
+        source = {
+            "kind": "folder",
+            "path": str(listing.folder),
+            "image_files": len(order),
+            "other_files": listing.others.total(),
+            "recursive": bool(recursive),
+            "groups": "callable" if callable(groups) else groups,
+            "limit": limit,
+            **cuts.to_dict(),
+        }
+        return cls(store, content.names, content.groups, source, content.skipped)
+
+    @classmethod
+    def from_images(
+        cls,
+        images: Iterable[Image.Image | NDArray[np.uint8]],
+        size: int | tuple[int, int] = 224,
+        *,
+        crops: int = 1,
+        min_crop: float = 0.5,
+        seed: int = 0,
+        names: Sequence[str] | None = None,
+        groups: Literal["photo"] | Groups | None = "photo",
+        scratch: Folder | None = None,
+    ) -> Probes:
+        """Cut and resize photos that are in memory, in the order given.
+
+        Parameters
+        ----------
+        images : list of PIL.Image.Image or numpy.ndarray
+            Photos of any size; arrays are uint8, [H, W, 3], [H, W, 4] with alpha, or [H, W].
+        size, crops, min_crop, seed, scratch
+            As for `from_folder`.
+        names : list of str, optional
+            One for each photo; image0, image1, ... if left out. With the seed they decide the
+            random crops: the same photo, name and seed give the same crops as `from_folder`.
+        groups : "photo", sequence or None
+            "photo": the crops of one photo are a group. A sequence has one integer or string for
+            each photo. None: every probe is a group of its own.
+
+        Returns
+        -------
+        Probes
+
+        Raises
+        ------
+        ProbeError
+            A photo that cannot be read.
+        InvalidValue, InvalidType
+            Wrong arguments.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> photo = np.zeros((40, 30, 3), np.uint8)
+        >>> Probes.from_images([photo], size=(16, 24), crops=3).shape
+        (3, 3, 16, 24)
+        """
+        cuts = check_cuts(size, crops, min_crop, seed)
+        photos = check_photos(images)
+        titles = check_names(names, len(photos))
+        if isinstance(groups, str) and groups != "photo":
+            raise InvalidValue("groups", groups, "'photo', None, or one group for every image")
+        store = PixelStore(scratch)
+        keys: Sequence[Hashable] = [None] * len(photos)
+        if groups is not None:
+            keys = group_keys(None if isinstance(groups, str) else groups, len(photos))
+
+        def read(index: int) -> Decoded:
+            photo = photos[index]
+            try:
+                rgb = to_rgb(photo if isinstance(photo, Image.Image) else Image.fromarray(photo))
+            except (Unreadable, OSError, SyntaxError, ValueError) as error:
+                raise ProbeError(f"images[{index}] ({titles[index]!r}): {error}") from error
+            return cuts.apply(rgb, titles[index])
+
+        # One worker: the same image object may come twice, and loads itself when first used.
+        content = read_photos(list(zip(titles, keys, strict=True)), read, cuts, store, workers=1)
+        source = {"kind": "images", "images": len(photos), **cuts.to_dict()}
+        return cls(store, content.names, content.groups, source)
+
+    @classmethod
+    def from_tensor(
+        cls,
+        images: Tensor,
+        groups: Groups | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        scratch: Folder | None = None,
+    ) -> Probes:
+        """Take images from a tensor, of any device and memory layout; they are copied.
+
+        Parameters
+        ----------
+        images : Tensor, [N, 3, H, W]
+            RGB, N >= 1: floating (float16, bfloat16, float32 or float64, rounded to float32) with
+            finite values in [0, 1], or uint8 from 0 to 255. Values outside [0, 1] by at most 1e-3,
+            as resizing and half precision leave them, are clipped.
+        groups : sequence, optional
+            One integer or string for every image; equal ones belong together. Every image is a
+            group of its own if left out.
+        names : list of str, optional
+            One for every image; image0, image1, ... if left out.
+        scratch : path, optional
+            As for `from_folder`.
+
+        Returns
+        -------
+        Probes
+
+        Raises
+        ------
+        InvalidType
+            Not a tensor, or not one of these types.
+        InvalidValue
+            A wrong shape, or a value that is not in the range: the message has its index.
+
+        Examples
+        --------
+        >>> import torch
+        >>> whole = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(1, 3, 16, 16)
+        >>> Probes.from_tensor(whole).hash == Probes.from_tensor(whole / 255).hash
+        True
+        """
+        images = check_images(images, "images")
+        if not len(images):
+            raise InvalidValue("images.shape", tuple(images.shape), "at least one image")
+        titles = check_names(names, len(images))
+        keys = group_keys(groups, len(images))
+        store = PixelStore(scratch)
+        with progress("reading probes", len(images)) as step:
+            store_images(images, "images", store, step)
+        source = {"kind": "tensor", "dtype": str(images.dtype).removeprefix("torch.")}
+        return cls(store, titles, keys, source)
+
+    @classmethod
+    def from_batches(
+        cls,
+        iterable: Iterable[Any],
+        limit: int | None = None,
+        groups: Groups | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        scratch: Folder | None = None,
+    ) -> Probes:
+        """Take images from a DataLoader or any other iterable of batches, one batch at a time.
+
+        Parameters
+        ----------
+        iterable : iterable
+            Batches: a tensor [B, 3, H, W] as for `from_tensor`; a tuple or list whose first tensor
+            holds the images; or a mapping with them under "image", "pixel_values" or "images", or
+            else as its first tensor. All images have one size, and all are uint8 or all floating.
+        limit : int, optional
+            Number of probes, at least 1; the iterable may be endless and is not asked for more.
+        groups, names : sequence, optional
+            As for `from_tensor`; they may go on for images that `limit` leaves out.
+        scratch : path, optional
+            As for `from_folder`.
+
+        Returns
+        -------
+        Probes
+
+        Raises
+        ------
+        ProbeError
+            There are no images.
+        InvalidType, InvalidValue
+            A batch that is something else; the message has its number.
+
+        Examples
+        --------
+        >>> import torch
+        >>> def endless():
+        ...     while True:
+        ...         yield torch.rand(4, 3, 8, 8), torch.zeros(4)
+        >>> len(Probes.from_batches(endless(), limit=10))
+        10
+        """
+        if limit is not None:
+            limit = check_count("limit", limit)
+        store = PixelStore(scratch)
+        cut_off = read_batches(iterable, limit, store)
+        if not len(store):
+            raise ProbeError("iterable gave no images: expected at least one batch of them")
+        keys = group_keys(groups, len(store), longer=cut_off)
+        titles = check_names(names, len(store), longer=cut_off)
+        source = {"kind": "batches", "dtype": str(store.dtype), "limit": limit}
+        return cls(store, titles, keys, source)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, 3, H, W)."""
+        assert self._store.shape is not None
+        return (len(self), *self._store.shape)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.shape[2], self.shape[3]
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Group of every probe, [N], numbered from 0 in the order of first appearance; read-only.
+
+        Probes of different groups are independent, those of one group need not be.
+        """
+        return self._groups
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups."""
+        return int(self._groups.max()) + 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of every probe, for messages and pictures."""
+        return self._names
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Image files that could not be read, in the order in which they were met."""
+        return self._skipped
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of shape, pixels in their order, and groups, in hexadecimal."""
+        shape = struct.pack("<4q", *self.shape)
+        groups = self._groups.astype("<i8").tobytes()
+        return hashlib.sha256(b"pyattrx probes 1\0" + shape + self._digests + groups).hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what these probes are and where they come from, as JSON can hold it.
+
+        Examples
+        --------
+        >>> import torch
+        >>> Probes.from_tensor(torch.zeros(2, 3, 4, 4)).describe()["source"]
+        {'kind': 'tensor', 'dtype': 'float32'}
+        """
+        return {
+            "hash": self.hash,
+            "n": len(self),
+            "size": list(self.size),
+            "n_groups": self.n_groups,
+            "skipped": [skipped.to_dict() for skipped in self._skipped],
+            "source": dict(self._source),
+        }
+
+    def images(self, start: int = 0, stop: int | None = None) -> Tensor:
+        """Return the probes start to stop - 1.
+
+        Parameters
+        ----------
+        start, stop : int
+            0 <= start <= stop <= N; all probes if left out.
+
+        Returns
+        -------
+        Tensor, [stop - start, 3, H, W], float32 in [0, 1]
+            On the CPU; a copy that may be changed.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            A range beyond the probes.
+
+        Examples
+        --------
+        >>> import torch
+        >>> Probes.from_tensor(torch.rand(6, 3, 8, 8)).images(2, 5).shape
+        torch.Size([3, 3, 8, 8])
+        """
+        start = check_count("start", start, 0)
+        stop = len(self) if stop is None else check_count("stop", stop, 0)
+        if stop > len(self):
+            raise InvalidValue("stop", stop, f"at most {len(self)}, the number of probes")
+        if start > stop:
+            raise InvalidValue("start", start, f"at most {stop}, where the range ends")
+        return torch.from_numpy(self._store.read(start, stop))
+
+    def __getitem__(self, index: int) -> Tensor:
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise InvalidType("index", index, "an integer; images(start, stop) gives several")
+        if not -len(self) <= index < len(self):
+            raise _OutOfRange("index", index, f"an index into {len(self)} probes")
+        at = int(index) % len(self)
+        return torch.from_numpy(self._store.read(at, at + 1)[0])
+
+    def batches(self, batch_size: int = 32) -> Iterator[Tensor]:
+        """Go through the probes in batches; a thread reads the next one meanwhile.
+
+        Parameters
+        ----------
+        batch_size : int
+            At least 1.
+
+        Returns
+        -------
+        iterator of Tensor, [B, 3, H, W], float32 in [0, 1]
+            B is `batch_size`, or less in the last one. It may be left at any time.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            A wrong `batch_size`.
+
+        Examples
+        --------
+        >>> import torch
+        >>> probes = Probes.from_tensor(torch.ones(5, 3, 4, 4))
+        >>> sum(float(batch.sum()) for batch in probes.batches(2)) == 5 * 3 * 4 * 4
+        True
+        """
+        size = check_count("batch_size", batch_size)
+        count = len(self)
+
+        def read(start: int) -> Tensor:
+            return torch.from_numpy(self._store.read(start, min(start + size, count)))
+
+        return ordered_map(read, range(0, count, size), workers=1, ahead=1)
+
+    def head(self, n: int) -> Probes:
+        """Return the first `n` probes; their pixels are shared, not copied.
+
+        Parameters
+        ----------
+        n : int
+            From 1 to the number of probes.
+
+        Returns
+        -------
+        Probes
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            A wrong `n`.
+
+        Examples
+        --------
+        >>> import torch
+        >>> len(Probes.from_tensor(torch.rand(6, 3, 8, 8)).head(4))
+        4
+        """
+        if check_count("n", n) > len(self):
+            raise InvalidValue("n", n, f"at most {len(self)}, the number of probes")
+        return Probes(
+            self._store, self._names[:n], self._groups[:n].tolist(), self._source, self._skipped
+        )
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return (
+            f"Probes({len(self)} images of {height} x {width} in {self.n_groups} groups, "
+            f"from {self._source['kind']}, hash {self.hash[:12]})"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise InvalidType(
+            "object to copy or pickle", self, "something else: read these images again instead"
+        )
