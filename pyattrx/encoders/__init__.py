@@ -1,0 +1,20 @@
+"""Encoders: networks with their preprocessing and output, and the copies that are run."""
+
+from pyattrx.encoders.encoder import Encoder
+from pyattrx.encoders.loading import load, load_many
+from pyattrx.encoders.outputs import pick_tensor
+from pyattrx.encoders.prepared import PreparedEncoder
+from pyattrx.encoders.transforms import Normalize, check_geometry
+from pyattrx.encoders.weights import load_weights, read_weights
+
+__all__ = [
+    "Encoder",
+    "Normalize",
+    "PreparedEncoder",
+    "check_geometry",
+    "load",
+    "load_many",
+    "load_weights",
+    "pick_tensor",
+    "read_weights",
+]

@@ -1,0 +1,205 @@
+"""A network with what is needed to run it: preprocessing, and the output that stands for it."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyattrx.encoders.outputs import Output
+from pyattrx.encoders.prepared import PreparedEncoder
+from pyattrx.encoders.transforms import Normalize, Transform
+from pyattrx.errors import InvalidType, InvalidValue
+
+__all__ = ["Encoder"]
+
+
+class Encoder:
+    """A network and how to run it. Making one is cheap; the module is never changed.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Any network; ``torch.compile`` and ``DataParallel`` wrappers are looked through.
+    name : str, optional
+        The name in results; the class name in lower case if left out.
+    output : str or callable, optional
+        What stands for the network: the module's own output (None), the output of a submodule (its
+        dotted name; nothing after it is computed), or ``output(module, x)``. Of tuples, mappings
+        and dataclasses a documented choice is made, see `pyattrx.encoders.pick_tensor`.
+    transform : Normalize or callable, optional
+        Preprocessing of images [N, 3, H, W] in [0, 1], on the network's device. It must not crop or
+        move the image: attribution maps are compared pixel by pixel.
+    input_size : int or (int, int), optional
+        Probes are resized to this height and width first (bilinear, antialiased).
+    dtype : torch.dtype, optional
+        Floating dtype to compute in; the module's own if left out.
+    specification : str, optional
+        How the network can be loaded again.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        Wrong arguments; an unknown submodule is answered with similar names.
+
+    Examples
+    --------
+    >>> import torch, pyattrx
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+    >>> encoder = pyattrx.Encoder(network, name="small", output="0")
+    >>> encoder
+    Encoder('small', Sequential, output='0')
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str | None = None,
+        output: Output = None,
+        transform: Transform | None = None,
+        input_size: int | tuple[int, int] | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        specification: str | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise InvalidType("module", module, "a torch.nn.Module")
+        module = _unwrap(module)
+        if name is None:
+            name = type(module).__name__.lower()
+        if not isinstance(name, str):
+            raise InvalidType("name", name, "a str")
+        if not name.strip():
+            raise InvalidValue("name", name, "a name that is not empty")
+        if isinstance(output, str):
+            _check_submodule(module, output)
+        elif output is not None and not callable(output):
+            raise InvalidType("output", output, "None, a submodule's name or a callable")
+        if transform is not None and not callable(transform):
+            raise InvalidType("transform", transform, "None, pyattrx.Normalize or a callable")
+        if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+            raise InvalidValue("dtype", dtype, "a floating torch.dtype, or None")
+        self.module = module
+        self.name = name
+        self.output = output
+        self.transform = transform
+        self.input_size = _check_size(input_size)
+        self.dtype = dtype or _own_dtype(module)
+        self.specification = specification
+
+    def prepare(self, device: str | torch.device, example: Tensor) -> PreparedEncoder:
+        """Make the copy that is run: frozen, in eval mode, folded, on a device.
+
+        Parameters
+        ----------
+        device : str or torch.device
+        example : Tensor [N, 3, H, W]
+            Some probes, float32 in [0, 1]; the first is used to look at the network.
+
+        Returns
+        -------
+        PreparedEncoder
+            A context manager; leaving it frees the copy.
+
+        Raises
+        ------
+        EncoderError
+            The network cannot be copied or run, its output is none, or the transform moves the
+            image.
+        """
+        return PreparedEncoder(
+            self.module,
+            self.name,
+            self.output,
+            self.transform,
+            self.input_size,
+            self.dtype,
+            torch.device(device),
+            example,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Say what the network is, as JSON types: provenance of a result."""
+        return {
+            "name": self.name,
+            "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
+            "parameters": sum(p.numel() for p in self.module.parameters()),
+            "weights_sha256": self.weights_hash(),
+            "output": self.output if isinstance(self.output, str | None) else _named(self.output),
+            "transform": None if self.transform is None else _named(self.transform),
+            "input_size": None if self.input_size is None else list(self.input_size),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "specification": self.specification,
+        }
+
+    def weights_hash(self) -> str:
+        """SHA-256 over names, shapes, dtypes and values of the module's state, sorted by name."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.module.state_dict().items()):
+            if not isinstance(value, Tensor):
+                continue
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+            data = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+            digest.update(data.numpy().data)
+        return digest.hexdigest()
+
+    def __repr__(self) -> str:
+        parts = [repr(self.name), type(self.module).__name__]
+        if self.output is not None:
+            parts.append(f"output={self.output!r}")
+        if self.transform is not None:
+            parts.append(f"transform={self.transform!r}")
+        if self.input_size is not None:
+            parts.append(f"input_size={self.input_size}")
+        return f"Encoder({', '.join(parts)})"
+
+
+def _unwrap(module: nn.Module) -> nn.Module:
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while True:
+        inner = getattr(module, "_orig_mod", None)  # torch.compile
+        if isinstance(module, wrappers):
+            inner = module.module
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
+
+
+def _own_dtype(module: nn.Module) -> torch.dtype:
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32
+
+
+def _check_submodule(module: nn.Module, name: str) -> None:
+    names = [n for n, _ in module.named_modules() if n]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names[:5]
+        raise InvalidValue("output", name, f"a submodule's dotted name, such as {near}")
+
+
+def _check_size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    pair = (size, size) if isinstance(size, int) else size
+    if (
+        not isinstance(pair, (tuple, list))
+        or len(pair) != 2
+        or not all(isinstance(v, int) and not isinstance(v, bool) for v in pair)
+    ):
+        raise InvalidType("input_size", size, "an integer, or a height and a width")
+    if min(pair) < 1:
+        raise InvalidValue("input_size", size, "at least 1")
+    return int(pair[0]), int(pair[1])
+
+
+def _named(value: Callable[..., Any]) -> str:
+    if isinstance(value, Normalize):
+        return repr(value)
+    module = getattr(value, "__module__", type(value).__module__)
+    return f"{module}:{getattr(value, '__qualname__', type(value).__qualname__)}"

@@ -1,0 +1,297 @@
+"""Networks by specification: a line of text that says how to load one, or several."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from pyattrx.encoders.encoder import Encoder
+from pyattrx.encoders.transforms import Normalize
+from pyattrx.encoders.weights import load_weights
+from pyattrx.errors import (
+    EncoderError,
+    InvalidType,
+    InvalidValue,
+    MissingDependency,
+    PyattrxError,
+    UntrustedError,
+)
+
+__all__ = ["load", "load_many"]
+
+_FORMS = (
+    "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH or "
+    "program.pt2"
+)
+
+
+def load(specification: str, *, weights: str | Path | None = None, trust: bool = False) -> Encoder:
+    """Load one network.
+
+    Parameters
+    ----------
+    specification : str
+        ``package.module:factory`` or ``path/file.py:factory``: a function without arguments that
+        returns an `Encoder` or a module. ``timm:NAME``: a pretrained timm network, its pooled
+        features, its own normalisation and input size without cropping (``timm:NAME@random``: with
+        random weights). ``transformers:NAME_OR_PATH``: an AutoModel with its image processor's
+        normalisation and size, from safetensors, never with remote code. ``program.pt2``: an
+        exported program, with `trust` only.
+    weights : path, optional
+        A safetensors file, or a PyTorch file that holds nothing but tensors, to load into the
+        module; keys must match.
+    trust : bool
+        Allow files whose loading may execute code (exported programs).
+
+    Returns
+    -------
+    Encoder
+        Named after the specification unless the factory named it.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        Not a specification, or one of several networks.
+    EncoderError
+        The network cannot be found or made.
+    MissingDependency
+        timm or transformers is needed.
+    UntrustedError
+        Loading would execute code.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> pyattrx.load("torch.nn:Identity").name
+    'torch.nn:Identity'
+    """
+    names = _expand(specification)
+    if len(names) != 1:
+        raise InvalidValue(
+            "specification", specification, f"one network, not {len(names)}; see load_many"
+        )
+    encoder = _load(names[0], trust)
+    if weights is not None:
+        load_weights(encoder.module, weights)
+    return encoder
+
+
+def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
+    """Load all networks that a specification stands for, one after another.
+
+    Parameters
+    ----------
+    specification : str
+        As for `load`; ``timm:PATTERN`` may hold the wildcards ``*`` and ``?``.
+    trust : bool
+        As for `load`.
+
+    Yields
+    ------
+    Encoder
+
+    Raises
+    ------
+    InvalidValue
+        Nothing matches; otherwise as `load`.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> [encoder.name for encoder in pyattrx.load_many("torch.nn:Identity")]
+    ['torch.nn:Identity']
+    """
+    for name in _expand(specification):
+        yield _load(name, trust)
+
+
+def _expand(specification: Any) -> list[str]:
+    if not isinstance(specification, str):
+        raise InvalidType("specification", specification, _FORMS)
+    kind, colon, name = specification.partition(":")
+    if kind == "timm" and any(c in name for c in "*?["):
+        pattern, at, variant = name.partition("@")
+        found = _timm().list_models(pattern, pretrained=variant != "random")
+        if not found:
+            raise InvalidValue("specification", specification, "a pattern that timm has models for")
+        return [f"timm:{model}{at}{variant}" for model in found]
+    if not specification.endswith(".pt2") and not (colon and kind and name):
+        raise InvalidValue("specification", specification, _FORMS)
+    return [specification]
+
+
+def _load(specification: str, trust: bool) -> Encoder:
+    kind, _, name = specification.partition(":")
+    if specification.endswith(".pt2"):
+        encoder = _exported(specification, trust)
+    elif kind == "timm":
+        encoder = _from_timm(name, specification)
+    elif kind == "transformers":
+        encoder = _from_transformers(name, specification)
+    else:
+        encoder = _from_factory(specification)
+    encoder.specification = specification
+    return encoder
+
+
+def _from_factory(specification: str) -> Encoder:
+    place, _, name = specification.rpartition(":")
+    module = _import_file(place) if place.endswith(".py") else _import(place, specification)
+    factory: Any = module
+    for part in name.split("."):
+        if not hasattr(factory, part):
+            raise EncoderError(f"{specification!r}: {place} has no {name!r}")
+        factory = getattr(factory, part)
+    if not callable(factory):
+        raise EncoderError(f"{specification!r} is a {type(factory).__name__}: expected a function")
+    made = _call(factory, specification)
+    if isinstance(made, Encoder):
+        return made
+    if isinstance(made, nn.Module):
+        return Encoder(made, name=specification)
+    raise EncoderError(
+        f"{specification!r} returned a {type(made).__name__}: expected an Encoder or a module"
+    )
+
+
+def _call(factory: Callable[[], Any], specification: str) -> Any:
+    try:
+        return factory()
+    except PyattrxError:
+        raise
+    except Exception as error:
+        raise EncoderError(f"{specification!r} failed: {type(error).__name__}: {error}") from error
+
+
+def _import(name: str, specification: str) -> ModuleType:
+    # What one can import from the command line: the current folder, too.
+    here = str(Path.cwd())
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise EncoderError(
+            f"{specification!r}: importing {name} failed: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        if added:
+            sys.path.remove(here)
+
+
+def _import_file(path: str) -> ModuleType:
+    if not Path(path).is_file():
+        raise InvalidValue("specification", path, "an existing Python file before ':factory'")
+    spec = importlib.util.spec_from_file_location(f"pyattrx_factory_{Path(path).stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise EncoderError(f"{path} failed: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _exported(path: str, trust: bool) -> Encoder:
+    if not Path(path).is_file():
+        raise InvalidValue("specification", path, "an existing .pt2 file")
+    if not trust:
+        raise UntrustedError(
+            f"{path}: loading an exported program may execute code that it contains; allow it with "
+            "trust=True (--trust) if you know where the file comes from"
+        )
+    try:
+        module = torch.export.load(path).module()
+    except Exception as error:
+        raise EncoderError(
+            f"{path}: not an exported program ({type(error).__name__}: {error})"
+        ) from error
+    return Encoder(module, name=Path(path).stem)
+
+
+def _timm() -> Any:
+    return _optional("timm", "specifications timm:NAME", "timm torchvision")
+
+
+def _optional(package: str, needed_for: str, install: str) -> Any:
+    try:
+        return importlib.import_module(package)
+    except Exception as error:
+        if importlib.util.find_spec(package) is None:
+            raise MissingDependency(package, needed_for, install) from error
+        raise EncoderError(
+            f"{needed_for} needs the package {package!r}, which is installed but does not import: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _from_timm(name: str, specification: str) -> Encoder:
+    timm = _timm()
+    model, _, variant = name.partition("@")
+    if variant not in ("", "random"):
+        raise InvalidValue("specification", specification, "timm:NAME or timm:NAME@random")
+    # No classes: the pooled features that the classifier would have seen.
+    module = _call(
+        lambda: timm.create_model(model, pretrained=variant != "random", num_classes=0),
+        specification,
+    )
+    config = timm.data.resolve_model_data_config(module)
+    return Encoder(
+        module,
+        name=specification,
+        transform=Normalize(config["mean"], config["std"]),
+        input_size=(int(config["input_size"][1]), int(config["input_size"][2])),
+    )
+
+
+def _from_transformers(name: str, specification: str) -> Encoder:
+    transformers = _optional("transformers", "specifications transformers:NAME", "transformers")
+    module = _call(
+        lambda: transformers.AutoModel.from_pretrained(
+            name, use_safetensors=True, trust_remote_code=False
+        ),
+        specification,
+    )
+    processing = importlib.import_module("transformers.image_processing_base")
+    config, _ = _call(
+        lambda: processing.ImageProcessingMixin.get_image_processor_dict(name), specification
+    )
+    if not config.get("do_normalize", True):
+        transform = None
+    elif "image_mean" in config and "image_std" in config:
+        transform = Normalize(config["image_mean"], config["image_std"])
+    else:
+        raise EncoderError(
+            f"{specification!r}: the image processor does not say how it normalises; make the "
+            "Encoder yourself, with transform= and input_size="
+        )
+    return Encoder(
+        module,
+        name=specification,
+        transform=transform,
+        input_size=_processor_size(config, specification),
+    )
+
+
+def _processor_size(config: dict[str, Any], specification: str) -> tuple[int, int] | None:
+    """Size that the network sees: the crop's where there is one, since nothing is cropped here."""
+    size = (config.get("do_center_crop") and config.get("crop_size")) or config.get("size")
+    if size is None or not config.get("do_resize", True):
+        return None
+    if isinstance(size, int):
+        return size, size
+    if "height" in size and "width" in size:
+        return int(size["height"]), int(size["width"])
+    if "shortest_edge" in size:
+        return int(size["shortest_edge"]), int(size["shortest_edge"])
+    raise EncoderError(f"{specification!r}: the image processor's size {size} is not understood")

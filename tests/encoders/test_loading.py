@@ -1,0 +1,255 @@
+"""Loading by specification: factories, timm, transformers, exported programs, weights."""
+
+import pickle
+import sys
+import types
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import pyattrx
+from networks import build
+from pyattrx.encoders import load_weights, read_weights
+from pyattrx.errors import (
+    EncoderError,
+    InvalidType,
+    InvalidValue,
+    MissingDependency,
+    UntrustedError,
+)
+
+
+@pytest.fixture
+def factories(tmp_path, monkeypatch):
+    (tmp_path / "my_networks.py").write_text(
+        "import torch, pyattrx\n"
+        "def module():\n    return torch.nn.Conv2d(3, 2, 3)\n"
+        "def encoder():\n    return pyattrx.Encoder(module(), name='mine')\n"
+        "def fails():\n    raise RuntimeError('no weights here')\n"
+        "def number():\n    return 3\n"
+        "constant = 3\n"
+        "class Group:\n    @staticmethod\n    def inner():\n        return module()\n"
+    )
+    (tmp_path / "broken.py").write_text("import no_such_module_at_all\n")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("my_networks", None)
+
+
+def test_factories(factories):
+    made = pyattrx.load("my_networks:module")
+    assert made.name == made.specification == "my_networks:module"
+    assert pyattrx.load("my_networks:encoder").name == "mine"
+    assert pyattrx.load("my_networks:Group.inner").name == "my_networks:Group.inner"
+    by_path = pyattrx.load(f"{factories / 'my_networks.py'}:encoder")
+    assert by_path.name == "mine"
+    assert by_path.specification.endswith("my_networks.py:encoder")
+
+
+@pytest.mark.parametrize(
+    ("specification", "kind", "message"),
+    [
+        ("my_networks:absent", EncoderError, "has no 'absent'"),
+        ("my_networks:fails", EncoderError, "RuntimeError: no weights here"),
+        ("my_networks:number", EncoderError, "returned a int"),
+        ("my_networks:constant", EncoderError, "is a int"),
+        ("absent_package:f", EncoderError, "importing absent_package failed"),
+        ("broken.py:f", EncoderError, "no_such_module_at_all"),
+        ("absent.py:f", InvalidValue, "existing Python file"),
+        ("resnet18", InvalidValue, "timm:NAME"),
+        (":f", InvalidValue, "specification"),
+        ("package:", InvalidValue, "specification"),
+        (3, InvalidType, "specification=3"),
+        ("absent.pt2", InvalidValue, "existing .pt2"),
+    ],
+)
+def test_specifications_that_do_not_work(factories, specification, kind, message):
+    with pytest.raises(kind, match=message):
+        pyattrx.load(specification)
+
+
+def test_affinity_takes_specifications(factories, probes):
+    result = pyattrx.affinity(["my_networks:module", "my_networks:encoder"], probes)
+    assert result.names == ["my_networks:module", "mine"]
+    assert result.provenance["networks"][0]["specification"] == "my_networks:module"
+
+
+def test_exported_programs_need_trust(tmp_path, images, probes):
+    network = build("resnet")
+    batch = torch.export.Dim("batch", min=1, max=64)
+    program = torch.export.export(network, (images,), dynamic_shapes=({0: batch},))
+    path = tmp_path / "program.pt2"
+    torch.export.save(program, path)
+    with pytest.raises(UntrustedError, match="trust=True"):
+        pyattrx.load(str(path))
+    encoder = pyattrx.load(str(path), trust=True)
+    with encoder.prepare("cpu", images) as prepared:
+        z = prepared.forward(prepared.preprocess(images))
+    assert torch.allclose(z, network(images), atol=1e-4)
+    plain = pyattrx.Encoder(build("resnet"), name="module")
+    for method in ("grad_x_input", "elrp"):
+        same = pyattrx.affinity([plain, encoder], probes, method)
+        assert same.values[0, 1] == pytest.approx(1, abs=1e-6)
+
+
+def test_a_file_that_is_no_program(tmp_path):
+    path = tmp_path / "noise.pt2"
+    path.write_bytes(b"nothing")
+    with pytest.raises(EncoderError, match="not an exported program"):
+        pyattrx.load(str(path), trust=True)
+
+
+def fake_timm(monkeypatch):
+    timm = types.ModuleType("timm")
+    asked = {}
+
+    def create_model(name, pretrained, num_classes):
+        if name not in timm.list_models("*"):
+            raise RuntimeError(f"Unknown model ({name})")
+        asked.update(name=name, pretrained=pretrained, num_classes=num_classes)
+        return build("plain")
+
+    def list_models(pattern, pretrained=False):
+        import fnmatch
+
+        return fnmatch.filter(["resnet18", "resnet34", "vit_tiny"], pattern)
+
+    config = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "input_size": (3, 32, 40), "crop_pct": 0.9}
+    timm.create_model, timm.list_models = create_model, list_models
+    timm.data = types.SimpleNamespace(resolve_model_data_config=lambda module: config)
+    monkeypatch.setitem(sys.modules, "timm", timm)
+    return asked
+
+
+def test_timm_gives_its_own_preprocessing_and_pooled_features(monkeypatch):
+    asked = fake_timm(monkeypatch)
+    encoder = pyattrx.load("timm:resnet18")
+    assert asked == {"name": "resnet18", "pretrained": True, "num_classes": 0}
+    assert encoder.transform == pyattrx.Normalize((0.5,) * 3, (0.25,) * 3)
+    assert encoder.input_size == (32, 40)
+    pyattrx.load("timm:resnet18@random")
+    assert asked["pretrained"] is False
+    names = [e.name for e in pyattrx.load_many("timm:resnet*")]
+    assert names == ["timm:resnet18", "timm:resnet34"]
+
+
+def test_timm_errors(monkeypatch):
+    fake_timm(monkeypatch)
+    with pytest.raises(EncoderError, match="Unknown model"):
+        pyattrx.load("timm:resnet19")
+    with pytest.raises(InvalidValue, match="pattern"):
+        list(pyattrx.load_many("timm:bert*"))
+    with pytest.raises(InvalidValue, match="not 2"):
+        pyattrx.load("timm:resnet*")
+    with pytest.raises(InvalidValue, match="@random"):
+        pyattrx.load("timm:resnet18@v2")
+
+
+def test_missing_packages_are_named(monkeypatch):
+    real = importlib_find_spec()
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *a: None if name == "timm" else real(name, *a)
+    )
+    with pytest.raises(MissingDependency, match="pip install timm"):
+        pyattrx.load("timm:resnet18")
+
+
+def importlib_find_spec():
+    import importlib.util
+
+    return importlib.util.find_spec
+
+
+def test_a_package_that_does_not_import_is_reported_with_its_own_error(monkeypatch, tmp_path):
+    (tmp_path / "timm").mkdir()
+    (tmp_path / "timm" / "__init__.py").write_text("raise RuntimeError('operator nms missing')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    with pytest.raises(EncoderError, match="installed but does not import.*nms missing"):
+        pyattrx.load("timm:resnet18")
+
+
+def test_the_real_timm():
+    try:
+        import timm  # noqa: F401
+    except Exception as error:
+        pytest.skip(f"timm does not import here: {error}")
+    encoder = pyattrx.load("timm:resnet18@random")
+    assert encoder.input_size == (224, 224)
+
+
+def test_transformers_from_a_folder(tmp_path, images):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        image_size=24,
+        patch_size=8,
+    )
+    torch.manual_seed(0)
+    transformers.ViTModel(config).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(
+        '{"image_processor_type": "ViTImageProcessor", "do_resize": true, "do_normalize": true,'
+        ' "size": {"height": 24, "width": 24}, "image_mean": [0.5, 0.5, 0.5],'
+        ' "image_std": [0.5, 0.5, 0.5]}'
+    )
+    encoder = pyattrx.load(f"transformers:{tmp_path}")
+    assert encoder.input_size == (24, 24)
+    assert encoder.transform == pyattrx.Normalize((0.5,) * 3, (0.5,) * 3)
+    with encoder.prepare("cpu", images) as prepared:
+        z = prepared.forward(prepared.preprocess(images))
+    assert z.shape == (6, 10, 16)
+
+
+def test_weights_of_both_kinds(tmp_path):
+    network = build("plain", seed=3)
+    state = network.state_dict()
+    save_file(state, tmp_path / "weights.safetensors")
+    torch.save(state, tmp_path / "plain.pt")
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "checkpoint.pth")
+    torch.save({f"module.{k}": v for k, v in state.items()}, tmp_path / "parallel.pt")
+    for name in ("weights.safetensors", "plain.pt", "checkpoint.pth", "parallel.pt"):
+        other = build("plain", seed=4)
+        load_weights(other, tmp_path / name)
+        assert all(torch.equal(v, state[k]) for k, v in other.state_dict().items())
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("this must never be printed",))
+
+
+def test_weights_that_would_execute_code_are_refused(tmp_path, capsys):
+    path = tmp_path / "evil.pt"
+    torch.save({"weight": Evil()}, path)
+    with pytest.raises(UntrustedError, match=r"evil\.pt.*would execute code"):
+        read_weights(path)
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises((UntrustedError, EncoderError)):
+        read_weights(tmp_path / "evil.pkl")
+    torch.save(nn.Linear(2, 2), tmp_path / "module.pt")
+    with pytest.raises(UntrustedError):
+        read_weights(tmp_path / "module.pt")
+    assert "never be printed" not in capsys.readouterr().out
+
+
+def test_weights_that_do_not_fit_or_are_damaged(tmp_path, factories):
+    torch.save({"a": torch.ones(2)}, tmp_path / "other.pt")
+    with pytest.raises(EncoderError, match=r"other\.pt does not fit Conv2d"):
+        pyattrx.load("my_networks:module", weights=tmp_path / "other.pt")
+    (tmp_path / "noise.safetensors").write_bytes(b"nothing at all")
+    with pytest.raises(EncoderError, match="not a safetensors file"):
+        read_weights(tmp_path / "noise.safetensors")
+    (tmp_path / "noise.pt").write_bytes(b"nothing at all")
+    with pytest.raises((EncoderError, UntrustedError), match="noise"):
+        read_weights(tmp_path / "noise.pt")
+    with pytest.raises(InvalidValue, match="existing file"):
+        read_weights(tmp_path / "absent.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(EncoderError, match="holds a list"):
+        read_weights(tmp_path / "list.pt")
