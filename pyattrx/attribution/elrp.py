@@ -1,0 +1,164 @@
+"""Epsilon-LRP in its gradient form, for any architecture.
+
+Ancona et al. (*Towards better understanding of gradient-based attribution methods for deep neural
+networks*, ICLR 2018, proposition 1) show that epsilon-LRP is gradient x input in which every
+element-wise nonlinearity f has f(u) / u in the place of its derivative. The division is kept from
+zero as in their software: f(u) / (u + eps * sign(u)), with sign(0) = +1.
+
+Activations are caught as function calls and not as modules, so that functional code, nested
+libraries and exported programs are treated alike. Softmax, normalisation, pooling and products
+keep their own derivative, and so do activations inside one fused operator, as in LSTM and GRU. An
+activation spelled out as arithmetic, such as ``x * torch.sigmoid(x)``, is treated as written: the
+rule is applied to the sigmoid.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from pyattrx.attribution.base import Attribution
+from pyattrx.errors import InvalidValue
+
+__all__ = ["ELRP"]
+
+
+class ELRP(Attribution):
+    """Epsilon layer-wise relevance propagation (Bach et al. 2015), gradient form.
+
+    Parameters
+    ----------
+    eps : float
+        The stabiliser; positive. 1e-4, as in the published experiments.
+
+    Raises
+    ------
+    InvalidValue
+        `eps` is not positive.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> pyattrx.ELRP().name
+    'elrp'
+    """
+
+    name = "elrp"
+    combine = "grad_x_input"
+
+    def __init__(self, eps: float = 1e-4) -> None:
+        if not eps > 0:
+            raise InvalidValue("eps", eps, "a positive number")
+        self.eps = float(eps)
+
+    def rules(self) -> AbstractContextManager[object]:
+        """Return the context in which activations follow the epsilon rule."""
+        return _EpsilonRule(self.eps)
+
+
+class _Activation(torch.autograd.Function):
+    """f(u) forward, grad * f(u) / (u + eps * sign(u)) backward."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, eps: float, f: Callable[[Tensor], Tensor]) -> Tensor:
+        value = f(u)
+        ratio = value / torch.where(u >= 0, u + eps, u - eps)
+        ctx.save_for_backward(ratio)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (ratio,) = ctx.saved_tensors
+        return grads[0] * ratio, None, None
+
+
+class _Rule(NamedTuple):
+    plain: Callable[..., Tensor]  # out of place
+    in_place: bool
+
+
+class _EpsilonRule(TorchFunctionMode):
+    """Runs every element-wise activation as `_Activation`."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        rule = _rules().get(func)
+        u = args[0] if args else kwargs.get("input", kwargs.get("self"))
+        if rule is None or not isinstance(u, Tensor) or not u.requires_grad or "out" in kwargs:
+            return func(*args, **kwargs)
+        options = {k: v for k, v in kwargs.items() if k not in ("input", "self", "inplace")}
+
+        def activation(v: Tensor) -> Tensor:
+            return rule.plain(v, *args[1:], **options)
+
+        apply: Callable[..., Tensor] = _Activation.apply
+        if not (rule.in_place or kwargs.get("inplace", False)):
+            return apply(u, self.eps, activation)
+        # The caller may go on using `u` itself, which must then hold the activation.
+        return u.copy_(apply(u.clone(), self.eps, activation))
+
+
+# Element-wise nonlinearities, by the name that torch, torch.Tensor, torch.nn.functional and the
+# operators of exported programs share.
+_ACTIVATIONS = (
+    "celu",
+    "elu",
+    "gelu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "prelu",
+    "relu",
+    "relu6",
+    "rrelu",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+)
+_HOLDERS = (F, torch, torch.Tensor, torch._C._nn)
+
+
+@functools.cache
+def _rules() -> dict[Callable[..., Any], _Rule]:
+    rules: dict[Callable[..., Any], _Rule] = {}
+    for name in _ACTIVATIONS:
+        found = [getattr(holder, name) for holder in _HOLDERS if hasattr(holder, name)]
+        for function in found:
+            rules[function] = _Rule(function, in_place=False)
+        for holder in _HOLDERS:
+            if hasattr(holder, name + "_"):
+                rules[getattr(holder, name + "_")] = _Rule(found[0], in_place=True)
+        if hasattr(torch.ops.aten, name):
+            operator = getattr(torch.ops.aten, name).default
+            rules[operator] = _Rule(operator, in_place=False)
+            if hasattr(torch.ops.aten, name + "_"):
+                rules[getattr(torch.ops.aten, name + "_").default] = _Rule(operator, in_place=True)
+    rules[torch.special.expit] = _Rule(torch.sigmoid, in_place=False)
+    return rules
