@@ -1,7 +1,48 @@
-"""Which pretrained network to start from, told from attribution maps."""
+"""Which pretrained network to start from, told from attribution maps.
 
-from pyattrx import errors, ops
+Networks are points in a model space: each sees the same unlabelled probe images, one backward pass
+a batch gives its attribution maps, and two networks are as near as their maps' mean cosine. The
+nearest sources of a target transfer best (Song et al., NeurIPS 2019).
+
+Examples
+--------
+>>> import torch, pyattrx
+>>> probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 16, 16))
+>>> encoders = [pyattrx.Encoder(torch.nn.Conv2d(3, 2, 3), name=name) for name in ("a", "b")]
+>>> pyattrx.affinity(encoders, probes).nearest("a")[0].name
+'b'
+"""
+
+from pyattrx import errors, evaluate, ops
 from pyattrx._progress import set_progress
+from pyattrx.affinities import Affinity, Match, affinity
+from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
+from pyattrx.descriptors import AttributionMaps, Method
+from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
 from pyattrx.errors import PyattrxError
+from pyattrx.probes import Probes
+from pyattrx.tree import Tree
 
-__all__ = ["PyattrxError", "errors", "ops", "set_progress"]
+__all__ = [
+    "ELRP",
+    "Affinity",
+    "Attribution",
+    "AttributionMaps",
+    "Encoder",
+    "GradXInput",
+    "Match",
+    "Method",
+    "Normalize",
+    "PreparedEncoder",
+    "Probes",
+    "PyattrxError",
+    "Saliency",
+    "Tree",
+    "affinity",
+    "errors",
+    "evaluate",
+    "load",
+    "load_many",
+    "ops",
+    "set_progress",
+]

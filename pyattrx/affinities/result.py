@@ -1,0 +1,324 @@
+"""The affinities of a set of networks, with what is needed to judge them."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from pyattrx.affinities.statistics import clustered_stderr, paired_p_values
+from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
+from pyattrx.tree import Tree, TreeForm, build_tree
+
+__all__ = ["Affinity", "Match"]
+
+_FORMAT = "pyattrx-affinity-1"
+
+
+@dataclass(frozen=True)
+class Match:
+    """A source network for a target.
+
+    Attributes
+    ----------
+    name : str
+    affinity : float
+        In [-1, 1]; larger is nearer.
+    stderr : float
+        Standard error over the probes, cluster-robust; NaN where it cannot be known.
+    low, high : float
+        Ends of the confidence interval of `affinity`; NaN where it cannot be known.
+    ties : tuple of str
+        Other sources, near or far, that the probes cannot tell apart from this one: the paired
+        test of the two affinities to the target, corrected for the number of comparisons, finds no
+        difference.
+    """
+
+    name: str
+    affinity: float
+    stderr: float
+    low: float
+    high: float
+    ties: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types, None for NaN."""
+        numbers = {k: _jsonable(getattr(self, k)) for k in ("affinity", "stderr", "low", "high")}
+        return {"name": self.name, **numbers, "ties": list(self.ties)}
+
+
+@dataclass(frozen=True, eq=False)
+class Affinity:
+    """Affinities between networks: rows are targets, columns are sources.
+
+    Made by `pyattrx.affinity`.
+
+    Attributes
+    ----------
+    names : list of str
+    values : ndarray [M, M], float64
+        Mean over probes of the cosine of two networks' maps.
+    stderr : ndarray [M, M], float64
+        Standard error of each value, cluster-robust over the probes' groups; NaN with one group.
+    symmetric : bool
+        Whether ``values[i, j] == values[j, i]`` by construction.
+    groups : ndarray [N], int64
+        Group of each probe.
+    cosines : ndarray [N, M, M], float64, or None
+        The per-probe cosines, where they fit in memory. Without them the paired test of `nearest`
+        is conservative: it bounds what it cannot compute.
+    zero_maps : dict of str to int
+        How many probes had an all-zero map, for networks that have any.
+    provenance : dict
+        Probes, method, networks, grid, versions, device and times, as JSON types.
+    """
+
+    names: list[str]
+    values: np.ndarray
+    stderr: np.ndarray
+    symmetric: bool
+    groups: np.ndarray
+    cosines: np.ndarray | None = None
+    zero_maps: dict[str, int] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def n_probes(self) -> int:
+        """Number of probes."""
+        return len(self.groups)
+
+    @property
+    def n_groups(self) -> int:
+        """Number of independent groups of probes."""
+        return int(self.groups.max()) + 1 if len(self.groups) else 0
+
+    def index(self, name: str) -> int:
+        """Row and column of a network.
+
+        Raises
+        ------
+        InvalidValue
+            No network has this name.
+        """
+        if name not in self.names:
+            known = ", ".join(repr(n) for n in self.names[:12])
+            more = ", ..." if len(self.names) > 12 else ""
+            raise InvalidValue("name", name, f"one of {known}{more}")
+        return self.names.index(name)
+
+    def distance(self) -> np.ndarray:
+        """Distances of Song et al. 2019: N over the sum of the cosines.
+
+        Returns
+        -------
+        ndarray [M, M], float64
+            Infinite where that sum is not positive.
+        """
+        with np.errstate(divide="ignore"):
+            return np.where(self.values > 0, 1 / np.maximum(self.values, 0), np.inf)
+
+    def nearest(self, name: str, k: int = 5, *, level: float = 0.95) -> list[Match]:
+        """Rank the sources for a target, nearest first.
+
+        Parameters
+        ----------
+        name : str
+            The target.
+        k : int
+            How many sources at most, at least 1.
+        level : float
+            Confidence of the intervals and of the paired test, in (0, 1).
+
+        Returns
+        -------
+        list of Match
+
+        Raises
+        ------
+        InvalidValue
+            For any argument.
+        """
+        target = self.index(name)
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise InvalidValue("k", k, "an integer of at least 1")
+        if not 0 < level < 1:
+            raise InvalidValue("level", level, "a number between 0 and 1")
+        sources = [j for j in range(len(self)) if j != target]
+        sources.sort(key=lambda j: (-self.values[target, j], self.names[j]))
+        reach = (
+            float(stats.t.ppf((1 + level) / 2, self.n_groups - 1)) if self.n_groups > 1 else np.nan
+        )
+        matches = []
+        for j in sources[:k]:
+            value, stderr = float(self.values[target, j]), float(self.stderr[target, j])
+            others = np.array([o for o in sources if o != j], dtype=int)
+            p = paired_p_values(*self._difference(target, j, others), self.n_groups)
+            ties = tuple(self.names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
+            low, high = max(value - reach * stderr, -1.0), min(value + reach * stderr, 1.0)
+            if np.isnan(reach * stderr):
+                low = high = np.nan
+            matches.append(Match(self.names[j], value, stderr, low, high, ties))
+        return matches
+
+    def _difference(self, target: int, j: int, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean paired differences of source j to other sources, and their standard errors."""
+        mean = self.values[target, j] - self.values[target, others]
+        if self.cosines is None:
+            # The covariance is not known; this is the largest error that it allows.
+            return mean, self.stderr[target, j] + self.stderr[target, others]
+        rows = self.cosines[:, target, :]
+        return mean, clustered_stderr(rows[:, [j]] - rows[:, others], self.groups)
+
+    def differing_pairs(self, *, level: float = 0.95) -> tuple[int, int]:
+        """Count the pairs of networks whose affinity differs from zero.
+
+        Parameters
+        ----------
+        level : float
+            Confidence, in (0, 1), of each of the (Holm-corrected) tests.
+
+        Returns
+        -------
+        (int, int)
+            Pairs that differ, and all pairs.
+        """
+        if not 0 < level < 1:
+            raise InvalidValue("level", level, "a number between 0 and 1")
+        upper = np.triu_indices(len(self), 1)
+        p = paired_p_values(self.values[upper], self.stderr[upper], self.n_groups)
+        return int((p < 1 - level).sum()), len(p)
+
+    def tree(self, form: TreeForm = "published") -> Tree:
+        """Cluster the networks; see `pyattrx.tree.build_tree` for the forms.
+
+        Returns
+        -------
+        Tree
+            With ``linkage`` as in scipy.
+        """
+        return build_tree(self.values, self.names, form=form)
+
+    def to_frame(self) -> Any:
+        """Return the values as a pandas DataFrame, rows targets and columns sources.
+
+        Raises
+        ------
+        MissingDependency
+            pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise MissingDependency("pandas", "Affinity.to_frame()", "'pyattrx[plot]'") from error
+        return pd.DataFrame(self.values, index=self.names, columns=self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the per-probe cosines as JSON types, None for NaN."""
+        return {
+            "names": list(self.names),
+            "values": _jsonable(self.values),
+            "stderr": _jsonable(self.stderr),
+            "symmetric": self.symmetric,
+            "n_probes": self.n_probes,
+            "n_groups": self.n_groups,
+            "zero_maps": dict(self.zero_maps),
+            "provenance": self.provenance,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one ``.npz`` file; an existing one is replaced in one step.
+
+        Raises
+        ------
+        InvalidValue
+            The suffix is not ``.npz``.
+        OSError
+            The folder does not exist or cannot be written.
+        """
+        path = Path(path)
+        if path.suffix != ".npz":
+            raise InvalidValue("path", str(path), "a file name that ends in .npz")
+        meta = {
+            "format": _FORMAT,
+            "names": list(self.names),
+            "symmetric": self.symmetric,
+            "zero_maps": self.zero_maps,
+            "provenance": self.provenance,
+        }
+        arrays = {"values": self.values, "stderr": self.stderr, "groups": self.groups}
+        if self.cosines is not None:
+            arrays["cosines"] = self.cosines
+        file, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(file, "wb") as out:
+                np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
+                out.flush()
+                os.fsync(out.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Affinity:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises
+        ------
+        PyattrxError
+            The file is damaged, or not one of these.
+        OSError
+            The file cannot be opened.
+        """
+        with open(path, "rb") as file:
+            try:
+                with np.load(file, allow_pickle=False) as data:
+                    meta = json.loads(str(data["meta"]))
+                    if meta["format"] != _FORMAT:
+                        raise ValueError(f"format {meta['format']!r}, expected {_FORMAT!r}")
+                    arrays = {name: data[name] for name in data.files if name != "meta"}
+            except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                raise PyattrxError(f"{path}: not a saved affinity, or damaged ({error})") from error
+        return cls(
+            names=meta["names"],
+            values=arrays["values"],
+            stderr=arrays["stderr"],
+            symmetric=meta["symmetric"],
+            groups=arrays["groups"],
+            cosines=arrays.get("cosines"),
+            zero_maps=meta["zero_maps"],
+            provenance=meta["provenance"],
+        )
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.names, list):
+            raise InvalidType("names", self.names, "a list of str")
+        m = len(self.names)
+        for name in ("values", "stderr"):
+            if np.shape(getattr(self, name)) != (m, m):
+                shape = np.shape(getattr(self, name))
+                raise InvalidValue(f"{name}.shape", shape, f"{(m, m)}, one row a name")
+
+    def __repr__(self) -> str:
+        return (
+            f"Affinity({len(self)} networks, {self.n_probes} probes in {self.n_groups} groups, "
+            f"method: {self.provenance.get('method_name', 'unknown')})"
+        )
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [_jsonable(v) for v in value]
+    number = float(value)
+    return number if np.isfinite(number) else None

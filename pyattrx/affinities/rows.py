@@ -1,0 +1,171 @@
+"""Where map rows wait until they are compared: device memory, host memory, then a scratch file.
+
+Rows arrive network by network and leave probe by probe. What is kept in memory is bounded by fixed
+budgets, so that neither the number of networks nor that of probes decides how much memory a run
+needs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyattrx.errors import InvalidValue
+
+__all__ = ["RowStore"]
+
+_HOST_BYTES = 128 << 20
+_DEVICE_SHARE = 0.4  # of what is free when the run begins
+_TORCH_OF = {"float32": torch.float32, "float64": torch.float64}
+
+
+class RowStore:
+    """Rows of networks, [N, D] each, read back as blocks of probes.
+
+    Parameters
+    ----------
+    n_probes : int
+    device : torch.device
+        Where rows are made and compared.
+    scratch : path, optional
+        Folder of the scratch file; the system's temporary folder if left out.
+    host_bytes : int
+        How much may stay in host memory.
+    """
+
+    def __init__(
+        self,
+        n_probes: int,
+        device: torch.device,
+        scratch: str | Path | None = None,
+        host_bytes: int = _HOST_BYTES,
+    ) -> None:
+        if scratch is not None and not Path(scratch).is_dir():
+            raise InvalidValue("scratch", str(scratch), "an existing folder")
+        self._n = n_probes
+        self._device = device
+        self._scratch = scratch
+        self._host_left = host_bytes
+        self._device_left = 0
+        if device.type == "cuda":
+            self._device_left = int(torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE)
+        self._networks: list[_Memory | _File] = []
+        self._file: int | None = None
+        self._end = 0
+
+    def __len__(self) -> int:
+        return len(self._networks)
+
+    @property
+    def width(self) -> int | None:
+        """Elements of a row; None before the first network."""
+        return self._networks[0].size if self._networks else None
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the longest network's row."""
+        return max((n.row_bytes for n in self._networks), default=0)
+
+    def begin(self, like: Tensor) -> _Memory | _File:
+        """Make place for a network whose rows look like `like`, [B, D]; fill it with `write`."""
+        size = self._n * like.shape[1] * like.element_size()
+        place: _Memory | _File
+        if size <= self._device_left:
+            self._device_left -= size
+            place = _Memory(self._n, like, self._device)
+        elif size <= self._host_left:
+            self._host_left -= size
+            place = _Memory(self._n, like, torch.device("cpu"))
+        else:
+            place = _File(self._open(), self._end, like)
+            self._end += size
+        self._networks.append(place)
+        return place
+
+    def block(self, networks: slice, probes: np.ndarray) -> Tensor:
+        """Rows of some networks on some probes, [M, B, D], on the device."""
+        rows = [place.read(probes).to(self._device) for place in self._networks[networks]]
+        dtype = torch.float64 if any(r.dtype == torch.float64 for r in rows) else torch.float32
+        return torch.stack([r.to(dtype) for r in rows])
+
+    def close(self) -> None:
+        """Free everything; the scratch file is gone even if this is never called."""
+        self._networks.clear()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> RowStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self) -> int:
+        if self._file is None:
+            self._file, path = tempfile.mkstemp(prefix="pyattrx-rows-", dir=self._scratch)
+            os.unlink(path)  # the space is given back whatever happens to this process
+        return self._file
+
+
+class _Memory:
+    def __init__(self, n: int, like: Tensor, device: torch.device) -> None:
+        self._rows = torch.empty((n, like.shape[1]), dtype=like.dtype, device=device)
+        self.row_bytes = like.shape[1] * like.element_size()
+        self.size = like.shape[1]
+
+    def write(self, first: int, rows: Tensor) -> None:
+        self._rows[first : first + len(rows)] = rows
+
+    def read(self, probes: np.ndarray) -> Tensor:
+        start, stop = int(probes[0]), int(probes[-1]) + 1
+        if stop - start == len(probes):  # rising without gaps
+            return self._rows[start:stop]
+        return self._rows[torch.from_numpy(probes).to(self._rows.device)]
+
+
+class _File:
+    def __init__(self, file: int, offset: int, like: Tensor) -> None:
+        self._file = file
+        self._offset = offset
+        self._dtype = str(like.dtype).removeprefix("torch.")
+        self.row_bytes = like.shape[1] * like.element_size()
+        self.size = like.shape[1]
+
+    def write(self, first: int, rows: Tensor) -> None:
+        data = _bytes(rows.cpu().contiguous())
+        at = self._offset + first * self.row_bytes
+        while data:
+            written = os.pwrite(self._file, data, at)
+            data, at = data[written:], at + written
+
+    def read(self, probes: np.ndarray) -> Tensor:
+        rows = torch.empty((len(probes), self.size), dtype=_TORCH_OF[self._dtype])
+        data = _bytes(rows)
+        # Runs of neighbouring probes are read at once.
+        starts = np.flatnonzero(np.diff(probes, prepend=probes[0] - 2) != 1)
+        for start, stop in zip(starts, [*starts[1:], len(probes)], strict=True):
+            into = data[start * self.row_bytes : stop * self.row_bytes]
+            at = self._offset + int(probes[start]) * self.row_bytes
+            while into:
+                count = os.preadv(self._file, [into], at)
+                if count == 0:
+                    raise OSError("the scratch file of map rows ended early")
+                into, at = into[count:], at + count
+        return rows
+
+
+def _bytes(rows: Tensor) -> memoryview:
+    """The memory of a contiguous tensor."""
+    return rows.numpy().data.cast("B")

@@ -1,0 +1,126 @@
+"""The descriptor of attribution maps: one row per probe, made by one backward pass per batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyattrx import ops
+from pyattrx.attribution import resolve_attribution, resolve_scalar
+from pyattrx.descriptors.method import Method
+from pyattrx.encoders import PreparedEncoder
+from pyattrx.errors import EncoderError, InvalidValue
+
+__all__ = ["AttributionMaps", "choose_pixels"]
+
+
+class AttributionMaps:
+    """Attribution maps of any network, on one grid, under one method.
+
+    Parameters
+    ----------
+    method : Method
+    size : (int, int)
+        Height and width of the probes, the grid unless the method has its own.
+
+    Raises
+    ------
+    InvalidValue
+        ``method.pixels`` exceeds the map.
+    """
+
+    def __init__(self, method: Method, size: tuple[int, int]) -> None:
+        self.method = method
+        self.grid = method.grid or size
+        self._attribution = resolve_attribution(method.attribution)
+        self._scalar = resolve_scalar(method.scalar)
+        area = self.grid[0] * self.grid[1]
+        if method.pixels is not None and method.reduce != "none" and method.pixels > area:
+            raise InvalidValue("pixels", method.pixels, f"at most {area}, the pixels of a map")
+        self._chosen: dict[int, Tensor] = {}
+
+    def rows(self, encoder: PreparedEncoder, images: Tensor) -> Tensor:
+        """Describe a batch of probes.
+
+        Parameters
+        ----------
+        encoder : PreparedEncoder
+        images : Tensor [N, 3, H, W]
+            Probes, float32 in [0, 1], on any device.
+
+        Returns
+        -------
+        Tensor [N, D]
+            Maps, not normalised, on the encoder's device; float64 for a float64 network, float32
+            otherwise. Zero where the output does not depend on the input at all.
+
+        Raises
+        ------
+        EncoderError
+            The network fails, or depends on its input in a way that has no derivative.
+        """
+        x = encoder.preprocess(images)
+        gradient = self._attribution.gradient(encoder.forward, x, self._scalar)
+        if gradient is None:
+            encoder.explain_no_gradient(x)  # raises unless the input is ignored
+            gradient = torch.zeros_like(x)
+        if gradient.shape != x.shape:
+            raise EncoderError(
+                f"network {encoder.name!r}: the attribution {self._attribution!r} returned shape "
+                f"{tuple(gradient.shape)} for an input of shape {tuple(x.shape)}"
+            )
+        return self._map(gradient.detach(), x)
+
+    def _map(self, gradient: Tensor, x: Tensor) -> Tensor:
+        count, channels, height, width = x.shape
+        maps = ops.attribution_maps(
+            gradient.to(x.dtype),
+            x,
+            self._attribution.combine,
+            self.method.reduce,
+            normalize=False,
+        )
+        if (height, width) != self.grid:
+            kept = channels if self.method.reduce == "none" else 1
+            image = maps.view(count, kept, height, width)
+            maps = F.interpolate(image, size=self.grid, mode="area").flatten(1)
+        if self.method.centre:
+            maps = maps - maps.mean(1, keepdim=True)
+        if self.method.pixels is not None:
+            maps = maps[:, self._pixels(maps.shape[1]).to(maps.device)]
+        return maps
+
+    def _pixels(self, size: int) -> Tensor:
+        if size not in self._chosen:
+            assert self.method.pixels is not None
+            if self.method.pixels > size:
+                raise InvalidValue("pixels", self.method.pixels, f"at most {size}")
+            chosen = choose_pixels(size, self.method.pixels, self.method.pixel_seed)
+            self._chosen[size] = torch.from_numpy(chosen)
+        return self._chosen[size]
+
+
+def choose_pixels(size: int, count: int, seed: int) -> np.ndarray:
+    """Choose `count` of `size` elements at random, the same on every machine and version.
+
+    Elements are ranked by a 64-bit hash (the SplitMix64 finaliser) of seed and place.
+
+    Returns
+    -------
+    ndarray [count], int64, rising
+
+    Examples
+    --------
+    >>> from pyattrx.descriptors import choose_pixels
+    >>> len(choose_pixels(100, 10, seed=0))
+    10
+    """
+    with np.errstate(over="ignore"):
+        z = (np.arange(size, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z ^= np.uint64(seed) * np.uint64(0xD1342543DE82EF95)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return np.sort(np.argsort(z, kind="stable")[:count]).astype(np.int64)
