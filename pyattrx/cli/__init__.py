@@ -1,0 +1,251 @@
+"""The command line: ``pyattrx env | demo | affinity``.
+
+Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import torch
+import typer
+
+from pyattrx import report
+from pyattrx._progress import set_progress
+from pyattrx.affinities import affinity as compute_affinity
+from pyattrx.attribution import ATTRIBUTIONS, SCALARS
+from pyattrx.cli._demo import print_demo
+from pyattrx.cli._environment import environment
+from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
+from pyattrx.descriptors import Method
+from pyattrx.encoders import load_many
+from pyattrx.errors import InvalidValue, PyattrxError
+from pyattrx.probes import Probes
+
+__all__ = ["app", "main"]
+
+FAILED, WRONG_ARGUMENTS, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    help="Which pretrained network to start from, told from attribution maps.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+
+@app.command("env")
+def env_command(as_json: Json = False) -> None:
+    """Show versions, devices and which optional parts are installed."""
+    found = environment()
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    out.print(f"pyattrx {found['pyattrx']}, torch {found['torch']}, Python {found['python']}")
+    out.print(f"CPU: {found['cpu']['ops']}, {found['cpu']['threads']} threads")
+    cuda = found["cuda"]
+    out.print(f"CUDA: {cuda['ops']}; torch's CUDA: {cuda['torch']}")
+    for device in cuda["devices"]:
+        out.print(f"  {device['name']}, {device['memory'] / 2**30:.0f} GiB")
+    if not cuda["devices"]:
+        out.print("  no CUDA device")
+    for name, part in found["optional"].items():
+        state = part["version"] or "not installed"
+        out.print(f"{name}: {state} ({part['for']})")
+
+
+@app.command("demo")
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("demo-output"),
+    crops: Annotated[int, typer.Option(help="Probes cut from each photo.")] = 6,
+    size: Annotated[int, typer.Option(help="Height and width of the probes.")] = 160,
+    batch_size: Annotated[int, typer.Option(help="Images in one pass.")] = 8,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare real pretrained networks over real photos, and draw what comes out."""
+    from pyattrx.demo.run import run
+
+    if quiet:
+        set_progress(False)
+    stages = console(stderr=True)
+
+    def say(line: str) -> None:
+        if not quiet:
+            stages.print(f"... {line}")
+
+    made = run(out, crops=crops, size=size, batch_size=batch_size, device=device, say=say)
+    if as_json:
+        print_json(made.to_dict())
+    else:
+        print_demo(made)
+
+
+@app.command("affinity")
+def affinity_command(
+    specifications: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPEC...",
+            help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
+            "allowed), transformers:NAME_OR_PATH, or program.pt2 (with --trust).",
+        ),
+    ],
+    probes: Annotated[Path, typer.Option(help="Folder of probe images.")],
+    size: Annotated[int, typer.Option(help="Height and width of the probes.")] = 224,
+    limit: Annotated[int | None, typer.Option(help="Use at most this many probes.")] = None,
+    crops: Annotated[int, typer.Option(help="Probes cut from each image.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the probes' order and crops.")] = 0,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
+    ] = False,
+    method: Annotated[
+        str, typer.Option(help=f"Attribution: {', '.join(ATTRIBUTIONS)}.")
+    ] = "grad_x_input",
+    scalar: Annotated[
+        str, typer.Option(help=f"What is attributed: {', '.join(SCALARS)}.")
+    ] = "mean",
+    reduce: Annotated[str, typer.Option(help="Channels: mean, abs_mean, none.")] = "mean",
+    grid: Annotated[str | None, typer.Option(help="Size of the maps, HEIGHTxWIDTH.")] = None,
+    centre: Annotated[bool, typer.Option("--centre", help="Subtract each map's mean.")] = False,
+    pixels: Annotated[int | None, typer.Option(help="Random map elements to keep.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images in one pass.")] = 32,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Sources to list for each target.")] = 5,
+    save: Annotated[Path | None, typer.Option(help="Write the result to this .npz file.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Write affinity.png and tree.png to this folder.")
+    ] = None,
+    scratch: Annotated[Path | None, typer.Option(help="Folder for temporary rows.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Load exported programs, which may execute code.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compute the affinities between networks over a folder of images."""
+    if quiet:
+        set_progress(False)
+    if threads is not None:
+        if threads < 1:
+            raise InvalidValue("threads", threads, "an integer of at least 1")
+        torch.set_num_threads(threads)
+    if save is not None and save.suffix != ".npz":
+        raise InvalidValue("save", str(save), "a file name that ends in .npz")
+    if save is not None and not save.parent.is_dir():
+        raise InvalidValue("save", str(save), "a file in an existing folder")
+    chosen = Method(
+        method, scalar=scalar, reduce=reduce, grid=_grid(grid), centre=centre, pixels=pixels
+    )
+    images = Probes.from_folder(
+        probes,
+        size=size,
+        limit=limit,
+        seed=seed,
+        crops=crops,
+        on_error="skip" if skip_bad else "raise",
+    )
+    networks = (
+        encoder
+        for specification in specifications
+        for encoder in load_many(specification, trust=trust)
+    )
+    result = compute_affinity(
+        networks, images, chosen, batch_size=batch_size, device=device, scratch=scratch
+    )
+    written = []
+    if save is not None:
+        written.append(result.save(save))
+    if pictures is not None:
+        written += _draw(result, pictures)
+    rankings = [(name, result.nearest(name, k)) for name in result.names] if len(result) > 1 else []
+    if as_json:
+        nearest = {name: [match.to_dict() for match in matches] for name, matches in rankings}
+        files = [str(path) for path in written]
+        print_json({**result.to_dict(), "nearest": nearest, "files": files})
+        return
+    out = console()
+    title = f"Affinity, {chosen}, {result.n_probes} probes in {result.n_groups} groups"
+    out.print(affinity_table(result, title))
+    if rankings:
+        out.print(nearest_table(rankings, "Nearest sources"))
+    for name, count in result.zero_maps.items():
+        out.print(f"{name}: {count} of {result.n_probes} maps are all zero")
+    for skipped in images.skipped:
+        out.print(f"left out {skipped.path}: {skipped.reason}")
+    for path in written:
+        out.print(f"wrote {path}")
+
+
+def _draw(result: Any, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"{result.provenance['method_name']}, {result.n_probes} probes"
+    paths = [folder / "affinity.png"]
+    order = None
+    if len(result) > 1:
+        tree = result.tree()
+        order = tree.order
+        paths.append(folder / "tree.png")
+        report.tree_figure(tree, title=title, path=paths[1])
+    report.heatmap(
+        result.values,
+        result.names,
+        stderr=result.stderr,
+        order=order,
+        title=title,
+        path=paths[0],
+        symmetric=result.symmetric,
+    )
+    return paths
+
+
+def _grid(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if match is None:
+        raise InvalidValue("grid", text, "HEIGHTxWIDTH, for example 56x56")
+    height = int(match[1])
+    return height, int(match[2] or height)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        ``sys.argv[1:]`` if left out.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=given, standalone_mode=False, prog_name="pyattrx")
+    except click.ClickException as error:
+        error.show()
+        code = WRONG_ARGUMENTS
+    except (KeyboardInterrupt, click.Abort):
+        code = _fail(given, "interrupted: nothing was written", "Interrupted", INTERRUPTED)
+    except (PyattrxError, OSError) as error:
+        wrong = isinstance(error, (ValueError, TypeError))
+        code = _fail(given, str(error), type(error).__name__, WRONG_ARGUMENTS if wrong else FAILED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(arguments: Sequence[str], message: str, kind: str, code: int) -> int:
+    print(f"pyattrx: {message}", file=sys.stderr)
+    if "--json" in arguments:
+        print(json.dumps({"error": {"type": kind, "message": message}}))
+    return code

@@ -1,0 +1,77 @@
+"""What commands print: JSON on standard output if asked for, otherwise text for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pyattrx.affinities import Affinity, Match
+
+__all__ = ["affinity_table", "console", "nearest_table", "print_json"]
+
+_WIDEST_TABLE = 16  # networks; larger affinities are shown as nearest sources only
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console on the current standard output (or error); wide where nobody watches."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else 160, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def affinity_table(result: Affinity, title: str) -> Table | Text:
+    """Draw the affinities with their standard errors, rows targets and columns sources."""
+    if len(result) > _WIDEST_TABLE:
+        return Text(f"{title}: {len(result)} networks, too many for a table; use --save or --json")
+    table = Table(title=title, title_justify="left", show_lines=False)
+    table.add_column("target \\ source", no_wrap=True)
+    for name in result.names:
+        table.add_column(name, justify="right", no_wrap=len(result) <= 8)
+    for i, name in enumerate(result.names):
+        cells = [_cell(result, i, j) for j in range(len(result))]
+        table.add_row(name, *cells)
+    return table
+
+
+def nearest_table(rankings: Sequence[tuple[str, Sequence[Match]]], title: str) -> Table:
+    """Draw every target's nearest sources with intervals and ties."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("target", no_wrap=True)
+    table.add_column("nearest source", no_wrap=True)
+    table.add_column("affinity", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("cannot be told apart from")
+    for target, matches in rankings:
+        for rank, match in enumerate(matches):
+            table.add_row(
+                target if rank == 0 else "",
+                match.name,
+                f"{match.affinity:.3f}",
+                f"{match.low:.3f} .. {match.high:.3f}",
+                _listed(match.ties),
+                end_section=rank == len(matches) - 1,
+            )
+    return table
+
+
+def _cell(result: Affinity, i: int, j: int) -> Text:
+    if i == j:
+        return Text("-", style="dim")
+    value, stderr = result.values[i, j], result.stderr[i, j]
+    strong = abs(value) > 3 * stderr
+    return Text(f"{value:.3f} ±{stderr:.3f}", style="bold" if strong else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:4])
+    return shown + (f" and {len(names) - 4} more" if len(names) > 4 else "")

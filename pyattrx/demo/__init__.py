@@ -1,0 +1,1 @@
+"""Real pretrained networks and real photos, from ordinary packages and without a download."""

@@ -1,0 +1,94 @@
+"""The package's own rules: imports go one way, doctests run, public names are there."""
+
+import ast
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pyattrx
+
+# A package imports only from those before it. What stands together may import one another.
+ORDER = [
+    {"errors", "_progress"},
+    {"ops", "tree", "evaluate"},
+    {"probes"},
+    {"encoders"},
+    {"attribution"},
+    {"descriptors"},
+    {"affinities"},
+    {"report"},
+    {"demo"},
+    {"cli", "__main__"},
+]
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+ROOT = Path(pyattrx.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages(pyattrx.__path__, "pyattrx.") if "__main__" not in m.name
+)
+
+
+def imported(path):
+    """Top-level packages of pyattrx that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "pyattrx" and len(parts) > 1 and parts[1] in LEVEL:
+                yield parts[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_go_one_way(path):
+    own = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if own == "__init__":
+        return
+    for other in imported(path):
+        if other != own:
+            assert LEVEL[other] <= LEVEL[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name):
+    if name == "pyattrx._core":
+        return
+    module = importlib.import_module(name)
+    failed, _ = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+def test_public_functions_have_examples():
+    finder = doctest.DocTestFinder(recurse=False)
+    missing = []
+    for owner in (pyattrx, pyattrx.ops, pyattrx.evaluate):
+        for name in owner.__all__:
+            value = getattr(owner, name)
+            if callable(value) and not isinstance(value, type):
+                missing += [] if any(t.examples for t in finder.find(value, name)) else [name]
+    assert missing == []
+
+
+def test_every_exported_name_exists():
+    for name in MODULES:
+        module = importlib.import_module(name)
+        for exported in getattr(module, "__all__", []):
+            assert hasattr(module, exported), f"{name}.{exported}"
+
+
+def test_optional_packages_are_not_imported():
+    code = (
+        "import sys, pyattrx, pyattrx.cli;"
+        "print([m for m in ('matplotlib', 'pandas', 'timm', 'transformers', 'faiss', 'captum')"
+        " if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
