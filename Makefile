@@ -1,0 +1,54 @@
+# make demo: the main job on a fresh machine.   make test: set-up and all tests.
+PYTHON ?= python3
+VENV ?= .venv
+# AUTO builds the CUDA kernels where nvcc is found; ON fails without it; OFF leaves them out.
+CUDA ?= AUTO
+# One architecture builds in a minute: this machine's, or Hopper's where no GPU is to be seen.
+CUDA_ARCH ?= $(shell a=$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .); echo $${a:-90}-real)
+
+BIN := $(VENV)/bin
+SOURCES := $(shell find csrc pyattrx -type f -not -name '*.so' -not -name '*.pyc') CMakeLists.txt pyproject.toml constraints.txt
+CONFIG := -C cmake.define.ATTRX_CUDA=$(CUDA) -C cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCH)
+
+.PHONY: demo test lint format develop sanitize clean
+
+demo: $(VENV)/.installed-demo
+	$(BIN)/pyattrx demo
+
+test: $(VENV)/.installed-test
+	$(BIN)/pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs $(BIN)/clang-format --dry-run -Werror
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs $(BIN)/clang-format -i
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by itself, so that no other requirement chooses another build of it.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	touch $@
+
+$(VENV)/.installed-%: $(SOURCES) $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(CONFIG) '.[$*]'
+	touch $@
+
+# An installation that follows the sources; run again after a change of csrc/.
+develop: $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet scikit-build-core pybind11 ninja 'cmake>=3.25'
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(CONFIG) --no-build-isolation -C build-dir=build/develop -e '.[dev]'
+
+# The op tests over CPU kernels that watch for bad addresses and undefined behaviour.
+sanitize: $(VENV)/.installed-test
+	$(BIN)/python tests/sanitize.py
+
+clean:
+	rm -rf build dist $(VENV)/.installed-*
