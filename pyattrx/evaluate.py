@@ -19,7 +19,6 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from pyattrx.errors import InvalidType, InvalidValue
 
@@ -176,6 +175,8 @@ def spearman(affinity: Any, truth: Any, *, per_target: bool = False) -> float | 
     """
     scores, measured, candidates = _paired(affinity, truth)
     correlations = np.zeros(len(scores))
+    from scipy.stats import rankdata  # scipy.stats takes seconds to import
+
     for target, columns in enumerate(candidates):
         if len(columns) < 2:
             expected = f"two or more candidate sources of every target (row {target})"

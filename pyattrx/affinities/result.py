@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from pyattrx.affinities.statistics import clustered_stderr, paired_p_values
+from pyattrx.affinities.statistics import clustered_stderr, paired_p_values, reach
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
 from pyattrx.tree import Tree, TreeForm, build_tree
 
@@ -155,17 +154,15 @@ class Affinity:
             raise InvalidValue("level", level, "a number between 0 and 1")
         sources = [j for j in range(len(self)) if j != target]
         sources.sort(key=lambda j: (-self.values[target, j], self.names[j]))
-        reach = (
-            float(stats.t.ppf((1 + level) / 2, self.n_groups - 1)) if self.n_groups > 1 else np.nan
-        )
+        half = reach(level, self.n_groups)
         matches = []
         for j in sources[:k]:
             value, stderr = float(self.values[target, j]), float(self.stderr[target, j])
             others = np.array([o for o in sources if o != j], dtype=int)
             p = paired_p_values(*self._difference(target, j, others), self.n_groups)
             ties = tuple(self.names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
-            low, high = max(value - reach * stderr, -1.0), min(value + reach * stderr, 1.0)
-            if np.isnan(reach * stderr):
+            low, high = max(value - half * stderr, -1.0), min(value + half * stderr, 1.0)
+            if np.isnan(half * stderr):
                 low = high = np.nan
             matches.append(Match(self.names[j], value, stderr, low, high, ties))
         return matches

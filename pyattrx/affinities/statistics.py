@@ -8,9 +8,9 @@ which is the usual one where every probe is a group of its own.
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
-__all__ = ["PairMoments", "clustered_stderr", "paired_p_values"]
+__all__ = ["PairMoments", "clustered_stderr", "paired_p_values", "reach"]
 
 
 class PairMoments:
@@ -113,6 +113,30 @@ def clustered_stderr(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return stderr
 
 
+def reach(level: float, groups: int) -> float:
+    """Standard errors on either side of a mean that make its interval, by Student's t.
+
+    Parameters
+    ----------
+    level : float
+        Confidence, in (0, 1).
+    groups : int
+        Independent groups of probes.
+
+    Returns
+    -------
+    float
+        NaN for fewer than two groups.
+
+    Examples
+    --------
+    >>> from pyattrx.affinities.statistics import reach
+    >>> round(reach(0.95, 11), 3)
+    2.228
+    """
+    return float(stdtrit(groups - 1, (1 + level) / 2)) if groups > 1 else float("nan")
+
+
 def paired_p_values(difference: np.ndarray, stderr: np.ndarray, groups: int) -> np.ndarray:
     """Two-sided p-values of mean paired differences, corrected for their number (Holm 1979).
 
@@ -134,7 +158,7 @@ def paired_p_values(difference: np.ndarray, stderr: np.ndarray, groups: int) -> 
         return np.ones(count)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(difference) / stderr
-    p = np.where(stderr > 0, 2 * stats.t.sf(t, groups - 1), np.where(difference == 0, 1.0, 0.0))
+    p = np.where(stderr > 0, 2 * stdtr(groups - 1, -t), np.where(difference == 0, 1.0, 0.0))
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * (count - np.arange(count)))
     corrected = np.empty(count)

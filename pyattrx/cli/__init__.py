@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import torch
 import typer
+from typer.core import TyperGroup
 
 from pyattrx import report
 from pyattrx._progress import set_progress
@@ -31,8 +31,32 @@ from pyattrx.probes import Probes
 __all__ = ["app", "main"]
 
 FAILED, WRONG_ARGUMENTS, INTERRUPTED = 1, 2, 130
+_state = {"json": False}  # whether errors go to standard output, too
+
+
+class _Commands(TyperGroup):
+    """Turns what goes wrong in a command into a message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _report("interrupted: nothing was written", "Interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except (PyattrxError, OSError) as error:
+            _report(str(error), type(error).__name__)
+            wrong = isinstance(error, (ValueError, TypeError))
+            raise typer.Exit(WRONG_ARGUMENTS if wrong else FAILED) from None
+
+
+def _report(message: str, kind: str) -> None:
+    print(f"pyattrx: {message}", file=sys.stderr)
+    if _state["json"]:
+        print(json.dumps({"error": {"type": kind, "message": message}}))
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Which pretrained network to start from, told from attribution maps.",
     no_args_is_help=True,
     add_completion=False,
@@ -231,21 +255,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ``sys.argv[1:]`` if left out.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        code = app(args=given, standalone_mode=False, prog_name="pyattrx")
-    except click.ClickException as error:
-        error.show()
-        code = WRONG_ARGUMENTS
-    except (KeyboardInterrupt, click.Abort):
-        code = _fail(given, "interrupted: nothing was written", "Interrupted", INTERRUPTED)
-    except (PyattrxError, OSError) as error:
-        wrong = isinstance(error, (ValueError, TypeError))
-        code = _fail(given, str(error), type(error).__name__, WRONG_ARGUMENTS if wrong else FAILED)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(arguments: Sequence[str], message: str, kind: str, code: int) -> int:
-    print(f"pyattrx: {message}", file=sys.stderr)
-    if "--json" in arguments:
-        print(json.dumps({"error": {"type": kind, "message": message}}))
-    return code
+    _state["json"] = "--json" in given
+    app(args=given, prog_name="pyattrx")
