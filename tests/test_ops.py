@@ -283,6 +283,8 @@ def test_fused_is_the_two_ops_to_the_bit(dtype, method, reduce):
                 )
                 fused = ops.fused_affinity(grads, image, method, reduce)
                 assert torch.equal(fused, ops.cosine_affinity(maps))
+            if method in ("saliency", "identity"):
+                assert torch.equal(ops.fused_affinity(grads, None, method, reduce), fused)
 
 
 def test_mean_over_blocks_of_probes_is_the_mean(monkeypatch):
@@ -395,6 +397,7 @@ def test_gradients_are_not_tracked():
             InvalidValue,
             "input.shape",
         ),
+        (lambda: ops.fused_affinity(torch.ones(2, 1, 3, 2, 2)), InvalidValue, "input=None"),
         (
             lambda: ops.probe_cosines(torch.ones(2, 3, 4), torch.ones(2, 3, 4, device="meta")),
             InvalidValue,

@@ -172,7 +172,10 @@ def cosine_affinity(maps: Tensor) -> Tensor:
 
 
 def fused_affinity(
-    grads: Tensor, input: Tensor, method: str = "grad_x_input", reduce: str = "mean"
+    grads: Tensor,
+    input: Tensor | None = None,
+    method: str = "grad_x_input",
+    reduce: str = "mean",
 ) -> Tensor:
     """`attribution_maps` and `cosine_affinity` in one pass, without a map in memory.
 
@@ -180,9 +183,9 @@ def fused_affinity(
     ----------
     grads : Tensor [M, N, C, H, W]
         Gradients of M networks on the same N probes.
-    input : Tensor [N, C, H, W] or [M, N, C, H, W]
-        What the networks saw: one input for all, or one for each. Not read for ``saliency`` and
-        ``identity``.
+    input : Tensor [N, C, H, W] or [M, N, C, H, W], optional
+        What the networks saw: one input for all, or one for each. Needed for ``grad_x_input`` and
+        ``elrp``.
     method, reduce : str
         As for `attribution_maps`.
 
@@ -209,6 +212,10 @@ def fused_affinity(
     _check_choice("reduce", reduce, REDUCE_CODES)
     _check_channels("grads", grads)
     _check_probes("grads", grads)
+    if COMBINE_CODES[method] != 0:
+        input = grads  # not read
+    if input is None:
+        raise InvalidValue("input", input, f"the networks' input, needed for method={method!r}")
     _check_alike("input", input, "grads", grads)
     if input.shape not in (grads.shape, grads.shape[1:]):
         raise InvalidValue(
