@@ -134,7 +134,11 @@ void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape s
       kernel<<<grid_size(shape.n * parts), threads, 0, static_cast<cudaStream_t>(stream)>>>(
           maps, shape.n, d, parts, part, normalize, static_cast<Real<T>*>(out));
     };
-    maps.vector&& is_aligned(out) ? launch(map_rows<kPack<T>, T>) : launch(map_rows<1, T>);
+    if (maps.vector && is_aligned(out)) {
+      launch(map_rows<kPack<T>, T>);
+    } else {
+      launch(map_rows<1, T>);
+    }
     check_launch(kOp);
   });
 }

@@ -3,7 +3,8 @@
 //   read<W>(second, m, n, d, v): elements [d, d + W) of the map of network m on probe n, and
 //   vector: whether W = kPack may be used (16-byte loads), or only W = 1.
 // `second` chooses the second of two sets of networks that are compared with one another, where
-// kTwoSets says that there may be two.
+// kTwoSets says that there may be two. kMinBlocks is how many blocks of pair_sums a multiprocessor
+// shall hold at least: what their registers allow without a spill.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +28,7 @@ template <class T>
 struct StoredMaps {
   using Element = T;
   static constexpr bool kTwoSets = true;
+  static constexpr int kMinBlocks = 2;
 
   const T* data[2];
   std::int64_t m_stride[2], n_stride[2];
@@ -55,6 +57,7 @@ template <class T>
 struct ImageMaps {
   using Element = T;
   static constexpr bool kTwoSets = false;
+  static constexpr int kMinBlocks = 1;
 
   // Where the elements of one tensor lie: [m, n, channel, pixel].
   struct Tensor {

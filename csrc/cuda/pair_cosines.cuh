@@ -56,7 +56,7 @@ __device__ inline double cosine(double dot, double square_a, double square_b) {
 template <bool kSymmetric>
 __global__ void __launch_bounds__(kFinishThreads)
     finish_cosines(PairPlan plan, PairBuffers buffers, double* out) {
-  const std::int64_t pairs = plan.ma * plan.mb, all = plan.n * pairs;
+  const std::int64_t pairs = static_cast<std::int64_t>(plan.ma) * plan.mb, all = plan.n * pairs;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; at < all;
        at += step) {
@@ -95,8 +95,8 @@ void launch_pair_cosines(const Source& source, const PairPlan& plan, double* out
   }
 
   const int chunk_size = plan.shared_rows() * kChunk;
-  pair_sums<W><<<grid_size(plan.n * plan.slots * plan.tiles), plan.threads(),
-                 2 * chunk_size * sizeof(double), stream>>>(source, plan, buffers, chunk_size);
+  pair_sums<W><<<plan.blocks(), plan.threads(), 2 * chunk_size * sizeof(double), stream>>>(
+      source, plan, buffers, chunk_size);
   check_launch(op);
 
   const unsigned blocks = grid_size(ceil_div(plan.n * plan.ma * plan.mb, kFinishThreads));

@@ -12,19 +12,22 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 
 #include "csrc/cuda/launch.cuh"
 
 namespace attrx::cuda {
 
-inline constexpr int kLanes = 16;             // half a warp works on one micro-tile
-inline constexpr int kMicro = 4;              // a micro-tile is kMicro x kMicro pairs: one per lane
-inline constexpr int kChunk = 64;             // columns in shared memory at a time
-inline constexpr std::int64_t kRowTile = 24;  // networks along a tile's rows, and a diagonal tile
-inline constexpr std::int64_t kColTile = 12;  // networks along the columns of other tiles
+inline constexpr int kLanes = 16;    // half a warp works on one micro-tile
+inline constexpr int kMicro = 4;     // a micro-tile is kMicro x kMicro pairs: one per lane
+inline constexpr int kChunk = 64;    // columns in shared memory at a time
+inline constexpr int kRowTile = 24;  // networks along a tile's rows, and a diagonal tile
+inline constexpr int kColTile = 12;  // networks along the columns of other tiles
 inline constexpr std::int64_t kMinSegment = 2048;
 inline constexpr std::int64_t kMaxSegments = 32;
 inline constexpr std::int64_t kEnoughBlocks = 256;
+inline constexpr std::int64_t kMostBlocks = 0x7fffffff;  // of a grid, and so int counts them all
 
 static_assert(kMicro * kMicro == kLanes, "after a reduction every lane holds one pair");
 static_assert(kRowTile % kColTile == 0 && kColTile % kMicro == 0 && kChunk % kLanes == 0);
@@ -48,32 +51,44 @@ inline constexpr int kMaxPairThreads =
 static_assert(max_tasks(true, micros(kRowTile), 0) >= micros(kRowTile) * micros(kColTile));
 
 struct PairPlan {
-  std::int64_t n, d, ma, mb;
+  std::int64_t n, d;
+  int ma, mb;
   bool symmetric;        // b is a: only pairs i <= j are computed
   bool scaled;           // rows are multiplied by a power of two: f64 only
   std::int64_t segment;  // columns of a segment, a multiple of kChunk
   int segment_chunks;    // segment / kChunk
-  std::int64_t slots;    // sums kept per pair: 1, or the number of segments
-  std::int64_t tiles;    // per probe
+  int slots;             // sums kept per pair: 1, or the number of segments
+  int tiles;             // per probe
 
   PairPlan(std::int64_t n, std::int64_t d, std::int64_t ma, std::int64_t mb, bool symmetric,
            bool scaled)
-      : n(n), d(d), ma(ma), mb(mb), symmetric(symmetric), scaled(scaled) {
-    segment = round_up(std::max(kMinSegment, ceil_div(d, kMaxSegments)), kChunk);
-    segment_chunks = static_cast<int>(segment / kChunk);
-    tiles = 0;
-    for (std::int64_t row = 0; row < ceil_div(ma, kRowTile); ++row) tiles += tiles_of_row(row);
-    slots = n * tiles < kEnoughBlocks ? ceil_div(d, segment) : 1;
+      : n(n),
+        d(d),
+        ma(static_cast<int>(ma)),
+        mb(static_cast<int>(mb)),
+        symmetric(symmetric),
+        scaled(scaled),
+        segment(round_up(std::max(kMinSegment, ceil_div(d, kMaxSegments)), kChunk)),
+        segment_chunks(static_cast<int>(segment / kChunk)) {
+    std::int64_t all_tiles = ceil_div(ma, kRowTile) * ceil_div(mb, kColTile);
+    if (std::max({n, ma, mb, all_tiles}) > kMostBlocks) refuse(n, ma, mb);
+    if (symmetric) {
+      all_tiles = 0;
+      for (int row = 0; row < ceil_div(ma, kRowTile); ++row) all_tiles += tiles_of_row(row);
+    }
+    tiles = static_cast<int>(all_tiles);
+    slots = n * all_tiles < kEnoughBlocks ? static_cast<int>(ceil_div(d, segment)) : 1;
+    if (n * all_tiles * slots > kMostBlocks) refuse(n, ma, mb);
   }
 
   bool empty() const { return n == 0 || ma == 0 || mb == 0; }
 
-  // Tiles that start at a given row tile. Symmetric: the diagonal one, which is square, and the
+  int blocks() const { return static_cast<int>(n * tiles * slots); }
+
+  // Symmetric: the tiles that start at a row tile, which are the diagonal one, a square, and the
   // column tiles right of it.
-  __host__ __device__ std::int64_t tiles_of_row(std::int64_t row) const {
-    const std::int64_t across = ceil_div(mb, kColTile);
-    if (!symmetric) return across;
-    const std::int64_t right = across - (row + 1) * (kRowTile / kColTile);
+  __host__ __device__ int tiles_of_row(int row) const {
+    const int right = static_cast<int>(ceil_div(mb, kColTile)) - (row + 1) * kRowTile / kColTile;
     return right > 0 ? 1 + right : 1;
   }
 
@@ -85,9 +100,16 @@ struct PairPlan {
   }
 
   int shared_rows() const {
-    std::int64_t rows = micros(std::min(ma, kRowTile));
+    int rows = micros(std::min(ma, kRowTile));
     if (!symmetric || ma > kRowTile) rows += micros(std::min(mb, kColTile));
-    return static_cast<int>(rows * kMicro);
+    return rows * kMicro;
+  }
+
+ private:
+  [[noreturn]] static void refuse(std::int64_t n, std::int64_t ma, std::int64_t mb) {
+    throw std::invalid_argument("attrx::cuda: " + std::to_string(n) + " probes of " +
+                                std::to_string(ma) + " x " + std::to_string(mb) +
+                                " networks need more blocks than one launch has");
   }
 };
 

@@ -19,7 +19,7 @@ namespace attrx::cuda {
 
 // Pairs of networks [a0, a0 + rows) x [b0, b0 + cols). A diagonal tile has only rows.
 struct Tile {
-  std::int64_t a0, b0;
+  int a0, b0;
   int rows, cols;
   bool diagonal;
   bool squares_of_rows, squares_of_cols;  // who adds them: one tile of those that share them
@@ -29,26 +29,32 @@ struct Tile {
 // shared memory, because registers are scarce and it is seldom looked at.
 struct Work {
   Tile tile;
-  std::int64_t n, slot, begin, end;
-  int chunks;
+  int n, slot;
+  int chunks;  // of kChunk columns
+  std::int64_t begin, end;
 };
 
-__device__ inline Tile tile_at(const PairPlan& plan, std::int64_t index) {
-  std::int64_t row = 0;
-  while (index >= plan.tiles_of_row(row)) index -= plan.tiles_of_row(row++);
+__device__ inline Tile tile_at(const PairPlan& plan, int index) {
+  int row = 0;
+  if (plan.symmetric) {
+    while (index >= plan.tiles_of_row(row)) index -= plan.tiles_of_row(row++);
+  } else {
+    const int across = static_cast<int>(ceil_div(plan.mb, kColTile));
+    row = index / across;
+    index %= across;
+  }
   Tile tile;
   tile.a0 = row * kRowTile;
-  tile.rows = static_cast<int>(min(plan.ma - tile.a0, kRowTile));
+  tile.rows = min(plan.ma - tile.a0, kRowTile);
   tile.diagonal = plan.symmetric && index == 0;
   tile.b0 = plan.symmetric ? tile.a0 + kRowTile + (index - 1) * kColTile : index * kColTile;
-  tile.cols = static_cast<int>(min(plan.mb - tile.b0, kColTile));
-  if (tile.diagonal) tile.cols = 0;
+  tile.cols = tile.diagonal ? 0 : min(plan.mb - tile.b0, kColTile);
   tile.squares_of_rows = !plan.symmetric && index == 0;
   tile.squares_of_cols = !plan.symmetric && row == 0;
   return tile;
 }
 
-__device__ inline Work work_at(const PairPlan& plan, std::int64_t index) {
+__device__ inline Work work_at(const PairPlan& plan, int index) {
   Work work;
   work.tile = tile_at(plan, index % plan.tiles);
   work.slot = index / plan.tiles % plan.slots;
@@ -103,15 +109,15 @@ __device__ inline void stage(const Source& source, const PairPlan& plan, const P
     const int index = item / kPerRow, column = item % kPerRow * W;
     const bool second = index >= tile.rows;
     const int row = second ? index - tile.rows : index;
-    const std::int64_t m = (second ? tile.b0 : tile.a0) + row;
+    const int m = (second ? tile.b0 : tile.a0) + row;
     R v[W];
 #pragma unroll
     for (int i = 0; i < W; ++i) v[i] = 0;
     if (first + column < work.end) source.template read<W>(second, m, work.n, first + column, v);
     double scale = 1;
     if constexpr (std::is_same_v<R, double>) {
-      scale =
-          second ? buffers.scale_b[work.n * plan.mb + m] : buffers.scale_a[work.n * plan.ma + m];
+      const std::int64_t n = work.n;
+      scale = second ? buffers.scale_b[n * plan.mb + m] : buffers.scale_a[n * plan.ma + m];
     }
     double* to = chunk + (second ? micros(tile.rows) * kMicro + row : row) * kChunk + column;
 #pragma unroll
@@ -167,7 +173,7 @@ __device__ inline void store_sum(const PairPlan& plan, const PairBuffers& buffer
     const int col = tile.diagonal ? c : c - padded_rows;
     if (r >= tile.rows || col >= (tile.diagonal ? tile.rows : tile.cols)) return;
     if (tile.diagonal && r > col) return;
-    const std::int64_t i = tile.a0 + r, j = (tile.diagonal ? tile.a0 : tile.b0) + col;
+    const int i = tile.a0 + r, j = (tile.diagonal ? tile.a0 : tile.b0) + col;
     buffers.dots[(probe * plan.ma + i) * plan.mb + j] = sum;
     if (tile.diagonal && r == col) buffers.squares_a[probe * plan.ma + i] = sum;
   } else if (task.kind == Task::squares && r == c) {
@@ -179,9 +185,9 @@ __device__ inline void store_sum(const PairPlan& plan, const PairBuffers& buffer
   }
 }
 
-// One block for every index of work_at. At least two blocks on a multiprocessor, for the same reason.
+// One block for every index of work_at.
 template <int W, class Source>
-__global__ void __launch_bounds__(kMaxPairThreads<!Source::kTwoSets>, 1)
+__global__ void __launch_bounds__(kMaxPairThreads<!Source::kTwoSets>, Source::kMinBlocks)
     pair_sums(Source source, PairPlan plan, PairBuffers buffers, int chunk_size) {
   extern __shared__ double shared[];  // two chunks of [chunk_size / kChunk, kChunk]
   __shared__ Work work;
