@@ -10,12 +10,12 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc pyattrx -type f -not -name '*.so' -not -name '*.pyc') CMakeLists.txt pyproject.toml constraints.txt
 CONFIG := -C cmake.define.ATTRX_CUDA=$(CUDA) -C cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCH)
 
-.PHONY: demo test lint format develop sanitize clean
+.PHONY: demo test lint format develop bench sanitize clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/pyattrx demo
 
-test: $(VENV)/.installed-test
+test: $(VENV)/.installed-dev
 	$(BIN)/pytest
 
 lint: $(VENV)/.installed-dev
@@ -46,8 +46,12 @@ develop: $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet scikit-build-core pybind11 ninja 'cmake>=3.25'
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(CONFIG) --no-build-isolation -C build-dir=build/develop -e '.[dev]'
 
+# Needs the editable installation: run from this folder, Python finds these sources first.
+bench: develop
+	$(BIN)/python -m benchmarks pipeline
+
 # The op tests over CPU kernels that watch for bad addresses and undefined behaviour.
-sanitize: $(VENV)/.installed-test
+sanitize: $(VENV)/.installed-dev
 	$(BIN)/python tests/sanitize.py
 
 clean:

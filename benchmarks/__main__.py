@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks import gpu, pipeline
+from pyattrx import ops
 
 
 def main() -> None:
@@ -24,6 +25,8 @@ def main() -> None:
     command.add_argument("--out", type=Path, help="JSON file; in benchmarks/results by default")
 
     given = parser.parse_args()
+    if not ops.backends()["cpu"].startswith("native"):
+        raise SystemExit(f"the kernels to measure are missing: {ops.backends()['cpu']}")
     if given.benchmark == "pipeline":
         pipeline.run(
             rounds=given.rounds, networks=given.networks, probes=given.probes, out=given.out

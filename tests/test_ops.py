@@ -416,9 +416,11 @@ def test_errors_are_value_and_type_errors_too():
     assert issubclass(InvalidValue, pyattrx.PyattrxError)
 
 
-def in_subprocess(code, **environment):
+def in_subprocess(code, folder, **environment):
+    """Run code elsewhere: in the repository it would import the sources, not what is installed."""
     done = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -428,7 +430,7 @@ def in_subprocess(code, **environment):
     return done.stdout.strip()
 
 
-def test_the_native_module_loads_neither_torch_nor_a_driver():
+def test_the_native_module_loads_neither_torch_nor_a_driver(tmp_path):
     path = importlib.util.find_spec("pyattrx._core").origin
     code = f"""
 import importlib.util, sys
@@ -439,13 +441,13 @@ assert "torch" not in sys.modules
 assert "libtorch" not in open("/proc/self/maps").read()
 print(core.cpu.instruction_set(), core.cuda.device_count() if core.with_cuda else 0)
 """
-    name, devices = in_subprocess(code, CUDA_VISIBLE_DEVICES="").split()
+    name, devices = in_subprocess(code, tmp_path, CUDA_VISIBLE_DEVICES="").split()
     assert name in ("avx512", "avx2", "base")
     assert devices == "0"
 
 
 @pytest.mark.parametrize("isa", ["base", "avx2", "avx512"])
-def test_every_instruction_set_gives_the_same_numbers(isa):
+def test_every_instruction_set_gives_the_same_numbers(isa, tmp_path):
     order = ["base", "avx2", "avx512"]
     if order.index(isa) > order.index(core.cpu.instruction_set()):
         pytest.skip(f"this processor has no {isa}")
@@ -467,7 +469,7 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         assert (got - expected).abs().max() < 2e-6
 print("same")
 """
-    assert in_subprocess(code, ATTRX_INSTRUCTION_SET=isa) == "same"
+    assert in_subprocess(code, tmp_path, ATTRX_INSTRUCTION_SET=isa) == "same"
 
 
 def test_half_types_cover_every_value():

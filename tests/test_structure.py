@@ -84,11 +84,12 @@ def test_every_exported_name_exists():
             assert hasattr(module, exported), f"{name}.{exported}"
 
 
-def test_optional_packages_are_not_imported():
+def test_optional_packages_are_not_imported(tmp_path):
     code = (
         "import sys, pyattrx, pyattrx.cli;"
         "print([m for m in ('matplotlib', 'pandas', 'timm', 'transformers', 'faiss', 'captum')"
         " if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

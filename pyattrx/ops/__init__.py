@@ -243,7 +243,7 @@ def backends() -> dict[str, str]:
     ['cpu', 'cuda']
     """
     if core is None:
-        reason = f"reference (native module not importable: {core_error})"
+        reason = f"reference (native module: {core_error})"
         return {"cpu": reason, "cuda": reason}
     cuda = "native" if core.with_cuda else "reference (built without CUDA)"
     return {"cpu": f"native ({core.cpu.instruction_set()})", "cuda": cuda}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from types import ModuleType
 
 __all__ = ["core", "core_error"]
 
-core: ModuleType | None
+core: ModuleType | None = None
 core_error: str | None = None
-try:
-    from pyattrx import _core as core  # type: ignore[attr-defined,no-redef,unused-ignore]
-except ImportError as error:  # a source tree that was not built: the reference takes over
-    core = None
-    core_error = str(error)
+if importlib.util.find_spec("pyattrx._core") is None:
+    core_error = (
+        "not built: these are the sources; install them with pip, or with `make develop` to work "
+        "in their folder"
+    )
+else:
+    try:
+        from pyattrx import _core as core  # type: ignore[attr-defined,no-redef,unused-ignore]
+    except ImportError as error:  # built for something else: the reference takes over
+        core_error = str(error)

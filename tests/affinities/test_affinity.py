@@ -293,9 +293,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
 
-def peak_mib(networks, probes):
+def peak_mib(networks, probes, folder):
     done = subprocess.run(
         [sys.executable, "-c", _MEMORY, str(networks), str(probes)],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=True,
@@ -304,13 +305,13 @@ def peak_mib(networks, probes):
 
 
 @pytest.mark.slow
-def test_memory_grows_with_neither_networks_nor_probes():
+def test_memory_grows_with_neither_networks_nor_probes(tmp_path):
     # What may be used is budgeted: 128 MiB of rows, 128 MiB of a block of them, 3 x 64 MiB for the
     # per-probe cosines and their statistics. Keeping 300 networks would take 1.2 GiB, and keeping
     # 2000 probes' gradients and maps of 4 networks 0.3 GiB (the probes themselves are 2 x 55 MiB).
-    few = peak_mib(4, 16)
-    assert peak_mib(300, 16) - few < 448
-    assert peak_mib(4, 2000) - few < 250
+    few = peak_mib(4, 16, tmp_path)
+    assert peak_mib(300, 16, tmp_path) - few < 448
+    assert peak_mib(4, 2000, tmp_path) - few < 250
 
 
 def test_repeated_calls_keep_nothing(probes):
