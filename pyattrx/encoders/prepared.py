@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pyattrx.encoders.folding import fold_batch_norms
 from pyattrx.encoders.outputs import Output, pick_tensor, run_until
+from pyattrx.encoders.stem import replace_stems
 from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
 from pyattrx.errors import EncoderError, PyattrxError
 
@@ -65,6 +66,8 @@ class PreparedEncoder:
             self._check_calls(x, self._output, str(output))
         keep = [self._output] if isinstance(self._output, nn.Module) else []
         self.folded = fold_batch_norms(self.module, lambda: self.forward(x), keep)
+        if device.type == "cpu":
+            replace_stems(self.module, keep)
         if self._prefers_channels_last():
             self._layout = torch.channels_last
             self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
