@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -89,6 +92,7 @@ class Encoder:
         self.transform = transform
         self.input_size = _check_size(input_size)
         self.dtype = dtype or _own_dtype(module)
+        self._cast = dtype is not None
         self.specification = specification
 
     def prepare(self, device: str | torch.device, example: Tensor) -> PreparedEncoder:
@@ -111,6 +115,10 @@ class Encoder:
             The network cannot be copied or run, its output is none, or the transform moves the
             image.
         """
+        try:
+            place = torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            raise InvalidValue("device", device, "a torch device such as 'cpu'") from error
         return PreparedEncoder(
             self.module,
             self.name,
@@ -118,8 +126,9 @@ class Encoder:
             self.transform,
             self.input_size,
             self.dtype,
-            torch.device(device),
+            place,
             example,
+            cast=self._cast,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -134,6 +143,7 @@ class Encoder:
             "input_size": None if self.input_size is None else list(self.input_size),
             "dtype": str(self.dtype).removeprefix("torch."),
             "specification": self.specification,
+            "versions": _versions(type(self.module).__module__),
         }
 
     def weights_hash(self) -> str:
@@ -186,16 +196,25 @@ def _check_submodule(module: nn.Module, name: str) -> None:
 def _check_size(size: Any) -> tuple[int, int] | None:
     if size is None:
         return None
-    pair = (size, size) if isinstance(size, int) else size
+    pair = (size, size) if isinstance(size, Integral) else size
     if (
         not isinstance(pair, (tuple, list))
         or len(pair) != 2
-        or not all(isinstance(v, int) and not isinstance(v, bool) for v in pair)
+        or not all(isinstance(v, Integral) and not isinstance(v, bool) for v in pair)
     ):
         raise InvalidType("input_size", size, "an integer, or a height and a width")
     if min(pair) < 1:
         raise InvalidValue("input_size", size, "at least 1")
     return int(pair[0]), int(pair[1])
+
+
+def _versions(module: str) -> dict[str, str]:
+    """Versions of torch and of the package that the network's class comes from."""
+    found = {"torch": str(torch.__version__)}
+    package = module.partition(".")[0]
+    with contextlib.suppress(PackageNotFoundError, ValueError):  # the user's own code has none
+        found.setdefault(package, version(package))
+    return found
 
 
 def _named(value: Callable[..., Any]) -> str:

@@ -13,14 +13,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["fold_batch_norms"]
+from pyattrx.encoders.copying import tensors_in
 
-_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}  # of the output's largest element
+__all__ = ["agree", "fold_batch_norms"]
+
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# Of the output's largest element. Batch norm is not folded in the half types, where rounding the
+# folded weights would show.
+_FOLDED_IN = (torch.float32, torch.float64)
+_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 # Reading a tensor's description is not a use of its values.
 _DESCRIPTIONS = {
@@ -59,13 +65,11 @@ def fold_batch_norms(
     """
     with torch.no_grad():
         pairs, before = _find_pairs(module, run, set(keep))
-        if not pairs or before.dtype not in _TOLERANCE:
+        if not pairs or before.dtype not in _FOLDED_IN:
             return 0
         undo = [_fold(module, layer, name) for layer, name in pairs]
         try:
-            after = run()
-            scale = before.abs().max()
-            same = bool((after - before).abs().max() <= _TOLERANCE[before.dtype] * scale)
+            same = agree(before, run())
         except Exception:  # a forward that reads the batch norm's own attributes, say
             same = False
         if not same:
@@ -73,6 +77,21 @@ def fold_batch_norms(
                 restore()
             return 0
     return len(pairs)
+
+
+def agree(before: Tensor, after: Tensor) -> bool:
+    """Tell whether two outputs differ by no more than rounding; NaN and Inf must be alike."""
+    if before.shape != after.shape or before.dtype != after.dtype:
+        return False
+    dtype, finite = before.dtype, before.isfinite()
+    if not torch.equal(finite, after.isfinite()):
+        return False
+    if not torch.equal(before[~finite].nan_to_num(), after[~finite].nan_to_num()):
+        return False
+    before, after = before[finite].double(), after[finite].double()
+    if before.numel() == 0:
+        return True
+    return bool((after - before).abs().max() <= _TOLERANCE[dtype] * before.abs().max())
 
 
 class _Uses(TorchFunctionMode):
@@ -92,7 +111,7 @@ class _Uses(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func not in _DESCRIPTIONS:
-            for tensor in _tensors((args, kwargs)):
+            for tensor in tensors_in((args, kwargs)):
                 if id(tensor) in self.watched:
                     self.count[id(tensor)] += 1
         return func(*args, **kwargs)
@@ -117,7 +136,9 @@ def _find_pairs(
 
     def before_norm(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
         calls[norm] += 1
-        read[norm] = id(inputs[0]) if inputs else 0
+        # The id of a tensor that is not watched may be another's by the end of the pass.
+        if inputs and uses.watched.get(id(inputs[0])) is inputs[0]:
+            read[norm] = id(inputs[0])
 
     for part in names:
         if isinstance(part, _NORMS):
@@ -138,7 +159,7 @@ def _find_pairs(
             and calls[norm] == calls[layer] == 1
             and uses.count[tensor] == 1
             and tensor != id(output)
-            and _fits(layer, norm)
+            and _fits(layer, norm, uses.watched[tensor])
         ):
             pairs.append((layer, names[norm]))
     return pairs, output
@@ -152,12 +173,10 @@ def _foldable(module: nn.Module, keep: set[nn.Module]) -> dict[nn.Module, str]:
     owners = Counter(id(p) for part in places for p in part.parameters(recurse=False))
     found = {}
     for part, names in places.items():
-        if not isinstance(part, _LAYERS) and type(part) not in _NORMS:
+        # Subclasses, parametrised layers among them, may do something else with their weights.
+        if type(part) not in _LAYERS + _NORMS:
             continue
-        hooked = any(
-            getattr(part, kind)
-            for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
-        )
+        hooked = any(getattr(part, kind) for kind in _HOOKS)
         shared = len(names) > 1 or any(owners[id(p)] > 1 for p in part.parameters(recurse=False))
         plain = isinstance(getattr(part, "weight", None), nn.Parameter | None) and isinstance(
             getattr(part, "bias", None), nn.Parameter | None
@@ -165,25 +184,19 @@ def _foldable(module: nn.Module, keep: set[nn.Module]) -> dict[nn.Module, str]:
         usable = not isinstance(part, _NORMS) or (
             part.running_mean is not None and part.running_var is not None and not part.training
         )
-        if (
-            names[0]
-            and part not in keep
-            and not hooked
-            and not shared
-            and plain
-            and usable
-            and not parametrize.is_parametrized(part)
-        ):
+        if names[0] and part not in keep and not hooked and not shared and plain and usable:
             found[part] = names[0]
     return found
 
 
-def _fits(layer: nn.Module, norm: nn.Module) -> bool:
-    if isinstance(layer, nn.ConvTranspose2d):
-        return layer.groups == 1 and isinstance(norm, nn.BatchNorm2d)
-    if isinstance(layer, nn.Linear):
-        return isinstance(norm, nn.BatchNorm1d)
-    return True
+def _fits(layer: nn.Module, norm: nn.Module, between: Tensor) -> bool:
+    """Tell whether the batch norm's channels, which are dimension 1, are the layer's outputs."""
+    assert isinstance(layer, _LAYERS)
+    assert isinstance(norm, _NORMS)
+    outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    # Without a batch dimension, or of a Linear over sequences, dimension 1 is something else.
+    batched = between.dim() == (2 if isinstance(layer, nn.Linear) else layer.weight.dim())
+    return batched and outputs == norm.num_features
 
 
 def _fold(module: nn.Module, layer: nn.Module, name: str) -> Callable[[], None]:
@@ -202,10 +215,12 @@ def _fold(module: nn.Module, layer: nn.Module, name: str) -> Callable[[], None]:
         shift = shift + norm.bias.double()
     if bias is not None:
         shift = shift + bias.double() * scale
-    outputs = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
-    shape = [1] * weight.dim()
-    shape[outputs] = -1
-    folded = (weight.double() * scale.view(shape)).to(weight.dtype)
+    if isinstance(layer, _TRANSPOSED):  # weights are [inputs, outputs / groups, ...]
+        per_group = weight.double().unflatten(0, (layer.groups, -1))
+        factor = scale.view(layer.groups, 1, -1, *[1] * (weight.dim() - 2))
+        folded = (per_group * factor).flatten(0, 1).to(weight.dtype)
+    else:
+        folded = (weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)
     layer.weight = nn.Parameter(folded, requires_grad=False)
     layer.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
     parent_name, _, child = name.rpartition(".")
@@ -217,14 +232,3 @@ def _fold(module: nn.Module, layer: nn.Module, name: str) -> Callable[[], None]:
         setattr(parent, child, norm)
 
     return restore
-
-
-def _tensors(value: Any) -> Iterable[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)

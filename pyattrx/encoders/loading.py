@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -31,6 +33,7 @@ _FORMS = (
     "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH or "
     "program.pt2"
 )
+_WEIGHTS = "?weights="
 
 
 def load(specification: str, *, weights: str | Path | None = None, trust: bool = False) -> Encoder:
@@ -40,11 +43,11 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     ----------
     specification : str
         ``package.module:factory`` or ``path/file.py:factory``: a function without arguments that
-        returns an `Encoder` or a module. ``timm:NAME``: a pretrained timm network, its pooled
-        features, its own normalisation and input size without cropping (``timm:NAME@random``: with
-        random weights). ``transformers:NAME_OR_PATH``: an AutoModel with its image processor's
-        normalisation and size, from safetensors, never with remote code. ``program.pt2``: an
-        exported program, with `trust` only.
+        returns an `Encoder` or a module; ``?weights=FILE`` may follow. ``timm:NAME``: a pretrained
+        timm network, its pooled features, its own normalisation and input size without cropping
+        (``timm:NAME@random``: with random weights). ``transformers:NAME_OR_PATH``: an AutoModel
+        with its image processor's normalisation and size, from safetensors, never with remote
+        code. ``program.pt2``: an exported program, with `trust` only.
     weights : path, optional
         A safetensors file, or a PyTorch file that holds nothing but tensors, to load into the
         module; keys must match.
@@ -79,9 +82,7 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
             "specification", specification, f"one network, not {len(names)}; see load_many"
         )
     encoder = _load(names[0], trust)
-    if weights is not None:
-        load_weights(encoder.module, weights)
-    return encoder
+    return encoder if weights is None else _with_weights(encoder, weights)
 
 
 def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
@@ -117,7 +118,7 @@ def _expand(specification: Any) -> list[str]:
     if not isinstance(specification, str):
         raise InvalidType("specification", specification, _FORMS)
     kind, colon, name = specification.partition(":")
-    if kind == "timm" and any(c in name for c in "*?["):
+    if kind == "timm" and any(c in name.partition(_WEIGHTS)[0] for c in "*?["):
         pattern, at, variant = name.partition("@")
         found = _timm().list_models(pattern, pretrained=variant != "random")
         if not found:
@@ -129,6 +130,13 @@ def _expand(specification: Any) -> list[str]:
 
 
 def _load(specification: str, trust: bool) -> Encoder:
+    target, _, weights = specification.partition(_WEIGHTS)
+    if weights:
+        encoder = _with_weights(_load(target, trust), weights)
+        if encoder.name == target:  # files of weights for one factory are different networks
+            encoder.name = specification
+        encoder.specification = specification
+        return encoder
     kind, _, name = specification.partition(":")
     if specification.endswith(".pt2"):
         encoder = _exported(specification, trust)
@@ -154,7 +162,7 @@ def _from_factory(specification: str) -> Encoder:
         raise EncoderError(f"{specification!r} is a {type(factory).__name__}: expected a function")
     made = _call(factory, specification)
     if isinstance(made, Encoder):
-        return made
+        return copy.copy(made)  # its specification is about to be set
     if isinstance(made, nn.Module):
         return Encoder(made, name=specification)
     raise EncoderError(
@@ -191,15 +199,38 @@ def _import(name: str, specification: str) -> ModuleType:
 def _import_file(path: str) -> ModuleType:
     if not Path(path).is_file():
         raise InvalidValue("specification", path, "an existing Python file before ':factory'")
-    spec = importlib.util.spec_from_file_location(f"pyattrx_factory_{Path(path).stem}", path)
+    folder = str(Path(path).resolve().parent)
+    digest = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:8]
+    name = f"pyattrx_factory_{Path(path).stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # As when the file is run: it may import its neighbours, and its classes can be looked up.
+    sys.path.insert(0, folder)
+    sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         raise EncoderError(f"{path} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(folder)
     return module
+
+
+def _with_weights(encoder: Encoder, weights: str | Path) -> Encoder:
+    """Load weights into a copy: a factory may return one and the same module every time."""
+    encoder = copy.copy(encoder)
+    try:
+        encoder.module = copy.deepcopy(encoder.module)
+    except Exception as error:
+        raise EncoderError(
+            f"network {encoder.name!r} cannot be copied to load weights into it: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    load_weights(encoder.module, weights)
+    return encoder
 
 
 def _exported(path: str, trust: bool) -> Encoder:

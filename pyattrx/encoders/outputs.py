@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pyattrx.encoders.copying import tensors_in
 from pyattrx.errors import EncoderError
 
 __all__ = ["Output", "pick_tensor", "run_until"]
@@ -18,7 +19,7 @@ Output = None | str | Callable[[nn.Module, Tensor], Tensor]
 _KEYS = ("last_hidden_state", "features", "out", "logits", "pooler_output")
 
 
-class _Reached(Exception):
+class _Reached(BaseException):  # a forward method that catches Exception must not swallow it
     def __init__(self, value: Any) -> None:
         self.value = value
 
@@ -52,9 +53,9 @@ def pick_tensor(value: Any) -> Tensor:
             "output=lambda module, x: module(x)['key']"
         )
     if isinstance(value, (tuple, list)):
-        for item in value:
-            if _floating(item):
-                return item  # type: ignore[no-any-return]
+        for tensor in tensors_in(value):
+            if _floating(tensor):
+                return tensor
     raise EncoderError(
         f"the output is a {type(value).__name__} without a floating tensor; "
         "choose one with output= (a submodule's name or a function of module and input)"

@@ -63,6 +63,11 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"safetensors, or as a plain state dict ({_first_line(error)})"
         ) from error
     except Exception as error:
+        if "TorchScript archive" in str(error):
+            raise UntrustedError(
+                f"{path}: a TorchScript archive holds code, which is never loaded as weights; save "
+                "its state_dict() as safetensors"
+            ) from error
         raise EncoderError(f"{path}: not a weights file, or damaged ({error})") from error
     for key in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):

@@ -307,11 +307,11 @@ def peak_mib(networks, probes, folder):
 @pytest.mark.slow
 def test_memory_grows_with_neither_networks_nor_probes(tmp_path):
     # What may be used is budgeted: 128 MiB of rows, 128 MiB of a block of them, 3 x 64 MiB for the
-    # per-probe cosines and their statistics. Keeping 300 networks would take 1.2 GiB, and keeping
-    # 2000 probes' gradients and maps of 4 networks 0.3 GiB (the probes themselves are 2 x 55 MiB).
+    # per-probe cosines and their statistics; and 2000 probes themselves are here twice, 110 MiB.
+    # Keeping 300 networks would take 1.2 GiB; keeping the gradients of 2000 probes 220 MiB more.
     few = peak_mib(4, 16, tmp_path)
     assert peak_mib(300, 16, tmp_path) - few < 448
-    assert peak_mib(4, 2000, tmp_path) - few < 250
+    assert peak_mib(4, 2000, tmp_path) - few < 400
 
 
 def test_repeated_calls_keep_nothing(probes):

@@ -187,7 +187,7 @@ def test_wrappers_are_looked_through(images):
 
 def test_what_cannot_be_copied_is_explained(images):
     network = build("plain")
-    network.cache = network.head.weight * 2  # a tensor with a history
+    network.images = (image for image in images)  # a generator
     with pytest.raises(EncoderError, match="'net' cannot be copied"):
         run(network, images)
 

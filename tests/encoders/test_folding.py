@@ -13,7 +13,7 @@ def live_in(module, seed=0):
     """Give batch norms statistics that matter."""
     generator = torch.Generator().manual_seed(seed)
     for part in module.modules():
-        if isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)) and part.running_mean is not None:
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.running_mean is not None:
             part.running_mean.copy_(torch.randn(part.num_features, generator=generator))
             part.running_var.copy_(0.5 + torch.rand(part.num_features, generator=generator))
             if part.affine:
@@ -69,6 +69,8 @@ FOLDABLE = {
         nn.BatchNorm2d(8),
     ],
     "transposed": [nn.ConvTranspose2d(3, 5, 3, 2), nn.BatchNorm2d(5)],
+    "grouped transposed": [nn.ConvTranspose2d(3, 6, 3, groups=3), nn.BatchNorm2d(6)],
+    "synchronised": [nn.Conv2d(3, 8, 3), nn.SyncBatchNorm(8)],
     "linear": [nn.Flatten(), nn.Linear(3 * 24 * 24, 7), nn.BatchNorm1d(7)],
 }
 
@@ -79,7 +81,8 @@ def test_what_is_folded(name, images):
     run = prepared(network, images)
     assert run.folded == 1
     assert torch.allclose(run.forward(run.preprocess(images)), network(images), atol=1e-4)
-    assert not any(isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) for m in run.module.modules())
+    kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
+    assert not any(isinstance(m, kinds) for m in run.module.modules())
 
 
 def hooked():
@@ -110,6 +113,12 @@ def tied_weights():
     return network
 
 
+class Standardised(nn.Conv2d):
+    def forward(self, x):
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return self._conv_forward(x, weight / weight.std((1, 2, 3), keepdim=True), self.bias)
+
+
 NOT_FOLDABLE = {
     "norm before the layer": lambda: Chain([nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)]),
     "something between": lambda: Chain([nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)]),
@@ -130,7 +139,13 @@ NOT_FOLDABLE = {
     "no running statistics": lambda: Chain(
         [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)]
     ),
-    "grouped transposed": lambda: Chain([nn.ConvTranspose2d(3, 6, 3, groups=3), nn.BatchNorm2d(6)]),
+    "a subclass of a layer": lambda: Chain([Standardised(3, 4, 3), nn.BatchNorm2d(4)]),
+    "rows of a matrix": lambda: Chain(
+        [nn.Flatten(2), nn.Linear(24 * 24, 7), nn.BatchNorm1d(3)],
+    ),
+    "rows of a square matrix": lambda: Chain(
+        [nn.Flatten(2), nn.Linear(24 * 24, 3), nn.BatchNorm1d(3)],
+    ),
     "reads the norm's attributes": lambda: Chain(
         [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)], lambda m, x: m[1](m[0](x)) * m[1].weight.sum()
     ),
@@ -193,3 +208,33 @@ def test_networks_without_batch_norm_are_simply_run(images):
     for name in ARCHITECTURES:
         run = prepared(build(name), images)
         assert torch.allclose(run.forward(run.preprocess(images)), build(name)(images), atol=1e-4)
+
+
+def test_one_odd_pair_does_not_stop_the_others(images):
+    network = live_in(
+        Chain(
+            [
+                Standardised(3, 4, 3),
+                nn.BatchNorm2d(4),
+                nn.Conv2d(4, 4, 3),
+                nn.BatchNorm2d(4),
+                nn.ReLU(),
+            ]
+        )
+    )
+    assert prepared(network, images).folded == 1
+
+
+def test_the_same_pairs_are_found_every_time(images):
+    """Between the passes memory, and with it the identity of tensors, is used again."""
+    network = live_in(
+        nn.Sequential(
+            *(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4)),
+            *(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AvgPool2d(2)),
+            *(nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU()),
+        )
+    )
+    runs = [prepared(network, images) for _ in range(20)]
+    assert [run.folded for run in runs] == [2] * 20
+    first = runs[0].forward(images)
+    assert all(torch.equal(run.forward(images), first) for run in runs)

@@ -253,3 +253,60 @@ def test_weights_that_do_not_fit_or_are_damaged(tmp_path, factories):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(EncoderError, match="holds a list"):
         read_weights(tmp_path / "list.pt")
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A file whose factories return one module and one encoder, every time; and two weights."""
+    from safetensors.torch import save_file
+
+    (tmp_path / "neighbour.py").write_text("WIDTH = 4\n")
+    (tmp_path / "shared.py").write_text(
+        "from dataclasses import dataclass\nimport pyattrx\nfrom torch import nn\n"
+        "from neighbour import WIDTH\n"
+        "@dataclass\nclass Options:\n    width: 'int' = WIDTH\n"
+        "NET = nn.Conv2d(3, Options().width, 3)\nENCODER = pyattrx.Encoder(NET, name='mine')\n"
+        "def net():\n    return NET\n"
+        "def encoder():\n    return ENCODER\n"
+    )
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        save_file(nn.Conv2d(3, 4, 3).state_dict(), tmp_path / f"w{seed}.safetensors")
+    return tmp_path
+
+
+def test_weights_go_into_a_copy_of_what_the_factory_returns(shared):
+    factory = f"{shared}/shared.py:net"
+    first = pyattrx.load(factory, weights=shared / "w1.safetensors")
+    second = pyattrx.load(factory, weights=shared / "w2.safetensors")
+    assert first.module is not second.module
+    assert not torch.equal(first.module.weight, second.module.weight)
+
+
+def test_weights_in_the_specification(shared):
+    factory = f"{shared}/shared.py:net"
+    names = [f"{factory}?weights={shared}/w{seed}.safetensors" for seed in (1, 2)]
+    made = [encoder for name in names for encoder in pyattrx.load_many(name)]
+    assert [encoder.name for encoder in made] == names
+    assert [encoder.specification for encoder in made] == names
+    assert made[0].weights_hash() != made[1].weights_hash()
+    with pytest.raises(InvalidValue, match="weights=.*an existing file"):
+        pyattrx.load(f"{factory}?weights={shared}/none.safetensors")
+
+
+def test_an_encoder_of_the_users_is_not_renamed(shared):
+    import sys
+
+    before = list(sys.path)
+    encoder = pyattrx.load(f"{shared}/shared.py:encoder")
+    assert encoder.name == "mine"
+    assert encoder.specification == f"{shared}/shared.py:encoder"
+    (module,) = [m for n, m in sys.modules.items() if n.startswith("pyattrx_factory_shared")][-1:]
+    assert module.ENCODER.specification is None
+    assert sys.path == before
+
+
+def test_a_torchscript_archive_is_not_weights(shared):
+    torch.jit.script(nn.Conv2d(3, 4, 3)).save(str(shared / "script.pt"))
+    with pytest.raises(UntrustedError, match="TorchScript"):
+        pyattrx.load(f"{shared}/shared.py:net", weights=shared / "script.pt")

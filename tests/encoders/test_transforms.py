@@ -49,6 +49,63 @@ def test_transforms_that_keep_the_geometry(name):
 def test_any_size(size):
     check_geometry(KEEPS["normalize"], size)
     check_geometry(KEEPS["standardised"], size)
+    check_geometry(KEEPS["stretched"], size)
+
+
+def test_a_much_smaller_result():
+    check_geometry(lambda x: F.interpolate(x, size=(7, 9)), (224, 224))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (12, 12), (33, 10)])
+@pytest.mark.parametrize(
+    "transform",
+    [lambda x: x.flip(-1), lambda x: x[..., 2:-2, 2:-2], lambda x: x.roll(4, -2)],
+    ids=["flip", "crop", "shift"],
+)
+def test_small_images_are_checked_too(transform, size):
+    with pytest.raises(EncoderError, match="crops or moves"):
+        check_geometry(transform, size)
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (lambda x: (x - x.mean()) / x.std(), "beside another image"),
+        (lambda x: (x - 0.5).log(), "NaN or Inf"),
+    ],
+)
+def test_batches_and_values(transform, message):
+    with pytest.raises(EncoderError, match=message):
+        check_geometry(transform, (32, 32))
+
+
+@pytest.mark.parametrize("pixels", [2, 8])
+def test_a_crop_of_a_few_pixels_after_global_statistics(pixels):
+    with pytest.raises(EncoderError, match="outermost 2 pixel.*top"):
+        check_geometry(lambda x: standardised(x)[..., pixels:-pixels, pixels:-pixels], (64, 64))
+
+
+def test_a_transform_in_place_leaves_the_images_alone(images):
+    before = images.clone()
+    run = pyattrx.Encoder(build("plain"), transform=lambda x: x.sub_(0.5)).prepare("cpu", images)
+    assert torch.equal(run.preprocess(images), before - 0.5)
+    assert torch.equal(images, before)
+
+
+class Centred(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(x - 0.5)
+
+
+def test_a_transform_that_is_a_module_is_copied_and_put_in_eval_mode(images):
+    transform = Centred()
+    run = pyattrx.Encoder(build("plain"), transform=transform).prepare("cpu", images)
+    assert torch.equal(run.preprocess(images), images - 0.5)
+    assert transform.training
 
 
 def centre_crop(share):
