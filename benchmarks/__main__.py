@@ -16,8 +16,8 @@ def main() -> None:
 
     command = benchmarks.add_parser("pipeline", help="affinity() against a plain loop, on the CPU")
     command.add_argument("--rounds", type=int, default=3, help="repetitions; medians are quoted")
-    command.add_argument("--networks", type=int, default=3, help="how many ResNet-18s")
-    command.add_argument("--probes", type=int, default=32, help="how many images")
+    command.add_argument("--networks", type=int, default=2, help="how many ResNet-18s")
+    command.add_argument("--probes", type=int, default=64, help="how many images")
     command.add_argument("--out", type=Path, help="JSON file; in benchmarks/results by default")
 
     command = benchmarks.add_parser("gpu", help="the ops on a GPU against eager PyTorch")

@@ -478,3 +478,26 @@ def test_half_types_cover_every_value():
         maps = ops.attribution_maps(every.view(1, 1, 256, 256), None, "identity", normalize=False)
         assert torch.equal(maps[0].nan_to_num(7.0), every.float().nan_to_num(7.0))
         assert torch.equal(maps[0].isnan(), every.isnan())
+
+
+def test_freed_memory_is_kept_only_while_asked(tmp_path):
+    code = """
+import torch
+from pyattrx.ops._heap import freed_memory_kept
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+def use():
+    torch.ones(64 << 20)  # 256 MiB, freed at once
+use()
+before = resident()
+with freed_memory_kept():
+    with freed_memory_kept():
+        use()
+    kept = resident() - before
+    use()
+    assert abs(resident() - before - kept) < 16
+print(kept, resident() - before)
+"""
+    kept, after = map(float, in_subprocess(code, tmp_path).split())
+    assert kept > 200
+    assert after < 32

@@ -1,5 +1,5 @@
-// Gradient and input to map rows: multiply, reduce the channels, scale by the norm. A row is made in
-// pieces that stay in L1 while their squares are added, and is still in cache when it is scaled.
+// Gradient and input to map rows: multiply, reduce the channels, scale by the norm. A row is made
+// in pieces that stay in L1 while their squares are added, and is still in cache when it is scaled.
 #include <algorithm>
 #include <cmath>
 

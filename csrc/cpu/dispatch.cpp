@@ -9,10 +9,10 @@
 namespace attrx::cpu {
 namespace {
 
-#define ATTRX_TABLE(isa)                                                                        \
-  Kernels {                                                                                     \
-    #isa, isa::reduce_channels, isa::widen, isa::sum_of_squares, isa::scale, isa::absmax,       \
-        isa::gram, isa::squares                                                                 \
+#define ATTRX_TABLE(isa)                                                                  \
+  Kernels {                                                                               \
+    #isa, isa::reduce_channels, isa::widen, isa::sum_of_squares, isa::scale, isa::absmax, \
+        isa::gram, isa::squares                                                           \
   }
 
 Kernels choose() {

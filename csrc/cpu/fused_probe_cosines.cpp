@@ -20,7 +20,11 @@ class Attributions final : public RowSource {
  public:
   Attributions(NetworkImageView grad, NetworkImageView input, DType dtype, ImageShape shape,
                Combine combine, Reduce reduce)
-      : grad_(grad), input_(input), dtype_(dtype), shape_(shape), combine_(combine),
+      : grad_(grad),
+        input_(input),
+        dtype_(dtype),
+        shape_(shape),
+        combine_(combine),
         reduce_(reduce) {}
 
   void read(std::int64_t m, std::int64_t n, std::int64_t first, std::int64_t len, double factor,
@@ -40,9 +44,9 @@ class Attributions final : public RowSource {
 
 }  // namespace
 
-void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype,
-                         std::int64_t m, ImageShape shape, Combine combine, Reduce reduce,
-                         double* out, int threads) {
+void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype, std::int64_t m,
+                         ImageShape shape, Combine combine, Reduce reduce, double* out,
+                         int threads) {
   const Attributions rows(grad, input, dtype, shape, combine, reduce);
   gram_cosines(rows, m, rows, m, true, dtype == DType::f64, shape.n, shape.map_size(reduce), out,
                threads);

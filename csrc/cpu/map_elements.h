@@ -29,8 +29,12 @@ inline void map_elements(const ImageView& grad, const ImageView& input, DType dt
     const std::int64_t channel = reduce == Reduce::none ? first / shape.p : 0;
     const std::int64_t pixel = first - channel * shape.p;
     const std::int64_t run = std::min(len, shape.p - pixel);
-    PixelSource at{g + (channel * grad.c_stride + pixel * grad.p_stride) * size, nullptr,
-                   grad.c_stride, grad.p_stride, 0, 0};
+    PixelSource at{g + (channel * grad.c_stride + pixel * grad.p_stride) * size,
+                   nullptr,
+                   grad.c_stride,
+                   grad.p_stride,
+                   0,
+                   0};
     if (x != nullptr) {
       at.input = x + (channel * input.c_stride + pixel * input.p_stride) * size;
       at.input_c = input.c_stride;

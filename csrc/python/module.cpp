@@ -54,14 +54,15 @@ void bind_cpu(py::module_ m) {
       [](Address grad, std::int64_t grad_m, Strides grad_s, Address input, std::int64_t input_m,
          Strides input_s, int dtype, std::int64_t count, Shape shape, int combine, int reduce,
          Address out, int threads) {
-        cpu::fused_probe_cosines({image_view(grad, grad_s), grad_m},
-                                 {image_view(input, input_s), input_m}, static_cast<DType>(dtype),
-                                 count, image_shape(shape), static_cast<Combine>(combine),
-                                 static_cast<Reduce>(reduce), reinterpret_cast<double*>(out),
-                                 threads);
+        cpu::fused_probe_cosines(
+            {image_view(grad, grad_s), grad_m}, {image_view(input, input_s), input_m},
+            static_cast<DType>(dtype), count, image_shape(shape), static_cast<Combine>(combine),
+            static_cast<Reduce>(reduce), reinterpret_cast<double*>(out), threads);
       },
       release());
   m.def("instruction_set", &cpu::instruction_set);
+  m.def("keep_freed_memory", &cpu::keep_freed_memory);
+  m.def("release_freed_memory", &cpu::release_freed_memory, release());
 }
 
 #if defined(ATTRX_WITH_CUDA)
@@ -71,19 +72,16 @@ void bind_cuda(py::module_ m) {
       "attribution_maps",
       [](Address grad, Strides grad_s, Address input, Strides input_s, int dtype, Shape shape,
          int combine, int reduce, bool normalize, Address out, Address stream) {
-        cuda::attribution_maps(image_view(grad, grad_s), image_view(input, input_s),
-                               static_cast<DType>(dtype), image_shape(shape),
-                               static_cast<Combine>(combine), static_cast<Reduce>(reduce),
-                               normalize, reinterpret_cast<void*>(out),
-                               reinterpret_cast<cuda::Stream>(stream));
+        cuda::attribution_maps(
+            image_view(grad, grad_s), image_view(input, input_s), static_cast<DType>(dtype),
+            image_shape(shape), static_cast<Combine>(combine), static_cast<Reduce>(reduce),
+            normalize, reinterpret_cast<void*>(out), reinterpret_cast<cuda::Stream>(stream));
       },
       release());
-  m.def(
-      "probe_cosines_workspace",
-      [](std::int64_t ma, std::int64_t mb, bool symmetric, int dtype, std::int64_t n,
-         std::int64_t d) {
-        return cuda::probe_cosines_workspace(ma, mb, symmetric, static_cast<DType>(dtype), n, d);
-      });
+  m.def("probe_cosines_workspace", [](std::int64_t ma, std::int64_t mb, bool symmetric, int dtype,
+                                      std::int64_t n, std::int64_t d) {
+    return cuda::probe_cosines_workspace(ma, mb, symmetric, static_cast<DType>(dtype), n, d);
+  });
   m.def(
       "probe_cosines",
       [](Address a, std::int64_t a_m, std::int64_t a_n, std::int64_t ma, Address b,
@@ -97,22 +95,19 @@ void bind_cuda(py::module_ m) {
       release());
   m.def("fused_probe_cosines_workspace",
         [](int dtype, std::int64_t count, Shape shape, int reduce) {
-          return cuda::fused_probe_cosines_workspace(static_cast<DType>(dtype), count,
-                                                     image_shape(shape),
-                                                     static_cast<Reduce>(reduce));
+          return cuda::fused_probe_cosines_workspace(
+              static_cast<DType>(dtype), count, image_shape(shape), static_cast<Reduce>(reduce));
         });
   m.def(
       "fused_probe_cosines",
       [](Address grad, std::int64_t grad_m, Strides grad_s, Address input, std::int64_t input_m,
          Strides input_s, int dtype, std::int64_t count, Shape shape, int combine, int reduce,
          Address out, Address workspace, Address stream) {
-        cuda::fused_probe_cosines({image_view(grad, grad_s), grad_m},
-                                  {image_view(input, input_s), input_m},
-                                  static_cast<DType>(dtype), count, image_shape(shape),
-                                  static_cast<Combine>(combine), static_cast<Reduce>(reduce),
-                                  reinterpret_cast<double*>(out),
-                                  reinterpret_cast<void*>(workspace),
-                                  reinterpret_cast<cuda::Stream>(stream));
+        cuda::fused_probe_cosines(
+            {image_view(grad, grad_s), grad_m}, {image_view(input, input_s), input_m},
+            static_cast<DType>(dtype), count, image_shape(shape), static_cast<Combine>(combine),
+            static_cast<Reduce>(reduce), reinterpret_cast<double*>(out),
+            reinterpret_cast<void*>(workspace), reinterpret_cast<cuda::Stream>(stream));
       },
       release());
   m.def("device_count", &cuda::device_count);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pyattrx.affinities.statistics import PairMoments, clustered_stderr
 from pyattrx.descriptors import AttributionMaps, Method, resolve_method
 from pyattrx.encoders import Encoder, load_many
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.ops._heap import freed_memory_kept
 from pyattrx.probes import Probes
 
 __all__ = ["affinity"]
@@ -112,7 +114,8 @@ def affinity(
     zero_maps: dict[str, int] = {}
     names: list[str] = []
     count = len(sources) if isinstance(sources, list) else None
-    with RowStore(len(probes), place, scratch) as rows:
+    reuse = freed_memory_kept() if place.type == "cpu" else nullcontext()
+    with reuse, RowStore(len(probes), place, scratch) as rows:
         for encoder in _encoders(sources):
             if encoder.name in names:
                 raise InvalidValue("encoders", encoder.name, "networks with different names")

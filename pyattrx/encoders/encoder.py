@@ -137,7 +137,7 @@ class Encoder:
             "name": self.name,
             "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
             "parameters": sum(p.numel() for p in self.module.parameters()),
-            "weights_sha256": self.weights_hash(),
+            "weights_hash": self.weights_hash(),
             "output": self.output if isinstance(self.output, str | None) else _named(self.output),
             "transform": None if self.transform is None else _named(self.transform),
             "input_size": None if self.input_size is None else list(self.input_size),
@@ -147,8 +147,10 @@ class Encoder:
         }
 
     def weights_hash(self) -> str:
-        """SHA-256 over names, shapes, dtypes and values of the module's state, sorted by name."""
-        digest = hashlib.sha256()
+        """BLAKE2b-256 over names, shapes, dtypes and values of the module's state, by name."""
+        digest = hashlib.blake2b(
+            digest_size=32
+        )  # three times as fast as SHA-256 where no CPU helps
         for name, value in sorted(self.module.state_dict().items()):
             if not isinstance(value, Tensor):
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from types import TracebackType
 
 import torch
@@ -73,18 +74,24 @@ class PreparedEncoder:
                 )
             except EncoderError as error:
                 raise EncoderError(f"network {self.name!r}: {error}") from error
-        x = self.preprocess(example).clone()
-        version = x._version
-        if isinstance(self._output, nn.Module):
-            self._check_calls(x, self._output, str(output))
-        else:
-            self._check_callable(x)
-        self._writes_input = x._version != version
         x = self.preprocess(example)
+        outputs: list[Tensor] = []
+
+        def run() -> Tensor:
+            given = x.clone()
+            version = given._version
+            outputs.append(self.forward(given))
+            self._writes_input |= given._version != version
+            return outputs[-1]
+
+        if isinstance(self._output, nn.Module):
+            self._check_calls(x.clone(), self._output, str(output))
+        elif self._output is not None:
+            self._check_callable(run)
         keep = [self._output] if isinstance(self._output, nn.Module) else []
-        self.folded = fold_batch_norms(self.module, lambda: self.forward(x), keep)
+        self.folded = fold_batch_norms(self.module, run, keep)
         if self._prefers_channels_last():
-            self._try_channels_last(x)
+            self._try_channels_last(x, outputs[0])
         if self.device.type == "cpu":
             speed_up_stems(self.module)
 
@@ -215,25 +222,24 @@ class PreparedEncoder:
             return False  # oneDNN and cuDNN have no float64 kernels that gain by it
         return any(isinstance(part, nn.Conv2d) for part in self.module.modules())
 
-    def _try_channels_last(self, x: Tensor) -> None:
+    def _try_channels_last(self, x: Tensor, before: Tensor) -> None:
         """Change the layout, unless the network depends on it, as ``view`` after a layer does."""
         with torch.no_grad():
-            before = self.forward(x)
             _lay_out(self.module, torch.channels_last)
             self._layout = torch.channels_last
             try:
-                same = agree(before, self.forward(x.contiguous(memory_format=torch.channels_last)))
+                same = agree(before, self.forward(x.clone(memory_format=torch.channels_last)))
             except EncoderError:
                 same = False
             if not same:
                 _lay_out(self.module, torch.contiguous_format)
                 self._layout = torch.contiguous_format
 
-    def _check_callable(self, x: Tensor) -> None:
+    def _check_callable(self, run: Callable[[], Tensor]) -> None:
         """Run once; frozen parameters and an input without history give no history."""
         with torch.enable_grad():
-            z = self.forward(x)
-        if z.requires_grad and callable(self._output):
+            z = run()
+        if z.requires_grad:
             raise EncoderError(
                 f"network {self.name!r}: the output depends on parameters that are not frozen: "
                 "output(module, x) must use the module that it is given, which is a copy, and not "

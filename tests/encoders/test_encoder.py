@@ -226,8 +226,8 @@ def test_describe_is_json_and_knows_the_weights():
     described = json.loads(json.dumps(first.describe()))
     assert described["name"] == "tinyvit"
     assert described["parameters"] == sum(p.numel() for p in build("vit").parameters())
-    assert described["weights_sha256"] == pyattrx.Encoder(build("vit")).weights_hash()
-    assert described["weights_sha256"] != second.weights_hash()
+    assert described["weights_hash"] == pyattrx.Encoder(build("vit")).weights_hash()
+    assert described["weights_hash"] != second.weights_hash()
     shuffled = pyattrx.Encoder(build("vit").to(torch.bfloat16))
     assert shuffled.weights_hash() != first.weights_hash()
 

@@ -1,8 +1,7 @@
 // Leaf loops of the map stage. Compiled once per instruction set and without contraction of
 // products and sums, so that a map element has the same bits everywhere.
-#include "csrc/cpu/isa/isa.h"
-
 #include "csrc/cpu/isa/element.h"
+#include "csrc/cpu/isa/isa.h"
 
 namespace attrx::cpu::ATTRX_ISA {
 namespace {
@@ -38,8 +37,9 @@ void reduce(const PixelSource& at, std::int64_t channels, std::int64_t len, Acc*
   const T* x = static_cast<const T*>(at.input);
   const Acc count = static_cast<Acc>(channels);
   const bool planar = at.grad_p == 1 && (combine != Combine::grad_x_input || at.input_p == 1);
-  const bool interleaved = channels == 3 && at.grad_c == 1 && at.grad_p == 3 &&
-                           (combine != Combine::grad_x_input || (at.input_c == 1 && at.input_p == 3));
+  const bool interleaved =
+      channels == 3 && at.grad_c == 1 && at.grad_p == 3 &&
+      (combine != Combine::grad_x_input || (at.input_c == 1 && at.input_p == 3));
   if (planar && channels == 3) {
     // The usual case: three planes side by side, read once.
     const T *g1 = g + at.grad_c, *g2 = g1 + at.grad_c;
@@ -73,8 +73,8 @@ void reduce(const PixelSource& at, std::int64_t channels, std::int64_t len, Acc*
   } else {
     for (std::int64_t p = 0; p < len; ++p) {
       const T* xp = combine == Combine::grad_x_input ? x + p * at.input_p : nullptr;
-      out[p] = reduce_pixel<combine, abs>(g + p * at.grad_p, at.grad_c, xp, at.input_c, channels,
-                                          count);
+      out[p] =
+          reduce_pixel<combine, abs>(g + p * at.grad_p, at.grad_c, xp, at.input_c, channels, count);
     }
   }
 }

@@ -19,7 +19,8 @@ namespace attrx {
 
 namespace cpu {
 
-// out [n, map_size]: double for f64 data and float otherwise. `input` is read for grad_x_input only.
+// out [n, map_size]: double for f64 data and float otherwise. `input` is read for grad_x_input
+// only.
 void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape shape,
                       Combine combine, Reduce reduce, bool normalize, void* out, int threads);
 
@@ -28,12 +29,17 @@ void probe_cosines(MapView a, std::int64_t ma, MapView b, std::int64_t mb, bool 
                    DType dtype, std::int64_t n, std::int64_t d, double* out, int threads);
 
 // The same from gradients and inputs, without a map in memory. out double [n, m, m].
-void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype,
-                         std::int64_t m, ImageShape shape, Combine combine, Reduce reduce,
-                         double* out, int threads);
+void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype, std::int64_t m,
+                         ImageShape shape, Combine combine, Reduce reduce, double* out,
+                         int threads);
 
 // The instruction set chosen for this processor: "avx512", "avx2" or "base".
 const char* instruction_set();
+
+// Have the allocator keep what is freed for reuse, however large; false where that cannot be asked
+// for. And go back to giving it to the system, now and later.
+bool keep_freed_memory();
+void release_freed_memory();
 
 }  // namespace cpu
 
@@ -54,9 +60,9 @@ void probe_cosines(MapView a, std::int64_t ma, MapView b, std::int64_t mb, bool 
 
 std::size_t fused_probe_cosines_workspace(DType dtype, std::int64_t m, ImageShape shape,
                                           Reduce reduce);
-void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype,
-                         std::int64_t m, ImageShape shape, Combine combine, Reduce reduce,
-                         double* out, void* workspace, Stream stream);
+void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype, std::int64_t m,
+                         ImageShape shape, Combine combine, Reduce reduce, double* out,
+                         void* workspace, Stream stream);
 
 int device_count();  // 0 where there is no driver or no GPU
 
