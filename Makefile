@@ -4,7 +4,7 @@ VENV ?= .venv
 # AUTO builds the CUDA kernels where nvcc is found; ON fails without it; OFF leaves them out.
 CUDA ?= AUTO
 # One architecture builds in a minute: this machine's, or Hopper's where no GPU is to be seen.
-CUDA_ARCH ?= $(shell a=$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .); echo $${a:-90}-real)
+CUDA_ARCH ?= $(shell a=$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -oE '^[0-9]+\.[0-9]+' | head -n 1 | tr -d .); echo $${a:-90}-real)
 
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc pyattrx -type f -not -name '*.so' -not -name '*.pyc') CMakeLists.txt pyproject.toml constraints.txt

@@ -50,7 +50,7 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
     )
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -119,6 +119,12 @@ def test_float64_rows_beyond_the_range_of_their_squares(exponent):
     assert (maps - expected).abs().max() < (1e-14 if exponent > -308 else 1e-3)
 
 
+def test_float64_rows_whose_norm_overflows():
+    grad = torch.full((1, 1, 2, 2), 1.7e308, dtype=torch.float64)
+    maps = ops.attribution_maps(grad, None, "identity")
+    assert torch.allclose(maps, torch.full((1, 4), 0.5, dtype=torch.float64), rtol=1e-15)
+
+
 def test_zero_rows_stay_zero_and_bad_values_stay_bad():
     grad = draw((4, 3, 5, 5), torch.float32)
     grad[1] = 0

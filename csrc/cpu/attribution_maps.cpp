@@ -12,33 +12,21 @@ namespace {
 
 constexpr std::int64_t kPiece = 2048;
 
-// A row of doubles whose squares leave the range is measured relative to its largest element.
-double norm_of_wide_row(const double* row, std::int64_t len) {
-  const Kernels& k = kernels();
-  const double largest = k.absmax(row, len);
-  if (largest == 0 || !std::isfinite(largest)) return std::sqrt(k.sum_of_squares(row, true, len));
-  double sum = 0;
-  const int exponent = std::ilogb(largest);
-  for (std::int64_t i = 0; i < len; ++i) {
-    const double v = std::ldexp(row[i], -exponent);
-    sum += v * v;
-  }
-  return std::ldexp(std::sqrt(sum), exponent);
-}
-
 void normalize_row(void* row, bool is_double, double squares, std::int64_t len) {
-  if (squares == 0 && !is_double) return;
-  double norm = std::sqrt(squares);
+  const Kernels& k = kernels();
   if (is_double && !(squares > 1e-280 && squares < 1e280)) {
-    norm = norm_of_wide_row(static_cast<double*>(row), len);
-    if (norm == 0) return;
-    // 1 / norm may overflow: two factors reach every norm.
-    if (norm < 1e-300) {
-      kernels().scale(row, true, 0x1p600, len);
-      norm = std::ldexp(norm, 600);
+    // The squares leave the range of a double: bring the largest element near 1 first, in two steps
+    // since the power of two itself may not fit.
+    const double largest = k.absmax(static_cast<const double*>(row), len);
+    if (largest > 0 && std::isfinite(largest)) {
+      const int exponent = -std::ilogb(largest);
+      k.scale(row, true, std::ldexp(1.0, exponent / 2), len);
+      k.scale(row, true, std::ldexp(1.0, exponent - exponent / 2), len);
+      squares = k.sum_of_squares(row, true, len);
     }
   }
-  kernels().scale(row, is_double, 1.0 / norm, len);
+  if (squares == 0) return;
+  k.scale(row, is_double, 1.0 / std::sqrt(squares), len);
 }
 
 }  // namespace

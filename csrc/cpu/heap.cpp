@@ -12,7 +12,10 @@ namespace attrx::cpu {
 bool keep_freed_memory() {
 #if defined(__GLIBC__)
   constexpr int kAlways = 1 << 30;
-  return mallopt(M_MMAP_THRESHOLD, kAlways) == 1 && mallopt(M_TRIM_THRESHOLD, kAlways) == 1;
+  const bool kept = mallopt(M_TRIM_THRESHOLD, kAlways) == 1;
+  // Older versions refuse more than 32 MiB.
+  return (mallopt(M_MMAP_THRESHOLD, kAlways) == 1 || mallopt(M_MMAP_THRESHOLD, 32 << 20) == 1) &&
+         kept;
 #else
   return false;
 #endif

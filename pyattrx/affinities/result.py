@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,9 @@ class Affinity:
         for j in sources[:k]:
             value, stderr = float(self.values[target, j]), float(self.stderr[target, j])
             others = np.array([o for o in sources if o != j], dtype=int)
-            p = paired_p_values(*self._difference(target, j, others), self.n_groups)
+            # One correction for all pairs: so A is tied with B exactly if B is with A.
+            difference = self._difference(target, j, others)
+            p = paired_p_values(*difference, self.n_groups, family=len(others))
             ties = tuple(self.names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
             low, high = max(value - half * stderr, -1.0), min(value + half * stderr, 1.0)
             if np.isnan(half * stderr):
@@ -262,6 +263,7 @@ class Affinity:
             arrays["cosines"] = self.cosines
         file, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
         try:
+            os.chmod(temporary, 0o666 & ~_umask())  # as open() would
             with os.fdopen(file, "wb") as out:
                 np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
                 out.flush()
@@ -290,23 +292,28 @@ class Affinity:
                     if meta["format"] != _FORMAT:
                         raise ValueError(f"format {meta['format']!r}, expected {_FORMAT!r}")
                     arrays = {name: data[name] for name in data.files if name != "meta"}
-            except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-                raise PyattrxError(f"{path}: not a saved affinity, or damaged ({error})") from error
-        return cls(
-            names=meta["names"],
-            values=arrays["values"],
-            stderr=arrays["stderr"],
-            symmetric=meta["symmetric"],
-            groups=arrays["groups"],
-            cosines=arrays.get("cosines"),
-            zero_maps=meta["zero_maps"],
-            provenance=meta["provenance"],
-        )
+                return cls(
+                    names=meta["names"],
+                    values=arrays["values"],
+                    stderr=arrays["stderr"],
+                    symmetric=meta["symmetric"],
+                    groups=arrays["groups"],
+                    cosines=arrays.get("cosines"),
+                    zero_maps=meta["zero_maps"],
+                    provenance=meta["provenance"],
+                )
+            except Exception as error:  # damaged archives fail in many ways
+                raise PyattrxError(
+                    f"{path}: not a saved affinity, or damaged ({type(error).__name__}: {error})"
+                ) from error
 
     def __post_init__(self) -> None:
         if not isinstance(self.names, list):
             raise InvalidType("names", self.names, "a list of str")
         m = len(self.names)
+        n = len(self.groups)
+        if self.cosines is not None and np.shape(self.cosines) != (n, m, m):
+            raise InvalidValue("cosines.shape", np.shape(self.cosines), f"{(n, m, m)}")
         for name in ("values", "stderr"):
             if np.shape(getattr(self, name)) != (m, m):
                 shape = np.shape(getattr(self, name))
@@ -317,6 +324,12 @@ class Affinity:
             f"Affinity({len(self)} networks, {self.n_probes} probes in {self.n_groups} groups, "
             f"method: {self.provenance.get('method_name', 'unknown')})"
         )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _jsonable(value: Any) -> Any:

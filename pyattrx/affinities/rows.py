@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidType, InvalidValue
 
 __all__ = ["RowStore"]
 
@@ -46,6 +46,8 @@ class RowStore:
         scratch: str | Path | None = None,
         host_bytes: int = _HOST_BYTES,
     ) -> None:
+        if scratch is not None and not isinstance(scratch, (str, Path)):
+            raise InvalidType("scratch", scratch, "the path of a folder")
         if scratch is not None and not Path(scratch).is_dir():
             raise InvalidValue("scratch", str(scratch), "an existing folder")
         self._n = n_probes

@@ -137,8 +137,10 @@ def reach(level: float, groups: int) -> float:
     return float(stdtrit(groups - 1, (1 + level) / 2)) if groups > 1 else float("nan")
 
 
-def paired_p_values(difference: np.ndarray, stderr: np.ndarray, groups: int) -> np.ndarray:
-    """Two-sided p-values of mean paired differences, corrected for their number (Holm 1979).
+def paired_p_values(
+    difference: np.ndarray, stderr: np.ndarray, groups: int, family: int | None = None
+) -> np.ndarray:
+    """Two-sided p-values of mean paired differences, corrected for their number.
 
     Parameters
     ----------
@@ -146,6 +148,9 @@ def paired_p_values(difference: np.ndarray, stderr: np.ndarray, groups: int) -> 
         Means over probes of the difference of two cosines, and their standard errors.
     groups : int
         Independent groups of probes; the t distribution has one degree of freedom fewer.
+    family : int, optional
+        Multiply every p-value by this number of comparisons (Bonferroni), which treats a pair
+        alike wherever it comes up; by Holm's (1979) steps over all K if left out.
 
     Returns
     -------
@@ -159,6 +164,9 @@ def paired_p_values(difference: np.ndarray, stderr: np.ndarray, groups: int) -> 
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(difference) / stderr
     p = np.where(stderr > 0, 2 * stdtr(groups - 1, -t), np.where(difference == 0, 1.0, 0.0))
+    if family is not None:
+        bonferroni: np.ndarray = np.minimum(p * family, 1.0)
+        return bonferroni
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * (count - np.arange(count)))
     corrected = np.empty(count)

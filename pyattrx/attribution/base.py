@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyattrx.attribution.scalars import Scalar
 
@@ -53,6 +53,9 @@ class Attribution:
     def rules(self) -> AbstractContextManager[object]:
         """Return a context in which the network is run; it may change derivatives."""
         return nullcontext()
+
+    def check(self, module: nn.Module) -> None:
+        """Raise `EncoderError` for a network that the method cannot attribute."""
 
     def gradient(self, forward: Forward, x: Tensor, scalar: Scalar) -> Tensor | None:
         """Run the network on a batch and differentiate its scalar with respect to the input.

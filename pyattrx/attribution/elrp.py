@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from pyattrx.attribution.base import Attribution
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 
 __all__ = ["ELRP"]
 
@@ -54,9 +54,20 @@ class ELRP(Attribution):
     combine = "grad_x_input"
 
     def __init__(self, eps: float = 1e-4) -> None:
-        if not eps > 0:
+        if isinstance(eps, bool) or not isinstance(eps, (int, float)):
+            raise InvalidType("eps", eps, "a positive number")
+        if not 0 < eps < float("inf"):
             raise InvalidValue("eps", eps, "a positive number")
         self.eps = float(eps)
+
+    def check(self, module: nn.Module) -> None:
+        """Refuse TorchScript, whose activations cannot be caught."""
+        for name, part in module.named_modules():
+            if isinstance(part, torch.jit.ScriptModule):
+                raise EncoderError(
+                    f"e-LRP cannot see the activations inside TorchScript (module {name!r}); "
+                    "use the network's Python module, or an exported program"
+                )
 
     def rules(self) -> AbstractContextManager[object]:
         """Return the context in which activations follow the epsilon rule."""

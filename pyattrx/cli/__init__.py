@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 1
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import sys
@@ -24,7 +25,7 @@ from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
 from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
 from pyattrx.descriptors import Method
-from pyattrx.encoders import load_many
+from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue, PyattrxError
 from pyattrx.probes import Probes
 
@@ -41,7 +42,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            _report("interrupted: nothing was written", "Interrupted")
+            _report("interrupted", "Interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except (PyattrxError, OSError) as error:
             _report(str(error), type(error).__name__)
@@ -174,6 +175,15 @@ def affinity_command(
     chosen = Method(
         method, scalar=scalar, reduce=reduce, grid=_grid(grid), centre=centre, pixels=pixels
     )
+    if k < 1:
+        raise InvalidValue("k", k, "at least 1")
+    names = [name for specification in specifications for name in expand(specification)]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise InvalidValue("SPEC", name, "networks with different names")
+    if pictures is not None:
+        report.require_matplotlib()
+        pictures.mkdir(parents=True, exist_ok=True)
     images = Probes.from_folder(
         probes,
         size=size,
@@ -182,11 +192,7 @@ def affinity_command(
         crops=crops,
         on_error="skip" if skip_bad else "raise",
     )
-    networks = (
-        encoder
-        for specification in specifications
-        for encoder in load_many(specification, trust=trust)
-    )
+    networks = [functools.partial(load, name, trust=trust) for name in names]
     result = compute_affinity(
         networks, images, chosen, batch_size=batch_size, device=device, scratch=scratch
     )
@@ -215,7 +221,6 @@ def affinity_command(
 
 
 def _draw(result: Any, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
     title = f"{result.provenance['method_name']}, {result.n_probes} probes"
     paths = [folder / "affinity.png"]
     order = None

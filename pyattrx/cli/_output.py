@@ -21,7 +21,9 @@ _WIDEST_TABLE = 16  # networks; larger affinities are shown as nearest sources o
 def console(*, stderr: bool = False) -> Console:
     """Return a console on the current standard output (or error); wide where nobody watches."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 160, highlight=False)
+    return Console(
+        stderr=stderr, width=None if stream.isatty() else 160, highlight=False, markup=False
+    )
 
 
 def print_json(value: Any) -> None:
@@ -36,10 +38,10 @@ def affinity_table(result: Affinity, title: str) -> Table | Text:
     table = Table(title=title, title_justify="left", show_lines=False)
     table.add_column("target \\ source", no_wrap=True)
     for name in result.names:
-        table.add_column(name, justify="right", no_wrap=len(result) <= 8)
+        table.add_column(Text(name), justify="right", no_wrap=len(result) <= 8)
     for i, name in enumerate(result.names):
         cells = [_cell(result, i, j) for j in range(len(result))]
-        table.add_row(name, *cells)
+        table.add_row(Text(name), *cells)
     return table
 
 
@@ -54,11 +56,11 @@ def nearest_table(rankings: Sequence[tuple[str, Sequence[Match]]], title: str) -
     for target, matches in rankings:
         for rank, match in enumerate(matches):
             table.add_row(
-                target if rank == 0 else "",
-                match.name,
+                Text(target if rank == 0 else ""),
+                Text(match.name),
                 f"{match.affinity:.3f}",
                 f"{match.low:.3f} .. {match.high:.3f}",
-                _listed(match.ties),
+                Text(_listed(match.ties)),
                 end_section=rank == len(matches) - 1,
             )
     return table

@@ -11,7 +11,7 @@ from pyattrx import ops
 from pyattrx.attribution import resolve_attribution, resolve_scalar
 from pyattrx.descriptors.method import Method
 from pyattrx.encoders import PreparedEncoder
-from pyattrx.errors import EncoderError, InvalidValue
+from pyattrx.errors import EncoderError, InvalidValue, PyattrxError
 
 __all__ = ["AttributionMaps", "choose_pixels"]
 
@@ -62,7 +62,7 @@ class AttributionMaps:
             The network fails, or depends on its input in a way that has no derivative.
         """
         x = encoder.preprocess(images)
-        gradient = self._attribution.gradient(encoder.forward, x, self._scalar)
+        gradient = self._gradient(encoder, x)
         if gradient is None:
             encoder.explain_no_gradient(x)  # raises unless the input is ignored
             gradient = torch.zeros_like(x)
@@ -72,6 +72,21 @@ class AttributionMaps:
                 f"{tuple(gradient.shape)} for an input of shape {tuple(x.shape)}"
             )
         return self._map(gradient.detach(), x)
+
+    def _gradient(self, encoder: PreparedEncoder, x: Tensor) -> Tensor | None:
+        try:
+            self._attribution.check(encoder.module)
+            return self._attribution.gradient(encoder.forward, x, self._scalar)
+        except EncoderError as error:
+            named = encoder.name in str(error)
+            raise error if named else EncoderError(f"network {encoder.name!r}: {error}") from error
+        except PyattrxError:
+            raise
+        except Exception as error:
+            raise EncoderError(
+                f"network {encoder.name!r} cannot be differentiated: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _map(self, gradient: Tensor, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
@@ -87,7 +102,9 @@ class AttributionMaps:
             image = maps.view(count, kept, height, width)
             maps = F.interpolate(image, size=self.grid, mode="area").flatten(1)
         if self.method.centre:
-            maps = maps - maps.mean(1, keepdim=True)
+            # In float64, so that a constant map becomes zero and not what rounding left of it.
+            wide = maps.double()
+            maps = (wide - wide.mean(1, keepdim=True)).to(maps.dtype)
         if self.method.pixels is not None:
             maps = maps[:, self._pixels(maps.shape[1]).to(maps.device)]
         return maps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -103,6 +104,12 @@ class Method:
             named = {kind: name for name, kind in ATTRIBUTIONS.items()}
             kind = type(self.attribution)
             reference = named.get(kind) or _importable("attribution", kind)
+            try:
+                json.dumps(options)
+            except TypeError as error:
+                raise InvalidValue(
+                    "attribution", self.attribution, f"options that JSON can hold ({error})"
+                ) from error
             values["attribution"] = {"class": reference, "options": options}
         if not isinstance(self.scalar, str):
             values["scalar"] = _importable("scalar", self.scalar)

@@ -1,7 +1,7 @@
 """Encoders: networks with their preprocessing and output, and the copies that are run."""
 
 from pyattrx.encoders.encoder import Encoder
-from pyattrx.encoders.loading import load, load_many
+from pyattrx.encoders.loading import expand, load, load_many
 from pyattrx.encoders.outputs import pick_tensor
 from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.transforms import Normalize, check_geometry
@@ -12,6 +12,7 @@ __all__ = [
     "Normalize",
     "PreparedEncoder",
     "check_geometry",
+    "expand",
     "load",
     "load_many",
     "load_weights",

@@ -27,7 +27,7 @@ from pyattrx.errors import (
     UntrustedError,
 )
 
-__all__ = ["load", "load_many"]
+__all__ = ["expand", "load", "load_many"]
 
 _FORMS = (
     "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH or "
@@ -76,7 +76,7 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     >>> pyattrx.load("torch.nn:Identity").name
     'torch.nn:Identity'
     """
-    names = _expand(specification)
+    names = expand(specification)
     if len(names) != 1:
         raise InvalidValue(
             "specification", specification, f"one network, not {len(names)}; see load_many"
@@ -110,11 +110,12 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
     >>> [encoder.name for encoder in pyattrx.load_many("torch.nn:Identity")]
     ['torch.nn:Identity']
     """
-    for name in _expand(specification):
+    for name in expand(specification):
         yield _load(name, trust)
 
 
-def _expand(specification: Any) -> list[str]:
+def expand(specification: Any) -> list[str]:
+    """List the specifications of single networks that one stands for, without loading any."""
     if not isinstance(specification, str):
         raise InvalidType("specification", specification, _FORMS)
     kind, colon, name = specification.partition(":")

@@ -18,8 +18,10 @@ _depth = 0
 def freed_memory_kept() -> Iterator[None]:
     """Keep freed memory for the next batch, and give it back at the end.
 
-    Affects the whole process while it lasts; runs in several threads may overlap. Does nothing
-    where the C library is not glibc.
+    Affects the whole process while it lasts; runs in several threads may overlap. Afterwards the
+    allocator's thresholds are those that glibc's own reach in a process that frees large blocks
+    (settings by MALLOC_... variables are not restored). Does nothing where the C library is not
+    glibc.
     """
     global _depth  # noqa: PLW0603
     if core is None:

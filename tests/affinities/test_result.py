@@ -155,6 +155,33 @@ def test_damaged_files_are_refused(result, tmp_path, damage):
         Affinity.load(path)
 
 
+def test_any_flipped_byte_is_refused_or_harmless(result, tmp_path):
+    path = result.save(tmp_path / "result.npz")
+    data = path.read_bytes()
+    for place in range(0, len(data), 41):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :])
+        try:
+            again = Affinity.load(path)
+        except PyattrxError:
+            continue
+        assert np.array_equal(again.values, result.values)
+        assert again.names == result.names
+
+
+def test_saved_files_have_the_usual_permissions(result, tmp_path):
+    (tmp_path / "plain").write_text("")
+    path = result.save(tmp_path / "result.npz")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_ties_are_mutual():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        made = make(0.5 + rng.normal(0, 0.2, size=(1, 6, 6)) + rng.normal(0, 0.2, size=(8, 6, 6)))
+        ties = {m.name: m.ties for m in made.nearest("n0", k=5)}
+        assert all(name in ties[other] for name in ties for other in ties[name])
+
+
 def test_save_needs_its_suffix_and_a_folder(result, tmp_path):
     with pytest.raises(InvalidValue, match="npz"):
         result.save(tmp_path / "result.txt")

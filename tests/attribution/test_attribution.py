@@ -113,3 +113,23 @@ def test_attributions_compare_by_their_options():
     assert pyattrx.ELRP() != pyattrx.ELRP(1e-3)
     assert hash(pyattrx.ELRP()) == hash(pyattrx.ELRP())
     assert repr(pyattrx.ELRP(0.5)) == "ELRP(eps=0.5)"
+
+
+@pytest.mark.parametrize(
+    "wrap", [torch.jit.script, lambda n: torch.jit.trace(n, torch.rand(1, 3, 8, 8))]
+)
+def test_elrp_refuses_torchscript(wrap, probes):
+    network = wrap(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.SiLU()).eval())
+    with pytest.raises(EncoderError, match="'scripted'.*TorchScript"):
+        pyattrx.affinity([pyattrx.Encoder(network, name="scripted")], probes, "elrp")
+
+
+class InPlaceAfterSigmoid(torch.nn.Module):
+    def forward(self, x):
+        return x.mean((2, 3)).sigmoid().add_(1)
+
+
+def test_what_fails_in_the_backward_pass_names_the_network(probes):
+    encoder = pyattrx.Encoder(InPlaceAfterSigmoid(), name="written over")
+    with pytest.raises(EncoderError, match="'written over' cannot be differentiated.*RuntimeError"):
+        pyattrx.affinity([encoder], probes)

@@ -155,6 +155,12 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
         (["affinity", "nets.py:first", "--probes", "photos", "--threads", "0"], 2, "threads"),
         (["affinity", "nets.py:first", "nets.py:first", "--probes", "photos"], 2, "names"),
         (["affinity", "nets.py:explodes", "--probes", "photos"], 1, "NaN or Inf"),
+        (["affinity", "nets.py:first", "--probes", "photos", "-k", "0"], 2, "k=0"),
+        (
+            ["affinity", "nets.py:first", "--probes", "photos", "--pictures", "nets.py"],
+            1,
+            "nets.py",
+        ),
         (["nonsense"], 2, "nonsense"),
         (["demo", "--size", "10"], 2, "at least 64"),
     ],
@@ -211,7 +217,7 @@ def test_interruption_is_clean(folder):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert err.strip().splitlines()[-1] == "pyattrx: interrupted: nothing was written"
+    assert err.strip().splitlines()[-1] == "pyattrx: interrupted"
     assert "Traceback" not in err
     assert out == ""
     assert sorted(p.name for p in folder.iterdir()) == ["nets.py", "photos", "running"]

@@ -147,3 +147,16 @@ def test_choose_pixels_is_even():
 def test_more_pixels_than_there_are(images):
     with pytest.raises(InvalidValue, match="pixels=1000.*576"):
         maps_of(pyattrx.Method(pixels=1000), images)
+
+
+def test_a_centred_constant_map_is_zero():
+    """What rounding leaves of it would have cosine +-1 with any other."""
+    images = torch.rand(3, 3, 64, 64)
+    networks = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        networks.append(pyattrx.Encoder(torch.nn.Conv2d(3, 5, 1), name=f"linear{seed}"))
+    method = pyattrx.Method("saliency", centre=True)
+    result = pyattrx.affinity(networks, pyattrx.Probes.from_tensor(images), method)
+    assert result.zero_maps == {"linear0": 3, "linear1": 3, "linear2": 3}
+    assert not result.values.any()
