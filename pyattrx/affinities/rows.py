@@ -22,7 +22,6 @@ __all__ = ["RowStore"]
 
 _HOST_BYTES = 128 << 20
 _DEVICE_SHARE = 0.4  # of what is free when the run begins
-_TORCH_OF = {"float32": torch.float32, "float64": torch.float64}
 
 
 class RowStore:
@@ -92,9 +91,16 @@ class RowStore:
 
     def block(self, networks: slice, probes: np.ndarray) -> Tensor:
         """Rows of some networks on some probes, [M, B, D], on the device."""
-        rows = [place.read(probes).to(self._device) for place in self._networks[networks]]
-        dtype = torch.float64 if any(r.dtype == torch.float64 for r in rows) else torch.float32
-        return torch.stack([r.to(dtype) for r in rows])
+        chosen = self._networks[networks]
+        wide = any(place.dtype == torch.float64 for place in chosen)
+        block = torch.empty(
+            (len(chosen), len(probes), chosen[0].size),
+            dtype=torch.float64 if wide else torch.float32,
+            device=self._device,
+        )
+        for rows, place in zip(block, chosen, strict=True):
+            rows.copy_(place.read(probes))
+        return block
 
     def close(self) -> None:
         """Free everything; the scratch file is gone even if this is never called."""
@@ -124,6 +130,7 @@ class RowStore:
 class _Memory:
     def __init__(self, n: int, like: Tensor, device: torch.device) -> None:
         self._rows = torch.empty((n, like.shape[1]), dtype=like.dtype, device=device)
+        self.dtype = like.dtype
         self.row_bytes = like.shape[1] * like.element_size()
         self.size = like.shape[1]
 
@@ -141,7 +148,7 @@ class _File:
     def __init__(self, file: int, offset: int, like: Tensor) -> None:
         self._file = file
         self._offset = offset
-        self._dtype = str(like.dtype).removeprefix("torch.")
+        self.dtype = like.dtype
         self.row_bytes = like.shape[1] * like.element_size()
         self.size = like.shape[1]
 
@@ -153,7 +160,7 @@ class _File:
             data, at = data[written:], at + written
 
     def read(self, probes: np.ndarray) -> Tensor:
-        rows = torch.empty((len(probes), self.size), dtype=_TORCH_OF[self._dtype])
+        rows = torch.empty((len(probes), self.size), dtype=self.dtype)
         data = _bytes(rows)
         # Runs of neighbouring probes are read at once.
         starts = np.flatnonzero(np.diff(probes, prepend=probes[0] - 2) != 1)

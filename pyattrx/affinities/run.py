@@ -29,7 +29,7 @@ __all__ = ["affinity"]
 Source = Encoder | str | Callable[[], Encoder]
 
 # Rows of a block of probes on all networks, while they are compared.
-_BLOCK_BYTES = 128 << 20
+_BLOCK_BYTES = 64 << 20
 # Networks compared at once; more are taken block against block.
 _BLOCK_NETWORKS = 256
 # Per-probe cosines are kept up to this size.
@@ -114,8 +114,7 @@ def affinity(
     zero_maps: dict[str, int] = {}
     names: list[str] = []
     count = len(sources) if isinstance(sources, list) else None
-    reuse = freed_memory_kept() if place.type == "cpu" else nullcontext()
-    with reuse, RowStore(len(probes), place, scratch) as rows:
+    with RowStore(len(probes), place, scratch) as rows:
         for encoder in _encoders(sources):
             if encoder.name in names:
                 raise InvalidValue("encoders", encoder.name, "networks with different names")
@@ -175,7 +174,10 @@ def _describe_network(
     zeros = 0
     done = 0
     place = None
+    # For this network's passes only: the next one has other sizes, and so has the comparison.
+    reuse = freed_memory_kept() if device.type == "cpu" else nullcontext()
     with (
+        reuse,
         encoder.prepare(device, probes.images(0, min(2, len(probes)))) as prepared,
         progress(label, len(probes)) as step,
     ):
