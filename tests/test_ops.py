@@ -385,6 +385,11 @@ def test_gradients_are_not_tracked():
             InvalidValue,
             "reduce='max'",
         ),
+        (
+            lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2), None, "saliency", normalize="no"),
+            InvalidType,
+            "normalize='no'",
+        ),
         (lambda: ops.probe_cosines(torch.ones(2, 3)), InvalidValue, r"maps.shape=\(2, 3\)"),
         (
             lambda: ops.probe_cosines(torch.ones(2, 3, 4), torch.ones(2, 3, 5)),

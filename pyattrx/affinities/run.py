@@ -306,6 +306,8 @@ def _resolve_device(device: str | torch.device | None) -> torch.device:
         place = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise InvalidValue("device", device, "a torch device such as 'cpu' or 'cuda:0'") from error
+    if place.type == "meta":
+        raise InvalidValue("device", str(device), "a device that holds values, such as 'cpu'")
     if place.type == "cuda":
         if not torch.cuda.is_available():
             raise InvalidValue("device", str(device), "'cpu': no CUDA device is available")

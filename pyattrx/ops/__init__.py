@@ -83,6 +83,8 @@ def attribution_maps(
     _check_choice("method", method, COMBINE_CODES)
     _check_choice("reduce", reduce, REDUCE_CODES)
     _check_channels("grad", grad)
+    if not isinstance(normalize, bool):
+        raise InvalidType("normalize", normalize, "True or False")
     if COMBINE_CODES[method] == 0:
         if input is None:
             raise InvalidValue("input", input, f"the network's input, needed for method={method!r}")

@@ -225,7 +225,9 @@ def test_names_must_differ(probes):
         ({"batch_size": 0}, InvalidValue, "batch_size=0"),
         ({"batch_size": 2.5}, InvalidValue, "batch_size=2.5"),
         ({"device": "gpu"}, InvalidValue, "device='gpu'"),
+        ({"device": "meta"}, InvalidValue, "device='meta'"),
         ({"scratch": "/nowhere/at/all"}, InvalidValue, "scratch"),
+        ({"scratch": 5}, InvalidType, "scratch=5"),
     ],
 )
 def test_wrong_arguments(change, kind, message, probes):
