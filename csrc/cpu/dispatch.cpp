@@ -9,10 +9,11 @@
 namespace attrx::cpu {
 namespace {
 
-#define ATTRX_TABLE(isa)                                                                  \
-  Kernels {                                                                               \
-    #isa, isa::reduce_channels, isa::widen, isa::sum_of_squares, isa::scale, isa::absmax, \
-        isa::gram, isa::squares                                                           \
+#define ATTRX_TABLE(isa)                                                                         \
+  Kernels {                                                                                      \
+    #isa, isa::tile_size, isa::tile_sums, isa::reduce_channels, isa::widen, isa::sum_of_squares, \
+        isa::scale, isa::absmax, isa::panel, isa::unpack, isa::squares, isa::sum_all,            \
+        isa::multiply_add                                                                        \
   }
 
 Kernels choose() {

@@ -27,11 +27,14 @@ class Attributions final : public RowSource {
         combine_(combine),
         reduce_(reduce) {}
 
-  void read(std::int64_t m, std::int64_t n, std::int64_t first, std::int64_t len, double factor,
-            double* scratch, double* out) const override {
-    map_elements(of_network(grad_, m, dtype_), of_network(input_, m, dtype_), dtype_, shape_,
-                 combine_, reduce_, n, first, len, scratch);
-    kernels().widen(scratch, dtype_ == DType::f64 ? DType::f64 : DType::f32, factor, len, out);
+  void read(const Chunk& at, const double* factor, double* scratch, double* out) const override {
+    const DType dtype = dtype_ == DType::f64 ? DType::f64 : DType::f32;
+    for (std::int64_t i = 0; i < at.count; ++i) {
+      const std::int64_t m = at.network + i;
+      map_elements(of_network(grad_, m, dtype_), of_network(input_, m, dtype_), dtype_, shape_,
+                   combine_, reduce_, at.probe, at.first, at.len, scratch);
+      kernels().widen(scratch, dtype, 0, 1, at.len, factor + i, out + i * kRowStride);
+    }
   }
 
  private:

@@ -1,13 +1,14 @@
 // Cosines from rows that are read in chunks: one pass over memory for dot products and norms.
 //
-// A task is one probe and one pair of blocks of at most kBlock networks. It walks the map chunk by
-// chunk: the chunk of every row is widened to double into a small buffer, and the inner loops add
-// its products to the lane sums. Float values need nothing else, since squares of floats cannot
-// leave the range of a double. Rows of doubles are first scaled by a power of two, which is exact.
+// A task is one probe and one pair of blocks of networks. It walks the map chunk by chunk: the
+// chunk of every row is widened to double into a buffer that stays in cache, and the leaf loops add
+// its products to the sums of all pairs. While they do, the memory of the next chunk is fetched.
+// When all tasks are done the sums become cosines. Float values need nothing else, since squares of
+// floats cannot leave the range of a double; rows of doubles are first scaled by a power of two,
+// which is exact.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -23,27 +24,162 @@
 namespace attrx::cpu {
 namespace {
 
+constexpr std::int64_t kLargestBlock = 512;  // its packed rows, 1 MB, are near the core
+constexpr std::int64_t kSmallestBlock = 64;
+constexpr std::int64_t kStrip =
+    48;  // rows whose packed chunk stays in L2; whole tiles of 2, 3 and 4
+
+constexpr std::int64_t kLine = 64 / sizeof(double);
+
 struct Block {
-  std::int64_t first = 0;
-  int size = 0;
+  std::int64_t first = 0, size = 0;
 };
 
-// Buffers of one thread.
+std::vector<Block> split(std::int64_t m, std::int64_t size) {
+  std::vector<Block> blocks;
+  for (std::int64_t first = 0; first < m; first += size) {
+    blocks.push_back({first, std::min(size, m - first)});
+  }
+  return blocks;
+}
+
+// Doubles that begin on a cache line.
+class Lines {
+ public:
+  explicit Lines(std::int64_t size) : memory_(size + kLine) {
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data());
+    first_ = memory_.data() + (-address / sizeof(double)) % kLine;
+  }
+  double* data() { return first_; }
+  const double* data() const { return first_; }
+
+ private:
+  std::vector<double> memory_;
+  double* first_;
+};
+
+// The packed chunk of a block of rows.
+class Packed {
+ public:
+  explicit Packed(std::int64_t rows) : data_(rows * kRowStride), factor_(rows), scratch_(kChunk) {}
+
+  void begin(const RowSource& source, std::int64_t probe, Block block, bool wide, std::int64_t d) {
+    source_ = &source;
+    probe_ = probe;
+    block_ = block;
+    d_ = d;
+    std::fill_n(factor_.begin(), block.size, 1.0);
+    if (wide) find_factors();
+  }
+
+  // Rows [row, row + count) of the block, elements from `first` on.
+  void read(std::int64_t row, std::int64_t count, std::int64_t first) {
+    source_->read(chunk(row, count, first), &factor_[row], scratch_.data(),
+                  data_.data() + row * kRowStride);
+  }
+
+  const double* row(std::int64_t i) const { return data_.data() + i * kRowStride; }
+
+ private:
+  Chunk chunk(std::int64_t row, std::int64_t count, std::int64_t first) const {
+    return {block_.first + row, count, probe_, first, std::min<std::int64_t>(kChunk, d_ - first)};
+  }
+
+  // Powers of two that bring the largest element of every row near 1.
+  void find_factors() {
+    for (std::int64_t i = 0; i < block_.size; ++i) {
+      double largest = 0;
+      for (std::int64_t first = 0; first < d_; first += kChunk) {
+        source_->read(chunk(i, 1, first), &factor_[i], scratch_.data(), data_.data());
+        largest = std::max(largest, kernels().absmax(data_.data(), kChunk));
+      }
+      if (largest > 0 && std::isfinite(largest)) {
+        // 2^1023 is the largest power of two: a denormal row ends below 1, which is no harm.
+        factor_[i] = std::ldexp(1.0, std::min(-std::ilogb(largest), 1023));
+      }
+    }
+  }
+
+  Lines data_;
+  std::vector<double> factor_, scratch_;
+  const RowSource* source_ = nullptr;
+  std::int64_t probe_ = 0, d_ = 0;
+  Block block_;
+};
+
+// Buffers of one thread. Without columns a block meets itself only.
 struct Workspace {
-  std::vector<double> a, b, scratch;  // chunks of rows
-  std::vector<double> dots;           // [kBlock, kBlock, kLanes]
-  std::vector<double> a_squares, b_squares;
-  Workspace()
-      : a(kBlock * kRowStride),
-        b(kBlock * kRowStride),
-        scratch(kChunk),
-        dots(kBlock * kBlock * kLanes),
-        a_squares(kBlock * kLanes),
-        b_squares(kBlock * kLanes) {}
+  Packed rows, columns;
+  Lines sums;
+  Workspace(std::int64_t row_count, std::int64_t column_count)
+      : rows(row_count), columns(column_count), sums(sums_of(row_count, column_count)) {}
+
+  static std::int64_t sums_of(std::int64_t rows, std::int64_t columns) {
+    const std::int64_t tile = kernels().tile;
+    const std::int64_t r = (rows + tile - 1) / tile, c = (columns + tile - 1) / tile;
+    return (columns == 0 ? r * (r + 1) / 2 : r * c) * kernels().tile_sums;
+  }
 };
 
-double sum_lanes(const double* lane) {
-  return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+struct Problem {
+  const RowSource& a;
+  const RowSource& b;
+  std::int64_t ma, mb;
+  bool symmetric, wide;
+  std::int64_t n, d;
+  double* out;        // [n, ma, mb]: first the dot products, in the end the cosines
+  double* a_squares;  // [n, ma]
+  double* b_squares;  // [n, mb]; a_squares where symmetric
+};
+
+// The pairs of a task in the order in which their sums are stored: for each strip of rows the
+// panels of columns; of a block with itself only the panels from the strip on, and only the rows
+// up to the panel. Calls visit(strip, panel, rows of the strip, whether the panel closes them).
+template <class Visit>
+void for_each_panel(std::int64_t rows, std::int64_t columns, bool diagonal, Visit visit) {
+  for (const Block& strip : split(rows, kStrip)) {
+    for (std::int64_t j = diagonal ? strip.first : 0; j < columns; j += kernels().tile) {
+      const Block panel{j, std::min<std::int64_t>(kernels().tile, columns - j)};
+      const std::int64_t height = panel.first + panel.size - strip.first;
+      const bool closing = diagonal && height <= strip.size;
+      visit(strip, panel, closing ? height : strip.size, closing);
+    }
+  }
+}
+
+void add_products(const Problem& p, std::int64_t probe, Block rows, Block columns,
+                  Workspace& work) {
+  const Kernels& k = kernels();
+  const bool diagonal = p.symmetric && rows.first == columns.first;
+  Packed& right = diagonal ? work.rows : work.columns;
+  // Every row's square is added by one task.
+  double* a_squares =
+      p.symmetric || columns.first > 0 ? nullptr : &p.a_squares[probe * p.ma + rows.first];
+  double* b_squares =
+      p.symmetric || rows.first > 0 ? nullptr : &p.b_squares[probe * p.mb + columns.first];
+
+  work.rows.begin(p.a, probe, rows, p.wide, p.d);
+  if (!diagonal) work.columns.begin(p.b, probe, columns, p.wide, p.d);
+  std::fill_n(work.sums.data(), Workspace::sums_of(rows.size, diagonal ? 0 : columns.size), 0.0);
+  for (std::int64_t first = 0; first < p.d; first += kChunk) {
+    if (!diagonal) work.rows.read(0, rows.size, first);
+    double* sums = work.sums.data();
+    for_each_panel(rows.size, columns.size, diagonal,
+                   [&](Block strip, Block panel, std::int64_t height, bool closing) {
+                     // Packed when first needed, so that memory is fetched between the products.
+                     if (strip.first == 0) right.read(panel.first, panel.size, first);
+                     sums = k.panel(work.rows.row(strip.first), height, right.row(panel.first),
+                                    panel.size, closing, sums);
+                   });
+    if (a_squares) k.squares(work.rows.row(0), rows.size, a_squares);
+    if (b_squares) k.squares(right.row(0), columns.size, b_squares);
+  }
+  double* out = p.out + (probe * p.ma + rows.first) * p.mb + columns.first;
+  const double* sums = work.sums.data();
+  for_each_panel(
+      rows.size, columns.size, diagonal, [&](Block strip, Block panel, std::int64_t height, bool) {
+        sums = k.unpack(sums, height, panel.size, out + strip.first * p.mb + panel.first, p.mb);
+      });
 }
 
 double cosine(double dot, double a_square, double b_square) {
@@ -55,88 +191,16 @@ double cosine(double dot, double a_square, double b_square) {
   return std::clamp(dot / std::sqrt(square), -1.0, 1.0);
 }
 
-class Task {
- public:
-  Task(const RowSource& a, const RowSource& b, bool symmetric, bool wide, std::int64_t d,
-       Workspace& work)
-      : a_(a), b_(b), symmetric_(symmetric), wide_(wide), d_(d), work_(work) {}
-
-  // out points at the [ma, mb] matrix of the probe, whose rows are `stride` apart.
-  void run(std::int64_t probe, Block rows, Block columns, double* out, std::int64_t stride) {
-    const Kernels& k = kernels();
-    const bool same = symmetric_ && rows.first == columns.first;
-    double a_factor[kBlock], b_factor[kBlock];
-    find_factors(a_, probe, rows, a_factor);
-    if (!same) find_factors(b_, probe, columns, b_factor);
-
-    std::fill(work_.dots.begin(), work_.dots.end(), 0.0);
-    std::fill(work_.a_squares.begin(), work_.a_squares.end(), 0.0);
-    std::fill(work_.b_squares.begin(), work_.b_squares.end(), 0.0);
-    for (std::int64_t first = 0; first < d_; first += kChunk) {
-      read_chunk(a_, probe, rows, first, a_factor, work_.a.data());
-      if (!same) {
-        read_chunk(b_, probe, columns, first, b_factor, work_.b.data());
-        k.squares(work_.b.data(), columns.size, work_.b_squares.data());
-      }
-      k.squares(work_.a.data(), rows.size, work_.a_squares.data());
-      const double* right = same ? work_.a.data() : work_.b.data();
-      k.gram(work_.a.data(), rows.size, right, columns.size, same, work_.dots.data());
-    }
-    const double* column_squares = same ? work_.a_squares.data() : work_.b_squares.data();
-    for (int i = 0; i < rows.size; ++i) {
-      const double a_square = sum_lanes(&work_.a_squares[i * kLanes]);
-      for (int j = same ? i : 0; j < columns.size; ++j) {
-        const double b_square = sum_lanes(column_squares + j * kLanes);
-        const double dot = sum_lanes(&work_.dots[(i * kBlock + j) * kLanes]);
-        const double value = cosine(dot, a_square, b_square);
-        out[(rows.first + i) * stride + columns.first + j] = value;
-        if (symmetric_) out[(columns.first + j) * stride + rows.first + i] = value;
-      }
-    }
+// Row i of a probe's dot products to cosines.
+void finish_row(const Problem& p, std::int64_t probe, std::int64_t i) {
+  double* matrix = p.out + probe * p.ma * p.mb;
+  const double* a_squares = p.a_squares + probe * p.ma;
+  const double* b_squares = p.b_squares + probe * p.mb;
+  for (std::int64_t j = p.symmetric ? i : 0; j < p.mb; ++j) {
+    const double value = cosine(matrix[i * p.mb + j], a_squares[i], b_squares[j]);
+    matrix[i * p.mb + j] = value;
+    if (p.symmetric) matrix[j * p.mb + i] = value;
   }
-
- private:
-  // Powers of two that bring the largest element of every row near 1.
-  void find_factors(const RowSource& source, std::int64_t probe, Block block, double* factor) {
-    std::fill(factor, factor + block.size, 1.0);
-    if (!wide_) return;
-    for (int i = 0; i < block.size; ++i) {
-      double largest = 0;
-      for (std::int64_t first = 0; first < d_; first += kChunk) {
-        const std::int64_t len = std::min<std::int64_t>(kChunk, d_ - first);
-        source.read(block.first + i, probe, first, len, 1.0, work_.scratch.data(), work_.a.data());
-        largest = std::max(largest, kernels().absmax(work_.a.data(), len));
-      }
-      if (largest > 0 && std::isfinite(largest)) {
-        // 2^1023 is the largest power of two: a denormal row ends below 1, which is no harm.
-        factor[i] = std::ldexp(1.0, std::min(-std::ilogb(largest), 1023));
-      }
-    }
-  }
-
-  void read_chunk(const RowSource& source, std::int64_t probe, Block block, std::int64_t first,
-                  const double* factor, double* out) {
-    const std::int64_t len = std::min<std::int64_t>(kChunk, d_ - first);
-    for (int i = 0; i < block.size; ++i) {
-      double* row = out + i * kRowStride;
-      source.read(block.first + i, probe, first, len, factor[i], work_.scratch.data(), row);
-      std::fill(row + len, row + kChunk, 0.0);
-    }
-  }
-
-  const RowSource& a_;
-  const RowSource& b_;
-  bool symmetric_, wide_;
-  std::int64_t d_;
-  Workspace& work_;
-};
-
-std::vector<Block> split(std::int64_t m) {
-  std::vector<Block> blocks;
-  for (std::int64_t first = 0; first < m; first += kBlock) {
-    blocks.push_back({first, static_cast<int>(std::min<std::int64_t>(kBlock, m - first))});
-  }
-  return blocks;
 }
 
 }  // namespace
@@ -144,31 +208,56 @@ std::vector<Block> split(std::int64_t m) {
 void gram_cosines(const RowSource& a, std::int64_t ma, const RowSource& b, std::int64_t mb,
                   bool symmetric, bool wide, std::int64_t n, std::int64_t d, double* out,
                   int threads) {
+  if (n == 0 || ma == 0 || mb == 0) return;
+  std::int64_t size = kLargestBlock;
   std::vector<std::pair<Block, Block>> pairs;
-  const std::vector<Block> rows = split(ma), columns = split(mb);
-  for (const Block& r : rows) {
-    for (const Block& c : columns) {
-      if (!symmetric || c.first >= r.first) pairs.emplace_back(r, c);
+  do {
+    pairs.clear();
+    for (const Block& r : split(ma, size)) {
+      for (const Block& c : split(mb, size)) {
+        if (!symmetric || c.first >= r.first) pairs.emplace_back(r, c);
+      }
     }
-  }
-  const std::int64_t tasks = n * static_cast<std::int64_t>(pairs.size());
-  if (tasks == 0) return;
-  threads = static_cast<int>(std::clamp<std::int64_t>(threads, 1, tasks));
-  // Allocated here: an exception must not leave a parallel region.
-  std::vector<std::unique_ptr<Workspace>> work(threads);
-  for (auto& w : work) w = std::make_unique<Workspace>();
+    size /= 2;
+  } while (n * static_cast<std::int64_t>(pairs.size()) < 2 * threads && size >= kSmallestBlock);
 
-#pragma omp parallel for num_threads(threads) schedule(static, 1)
+  const std::int64_t tasks = n * static_cast<std::int64_t>(pairs.size());
+  const Block& widest_rows = pairs.front().first;
+  const Block& widest_columns = pairs.front().second;
+  // Allocated here: an exception must not leave a parallel region.
+  const int workers = static_cast<int>(std::clamp<std::int64_t>(threads, 1, tasks));
+  std::vector<std::unique_ptr<Workspace>> work(workers);
+  const std::int64_t columns = symmetric && pairs.size() == 1 ? 0 : widest_columns.size;
+  for (auto& w : work) w = std::make_unique<Workspace>(widest_rows.size, columns);
+  std::vector<double> a_squares(n * ma), b_squares(symmetric ? 0 : n * mb);
+  const Problem problem{a,
+                        b,
+                        ma,
+                        mb,
+                        symmetric,
+                        wide,
+                        n,
+                        d,
+                        out,
+                        a_squares.data(),
+                        symmetric ? a_squares.data() : b_squares.data()};
+
+#pragma omp parallel for num_threads(workers) schedule(dynamic, 1)
   for (std::int64_t t = 0; t < tasks; ++t) {
 #if defined(_OPENMP)
     Workspace& mine = *work[omp_get_thread_num()];
 #else
     Workspace& mine = *work[0];
 #endif
-    const std::int64_t probe = t / static_cast<std::int64_t>(pairs.size());
     const auto& [r, c] = pairs[t % pairs.size()];
-    Task(a, b, symmetric, wide, d, mine).run(probe, r, c, out + probe * ma * mb, mb);
+    add_products(problem, t / static_cast<std::int64_t>(pairs.size()), r, c, mine);
   }
+
+  if (symmetric) {
+    for (std::int64_t i = 0; i < n * ma; ++i) a_squares[i] = out[i * ma + i % ma];
+  }
+#pragma omp parallel for num_threads(workers) schedule(static)
+  for (std::int64_t i = 0; i < n * ma; ++i) finish_row(problem, i / ma, i % ma);
 }
 
 }  // namespace attrx::cpu

@@ -10,12 +10,9 @@
 namespace attrx::cpu {
 
 // Rows of packed doubles are kChunk elements long and kRowStride apart; the padding keeps rows from
-// falling into the same L1 set. A gram block is at most kBlock x kBlock networks.
+// falling into the same L1 set.
 constexpr int kChunk = 256;
 constexpr int kRowStride = kChunk + 8;
-constexpr int kBlock = 32;
-// Partial sums of a dot product are kept in this many lanes until its end.
-constexpr int kLanes = 8;
 
 // Where the pixels of one image lie, for both factors; strides count elements.
 struct PixelSource {
@@ -27,14 +24,19 @@ struct PixelSource {
 
 struct Kernels {
   const char* name;
+  int tile;       // rows and columns of a tile of pairs
+  int tile_sums;  // doubles that hold its sums
 
   // Map elements of `len` neighbouring pixels: all channels reduced in their order (mean,
   // abs_mean). out is double for f64 and float otherwise.
   void (*reduce_channels)(const PixelSource& at, DType dtype, Combine combine, bool magnitude,
                           std::int64_t channels, std::int64_t len, void* out);
 
-  // len elements (float or double, as `is_double` says) to doubles, each times `scale`.
-  void (*widen)(const void* in, DType dtype, double scale, std::int64_t len, double* out);
+  // Rows of `len` elements, row_bytes apart, to doubles, row i times factor[i]. Rows of out are
+  // kRowStride apart and filled up to kChunk elements with zeros. Fetches as much again behind the
+  // end of every row, for the next call.
+  void (*widen)(const void* rows, DType dtype, std::int64_t row_bytes, std::int64_t count,
+                std::int64_t len, const double* factor, double* out);
 
   // Sum of squares of a finished map row, accumulated in double.
   double (*sum_of_squares)(const void* row, bool is_double, std::int64_t len);
@@ -44,12 +46,22 @@ struct Kernels {
 
   double (*absmax)(const double* row, std::int64_t len);
 
-  // acc[i][j][lane] += the lane sums of a_i . b_j over kChunk elements, for i < ma and j < mb; with
-  // `upper`, pairs below the diagonal may be left out. acc rows are kBlock * kLanes doubles apart.
-  void (*gram)(const double* a, int ma, const double* b, int mb, bool upper, double* acc);
+  // sums += a_i . b_j over kChunk elements for i < rows and j < columns <= tile, in tiles; returns
+  // their end. `closing` says that the last of these rows are the columns themselves: pairs below
+  // that diagonal are left out. Sums begin as zeros, aligned to a cache line.
+  double* (*panel)(const double* a, std::int64_t rows, const double* b, std::int64_t columns,
+                   bool closing, double* sums);
 
-  // acc[i][lane] += the lane sums of a_i . a_i, in the same order as `gram`.
-  void (*squares)(const double* a, int ma, double* acc);
+  // The sums of one such call to out[i * stride + j]; returns their end.
+  const double* (*unpack)(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
+                          std::int64_t stride);
+
+  // out[i] += a_i . a_i, to the bit as panel.
+  void (*squares)(const double* a, std::int64_t rows, double* out);
+
+  // Ceilings: reads everything; does `rounds` of independent multiply-adds and returns how many.
+  double (*sum_all)(const double* data, std::int64_t count);
+  std::int64_t (*multiply_add)(std::int64_t rounds, double* out);
 };
 
 const Kernels& kernels();

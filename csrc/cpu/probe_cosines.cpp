@@ -11,11 +11,11 @@ class Maps final : public RowSource {
  public:
   Maps(MapView view, DType dtype) : view_(view), dtype_(dtype) {}
 
-  void read(std::int64_t m, std::int64_t n, std::int64_t first, std::int64_t len, double factor,
-            double*, double* out) const override {
-    const std::int64_t at = m * view_.m_stride + n * view_.n_stride + first;
-    const char* row = static_cast<const char*>(view_.data) + at * element_size(dtype_);
-    kernels().widen(row, dtype_, factor, len, out);
+  void read(const Chunk& at, const double* factor, double*, double* out) const override {
+    const std::int64_t element = at.network * view_.m_stride + at.probe * view_.n_stride + at.first;
+    const std::int64_t size = element_size(dtype_);
+    kernels().widen(static_cast<const char*>(view_.data) + element * size, dtype_,
+                    view_.m_stride * size, at.count, at.len, factor, out);
   }
 
  private:

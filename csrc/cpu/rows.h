@@ -5,13 +5,18 @@
 
 namespace attrx::cpu {
 
-// Map elements of network m on probe n as doubles. Called from several threads at once.
+// Where elements [first, first + len), len <= kChunk, of `count` networks' maps on one probe are.
+struct Chunk {
+  std::int64_t network, count, probe, first, len;
+};
+
+// Rows of map elements. Called from several threads at once.
 class RowSource {
  public:
   virtual ~RowSource() = default;
-  // Elements [first, first + len) to out, each times `factor`; `scratch` holds kChunk doubles.
-  virtual void read(std::int64_t m, std::int64_t n, std::int64_t first, std::int64_t len,
-                    double factor, double* scratch, double* out) const = 0;
+  // As doubles, row i times factor[i], to rows of out that are kRowStride apart and end in zeros;
+  // `scratch` holds kChunk doubles.
+  virtual void read(const Chunk& at, const double* factor, double* scratch, double* out) const = 0;
 };
 
 // Cosines of all pairs of a (ma networks) and b (mb networks) on n probes with maps of d elements;

@@ -60,6 +60,13 @@ void bind_cpu(py::module_ m) {
             static_cast<Reduce>(reduce), reinterpret_cast<double*>(out), threads);
       },
       release());
+  m.def(
+      "read_all",
+      [](Address data, std::int64_t count, int threads) {
+        return cpu::read_all(reinterpret_cast<const double*>(data), count, threads);
+      },
+      release());
+  m.def("multiply_add", &cpu::multiply_add, release());
   m.def("instruction_set", &cpu::instruction_set);
   m.def("keep_freed_memory", &cpu::keep_freed_memory);
   m.def("release_freed_memory", &cpu::release_freed_memory, release());

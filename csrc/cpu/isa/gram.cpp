@@ -1,19 +1,20 @@
-// The inner product of network rows: tiles of rows held in registers, lanes along the map. Compiled
-// once per instruction set; products and sums contract to FMA where it exists.
+// Inner products of network rows: tiles of kTile x kTile rows held in registers, lanes along the
+// map. Compiled once per instruction set; products and sums contract to FMA where it exists.
 //
-// A pair's sum depends on the elements' places alone (element e goes to lane e mod kLanes, in
-// rising order), not on the tile the pair falls in: that is what makes a cosine have the same bits
-// whatever other networks are there, and the two halves of a symmetric matrix equal.
+// A pair's sum depends on the elements' places alone (element e of a chunk goes to lane
+// e mod kWidth, in rising order, and the lanes are added by one tree), not on the tile the pair
+// falls in: that is what makes a cosine have the same bits whatever other networks are there, and
+// the two halves of a symmetric matrix equal.
 #include "csrc/cpu/isa/isa.h"
 
 namespace attrx::cpu::ATTRX_ISA {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kTile = 4;  // 16 accumulators and 8 operands of 32 registers
+constexpr int kTile = 4;  // 16 sums and 8 operands of 32 registers
 constexpr int kWidth = 8;
 #elif defined(__AVX2__)
-constexpr int kTile = 3;  // 9 accumulators and 4 operands of 16 registers
+constexpr int kTile = 3;  // 9 sums and 6 operands of 16 registers
 constexpr int kWidth = 4;
 #else
 constexpr int kTile = 2;
@@ -27,52 +28,118 @@ inline Vec load(const double* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
-inline void store(double* p, Vec v) { __builtin_memcpy(p, &v, sizeof v); }
 
-// TI x TJ pairs. Where a vector is narrower than kLanes the lanes take kLanes / kWidth turns.
-template <int TI, int TJ>
-inline void tile(const double* a, const double* b, double* acc) {
-  for (int lane = 0; lane < kLanes; lane += kWidth) {
-    Vec sum[TI][TJ];
-    for (int i = 0; i < TI; ++i)
-      for (int j = 0; j < TJ; ++j) sum[i][j] = load(acc + (i * kBlock + j) * kLanes + lane);
-    for (int k = lane; k < kChunk; k += kLanes) {
-      Vec left[TI];
-      for (int i = 0; i < TI; ++i) left[i] = load(a + i * kRowStride + k);
-      for (int j = 0; j < TJ; ++j) {
-        const Vec right = load(b + j * kRowStride + k);
-        for (int i = 0; i < TI; ++i) sum[i][j] += left[i] * right;
-      }
+// The lane sums of kWidth vectors, in their order: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). At
+// each level a blend and one shuffle bring what is to be added into the same lane.
+#if defined(__AVX512F__)
+inline Vec add_pairs(Vec x, Vec y) {
+  return __builtin_shufflevector(x, y, 0, 9, 2, 11, 4, 13, 6, 15) +
+         __builtin_shufflevector(x, y, 1, 8, 3, 10, 5, 12, 7, 14);
+}
+inline Vec add_quads(Vec x, Vec y) {
+  return __builtin_shufflevector(x, y, 0, 1, 10, 11, 4, 5, 14, 15) +
+         __builtin_shufflevector(x, y, 2, 3, 8, 9, 6, 7, 12, 13);
+}
+inline Vec add_lanes(const Vec* v) {
+  const Vec x = add_quads(add_pairs(v[0], v[1]), add_pairs(v[2], v[3]));
+  const Vec y = add_quads(add_pairs(v[4], v[5]), add_pairs(v[6], v[7]));
+  return __builtin_shufflevector(x, y, 0, 1, 2, 3, 12, 13, 14, 15) +
+         __builtin_shufflevector(x, y, 4, 5, 6, 7, 8, 9, 10, 11);
+}
+#elif defined(__AVX2__)
+inline Vec add_pairs(Vec x, Vec y) {
+  return __builtin_shufflevector(x, y, 0, 5, 2, 7) + __builtin_shufflevector(x, y, 1, 4, 3, 6);
+}
+inline Vec add_lanes(const Vec* v) {
+  const Vec x = add_pairs(v[0], v[1]), y = add_pairs(v[2], v[3]);
+  return __builtin_shufflevector(x, y, 0, 1, 6, 7) + __builtin_shufflevector(x, y, 2, 3, 4, 5);
+}
+#else
+inline Vec add_lanes(const Vec* v) {
+  return __builtin_shufflevector(v[0], v[1], 0, 3) + __builtin_shufflevector(v[0], v[1], 1, 2);
+}
+#endif
+
+// Sums of a tile lie together, whatever its size, and the tiles in the order of their visits.
+constexpr int kSums = (kTile * kTile + kWidth - 1) / kWidth * kWidth;
+
+// sums[i][j] += a_i . b_j over kChunk elements; with `upper` a is b and only j >= i is computed.
+template <int TI, int TJ, bool upper>
+void tile(const double* a, const double* b, double* sums) {
+  Vec sum[kSums] = {};
+  for (int k = 0; k < kChunk; k += kWidth) {
+    Vec right[TJ];
+#pragma GCC unroll 8
+    for (int j = 0; j < TJ; ++j) right[j] = load(b + j * kRowStride + k);
+#pragma GCC unroll 8
+    for (int i = 0; i < TI; ++i) {
+      const Vec left = upper ? right[i] : load(a + i * kRowStride + k);
+#pragma GCC unroll 8
+      for (int j = upper ? i : 0; j < TJ; ++j) sum[i * kTile + j] += left * right[j];
     }
-    for (int i = 0; i < TI; ++i)
-      for (int j = 0; j < TJ; ++j) store(acc + (i * kBlock + j) * kLanes + lane, sum[i][j]);
+  }
+#pragma GCC unroll 8
+  for (int p = 0; p < kSums; p += kWidth) {
+    const Vec total = load(sums + p) + add_lanes(sum + p);
+    __builtin_memcpy(sums + p, &total, sizeof total);
   }
 }
 
-template <int TI>
-inline void tile_row(const double* a, const double* b, int first, int mb, double* acc) {
-  int j = first;
-  for (; j + kTile <= mb; j += kTile) {
-    tile<TI, kTile>(a, b + j * kRowStride, acc + j * kLanes);
-  }
-  for (; j < mb; ++j) tile<TI, 1>(a, b + j * kRowStride, acc + j * kLanes);
+typedef void (*Tile)(const double* a, const double* b, double* sums);
+
+template <int TI, int TJ>
+constexpr Tile tile_at() {
+  if constexpr (TI <= kTile && TJ <= kTile) return tile<TI, TJ, false>;
+  return nullptr;
 }
+template <int T>
+constexpr Tile diagonal_at() {
+  if constexpr (T <= kTile) return tile<T, T, true>;
+  return nullptr;
+}
+
+constexpr Tile kTiles[4][4] = {
+    {tile_at<1, 1>(), tile_at<1, 2>(), tile_at<1, 3>(), tile_at<1, 4>()},
+    {tile_at<2, 1>(), tile_at<2, 2>(), tile_at<2, 3>(), tile_at<2, 4>()},
+    {tile_at<3, 1>(), tile_at<3, 2>(), tile_at<3, 3>(), tile_at<3, 4>()},
+    {tile_at<4, 1>(), tile_at<4, 2>(), tile_at<4, 3>(), tile_at<4, 4>()}};
+constexpr Tile kDiagonals[4] = {diagonal_at<1>(), diagonal_at<2>(), diagonal_at<3>(),
+                                diagonal_at<4>()};
+
+inline std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
 
 }  // namespace
 
-void gram(const double* a, int ma, const double* b, int mb, bool upper, double* acc) {
-  int i = 0;
-  for (; i + kTile <= ma; i += kTile) {
-    tile_row<kTile>(a + i * kRowStride, b, upper ? i : 0, mb, acc + i * kBlock * kLanes);
+extern const int tile_size = kTile;
+extern const int tile_sums = kSums;
+
+double* panel(const double* a, std::int64_t rows, const double* b, std::int64_t columns,
+              bool closing, double* sums) {
+  for (std::int64_t i = 0; i < rows; i += kTile, sums += kSums) {
+    const std::int64_t height = least(kTile, rows - i);
+    const bool last = i + height == rows;
+    const Tile work = closing && last ? kDiagonals[height - 1] : kTiles[height - 1][columns - 1];
+    work(a + i * kRowStride, b, sums);
   }
-  for (; i < ma; ++i) {
-    tile_row<1>(a + i * kRowStride, b, upper ? i : 0, mb, acc + i * kBlock * kLanes);
-  }
+  return sums;
 }
 
-void squares(const double* a, int ma, double* acc) {
-  for (int i = 0; i < ma; ++i) {
-    tile<1, 1>(a + i * kRowStride, a + i * kRowStride, acc + i * kLanes);
+const double* unpack(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
+                     std::int64_t stride) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const double* of_row = sums + i / kTile * kSums + i % kTile * kTile;
+    for (std::int64_t j = 0; j < columns; ++j) out[i * stride + j] = of_row[j];
+  }
+  return sums + (rows + kTile - 1) / kTile * kSums;
+}
+
+void squares(const double* a, std::int64_t rows, double* out) {
+  for (std::int64_t i = 0; i < rows; i += kTile) {
+    const std::int64_t height = least(kTile, rows - i);
+    const double* first = a + i * kRowStride;
+    double products[kSums] = {};
+    kDiagonals[height - 1](first, first, products);
+    for (std::int64_t r = 0; r < height; ++r) out[i + r] += products[r * kTile + r];
   }
 }
 

@@ -3,15 +3,22 @@
 
 #include "csrc/cpu/kernels.h"
 
-#define ATTRX_DECLARE_KERNELS                                                               \
-  void reduce_channels(const PixelSource& at, DType dtype, Combine combine, bool magnitude, \
-                       std::int64_t channels, std::int64_t len, void* out);                 \
-  void widen(const void* in, DType dtype, double scale, std::int64_t len, double* out);     \
-  double sum_of_squares(const void* row, bool is_double, std::int64_t len);                 \
-  void scale(void* row, bool is_double, double factor, std::int64_t len);                   \
-  double absmax(const double* row, std::int64_t len);                                       \
-  void gram(const double* a, int ma, const double* b, int mb, bool upper, double* acc);     \
-  void squares(const double* a, int ma, double* acc);
+#define ATTRX_DECLARE_KERNELS                                                                    \
+  extern const int tile_size, tile_sums;                                                         \
+  void reduce_channels(const PixelSource& at, DType dtype, Combine combine, bool magnitude,      \
+                       std::int64_t channels, std::int64_t len, void* out);                      \
+  void widen(const void* rows, DType dtype, std::int64_t row_bytes, std::int64_t count,          \
+             std::int64_t len, const double* factor, double* out);                               \
+  double sum_of_squares(const void* row, bool is_double, std::int64_t len);                      \
+  void scale(void* row, bool is_double, double factor, std::int64_t len);                        \
+  double absmax(const double* row, std::int64_t len);                                            \
+  double* panel(const double* a, std::int64_t rows, const double* b, std::int64_t columns,       \
+                bool closing, double* sums);                                                     \
+  const double* unpack(const double* sums, std::int64_t rows, std::int64_t columns, double* out, \
+                       std::int64_t stride);                                                     \
+  void squares(const double* a, std::int64_t rows, double* out);                                 \
+  double sum_all(const double* data, std::int64_t count);                                        \
+  std::int64_t multiply_add(std::int64_t rounds, double* out);
 
 namespace attrx::cpu {
 namespace base {

@@ -2,9 +2,13 @@
 // products and sums, so that a map element has the same bits everywhere.
 #include "csrc/cpu/isa/element.h"
 #include "csrc/cpu/isa/isa.h"
+#include "csrc/cpu/isa/wide.h"
 
 namespace attrx::cpu::ATTRX_ISA {
 namespace {
+
+// Partial sums, so that additions do not wait for one another; their order is fixed.
+constexpr int kLanes = 8;
 
 // One pixel of one channel.
 template <Combine combine, class T>
@@ -102,11 +106,24 @@ void reduce_combined(const PixelSource& at, Combine combine, bool abs, std::int6
 }
 
 template <class T>
-void widen_all(const T* in, double factor, std::int64_t len, double* out) {
-  for (std::int64_t i = 0; i < len; ++i) out[i] = static_cast<double>(value(in[i])) * factor;
+constexpr std::int64_t kPerLine = 64 / sizeof(T);
+
+template <class T>
+void widen_rows(const char* rows, std::int64_t row_bytes, std::int64_t count, std::int64_t len,
+                const double* factor, double* out) {
+  for (std::int64_t r = 0; r < count; ++r, out += kRowStride) {
+    const T* in = reinterpret_cast<const T*>(rows + r * row_bytes);
+    for (std::int64_t i = 0; i < len; i += kPerLine<T>) __builtin_prefetch(in + len + i);
+    std::int64_t i = 0;
+    for (; i + kEight <= len; i += kEight) {
+      const Eight wide = eight(in + i) * factor[r];
+      __builtin_memcpy(out + i, &wide, sizeof wide);
+    }
+    for (; i < len; ++i) out[i] = static_cast<double>(value(in[i])) * factor[r];
+    for (; i < kChunk; ++i) out[i] = 0;
+  }
 }
 
-// Eight sums instead of one keep the additions from waiting for one another; their order is fixed.
 template <class T>
 double squares_of(const T* row, std::int64_t len) {
   double lane[kLanes] = {};
@@ -148,16 +165,18 @@ void reduce_channels(const PixelSource& at, DType dtype, Combine combine, bool a
   }
 }
 
-void widen(const void* in, DType dtype, double factor, std::int64_t len, double* out) {
+void widen(const void* rows, DType dtype, std::int64_t row_bytes, std::int64_t count,
+           std::int64_t len, const double* factor, double* out) {
+  const char* first = static_cast<const char*>(rows);
   switch (dtype) {
     case DType::f32:
-      return widen_all(static_cast<const float*>(in), factor, len, out);
+      return widen_rows<float>(first, row_bytes, count, len, factor, out);
     case DType::f64:
-      return widen_all(static_cast<const double*>(in), factor, len, out);
+      return widen_rows<double>(first, row_bytes, count, len, factor, out);
     case DType::f16:
-      return widen_all(static_cast<const Half*>(in), factor, len, out);
+      return widen_rows<Half>(first, row_bytes, count, len, factor, out);
     case DType::bf16:
-      return widen_all(static_cast<const BFloat*>(in), factor, len, out);
+      return widen_rows<BFloat>(first, row_bytes, count, len, factor, out);
   }
 }
 

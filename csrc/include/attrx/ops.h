@@ -33,6 +33,11 @@ void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dt
                          ImageShape shape, Combine combine, Reduce reduce, double* out,
                          int threads);
 
+// What this processor can do at best, for benchmarks: reading `count` doubles (their sum), and
+// `rounds` of independent multiply-adds of doubles on each thread (how many there were).
+double read_all(const double* data, std::int64_t count, int threads);
+std::int64_t multiply_add(std::int64_t rounds, int threads);
+
 // The instruction set chosen for this processor: "avx512", "avx2" or "base".
 const char* instruction_set();
 
