@@ -39,8 +39,8 @@ double sum_all(const double* data, std::int64_t count) {
 }
 
 std::int64_t multiply_add(std::int64_t rounds, double* out) {
-  // Independent chains hide the latency of each; factors of 1/2 keep the sums finite. They begin with
-  // different numbers that the compiler does not know, or it would compute one of them only.
+  // Independent chains hide the latency of each; factors of 1/2 keep the sums finite. They begin
+  // with different numbers that the compiler does not know, or it would compute one of them only.
   Vec half = {}, sum[kChains] = {};
   half += 0.5;
   for (int c = 0; c < kChains; ++c) sum[c] += *out + c;

@@ -106,16 +106,13 @@ void reduce_combined(const PixelSource& at, Combine combine, bool abs, std::int6
 }
 
 template <class T>
-constexpr std::int64_t kPerLine = 64 / sizeof(T);
-
-template <class T>
 void widen_rows(const char* rows, std::int64_t row_bytes, std::int64_t count, std::int64_t len,
                 const double* factor, double* out) {
   for (std::int64_t r = 0; r < count; ++r, out += kRowStride) {
     const T* in = reinterpret_cast<const T*>(rows + r * row_bytes);
-    for (std::int64_t i = 0; i < len; i += kPerLine<T>) __builtin_prefetch(in + len + i);
     std::int64_t i = 0;
     for (; i + kEight <= len; i += kEight) {
+      __builtin_prefetch(in + len + i);
       const Eight wide = eight(in + i) * factor[r];
       __builtin_memcpy(out + i, &wide, sizeof wide);
     }
@@ -126,26 +123,28 @@ void widen_rows(const char* rows, std::int64_t row_bytes, std::int64_t count, st
 
 template <class T>
 double squares_of(const T* row, std::int64_t len) {
-  double lane[kLanes] = {};
+  // Two sums at a time, so that additions do not wait for one another.
+  Eight even = zeros(), odd = zeros();
   std::int64_t i = 0;
-  for (; i + kLanes <= len; i += kLanes) {
-    for (int l = 0; l < kLanes; ++l) {
-      const double v = row[i + l];
-      lane[l] += v * v;
-    }
+  for (; i + 2 * kEight <= len; i += 2 * kEight) {
+    const Eight x = eight(row + i), y = eight(row + i + kEight);
+    even = even + x * x;
+    odd = odd + y * y;
   }
-  for (int l = 0; i + l < len; ++l) {
-    const double v = row[i + l];
-    lane[l] += v * v;
+  double lane[kEight];
+  const Eight both = even + odd;
+  __builtin_memcpy(lane, &both, sizeof both);
+  for (int l = 0; i < len; ++i, l = (l + 1) % kEight) {
+    lane[l] += static_cast<double>(row[i]) * static_cast<double>(row[i]);
   }
   return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
 template <class T>
 void scale_all(T* row, double factor, std::int64_t len) {
-  for (std::int64_t i = 0; i < len; ++i) {
-    row[i] = static_cast<T>(static_cast<double>(row[i]) * factor);
-  }
+  std::int64_t i = 0;
+  for (; i + kEight <= len; i += kEight) store(row + i, eight(row + i) * factor);
+  for (; i < len; ++i) row[i] = static_cast<T>(static_cast<double>(row[i]) * factor);
 }
 
 }  // namespace
@@ -186,11 +185,8 @@ double sum_of_squares(const void* row, bool is_double, std::int64_t len) {
 }
 
 void scale(void* row, bool is_double, double factor, std::int64_t len) {
-  if (is_double) {
-    scale_all(static_cast<double*>(row), factor, len);
-  } else {
-    scale_all(static_cast<float*>(row), factor, len);
-  }
+  is_double ? scale_all(static_cast<double*>(row), factor, len)
+            : scale_all(static_cast<float*>(row), factor, len);
 }
 
 // NaN is skipped: it shows in the dot products anyway.
