@@ -29,6 +29,10 @@ def main() -> None:
                 got = ops.probe_cosines(maps.cuda(), on_gpu)
                 expected = reference.probe_cosines(maps, right)
                 torch.testing.assert_close(got.cpu(), expected, rtol=0, atol=1e-12)
+        maps = torch.randn(3, 700).to(dtype)
+        for size in (64, 1000):
+            got = ops.sketch(maps.cuda(), size, 7, 11)
+            torch.testing.assert_close(got.cpu(), ops.sketch(maps, size, 7, 11), rtol=0, atol=1e-5)
         grads, image = torch.randn(5, 2, 3, 17, 19).to(dtype), torch.randn(2, 3, 17, 19).to(dtype)
         for method in ("grad_x_input", "saliency"):
             got = ops.fused_affinity(grads.cuda(), image.cuda(), method)

@@ -52,7 +52,8 @@ def main() -> int:
     # Registration and compilation are torch's: they take minutes under ASan and touch no kernel.
     # And ASan has an allocator of its own.
     chosen = "not operators_are_registered and not compile_without and not freed_memory"
-    command = [sys.executable, "-P", "-m", "pytest", "-q", str(ROOT / "tests" / "test_ops.py")]
+    tests = [str(ROOT / "tests" / name) for name in ("test_ops.py", "test_sketch.py")]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", *tests]
     return subprocess.run(
         [*command, "-k", chosen, "-p", "no:cacheprovider"], env=environment, cwd=BUILD, check=False
     ).returncode

@@ -469,7 +469,7 @@ from pyattrx.ops import reference
 assert ops.backends()["cpu"] == "native ({isa})", ops.backends()
 torch.manual_seed(0)
 for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-    for m, n, d in ((5, 2, 300), (37, 1, 97)):
+    for m, n, d in ((5, 2, 300), (37, 1, 97), (52, 1, 700)):
         maps = torch.randn(m, n, d).to(dtype)
         error = (ops.probe_cosines(maps) - reference.probe_cosines(maps, None)).abs().max()
         assert error < 1e-13, error
@@ -477,6 +477,10 @@ for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         g, x = torch.randn(2, 3, 17, 19).to(dtype), torch.randn(2, 3, 17, 19).to(dtype)
         got = ops.attribution_maps(g, x, reduce=reduce, normalize=False)
         expected = reference.attribution_maps(g, x, "grad_x_input", reduce, False)
+        assert (got - expected).abs().max() < 2e-6
+    maps = torch.randn(3, 500).to(dtype)
+    for size in (64, 100):
+        got, expected = ops.sketch(maps, size), reference.sketch(maps, size, 0, 0, True)
         assert (got - expected).abs().max() < 2e-6
 print("same")
 """

@@ -295,3 +295,26 @@ def test_work_is_queued_on_the_current_stream():
         cosines = ops.probe_cosines(late)
     stream.synchronize()
     assert torch.equal(cosines, expected)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("n", "d", "size"), [(1, 1, 1), (3, 700, 64), (5, 9001, 1000), (2, 97, 4096)]
+)
+def test_sketches_are_those_of_the_cpu(dtype, n, d, size, normalize):
+    maps = draw((n, d), dtype)
+    expected = ops.sketch(maps, size, 7, 11, normalize)
+    got = ops.sketch(on_device(maps), size, 7, 11, normalize)
+    scale = float(expected.abs().max())
+    assert float((got.cpu() - expected).abs().max()) <= 4e-6 * max(scale, 1e-30)
+
+
+def test_sketches_of_special_rows():
+    maps = draw((4, 300), torch.float64)
+    maps[1] = 0
+    maps[2] *= 1e-310
+    assert largest_difference(ops.sketch(on_device(maps), 64), ops.sketch(maps, 64)) < 2e-6
+    maps[3, 7] = float("inf")
+    assert ops.sketch(on_device(maps), 64).isnan().all()
+    assert torch.equal(ops.sketch(on_device(maps[:0]), 8).cpu(), torch.zeros(8))

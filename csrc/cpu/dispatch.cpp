@@ -12,8 +12,8 @@ namespace {
 #define ATTRX_TABLE(isa)                                                                         \
   Kernels {                                                                                      \
     #isa, isa::tile_size, isa::tile_sums, isa::reduce_channels, isa::widen, isa::sum_of_squares, \
-        isa::scale, isa::absmax, isa::panel, isa::unpack, isa::squares, isa::sum_all,            \
-        isa::multiply_add                                                                        \
+        isa::scale, isa::absmax, isa::panel, isa::unpack, isa::squares, isa::sketch_row,         \
+        isa::add_scaled, isa::sum_all, isa::multiply_add                                         \
   }
 
 Kernels choose() {

@@ -59,6 +59,14 @@ struct Kernels {
   // out[i] += a_i . a_i, to the bit as panel.
   void (*squares)(const double* a, std::int64_t rows, double* out);
 
+  // Adds a map row, each element times `factor`, to the sketch of its probe (see sketch_hash.h);
+  // returns the sum of squares of what was added.
+  double (*sketch_row)(const void* row, DType dtype, std::int64_t d, double factor,
+                       std::uint64_t key, std::int64_t size, float* sums);
+
+  // total += row * factor.
+  void (*add_scaled)(const float* row, double factor, std::int64_t len, double* total);
+
   // Ceilings: reads everything; does `rounds` of independent multiply-adds and returns how many.
   double (*sum_all)(const double* data, std::int64_t count);
   std::int64_t (*multiply_add)(std::int64_t rounds, double* out);

@@ -61,6 +61,15 @@ void bind_cpu(py::module_ m) {
       },
       release());
   m.def(
+      "sketch",
+      [](Address maps, std::int64_t stride, int dtype, std::int64_t n, std::int64_t d,
+         std::int64_t size, std::uint64_t seed, std::uint64_t first_probe, bool normalize,
+         Address out, int threads) {
+        cpu::sketch(reinterpret_cast<const void*>(maps), stride, static_cast<DType>(dtype), n, d,
+                    size, seed, first_probe, normalize, reinterpret_cast<float*>(out), threads);
+      },
+      release());
+  m.def(
       "read_all",
       [](Address data, std::int64_t count, int threads) {
         return cpu::read_all(reinterpret_cast<const double*>(data), count, threads);
@@ -115,6 +124,17 @@ void bind_cuda(py::module_ m) {
             static_cast<DType>(dtype), count, image_shape(shape), static_cast<Combine>(combine),
             static_cast<Reduce>(reduce), reinterpret_cast<double*>(out),
             reinterpret_cast<void*>(workspace), reinterpret_cast<cuda::Stream>(stream));
+      },
+      release());
+  m.def("sketch_workspace", &cuda::sketch_workspace);
+  m.def(
+      "sketch",
+      [](Address maps, std::int64_t stride, int dtype, std::int64_t n, std::int64_t d,
+         std::int64_t size, std::uint64_t seed, std::uint64_t first_probe, bool normalize,
+         Address out, Address workspace, Address stream) {
+        cuda::sketch(reinterpret_cast<const void*>(maps), stride, static_cast<DType>(dtype), n, d,
+                     size, seed, first_probe, normalize, reinterpret_cast<float*>(out),
+                     reinterpret_cast<void*>(workspace), reinterpret_cast<cuda::Stream>(stream));
       },
       release());
   m.def("device_count", &cuda::device_count);

@@ -25,6 +25,7 @@ __all__ = [
     "cosine_affinity",
     "fused_affinity",
     "probe_cosines",
+    "sketch",
 ]
 
 _DTYPES = "float32, float64, float16 or bfloat16"
@@ -229,6 +230,69 @@ def fused_affinity(
     return result
 
 
+def sketch(
+    maps: Tensor,
+    size: int = 4096,
+    seed: int = 0,
+    first_probe: int = 0,
+    normalize: bool = True,
+) -> Tensor:
+    """A short vector whose inner products estimate those of the concatenated unit maps.
+
+    For two networks with sketches ``a`` and ``b`` of the same N probes, ``a @ b / N`` estimates
+    their affinity: without bias, with a standard error of at most about ``sqrt(2 / size)`` (about
+    ``sqrt(1 / size)`` where the affinity is small). Sketches of different probes add up, so that
+    maps can be sketched in batches and thrown away.
+
+    Parameters
+    ----------
+    maps : Tensor [N, D]
+        Maps of one network, one row per probe; float32, float64, float16 or bfloat16.
+    size : int
+        Length of the sketch, 1 to 2**31 - 1; multiples of 64 are fastest.
+    seed : int
+        0 to 2**63 - 1. Only sketches of one seed and size can be compared.
+    first_probe : int
+        Number of the first row's probe, from 0: a probe has its own random signs and places.
+    normalize : bool
+        Divide each map by its L2 norm first, which changes nothing where it is 1 already. An
+        all-zero map adds nothing; NaN and Inf make the whole sketch NaN.
+
+    Returns
+    -------
+    Tensor [size], float32
+        The same for every batching, device and number of threads, to rounding.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+        Shapes, dtypes or numbers out of range.
+
+    Notes
+    -----
+    A count sketch (Charikar, Chen, Farach-Colton 2002) without a scatter: each block of `size`
+    elements is rotated by a random number of places and added with random signs. Elements of one
+    block never collide, others with probability ``1 / size``, so the variance is at most that of a
+    count sketch.
+
+    Examples
+    --------
+    >>> import torch, pyattrx
+    >>> maps = torch.randn(64, 5000, generator=torch.Generator().manual_seed(0))
+    >>> sketch = pyattrx.ops.sketch(maps[:32]) + pyattrx.ops.sketch(maps[32:], first_probe=32)
+    >>> bool((sketch @ sketch / 64 - 1).abs() < 0.1)
+    True
+    """
+    _check_tensor("maps", maps, 2, "[N, D]")
+    _check_integer("size", size, 1, 2**31 - 1)
+    _check_integer("seed", seed, 0, 2**63 - 1)
+    _check_integer("first_probe", first_probe, 0, 2**63 - 1)
+    if not isinstance(normalize, bool):
+        raise InvalidType("normalize", normalize, "True or False")
+    result: Tensor = operators.sketch(maps.detach(), size, seed, first_probe, normalize)
+    return result
+
+
 def backends() -> dict[str, str]:
     """Say what runs the operations on each kind of device.
 
@@ -279,6 +343,13 @@ def _check_channels(name: str, value: Tensor) -> None:
 def _check_probes(name: str, value: Tensor) -> None:
     if value.shape[1] == 0:
         raise InvalidValue(f"{name}.shape", tuple(value.shape), "at least one probe (N >= 1)")
+
+
+def _check_integer(name: str, value: Any, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidType(name, value, "an integer")
+    if not least <= value <= most:
+        raise InvalidValue(name, value, f"{least} to {most}")
 
 
 def _check_choice(name: str, value: Any, choices: dict[str, int]) -> None:

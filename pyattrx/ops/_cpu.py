@@ -16,7 +16,7 @@ from pyattrx.ops._layout import (
 )
 from pyattrx.ops._native import core
 
-__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines"]
+__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines", "sketch"]
 
 
 def attribution_maps(
@@ -86,6 +86,25 @@ def fused_probe_cosines(grads: Tensor, input: Tensor, method: str, reduce: str) 
         [n, channels, height * width],
         COMBINE_CODES[method],
         REDUCE_CODES[reduce],
+        out.data_ptr(),
+        torch.get_num_threads(),
+    )
+    return out
+
+
+def sketch(maps: Tensor, size: int, seed: int, first_probe: int, normalize: bool) -> Tensor:
+    assert core is not None
+    rows = rows_layout(maps)
+    out = rows.new_empty((size,), dtype=torch.float32)
+    core.cpu.sketch(
+        rows.data_ptr(),
+        rows.stride(0),
+        DTYPE_CODES[rows.dtype],
+        *rows.shape,
+        size,
+        seed,
+        first_probe,
+        normalize,
         out.data_ptr(),
         torch.get_num_threads(),
     )

@@ -16,7 +16,7 @@ from pyattrx.ops._layout import (
 )
 from pyattrx.ops._native import core
 
-__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines"]
+__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines", "sketch"]
 
 
 def _workspace(like: Tensor, size: int) -> Tensor:
@@ -104,6 +104,28 @@ def fused_probe_cosines(grads: Tensor, input: Tensor, method: str, reduce: str) 
             shape,
             COMBINE_CODES[method],
             REDUCE_CODES[reduce],
+            out.data_ptr(),
+            workspace.data_ptr(),
+            torch.cuda.current_stream().cuda_stream,
+        )
+    return out
+
+
+def sketch(maps: Tensor, size: int, seed: int, first_probe: int, normalize: bool) -> Tensor:
+    assert core is not None
+    with torch.cuda.device(maps.device):
+        rows = rows_layout(maps)
+        out = rows.new_empty((size,), dtype=torch.float32)
+        workspace = _workspace(rows, core.cuda.sketch_workspace(rows.shape[0], size))
+        core.cuda.sketch(
+            rows.data_ptr(),
+            rows.stride(0),
+            DTYPE_CODES[rows.dtype],
+            *rows.shape,
+            size,
+            seed,
+            first_probe,
+            normalize,
             out.data_ptr(),
             workspace.data_ptr(),
             torch.cuda.current_stream().cuda_stream,

@@ -44,7 +44,7 @@ def image_layout(images: Tensor) -> ImageLayout:
 
 
 def rows_layout(maps: Tensor) -> Tensor:
-    """Maps [M, N, D] whose elements lie side by side."""
+    """Maps [..., D] whose elements lie side by side."""
     return maps if maps.shape[-1] <= 1 or maps.stride(-1) == 1 else maps.contiguous()
 
 

@@ -26,6 +26,9 @@ _library.define("probe_cosines(Tensor maps, Tensor? other) -> Tensor")
 _library.define("cosine_affinity(Tensor maps) -> Tensor")
 _library.define("fused_probe_cosines(Tensor grads, Tensor input, str method, str reduce) -> Tensor")
 _library.define("fused_affinity(Tensor grads, Tensor input, str method, str reduce) -> Tensor")
+_library.define(
+    "sketch(Tensor maps, int size, int seed, int first_probe, bool normalize) -> Tensor"
+)
 operators = torch.ops.pyattrx
 
 
@@ -53,16 +56,19 @@ def _fused_affinity(grads: Tensor, input: Tensor, method: str, reduce: str) -> T
 _library.impl("attribution_maps", reference.attribution_maps, "CompositeExplicitAutograd")
 _library.impl("probe_cosines", reference.probe_cosines, "CompositeExplicitAutograd")
 _library.impl("fused_probe_cosines", reference.fused_probe_cosines, "CompositeExplicitAutograd")
+_library.impl("sketch", reference.sketch, "CompositeExplicitAutograd")
 _library.impl("cosine_affinity", _cosine_affinity, "CompositeExplicitAutograd")
 _library.impl("fused_affinity", _fused_affinity, "CompositeExplicitAutograd")
 if core is not None:
     _library.impl("attribution_maps", _cpu.attribution_maps, "CPU")
     _library.impl("probe_cosines", _cpu.probe_cosines, "CPU")
     _library.impl("fused_probe_cosines", _cpu.fused_probe_cosines, "CPU")
+    _library.impl("sketch", _cpu.sketch, "CPU")
     if core.with_cuda:
         _library.impl("attribution_maps", _cuda.attribution_maps, "CUDA")
         _library.impl("probe_cosines", _cuda.probe_cosines, "CUDA")
         _library.impl("fused_probe_cosines", _cuda.fused_probe_cosines, "CUDA")
+        _library.impl("sketch", _cuda.sketch, "CUDA")
 
 
 @torch.library.register_fake("pyattrx::attribution_maps", lib=_library)
@@ -82,6 +88,11 @@ def _(maps: Tensor, other: Tensor | None) -> Tensor:
 def _(grads: Tensor, input: Tensor, method: str, reduce: str) -> Tensor:
     m, n = grads.shape[:2]
     return grads.new_empty((n, m, m), dtype=torch.float64)
+
+
+@torch.library.register_fake("pyattrx::sketch", lib=_library)
+def _(maps: Tensor, size: int, seed: int, first_probe: int, normalize: bool) -> Tensor:
+    return maps.new_empty((size,), dtype=torch.float32)
 
 
 @torch.library.register_fake("pyattrx::cosine_affinity", lib=_library)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyattrx.ops._layout import map_dtype
 
-__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines"]
+__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines", "sketch"]
 
 
 def attribution_maps(
@@ -51,6 +51,55 @@ def fused_probe_cosines(grads: Tensor, input: Tensor, method: str, reduce: str) 
     if input.dim() == grads.dim() - 1:
         input = input.unsqueeze(0)
     return probe_cosines(attribution_maps(grads, input, method, reduce, False), None)
+
+
+def sketch(maps: Tensor, size: int, seed: int, first_probe: int, normalize: bool) -> Tensor:
+    """Reference of `pyattrx.ops.sketch`; csrc/include/attrx/sketch_hash.h says what goes where."""
+    n, d = maps.shape
+    rows = _scaled(maps) if normalize else maps.double()
+    if normalize:
+        norm = rows.square().sum(1, keepdim=True).sqrt()
+        rows = rows / torch.where(norm == 0, 1.0, norm)
+        rows = torch.where(norm.isfinite(), rows, torch.nan)
+    element = torch.arange(d, device=maps.device)
+    block, offset = element // size, element % size
+    total = torch.zeros(size, dtype=torch.float64, device=maps.device)
+    for row in range(n):
+        key = _probe_key(seed, first_probe + row)
+        words = _hashes(key, 2 * torch.arange(-(-d // 64), device=maps.device) + 1)
+        minus = (words[element // 64] >> (element % 64)) & 1
+        turns = (_hashes(key, 2 * torch.arange(-(-d // size), device=maps.device) + 2) >> 32) & _LOW
+        slot = (offset + ((turns * size) >> 32)[block]) % size
+        total.index_add_(0, slot, torch.where(minus == 1, -rows[row], rows[row]))
+    if normalize and bool(rows.isnan().any()):  # a bad map shows in every slot
+        total.fill_(torch.nan)
+    return total.float()
+
+
+_GOLDEN, _ALL, _LOW = 0x9E3779B97F4A7C15, (1 << 64) - 1, (1 << 32) - 1
+_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
+
+
+def _probe_key(seed: int, probe: int) -> int:
+    def mix(x: int) -> int:
+        for shift, factor in _MIX:
+            x = (x ^ (x >> shift)) * factor & _ALL
+        return x
+
+    return mix((mix((seed + _GOLDEN) & _ALL) + probe * _GOLDEN) & _ALL)
+
+
+def _hashes(key: int, counter: Tensor) -> Tensor:
+    """SplitMix64's finaliser of key + counter * golden; int64 products wrap as uint64's do."""
+    x = counter * _signed(_GOLDEN) + _signed(key)
+    for shift, factor in _MIX:
+        logical = (x >> shift) & ((1 << (64 - shift)) - 1)
+        x = (x ^ logical) * _signed(factor)
+    return x
+
+
+def _signed(bits: int) -> int:
+    return bits - (1 << 64) if bits >> 63 else bits
 
 
 def _scaled(rows: Tensor) -> Tensor:

@@ -33,6 +33,13 @@ void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dt
                          ImageShape shape, Combine combine, Reduce reduce, double* out,
                          int threads);
 
+// The sketch of n maps: their unit rows, or the rows as they are, added up as sketch_hash.h says.
+// Map r belongs to probe first_probe + r. out [size], 1 <= size < 2^31; NaN where a map has a NaN
+// or an Inf; an all-zero map adds nothing.
+void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t n, std::int64_t d,
+            std::int64_t size, std::uint64_t seed, std::uint64_t first_probe, bool normalize,
+            float* out, int threads);
+
 // What this processor can do at best, for benchmarks: reading `count` doubles (their sum), and
 // `rounds` of independent multiply-adds of doubles on each thread (how many there were).
 double read_all(const double* data, std::int64_t count, int threads);
@@ -68,6 +75,11 @@ std::size_t fused_probe_cosines_workspace(DType dtype, std::int64_t m, ImageShap
 void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype, std::int64_t m,
                          ImageShape shape, Combine combine, Reduce reduce, double* out,
                          void* workspace, Stream stream);
+
+std::size_t sketch_workspace(std::int64_t n, std::int64_t size);
+void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t n, std::int64_t d,
+            std::int64_t size, std::uint64_t seed, std::uint64_t first_probe, bool normalize,
+            float* out, void* workspace, Stream stream);
 
 int device_count();  // 0 where there is no driver or no GPU
 
