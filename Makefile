@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find csrc pyattrx -type f -not -name '*.so' -not -name '*.pyc') CMakeLists.txt pyproject.toml constraints.txt
 CONFIG := -C cmake.define.ATTRX_CUDA=$(CUDA) -C cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCH)
 
-.PHONY: demo test lint format develop bench sanitize clean
+.PHONY: demo test lint format develop bench sanitize spills clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/pyattrx demo
@@ -52,7 +52,11 @@ bench: develop
 
 # The op tests over CPU kernels that watch for bad addresses and undefined behaviour.
 sanitize: $(VENV)/.installed-dev
-	$(BIN)/python tests/sanitize.py
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/sanitize.py
+
+# The log of the CUDA compiler, searched for kernels that spill registers.
+spills: $(VENV)/.installed-dev
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/spills.py $(CUDA_ARCH)
 
 clean:
 	rm -rf build dist $(VENV)/.installed-*
