@@ -18,8 +18,15 @@ from pyattrx._progress import progress
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.statistics import PairMoments, clustered_stderr
-from pyattrx.descriptors import AttributionMaps, Method, resolve_method
-from pyattrx.encoders import Encoder, load_many
+from pyattrx.descriptors import (
+    AttributionMaps,
+    Method,
+    arithmetic,
+    check_precision,
+    map_cosines,
+    resolve_method,
+)
+from pyattrx.encoders import Encoder, PreparedEncoder, load_many
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
 from pyattrx.ops._heap import freed_memory_kept
 from pyattrx.probes import Probes
@@ -34,6 +41,8 @@ _BLOCK_BYTES = 64 << 20
 _BLOCK_NETWORKS = 256
 # Per-probe cosines are kept up to this size.
 _COSINE_BYTES = 64 << 20
+# Probes on which the effect of a cheaper arithmetic is measured.
+_EFFECT_PROBES = 8
 
 
 def affinity(
@@ -43,6 +52,7 @@ def affinity(
     batch_size: int = 32,
     device: str | torch.device | None = None,
     *,
+    precision: str = "float32",
     scratch: str | Path | None = None,
 ) -> Affinity:
     """Compute how near networks are to one another: the mean cosine of their attribution maps.
@@ -63,6 +73,10 @@ def affinity(
         Images in one forward and backward pass, at least 1. It changes nothing but rounding.
     device : str or torch.device, optional
         Where to compute; the GPU if there is one.
+    precision : {"float32", "tf32", "bfloat16"}
+        Arithmetic of the passes. "tf32" (CUDA only) and "bfloat16" (autocast; slow on most CPUs)
+        are faster on a GPU and change the maps: the cosines of the first maps to those in float32
+        are measured for every network and kept as ``provenance["networks"][i]["precision"]``.
     scratch : path, optional
         Folder for the scratch file; the system's temporary folder if left out.
 
@@ -106,6 +120,7 @@ def affinity(
         raise InvalidValue("batch_size", batch_size, "an integer of at least 1")
     method = resolve_method(method)
     place = _resolve_device(device)
+    check_precision(precision, place)
     sources = _check_sources(encoders)
     descriptor = AttributionMaps(method, probes.size)
 
@@ -120,14 +135,14 @@ def affinity(
                 raise InvalidValue("encoders", encoder.name, "networks with different names")
             started = time.perf_counter()
             of = f" ({len(names) + 1} of {count})" if count else ""
-            zeros = _describe_network(
-                encoder, probes, descriptor, rows, batch_size, place, f"{encoder.name}{of}"
+            zeros, effect = _describe_network(
+                encoder, probes, descriptor, rows, batch_size, place, precision, encoder.name + of
             )
             names.append(encoder.name)
             if zeros:
                 zero_maps[encoder.name] = zeros
             seconds = round(time.perf_counter() - started, 3)
-            described.append({**encoder.describe(), "seconds": seconds})
+            described.append({**encoder.describe(), "precision": effect, "seconds": seconds})
         if not names:
             raise InvalidValue("encoders", [], "at least one network")
         compared = time.perf_counter()
@@ -139,6 +154,7 @@ def affinity(
         "probes": probes.describe(),
         "networks": described,
         "batch_size": batch_size,
+        "precision": precision,
         "device": _device_name(place),
         "threads": torch.get_num_threads(),
         "ops": ops.backends()[place.type] if place.type in ("cpu", "cuda") else "reference",
@@ -168,21 +184,30 @@ def _describe_network(
     rows: RowStore,
     batch_size: int,
     device: torch.device,
+    precision: str,
     label: str,
-) -> int:
-    """Run one network over all probes into the row store; return the number of zero maps."""
+) -> tuple[int, dict[str, float] | None]:
+    """Run one network over all probes into the row store.
+
+    Returns the number of zero maps, and what the precision does to the maps.
+    """
     zeros = 0
+    effect = None
     done = 0
     place = None
     # For this network's passes only: the next one has other sizes, and so has the comparison.
     reuse = freed_memory_kept() if device.type == "cpu" else nullcontext()
     with (
         reuse,
+        arithmetic("float32", device),
         encoder.prepare(device, probes.images(0, min(2, len(probes)))) as prepared,
         progress(label, len(probes)) as step,
     ):
         for images in probes.batches(batch_size):
-            maps = descriptor.rows(prepared, images)
+            with arithmetic(precision, device):
+                maps = descriptor.rows(prepared, images)
+            if done == 0 and precision != "float32":
+                effect = _effect_of_precision(descriptor, prepared, images, maps)
             finite = maps.isfinite().all(1)
             if not bool(finite.all()):
                 probe = done + int((~finite).nonzero()[0, 0])
@@ -202,7 +227,20 @@ def _describe_network(
             place.write(done, maps)
             done += len(images)
             step(len(images))
-    return zeros
+    return zeros, effect
+
+
+def _effect_of_precision(
+    descriptor: AttributionMaps, prepared: PreparedEncoder, images: torch.Tensor, maps: torch.Tensor
+) -> dict[str, float]:
+    """Cosines of some maps to those in float32."""
+    some = images[:_EFFECT_PROBES]
+    cosines = map_cosines(maps[: len(some)], descriptor.rows(prepared, some))
+    return {
+        "probes": len(some),
+        "mean_cosine": float(cosines.mean()),
+        "least_cosine": float(cosines.min()),
+    }
 
 
 def _compare(

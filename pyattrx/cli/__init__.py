@@ -148,6 +148,10 @@ def affinity_command(
     pixels: Annotated[int | None, typer.Option(help="Random map elements to keep.")] = None,
     batch_size: Annotated[int, typer.Option(help="Images in one pass.")] = 32,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
+    precision: Annotated[
+        str,
+        typer.Option(help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast)."),
+    ] = "float32",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     k: Annotated[int, typer.Option("-k", help="Sources to list for each target.")] = 5,
     save: Annotated[Path | None, typer.Option(help="Write the result to this .npz file.")] = None,
@@ -194,7 +198,13 @@ def affinity_command(
     )
     networks = [functools.partial(load, name, trust=trust) for name in names]
     result = compute_affinity(
-        networks, images, chosen, batch_size=batch_size, device=device, scratch=scratch
+        networks,
+        images,
+        chosen,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        scratch=scratch,
     )
     written = []
     if save is not None:
@@ -214,6 +224,12 @@ def affinity_command(
         out.print(nearest_table(rankings, "Nearest sources"))
     for name, count in result.zero_maps.items():
         out.print(f"{name}: {count} of {result.n_probes} maps are all zero")
+    for network in result.provenance["networks"]:
+        if effect := network["precision"]:
+            out.print(
+                f"{network['name']}: maps in {precision} have cosine {effect['mean_cosine']:.4f} "
+                f"to float32's (least {effect['least_cosine']:.4f}, {effect['probes']} probes)"
+            )
     for skipped in images.skipped:
         out.print(f"left out {skipped.path}: {skipped.reason}")
     for path in written:

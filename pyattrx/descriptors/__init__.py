@@ -2,5 +2,15 @@
 
 from pyattrx.descriptors.maps import AttributionMaps, choose_pixels
 from pyattrx.descriptors.method import Method, resolve_method
+from pyattrx.descriptors.precision import PRECISIONS, arithmetic, check_precision, map_cosines
 
-__all__ = ["AttributionMaps", "Method", "choose_pixels", "resolve_method"]
+__all__ = [
+    "PRECISIONS",
+    "AttributionMaps",
+    "Method",
+    "arithmetic",
+    "check_precision",
+    "choose_pixels",
+    "map_cosines",
+    "resolve_method",
+]

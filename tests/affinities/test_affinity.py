@@ -11,6 +11,7 @@ from torch import nn
 
 import pyattrx
 from networks import ARCHITECTURES, build
+from pyattrx.descriptors import map_cosines
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
 
 METHODS = ["saliency", "grad_x_input", "elrp"]
@@ -226,6 +227,8 @@ def test_names_must_differ(probes):
         ({"batch_size": 2.5}, InvalidValue, "batch_size=2.5"),
         ({"device": "gpu"}, InvalidValue, "device='gpu'"),
         ({"device": "meta"}, InvalidValue, "device='meta'"),
+        ({"precision": "half"}, InvalidValue, "precision='half'"),
+        ({"precision": "tf32", "device": "cpu"}, InvalidValue, "precision='tf32'"),
         ({"scratch": "/nowhere/at/all"}, InvalidValue, "scratch"),
         ({"scratch": 5}, InvalidType, "scratch=5"),
     ],
@@ -264,6 +267,29 @@ def test_works_under_no_grad_and_leaves_the_mode_alone(probes):
     assert np.array_equal(
         result.values, pyattrx.affinity(encoders(names=["plain", "vit"]), probes).values
     )
+
+
+def test_the_effect_of_a_cheaper_precision_is_measured(probes):
+    exact = pyattrx.affinity(encoders(), probes, device="cpu")
+    assert exact.provenance["precision"] == "float32"
+    assert all(network["precision"] is None for network in exact.provenance["networks"])
+    result = pyattrx.affinity(encoders(), probes, device="cpu", precision="bfloat16")
+    for network in result.provenance["networks"]:
+        effect = network["precision"]
+        assert effect["probes"] == min(8, len(probes))
+        # Eight bits of mantissa change a map visibly, and do not turn it into another one.
+        assert 0.5 < effect["least_cosine"] <= effect["mean_cosine"] < 1 - 1e-7
+    assert not np.array_equal(result.values, exact.values)
+    assert not torch.is_autocast_enabled("cpu")
+    again = pyattrx.affinity(encoders(), probes, device="cpu")
+    assert np.array_equal(again.values, exact.values)
+
+
+def test_map_cosines_of_any_scale():
+    maps = torch.tensor([[3.0, 4.0], [0.0, 0.0], [1e-30, 1e-30], [0.0, 1.0]])
+    exact = torch.tensor([[6.0, 8.0], [0.0, 0.0], [1e30, -1e30], [0.0, 0.0]])
+    expected = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    assert torch.allclose(map_cosines(maps, exact), expected)
 
 
 def test_provenance_says_what_was_done(probes):

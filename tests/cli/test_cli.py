@@ -96,6 +96,13 @@ def test_affinity_as_json_is_what_python_gives(folder, capsys):
     assert printed["provenance"]["probes"]["hash"] == probes.hash
 
 
+def test_the_effect_of_a_cheaper_precision_is_printed(folder, capsys):
+    code, out, _ = affinity(capsys, "--device", "cpu", "--precision", "bfloat16")
+    assert code == 0
+    for name in NETS:
+        assert f"{name}: maps in bfloat16 have cosine 0." in out
+
+
 def test_options_reach_the_run(folder, capsys):
     code, out, _ = affinity(
         capsys,
