@@ -1,0 +1,132 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["show_comparison", "show_results"]
+
+
+def show_results(document: dict[str, Any]) -> None:
+    """Print every case with its candidates, and the sweeps as ratios.
+
+    Parameters
+    ----------
+    document : dict
+        What a benchmark returned.
+    """
+    out = _console()
+    machine = document["machine"]
+    ceilings = ", ".join(f"{key} {rate:.1f}" for key, rate in machine["ceilings"].items())
+    out.print(f"{machine['cpu']}, threads: {machine['threads']}, torch {machine['torch']}")
+    out.print(f"ops: {machine['ops']['cpu']}; GPUs: {', '.join(machine['gpus']) or 'none'}")
+    if ceilings:
+        out.print(f"ceilings: {ceilings}")
+    table = _table("case", "candidate", ">ms", ">x ours", ">quartiles", ">error", ">memory, MiB")
+    for case in document["cases"]:
+        _add_case(table, case)
+    out.print(table)
+    for case in document["cases"]:
+        if "fraction_of_floor" in case:
+            out.print(
+                f"{case['name']}: at best {case['floor_ms']:.3g} ms ({case['bound']}); "
+                f"ours reaches {case['fraction_of_floor']:.0%} of that speed"
+            )
+        for name, reason in case["left_out"].items():
+            out.print(f"{case['name']}: without {name}: {reason}")
+    for name, cases in document.get("sweeps", {}).items():
+        out.print(_sweep(name, cases))
+    if document["benchmark"] == "pipeline":
+        _show_pipeline(out, document)
+
+
+def _add_case(table: Table, case: dict[str, Any]) -> None:
+    last = len(case["candidates"]) - 1
+    for row, (name, candidate) in enumerate(case["candidates"].items()):
+        low, high = candidate["ratio_quartiles"]
+        error, peak = candidate.get("error"), candidate.get("peak_memory_bytes")
+        table.add_row(
+            Text(case["name"] if row == 0 else f"  rounds: {case['rounds']}" if row == 1 else ""),
+            Text(name),
+            f"{candidate['ms']:.4g}",
+            f"{candidate['ratio']:.2f}",
+            "" if row == 0 else f"{low:.2f} .. {high:.2f}",
+            "" if error is None else f"{error:.1e}",
+            "" if peak is None else f"{peak / 2**20:.1f}",
+            end_section=row == last,
+        )
+
+
+def _sweep(name: str, cases: list[dict[str, Any]]) -> Table:
+    rivals = list(dict.fromkeys(c for case in cases for c in list(case["candidates"])[1:]))
+    table = _table(f">{name}", ">ours, ms", *(f">{rival}, x ours" for rival in rivals))
+    for case in cases:
+        ours = next(iter(case["candidates"].values()))
+        ratios = [case["candidates"].get(rival, {}).get("ratio") for rival in rivals]
+        table.add_row(
+            str(case["shape"][name]),
+            f"{ours['ms']:.4g}",
+            *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
+        )
+    return table
+
+
+def _show_pipeline(out: Console, document: dict[str, Any]) -> None:
+    for name, milliseconds in document["ms_an_image"].items():
+        out.print(f"{name}: {milliseconds:.1f} ms an image")
+    difference = max(document["largest_difference_of_a_pair"].values())
+    out.print(f"largest difference of a pair's affinity: {difference:.1e}")
+    own = max(document["loops_error_on_the_diagonal"].values())
+    out.print(f"the loops' own error on the diagonal: {own:.1e}")
+    for probes, peak in document["peak_memory_mib"].items():
+        out.print(f"peak memory for {probes} probes: {peak:.0f} MiB")
+
+
+def show_comparison(found: dict[str, Any]) -> None:
+    """Print two files side by side.
+
+    Parameters
+    ----------
+    found : dict
+        What `benchmarks.results.compare` returned.
+    """
+    out = _console()
+    out.print(f"A: {found['a']}\nB: {found['b']}")
+    for part in ("machine", "settings"):
+        for key, (a, b) in found[part].items():
+            out.print(f"{part} differs in {key}: {a} and {b}")
+    for key, rates in found["ceilings"].items():
+        a, b = ("none" if rate is None else f"{rate:.1f}" for rate in rates)
+        out.print(f"{key}: {a} and {b}")
+    table = _table("case", "candidate", ">A, ms", ">B, ms", ">B / A")
+    for row in found["rows"]:
+        ratio = row["b_over_a"]
+        table.add_row(
+            Text(row["case"]),
+            Text(row["candidate"]),
+            f"{row['a_ms']:.4g}",
+            f"{row['b_ms']:.4g}",
+            "" if ratio is None else f"{ratio:.2f}",
+        )
+    out.print(table)
+    for side in ("a", "b"):
+        for case, candidate in found[f"only_in_{side}"]:
+            out.print(f"only in {side.upper()}: {case}, {candidate}")
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else 160
+    return Console(width=width, highlight=False, markup=False)
+
+
+def _table(*columns: str) -> Table:
+    """Make a table; names of columns with numbers begin with ``>``."""
+    table = Table()
+    for column in columns:
+        table.add_column(column.removeprefix(">"), justify="right" if column[0] == ">" else "left")
+    return table
