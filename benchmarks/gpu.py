@@ -1,105 +1,106 @@
-"""The ops on a GPU against eager PyTorch, checked while they are timed."""
+"""The ops on a GPU, as `ops` measures them on the CPU: same candidates, same checks.
+
+Time is that between CUDA events. The ceiling is a copy from device memory to device memory; what
+the GPU could multiply at best is not measured, so floors are those of memory alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from benchmarks.measure import median, write_results
-from pyattrx import ops
+from pyattrx.errors import PyattrxError
+
+from . import cases
+from .measure import Ceiling, Device, Run, Say, Settings, require_native
+from .suite import Build, measure_all
 
 __all__ = ["run"]
 
+_COPIED = 1 << 28  # floats
+_SIDE = 256
+_SWEPT = 200_000_000  # elements of the maps of each case of a sweep
 
-def _milliseconds(run: Callable[[], Tensor]) -> float:
-    """Time one call by events on the current stream."""
+
+def run(settings: Settings, say: Say) -> dict[str, Any]:
+    """Measure all ops on the current CUDA device.
+
+    Parameters
+    ----------
+    settings : Settings
+        How long.
+    say : callable
+        Told what is running.
+
+    Returns
+    -------
+    dict
+        What `benchmarks.measure.write_results` takes.
+
+    Raises
+    ------
+    PyattrxError
+        There is no CUDA device, or the compiled kernels are missing.
+    """
+    if not torch.cuda.is_available():
+        raise PyattrxError("the benchmark gpu needs a CUDA device")
+    require_native("cuda")
+    listed, sweeps = _cases(settings.quick)
+    return measure_all("gpu", listed, sweeps, _gpu(), settings, say)
+
+
+def _cases(quick: bool) -> tuple[list[Build], dict[str, list[Build]]]:
+    side, fewer = (32, 50) if quick else (_SIDE, 1)  # divides the numbers of probes
+    d = side * side
+    cosines = partial(partial, cases.cosine_affinity)
+    networks = ((8, 500), (20, 500), (100, 100), (512, 50 if quick else 16))
+    listed = [
+        partial(cases.attribution_maps, 500 // fewer, side, "cuda"),
+        *(cosines(m, n // fewer, d, "cuda") for m, n in networks),
+        *(
+            partial(cases.fused_affinity, m, n // fewer, side, "cuda")
+            for m, n in ((8, 100), (20, 50))
+        ),
+    ]
+    if cases.has_sketch():
+        listed.append(partial(cases.sketch, 500 // fewer, d, "cuda"))
+    if quick:
+        return listed, {}
+    return listed, {
+        "m": [cosines(m, round(_SWEPT / m / d), d, "cuda") for m in (2, 4, 8, 16, 32, 64, 128)],
+        "d": [
+            cosines(20, round(_SWEPT / 20 / size), size, "cuda")
+            for size in (1024, 4096, 16384, 65536, 262144)
+        ],
+    }
+
+
+def _gpu() -> Device:
+    source = torch.ones(_COPIED, device="cuda")
+    target = torch.empty_like(source)
+    return Device(
+        seconds=_seconds,
+        with_peak=_with_peak,
+        memory=Ceiling("copy_gb_per_s", lambda: target.copy_(source), 2 * 4 * _COPIED / 1e9),
+        arithmetic=None,
+        warmups=3,
+    )
+
+
+def _seconds(run: Run) -> float:
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     begin.record()
     run()
     end.record()
     end.synchronize()
-    return float(begin.elapsed_time(end))
+    return float(begin.elapsed_time(end)) / 1e3
 
 
-def _compare(candidates: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(3):
-        for run in candidates.values():
-            run()
-    for _ in range(rounds):
-        for name, run in candidates.items():
-            times[name].append(_milliseconds(run))
-    return {name: median(values) for name, values in times.items()}
-
-
-def _normalize_matmul(maps: Tensor) -> Tensor:
-    rows = F.normalize(maps, dim=2).flatten(1)
-    return rows @ rows.T / maps.shape[1]
-
-
-def _bmm_diagonal(maps: Tensor) -> Tensor:
-    rows = maps.transpose(0, 1)
-    gram = rows @ rows.transpose(1, 2)
-    norm = gram.diagonal(dim1=1, dim2=2).sqrt()
-    return (gram / (norm[:, :, None] * norm[:, None])).mean(0)
-
-
-def _copy_bandwidth(rounds: int) -> float:
-    """Gigabytes a second, read and written, of a device-to-device copy."""
-    source = torch.empty(1 << 28, device="cuda")
-    target = torch.empty_like(source)
-    milliseconds = _compare({"copy": lambda: target.copy_(source)}, rounds)["copy"]
-    return 2 * source.numel() * 4 / milliseconds / 1e6
-
-
-def _attribution_maps(n: int, bandwidth: float, rounds: int) -> dict[str, float]:
-    grad, image = (torch.randn(n, 3, 256, 256, device="cuda") for _ in range(2))
-
-    def eager() -> Tensor:
-        return F.normalize((grad * image).mean(1).flatten(1))
-
-    def ours() -> Tensor:
-        return ops.attribution_maps(grad, image)
-
-    torch.testing.assert_close(ours(), eager(), rtol=1e-4, atol=1e-6)
-    times = _compare({"pyattrx": ours, "eager": eager}, rounds)
-    moved = (2 * grad.numel() + n * 65536) * 4 / 1e6
-    return {**times, "fraction_of_copy": moved / times["pyattrx"] / bandwidth}
-
-
-def _cosine_affinity(m: int, n: int, bandwidth: float, rounds: int) -> dict[str, float]:
-    maps = torch.randn(m, n, 65536, device="cuda")
-    error = float((ops.cosine_affinity(maps) - _bmm_diagonal(maps.double())).abs().max())
-    if error > 1e-8:
-        raise AssertionError(f"cosine_affinity is off by {error}")
-    times = _compare(
-        {
-            "pyattrx": lambda: ops.cosine_affinity(maps),
-            "normalize+matmul": lambda: _normalize_matmul(maps),
-            "bmm+diagonal": lambda: _bmm_diagonal(maps),
-        },
-        rounds,
-    )
-    moved = maps.numel() * 4 / 1e6
-    return {**times, "error": error, "fraction_of_copy": moved / times["pyattrx"] / bandwidth}
-
-
-def run(*, rounds: int = 20, out: Path | None = None) -> None:
-    """Time maps and affinities (milliseconds) beside the memory that must be moved."""
-    if not torch.cuda.is_available():
-        raise SystemExit("this benchmark needs a CUDA device")
-    bandwidth = _copy_bandwidth(rounds)
-    print(f"{torch.cuda.get_device_name()}: copy {bandwidth:.0f} GB/s")
-    results: dict[str, object] = {"benchmark": "gpu", "copy_gb_per_s": bandwidth}
-    name = "attribution_maps 500x3x256x256"
-    results[name] = _attribution_maps(500, bandwidth, rounds)
-    print(name, results[name])
-    for m, n in ((8, 500), (20, 500), (100, 100), (512, 16)):
-        name = f"cosine_affinity {m}x{n}x65536"
-        results[name] = _cosine_affinity(m, n, bandwidth, rounds)
-        print(name, results[name])
-    print(f"wrote {write_results('gpu', results, out)}")
+def _with_peak(run: Run) -> tuple[Any, int]:
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    result = run()
+    torch.cuda.synchronize()
+    return result, torch.cuda.max_memory_allocated() - before

@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import pyattrx
-from benchmarks.measure import interleaved, median, peak_rss_mib, write_results
-from benchmarks.networks import resnet18
+
+from .measure import (
+    Say,
+    Settings,
+    document,
+    limited_threads,
+    peak_rss_mib,
+    ratios_to,
+    require_native,
+    time_rounds,
+    wall_seconds,
+)
+from .networks import resnet18
 
 __all__ = ["run"]
 
@@ -45,26 +57,68 @@ def _loop(networks: list[nn.Module], images: Tensor, batch_size: int) -> np.ndar
     return (flat @ flat.T / len(images)).double().numpy()
 
 
-def run(*, rounds: int = 3, networks: int = 3, probes: int = 32, out: Path | None = None) -> None:
-    """Time the three ways with one thread and print and write the ratios."""
-    torch.set_num_threads(1)
-    pyattrx.set_progress(False)
+def run(settings: Settings, say: Say, *, networks: int = 2, probes: int = 64) -> dict[str, Any]:
+    """Time the three ways.
+
+    Parameters
+    ----------
+    settings : Settings
+        How long, and on how many threads; three rounds if it does not say.
+    say : callable
+        Told what is running.
+    networks, probes : int
+        How many ResNet-18s, and images; quick runs have two of each.
+
+    Returns
+    -------
+    dict
+        What `benchmarks.measure.write_results` takes.
+
+    Raises
+    ------
+    PyattrxError
+        The compiled kernels are missing.
+    AssertionError
+        The loops and pyattrx do not agree.
+    """
+    require_native("cpu")
+    side = 224
+    if settings.quick:
+        networks, probes, side = 2, 2, 64
+    with limited_threads(settings.threads):
+        return _measure(settings, say, networks, probes, side)
+
+
+def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int) -> dict[str, Any]:
     plain = [resnet18(seed).eval() for seed in range(networks)]
     frozen = [resnet18(seed).eval().requires_grad_(False) for seed in range(networks)]
-    images = torch.rand(probes, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(probes, 3, side, side, generator=torch.Generator().manual_seed(0))
     ours = pyattrx.Probes.from_tensor(images)
     encoders = [
         pyattrx.Encoder(network, name=f"r18-{i}", transform=pyattrx.Normalize(MEAN, STD))
         for i, network in enumerate(plain)
     ]
+    results: dict[str, Any] = {}
+
+    def step(name: str, compute: Callable[[], Any]) -> Callable[[], None]:
+        def timed() -> None:
+            say(f"pipeline: {name}, {networks} x ResNet-18, {probes} probes")
+            results[name] = compute()
+
+        return timed
+
     _loop(plain[:1], images[:BATCH], BATCH)  # the first pass pays for warming up
-    seconds, results = interleaved(
+    seconds = time_rounds(
         {
-            "plain loop": lambda: _loop(plain, images, BATCH),
-            "frozen loop": lambda: _loop(frozen, images, BATCH),
-            "pyattrx": lambda: pyattrx.affinity(encoders, ours, batch_size=BATCH, device="cpu"),
+            "pyattrx": step(
+                "pyattrx",
+                lambda: pyattrx.affinity(encoders, ours, batch_size=BATCH, device="cpu"),
+            ),
+            "plain loop": step("plain loop", lambda: _loop(plain, images, BATCH)),
+            "frozen loop": step("frozen loop", lambda: _loop(frozen, images, BATCH)),
         },
-        rounds,
+        wall_seconds,
+        replace(settings, rounds=settings.rounds or (1 if settings.quick else 3)),
     )
     values = results["pyattrx"].values
     # The diagonal is 1; what the loops have there is the error of their own float32 product.
@@ -75,40 +129,38 @@ def run(*, rounds: int = 3, networks: int = 3, probes: int = 32, out: Path | Non
     for name, error in difference.items():
         if error > 1e-5:
             raise AssertionError(f"{name} and pyattrx differ by {error}: {loops[name]} {values}")
-    medians = {name: median(times) for name, times in seconds.items()}
-    per_image = {name: 1e3 * t / (networks * probes) for name, t in medians.items()}
-    memory = {n: _peak_memory(n) for n in (100, 1000)}
-    print(f"{networks} x ResNet-18, {probes} probes of 224 x 224, batches of {BATCH}, one thread")
-    for name, milliseconds in per_image.items():
-        ratio = medians["plain loop"] / medians[name]
-        print(f"  {name:12s} {milliseconds:7.1f} ms an image   x {ratio:.2f}")
-    print(f"  largest difference of a pair's affinity: {max(difference.values()):.1e}")
-    print(f"  the loops' own error on the diagonal: {max(diagonal_error.values()):.1e}")
-    print(f"  peak memory: {memory[100]:.0f} MiB for 100 probes, {memory[1000]:.0f} MiB for 1000")
-    path = write_results(
+    candidates = ratios_to("pyattrx", seconds)
+    for name, candidate in candidates.items():
+        candidate["difference"] = difference.get(name, 0.0)
+    memory = {} if settings.quick else {str(n): _peak_memory(n, say) for n in (100, 1000)}
+    case = {
+        "name": f"affinity {networks}xResNet-18 {probes}x3x{side}x{side}",
+        "op": "affinity",
+        "shape": {"m": networks, "n": probes, "d": side * side},
+        "rounds": len(seconds["pyattrx"]),
+        "candidates": candidates,
+        "left_out": {},
+    }
+    return document(
         "pipeline",
-        {
-            "benchmark": "pipeline",
-            "networks": networks,
-            "probes": probes,
-            "batch_size": BATCH,
-            "seconds": seconds,
-            "ms_an_image": per_image,
-            "speedup_over_plain_loop": medians["plain loop"] / medians["pyattrx"],
-            "speedup_over_frozen_loop": medians["frozen loop"] / medians["pyattrx"],
-            "largest_difference_of_a_pair": difference,
-            "loops_error_on_the_diagonal": diagonal_error,
-            "peak_memory_mib": memory,
-        },
-        out,
+        settings,
+        cases=[case],
+        batch_size=BATCH,
+        seconds=seconds,
+        ms_an_image={name: c["ms"] / (networks * probes) for name, c in candidates.items()},
+        speedup_over_plain_loop=candidates["plain loop"]["ratio"],
+        speedup_over_frozen_loop=candidates["frozen loop"]["ratio"],
+        largest_difference_of_a_pair=difference,
+        loops_error_on_the_diagonal=diagonal_error,
+        peak_memory_mib=memory,
     )
-    print(f"wrote {path}")
 
 
-def _peak_memory(probes: int) -> float:
+def _peak_memory(probes: int, say: Say) -> float:
     """Peak resident memory of a process that compares small networks on so many probes."""
+    say(f"pipeline: memory for {probes} probes")
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.pipeline", str(probes)],
+        [sys.executable, "-m", f"{__package__}.pipeline", str(probes)],
         capture_output=True,
         text=True,
         check=True,

@@ -1,4 +1,4 @@
-"""The command line: ``pyattrx env | demo | affinity``.
+"""The command line: ``pyattrx env | demo | affinity | bench``.
 
 Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted.
 """
@@ -21,6 +21,7 @@ from pyattrx import report
 from pyattrx._progress import set_progress
 from pyattrx.affinities import affinity as compute_affinity
 from pyattrx.attribution import ATTRIBUTIONS, SCALARS
+from pyattrx.cli._bench import load_benchmarks
 from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
 from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
@@ -234,6 +235,17 @@ def affinity_command(
         out.print(f"left out {skipped.path}: {skipped.reason}")
     for path in written:
         out.print(f"wrote {path}")
+
+
+@app.command(
+    "bench",
+    # The benchmarks have a parser of their own.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def bench_command(context: typer.Context) -> None:
+    """Measure the kernels: ops, pipeline, gpu, all, compare, plot (bench --help)."""
+    load_benchmarks().main(context.args)
 
 
 def _draw(result: Any, folder: Path) -> list[Path]:
