@@ -7,7 +7,7 @@ CUDA ?= AUTO
 CUDA_ARCH ?= $(shell a=$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -oE '^[0-9]+\.[0-9]+' | head -n 1 | tr -d .); echo $${a:-90}-real)
 
 BIN := $(VENV)/bin
-SOURCES := $(shell find csrc pyattrx -type f -not -name '*.so' -not -name '*.pyc') CMakeLists.txt pyproject.toml constraints.txt
+SOURCES := $(shell find csrc pyattrx benchmarks -type f -not -name '*.so' -not -name '*.pyc' -not -path '*/results/*') CMakeLists.txt pyproject.toml constraints.txt
 CONFIG := -C cmake.define.ATTRX_CUDA=$(CUDA) -C cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCH)
 
 .PHONY: demo test lint format develop bench sanitize spills clean
@@ -48,7 +48,7 @@ develop: $(VENV)/.torch
 
 # Needs the editable installation: run from this folder, Python finds these sources first.
 bench: develop
-	$(BIN)/python -m benchmarks pipeline
+	$(BIN)/python -m benchmarks all
 
 # The op tests over CPU kernels that watch for bad addresses and undefined behaviour.
 sanitize: $(VENV)/.installed-dev

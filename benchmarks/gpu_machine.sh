@@ -13,7 +13,7 @@ OUT=${1:-benchmarks/results}
 PYTHON=${PYTHON:-python3}
 mkdir -p "$OUT" build/gpu
 ARCH=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
-export PYTHONPATH=$PWD/build/gpu/site:$PWD PYTHONUNBUFFERED=1
+export PYTHONPATH=$PWD/build/gpu/site PYTHONUNBUFFERED=1
 failed=()
 
 step() {
@@ -51,7 +51,7 @@ step "gpu tests" pytest_installed -m gpu tests/test_ops_cuda.py tests/probes/tes
 step memcheck sanitize memcheck
 step racecheck sanitize racecheck
 # -P: the sources in this folder must not hide the installed package.
-step "gpu benchmark" "$PYTHON" -P -m benchmarks gpu --out "$OUT/gpu.json"
+step "gpu benchmark" "$PYTHON" -P -m pyattrx.benchmarks gpu --out "$OUT/gpu.json"
 
 if ((${#failed[@]})); then
   echo "failed: ${failed[*]}"
