@@ -1,0 +1,222 @@
+"""The benchmarks run, their files have the promised fields, and the other commands read them.
+
+Times of these tiny cases say nothing and nothing is asserted about them.
+"""
+
+import importlib
+import json
+
+import pytest
+import torch
+
+from pyattrx import cli, ops
+from pyattrx.cli._bench import load_benchmarks
+
+pytestmark = pytest.mark.skipif(
+    not ops.backends()["cpu"].startswith("native"), reason="no compiled kernels to measure"
+)
+
+
+def bench(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["bench", *(str(a) for a in arguments)])
+    return stop.value.code or 0
+
+
+def part(name):
+    """A module of the benchmarks, wherever they are."""
+    return importlib.import_module(f"{load_benchmarks().__package__}.{name}")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "ops.json"
+    assert bench("ops", "--quick", "--rounds", 2, "--quiet", "--out", path) == 0
+    return path
+
+
+def test_help_names_the_commands(capsys):
+    assert bench("--help") == 0
+    out = capsys.readouterr().out
+    assert all(
+        name in out
+        for name in ("ops", "pipeline", "gpu", "all", "compare", "plot", "pyattrx bench")
+    )
+
+
+def test_unknown_arguments(capsys):
+    assert bench("ops", "--rounds", "0") == 2
+    assert "'0': expected a whole number of at least 1" in capsys.readouterr().err
+    assert bench("everything") == 2
+
+
+def test_ops_measures_every_candidate(measured):
+    document = json.loads(measured.read_text())
+    assert document["benchmark"] == "ops"
+    assert document["settings"]["quick"]
+    assert set(document["machine"]["ceilings"]) == {"read_gb_per_s", "fp64_gmultiply_adds_per_s"}
+    assert {"cpu", "ops", "torch_isa", "compiler", "torch", "threads"} <= set(document["machine"])
+    expected = {
+        "attribution_maps 2x3x32x32": {"eager", "numpy loop"},
+        "cosine_affinity 4x2x1024": {"normalize+matmul", "bmm+diagonal", "numpy loop"},
+        "cosine_affinity 64x2x1024": {
+            "normalize+matmul",
+            "bmm+diagonal",
+            "blocked bmm",
+            "numpy loop",
+        },
+        "fused_affinity 3x2x3x32x32": {"pyattrx, two parts", "eager", "numpy loop"},
+    }
+    if hasattr(ops, "sketch"):
+        expected["sketch 4x1024"] = {"index_add", "numpy add.at"}
+    cases = {case["name"]: case for case in document["cases"]}
+    assert {name: set(case["candidates"]) - {"pyattrx"} for name, case in cases.items()} == expected
+    swept = [case for sweep in document["sweeps"].values() for case in sweep]
+    assert set(document["sweeps"]) == {"m", "d"}
+    for case in [*cases.values(), *swept]:
+        assert case["rounds"] == 2
+        assert next(iter(case["candidates"])) == "pyattrx"
+        assert case["candidates"]["pyattrx"]["ratio"] == 1
+        assert case["candidates"]["pyattrx"]["error"] <= case["error_limit"]
+        assert all(name.startswith("torch.compile") for name in case["left_out"]) or case in swept
+        assert case["bound"] in ("memory", "arithmetic")
+        assert case["floor_ms"] > 0
+        assert case["fraction_of_floor"] > 0
+        for candidate in case["candidates"].values():
+            assert candidate["ms"] > 0
+            assert candidate["error"] < 1e-5 or case["op"] == "sketch"
+            assert "peak_memory_bytes" in candidate
+    work = cases["cosine_affinity 4x2x1024"]
+    assert work["bytes"] == 4 * 2 * 1024 * 4 + 4 * 4 * 8
+    assert work["multiply_adds"] == 2 * (4 * 5 // 2) * 1024
+
+
+def test_ops_checks_ours(monkeypatch, tmp_path):
+    monkeypatch.setattr(
+        ops, "attribution_maps", lambda grad, image: (grad + image).mean(1).flatten(1)
+    )
+    with pytest.raises(AssertionError, match="attribution_maps 2x3x32x32: pyattrx is off by"):
+        cli.main(["bench", "ops", "--quick", "-q", "--out", str(tmp_path / "ops.json")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_candidates_that_cannot_take_part_are_named():
+    found = part("cases").Candidates(None, None, lambda line: None)
+
+    def broken(*arguments):
+        raise RuntimeError("no compiler\nat all")
+
+    found.compiled("broken", broken)
+    found.looped("slow", broken, lambda: 3600.0)
+    assert found.runs == {}
+    assert found.left_out["torch.compile: broken"] == "RuntimeError: no compiler"
+    assert found.left_out["slow"] == "about 3600 s a round"
+
+
+def test_rivals_compute_the_same():
+    rivals = part("rivals")
+    maps = torch.randn(65, 2, 50, generator=torch.Generator().manual_seed(0))
+    exact = ops.cosine_affinity(maps)
+    for rival in (rivals.normalize_matmul, rivals.bmm_diagonal, rivals.blocked_bmm):
+        torch.testing.assert_close(rival(maps).double(), exact, rtol=0, atol=1e-5)
+
+
+def test_json_goes_to_standard_output_and_into_the_file(tmp_path, capsys):
+    path = tmp_path / "new" / "pipeline.json"
+    assert bench("pipeline", "--quick", "--quiet", "--json", "--out", path) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads(path.read_text())
+    assert printed.err == ""
+    document = json.loads(printed.out)
+    assert set(document["cases"][0]["candidates"]) == {"pyattrx", "plain loop", "frozen loop"}
+    assert set(document["seconds"]) == {"pyattrx", "plain loop", "frozen loop"}
+    assert bench("compare", path, path) == 0
+    assert bench("plot", path) == 2
+    assert "expected results of `pyattrx bench ops` or `gpu`" in capsys.readouterr().err
+
+
+def test_default_place_of_results(tmp_path, monkeypatch):
+    measure = part("measure")
+    monkeypatch.setattr(measure, "_FOLDER", tmp_path / "benchmarks")
+    assert str(measure.results_path("ops")) == "pyattrx-bench-ops.json"
+    (tmp_path / "pyproject.toml").touch()  # as in the sources
+    assert measure.results_path("ops") == tmp_path / "benchmarks" / "results" / "ops.json"
+
+
+def test_compare(measured, tmp_path, capsys):
+    document = json.loads(measured.read_text())
+    document["machine"]["cpu"] = "another"
+    document["settings"]["threads"] = 7
+    candidates = document["cases"][0]["candidates"]
+    candidates["pyattrx"]["ms"] *= 2
+    candidates["newcomer"] = candidates.pop("eager")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(document))
+
+    assert bench("compare", measured, other, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["machine"]["cpu"][1] == "another"
+    assert found["settings"] == {"threads": [1, 7]}
+    name = "attribution_maps 2x3x32x32"
+    rows = {(row["case"], row["candidate"]): row for row in found["rows"]}
+    assert rows[name, "pyattrx"]["b_over_a"] == pytest.approx(2)
+    assert found["only_in_a"] == [[name, "eager"]]
+    assert found["only_in_b"] == [[name, "newcomer"]]
+
+    assert bench("compare", measured, other) == 0
+    out = capsys.readouterr().out
+    assert "settings differs in threads: 1 and 7" in out
+    assert f"only in B: {name}, newcomer" in out
+
+
+@pytest.mark.parametrize(
+    "text", [None, "no JSON", "[]", '{"benchmark": "ops", "machine": {}, "settings": {}}', "\xff"]
+)
+def test_files_that_are_something_else(text, measured, tmp_path, capsys):
+    wrong = tmp_path / "wrong.json"
+    if text is not None:
+        wrong.write_text(text, encoding="latin-1")
+    for arguments in (("compare", measured, wrong), ("plot", wrong)):
+        assert bench(*arguments, "--json") == 2
+        error = json.loads(capsys.readouterr().out)["error"]
+        assert error["type"] == "InvalidValue"
+        assert str(wrong) in error["message"]
+        assert "expected a JSON file written by `pyattrx bench ops`" in error["message"]
+
+
+def test_plot_writes_pictures(measured, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert bench("plot", measured, "--out", tmp_path / "pictures", "--json") == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert [file.rpartition("/")[2] for file in files] == ["ops-ratios.png", "ops-roofline.png"]
+    for file in files:
+        with open(file, "rb") as picture:
+            assert picture.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_gpu_needs_a_device(capsys):
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    assert bench("gpu", "--json") == 1
+    assert "needs a CUDA device" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+@pytest.mark.gpu
+def test_gpu_quick(tmp_path):
+    path = tmp_path / "gpu.json"
+    assert bench("gpu", "--quick", "--rounds", 2, "--quiet", "--out", path) == 0
+    document = json.loads(path.read_text())
+    assert set(document["machine"]["ceilings"]) == {"copy_gb_per_s"}
+    assert {case["op"] for case in document["cases"]} >= {
+        "attribution_maps",
+        "cosine_affinity",
+        "fused_affinity",
+    }
+
+
+def test_installation_without_benchmarks(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert bench("ops", "--json") == 1
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["type"] == "MissingDependency"
+    assert "pyattrx.benchmarks" in error["message"]
