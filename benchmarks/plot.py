@@ -128,11 +128,20 @@ def _roofline(document: dict[str, Any], cases: list[dict[str, Any]], path: Path)
         ax.plot([x, x], [y, y / best], color=canvas.MUTED, linewidth=0.7)
         ax.plot(x, y, "o", ms=5, color=colour)
         ax.plot(x, y / best, "o", ms=4, mfc="white", mec=canvas.MUTED)
-        ax.annotate(str(number), (x, y), (5, 4), textcoords="offset points", color=canvas.INK)
+        # To the right, unless the next point is there.
+        left = any(x < other < 1.3 * x for other in intensity)
+        ax.annotate(
+            str(number),
+            (x, y),
+            (-5, -11) if left else (5, 4),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            color=canvas.INK,
+        )
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(canvas.number))
+        axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:.3g}"))
         axis.set_minor_locator(NullLocator())
     ax.set_xlim(*ends)
     ax.set_xlabel("multiply-adds a byte")
