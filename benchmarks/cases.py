@@ -26,7 +26,6 @@ __all__ = [
     "attribution_maps",
     "cosine_affinity",
     "fused_affinity",
-    "has_sketch",
     "sketch",
 ]
 
@@ -231,11 +230,6 @@ def fused_affinity(m: int, n: int, side: int, device: str, found: Candidates) ->
     )
 
 
-def has_sketch() -> bool:
-    """Tell whether this pyattrx has `pyattrx.ops.sketch`."""
-    return hasattr(ops, "sketch")
-
-
 def sketch(n: int, d: int, device: str, found: Candidates) -> Case:
     """Count sketch of n unit maps of d elements.
 
@@ -260,7 +254,6 @@ def sketch(n: int, d: int, device: str, found: Candidates) -> Case:
     exact = float((maps.double() * other.double()).sum() / n)
     index = torch.randint(_SKETCH_SIZE, (n * d,), device=device, generator=random)
     sign = torch.randint(2, (n, d), device=device, generator=random).float() * 2 - 1
-    ours: Callable[..., Tensor] = ops.sketch  # type: ignore[attr-defined,unused-ignore]
 
     def added_at(rows: Tensor) -> Any:
         out = np.zeros(_SKETCH_SIZE, np.float32)
@@ -268,7 +261,7 @@ def sketch(n: int, d: int, device: str, found: Candidates) -> Case:
         return out
 
     functions: dict[str, Callable[[Tensor], Any]] = {
-        OURS: lambda rows: ours(rows, size=_SKETCH_SIZE),
+        OURS: lambda rows: ops.sketch(rows, size=_SKETCH_SIZE, normalize=False),
         "index_add": lambda rows: rivals.index_add_sketch(rows, index, sign, _SKETCH_SIZE),
     }
     for name, function in functions.items():

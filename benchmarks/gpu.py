@@ -63,9 +63,8 @@ def _cases(quick: bool) -> tuple[list[Build], dict[str, list[Build]]]:
             partial(cases.fused_affinity, m, n // fewer, side, "cuda")
             for m, n in ((8, 100), (20, 50))
         ),
+        partial(cases.sketch, 500 // fewer, d, "cuda"),
     ]
-    if cases.has_sketch():
-        listed.append(partial(cases.sketch, 500 // fewer, d, "cuda"))
     if quick:
         return listed, {}
     return listed, {

@@ -69,9 +69,8 @@ def _full() -> tuple[list[Build], dict[str, list[Build]]]:
         partial(cases.attribution_maps, 32, _SIDE, "cpu"),
         *(cosines(m, n, d, "cpu") for m, n in ((8, 32), (20, 32), (64, 16), (100, 8), (512, 2))),
         *(partial(cases.fused_affinity, m, n, _SIDE, "cpu") for m, n in ((8, 16), (20, 8))),
+        partial(cases.sketch, 32, d, "cpu"),
     ]
-    if cases.has_sketch():
-        listed.append(partial(cases.sketch, 32, d, "cpu"))
     return listed, {
         "m": [cosines(m, round(_SWEPT / m / d), d, "cpu") for m in (2, 4, 8, 16, 32, 64, 128)],
         "d": [
@@ -88,9 +87,8 @@ def _quick() -> tuple[list[Build], dict[str, list[Build]]]:
         cosines(4, 2, 1024, "cpu"),
         cosines(64, 2, 1024, "cpu"),
         partial(cases.fused_affinity, 3, 2, 32, "cpu"),
+        partial(cases.sketch, 4, 1024, "cpu"),
     ]
-    if cases.has_sketch():
-        listed.append(partial(cases.sketch, 4, 1024, "cpu"))
     return listed, {
         "m": [cosines(m, 2, 1024, "cpu") for m in (2, 4)],
         "d": [cosines(3, 2, d, "cpu") for d in (256, 1024)],
