@@ -150,6 +150,28 @@ def test_empty_maps(shape, reduce):
     assert maps.shape == (shape[0], size)
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("reduce", REDUCTIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_chosen_places_are_those_of_the_whole_map(dtype, reduce, layout):
+    for shape in [(2, 3, 64, 65), (1, 1, 1, 1), (3, 2, 5, 1)]:
+        grad, image = draw(shape, dtype, layout), draw(shape, dtype, layout, seed=1)
+        whole = ops.attribution_maps(grad, image, reduce=reduce, normalize=False)
+        size = whole.shape[1]
+        generator = torch.Generator().manual_seed(2)
+        for count in {0, 1, size // 3, size}:
+            places = torch.randperm(size, generator=generator)[:count].sort().values
+            for normalize in (False, True):
+                got = ops.attribution_maps(grad, image, "elrp", reduce, normalize, places)
+                assert got.shape == (shape[0], count)
+                if not normalize:
+                    assert torch.equal(got, whole[:, places])
+                expected = reference.attribution_maps(
+                    grad, image, "elrp", reduce, normalize, places
+                )
+                assert torch.allclose(got, expected, rtol=1e-6, atol=1e-7)
+
+
 SCALES = [1e-30, 1e-20, 1e-12, 1.0, 1e12, 1e30]
 
 
@@ -307,6 +329,7 @@ OPERATORS = {
         "grad_x_input",
         "mean",
         True,
+        torch.tensor([0, 3, 34]),
     ),
     "probe_cosines": lambda: (torch.randn(3, 2, 9), torch.randn(4, 2, 9)),
     "cosine_affinity": lambda: (torch.randn(3, 2, 9),),
@@ -347,6 +370,10 @@ def test_gradients_are_not_tracked():
     grad = torch.randn(2, 3, 4, 4, requires_grad=True)
     assert not ops.attribution_maps(grad, grad).requires_grad
     assert not ops.cosine_affinity(torch.randn(2, 2, 4, requires_grad=True)).requires_grad
+
+
+def at_places(places):
+    return ops.attribution_maps(torch.ones(1, 3, 2, 2), None, "saliency", places=places)
 
 
 @pytest.mark.parametrize(
@@ -390,6 +417,13 @@ def test_gradients_are_not_tracked():
             InvalidType,
             "normalize='no'",
         ),
+        (lambda: at_places([1]), InvalidType, r"places=\[1\]"),
+        (lambda: at_places(torch.tensor([1.0])), InvalidValue, "places=.*float32"),
+        (lambda: at_places(torch.tensor([[1]])), InvalidValue, r"places=.*\(1, 1\)"),
+        (lambda: at_places(torch.tensor([0, 4])), InvalidValue, "places='0 to 4'.*0 to 3"),
+        (lambda: at_places(torch.tensor([-1, 2])), InvalidValue, "places='-1 to 2'"),
+        (lambda: at_places(torch.tensor([2, 1])), InvalidValue, "places=.*rising"),
+        (lambda: at_places(torch.tensor([1, 1])), InvalidValue, "places=.*rising"),
         (lambda: ops.probe_cosines(torch.ones(2, 3)), InvalidValue, r"maps.shape=\(2, 3\)"),
         (
             lambda: ops.probe_cosines(torch.ones(2, 3, 4), torch.ones(2, 3, 5)),

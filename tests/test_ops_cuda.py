@@ -318,3 +318,15 @@ def test_sketches_of_special_rows():
     maps[3, 7] = float("inf")
     assert ops.sketch(on_device(maps), 64).isnan().all()
     assert torch.equal(ops.sketch(on_device(maps[:0]), 8).cpu(), torch.zeros(8))
+
+
+@pytest.mark.parametrize("reduce", REDUCTIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_chosen_places_are_those_of_the_whole_map(dtype, reduce):
+    grad, image = (on_device(draw((3, 3, 40, 41), dtype, seed)) for seed in (0, 1))
+    whole = ops.attribution_maps(grad, image, reduce=reduce, normalize=False)
+    places = torch.arange(2, whole.shape[1], 5)
+    got = ops.attribution_maps(grad, image, reduce=reduce, normalize=False, places=places)
+    assert torch.equal(got, whole[:, places.to(DEVICE)])
+    unit = ops.attribution_maps(grad, image, reduce=reduce, places=places)
+    assert largest_difference(unit.double().norm(dim=1), torch.ones(3)) < 1e-6

@@ -90,13 +90,14 @@ __device__ void normalize_row(R* row, std::int64_t len, double* scratch) {
   }
 }
 
+// `places` says which map elements the d elements of a row are; the first ones where it is nullptr.
 // out [n, d], every row in `parts` parts of `part` elements; one part where rows are normalised.
 // W > 1: rows are aligned to 16 bytes. At least two blocks on a multiprocessor: one loads while the
 // other waits for its norm.
 template <int W, class T>
 __global__ void __launch_bounds__(kMaxMapThreads, 2)
     map_rows(ImageMaps<T> maps, std::int64_t n, std::int64_t d, std::int64_t parts,
-             std::int64_t part, bool normalize, Real<T>* out) {
+             std::int64_t part, bool normalize, const std::int64_t* places, Real<T>* out) {
   __shared__ double scratch[kWarp];
   for (std::int64_t w = blockIdx.x; w < n * parts; w += gridDim.x) {
     const std::int64_t image = w / parts, first = w % parts * part;
@@ -104,7 +105,7 @@ __global__ void __launch_bounds__(kMaxMapThreads, 2)
     Real<T>* row = out + image * d;
     for (std::int64_t at = first + threadIdx.x * W; at < last; at += blockDim.x * W) {
       Real<T> v[W];
-      maps.template read<W>(false, 0, image, at, v);
+      maps.template read<W>(false, 0, image, places == nullptr ? at : places[at], v);
       store(row + at, v);
     }
     if (normalize) {
@@ -117,9 +118,10 @@ __global__ void __launch_bounds__(kMaxMapThreads, 2)
 }  // namespace
 
 void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape shape,
-                      Combine combine, Reduce reduce, bool normalize, void* out, Stream stream) {
+                      Combine combine, Reduce reduce, bool normalize, Chosen chosen, void* out,
+                      Stream stream) {
   constexpr const char* kOp = "attribution_maps";
-  const std::int64_t d = shape.map_size(reduce);
+  const std::int64_t d = chosen.places == nullptr ? shape.map_size(reduce) : chosen.count;
   if (shape.n == 0 || d == 0) return;
   const std::int64_t part = normalize ? d : kPartSize;
   const std::int64_t parts = ceil_div(d, part);
@@ -132,9 +134,9 @@ void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape s
     const ImageMaps<T> maps({grad, 0}, {input, 0}, 1, shape, combine, reduce);
     const auto launch = [&](auto kernel) {
       kernel<<<grid_size(shape.n * parts), threads, 0, static_cast<cudaStream_t>(stream)>>>(
-          maps, shape.n, d, parts, part, normalize, static_cast<Real<T>*>(out));
+          maps, shape.n, d, parts, part, normalize, chosen.places, static_cast<Real<T>*>(out));
     };
-    if (maps.vector && is_aligned(out)) {
+    if (chosen.places == nullptr && maps.vector && is_aligned(out)) {
       launch(map_rows<kPack<T>, T>);
     } else {
       launch(map_rows<1, T>);

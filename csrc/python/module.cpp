@@ -25,6 +25,10 @@ MapView map_view(Address data, std::int64_t m_stride, std::int64_t n_stride) {
   return {reinterpret_cast<const void*>(data), m_stride, n_stride};
 }
 
+Chosen chosen(Address places, std::int64_t count) {
+  return {reinterpret_cast<const std::int64_t*>(places), count};
+}
+
 ImageShape image_shape(const Shape& s) { return {s[0], s[1], s[2]}; }
 
 void bind_cpu(py::module_ m) {
@@ -32,11 +36,12 @@ void bind_cpu(py::module_ m) {
   m.def(
       "attribution_maps",
       [](Address grad, Strides grad_s, Address input, Strides input_s, int dtype, Shape shape,
-         int combine, int reduce, bool normalize, Address out, int threads) {
+         int combine, int reduce, bool normalize, Address places, std::int64_t count, Address out,
+         int threads) {
         cpu::attribution_maps(image_view(grad, grad_s), image_view(input, input_s),
                               static_cast<DType>(dtype), image_shape(shape),
                               static_cast<Combine>(combine), static_cast<Reduce>(reduce), normalize,
-                              reinterpret_cast<void*>(out), threads);
+                              chosen(places, count), reinterpret_cast<void*>(out), threads);
       },
       release());
   m.def(
@@ -87,11 +92,13 @@ void bind_cuda(py::module_ m) {
   m.def(
       "attribution_maps",
       [](Address grad, Strides grad_s, Address input, Strides input_s, int dtype, Shape shape,
-         int combine, int reduce, bool normalize, Address out, Address stream) {
-        cuda::attribution_maps(
-            image_view(grad, grad_s), image_view(input, input_s), static_cast<DType>(dtype),
-            image_shape(shape), static_cast<Combine>(combine), static_cast<Reduce>(reduce),
-            normalize, reinterpret_cast<void*>(out), reinterpret_cast<cuda::Stream>(stream));
+         int combine, int reduce, bool normalize, Address places, std::int64_t count, Address out,
+         Address stream) {
+        cuda::attribution_maps(image_view(grad, grad_s), image_view(input, input_s),
+                               static_cast<DType>(dtype), image_shape(shape),
+                               static_cast<Combine>(combine), static_cast<Reduce>(reduce),
+                               normalize, chosen(places, count), reinterpret_cast<void*>(out),
+                               reinterpret_cast<cuda::Stream>(stream));
       },
       release());
   m.def("probe_cosines_workspace", [](std::int64_t ma, std::int64_t mb, bool symmetric, int dtype,

@@ -90,22 +90,25 @@ class AttributionMaps:
 
     def _map(self, gradient: Tensor, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
+        kept = channels if self.method.reduce == "none" else 1
+        # What has to be resampled or centred is needed whole.
+        whole = (height, width) != self.grid or self.method.centre or self.method.pixels is None
         maps = ops.attribution_maps(
             gradient.to(x.dtype),
             x,
             self._attribution.combine,
             self.method.reduce,
             normalize=False,
+            places=None if whole else self._pixels(kept * height * width),
         )
         if (height, width) != self.grid:
-            kept = channels if self.method.reduce == "none" else 1
             image = maps.view(count, kept, height, width)
             maps = F.interpolate(image, size=self.grid, mode="area").flatten(1)
         if self.method.centre:
             # In float64, so that a constant map becomes zero and not what rounding left of it.
             wide = maps.double()
             maps = (wide - wide.mean(1, keepdim=True)).to(maps.dtype)
-        if self.method.pixels is not None:
+        if whole and self.method.pixels is not None:
             maps = maps[:, self._pixels(maps.shape[1]).to(maps.device)]
         return maps
 

@@ -37,6 +37,7 @@ def attribution_maps(
     method: str = "grad_x_input",
     reduce: str = "mean",
     normalize: bool = True,
+    places: Tensor | None = None,
 ) -> Tensor:
     """Turn gradients, and inputs, into attribution maps, one row per image.
 
@@ -54,10 +55,13 @@ def attribution_maps(
         Mean over the channels, mean of the magnitudes, or all channels kept (C, H, W flattened).
     normalize : bool
         Divide each row by its L2 norm. An all-zero row stays zero.
+    places : Tensor [P], int64, on the CPU, optional
+        Keep only these elements of every map, rising, each from 0 to D - 1. The norm is that of
+        what is kept.
 
     Returns
     -------
-    Tensor [N, D]
+    Tensor [N, D] or [N, P]
         D is H * W, or C * H * W for ``reduce="none"``. float64 for float64 gradients, float32
         otherwise.
 
@@ -86,6 +90,8 @@ def attribution_maps(
     _check_channels("grad", grad)
     if not isinstance(normalize, bool):
         raise InvalidType("normalize", normalize, "True or False")
+    if places is not None:
+        _check_places(places)
     if COMBINE_CODES[method] == 0:
         if input is None:
             raise InvalidValue("input", input, f"the network's input, needed for method={method!r}")
@@ -96,7 +102,7 @@ def attribution_maps(
         input = None
     grad = grad.detach()
     input = None if input is None else input.detach()
-    result: Tensor = operators.attribution_maps(grad, input, method, reduce, normalize)
+    result: Tensor = operators.attribution_maps(grad, input, method, reduce, normalize, places)
     return result
 
 
@@ -333,6 +339,14 @@ def _check_alike(name: str, value: Any, other_name: str, other: Tensor) -> None:
         raise InvalidValue(f"{name}.dtype", value.dtype, f"{other.dtype}, as {other_name}")
     if value.device != other.device:
         raise InvalidValue(f"{name}.device", value.device, f"{other.device}, as {other_name}")
+
+
+def _check_places(places: Any) -> None:
+    if not isinstance(places, Tensor):
+        raise InvalidType("places", places, "a tensor [P] of int64 on the CPU")
+    if places.dim() != 1 or places.dtype != torch.int64 or places.device.type != "cpu":
+        found = f"{places.dtype} {tuple(places.shape)} on {places.device}"
+        raise InvalidValue("places", found, "a tensor [P] of int64 on the CPU")
 
 
 def _check_channels(name: str, value: Tensor) -> None:

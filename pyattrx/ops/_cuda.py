@@ -9,6 +9,7 @@ from pyattrx.ops._layout import (
     COMBINE_CODES,
     DTYPE_CODES,
     REDUCE_CODES,
+    check_places,
     image_layout,
     map_dtype,
     map_size,
@@ -25,7 +26,12 @@ def _workspace(like: Tensor, size: int) -> Tensor:
 
 
 def attribution_maps(
-    grad: Tensor, input: Tensor | None, method: str, reduce: str, normalize: bool
+    grad: Tensor,
+    input: Tensor | None,
+    method: str,
+    reduce: str,
+    normalize: bool,
+    places: Tensor | None = None,
 ) -> Tensor:
     assert core is not None
     n, channels, height, width = grad.shape
@@ -33,7 +39,10 @@ def attribution_maps(
         g = image_layout(grad)
         x = image_layout(input) if input is not None and COMBINE_CODES[method] == 0 else None
         size = map_size(channels, height, width, reduce)
-        out = grad.new_empty((n, size), dtype=map_dtype(grad.dtype))
+        chosen = check_places(places, size)
+        chosen = None if chosen is None else chosen.to(grad.device)
+        kept = size if chosen is None else len(chosen)
+        out = grad.new_empty((n, kept), dtype=map_dtype(grad.dtype))
         core.cuda.attribution_maps(
             g.tensor.data_ptr(),
             g.strides,
@@ -44,6 +53,8 @@ def attribution_maps(
             COMBINE_CODES[method],
             REDUCE_CODES[reduce],
             normalize,
+            0 if chosen is None else chosen.data_ptr(),
+            kept,
             out.data_ptr(),
             torch.cuda.current_stream().cuda_stream,
         )

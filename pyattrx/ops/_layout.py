@@ -7,11 +7,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyattrx.errors import InvalidValue
+
 __all__ = [
     "COMBINE_CODES",
     "DTYPE_CODES",
     "REDUCE_CODES",
     "ImageLayout",
+    "check_places",
     "image_layout",
     "map_dtype",
     "map_size",
@@ -46,6 +49,18 @@ def image_layout(images: Tensor) -> ImageLayout:
 def rows_layout(maps: Tensor) -> Tensor:
     """Maps [..., D] whose elements lie side by side."""
     return maps if maps.shape[-1] <= 1 or maps.stride(-1) == 1 else maps.contiguous()
+
+
+def check_places(places: Tensor | None, size: int) -> Tensor | None:
+    """Refuse places of map elements that no map of `size` elements has, or that do not rise."""
+    if places is None:
+        return None
+    if len(places) and not (int(places[0]) >= 0 and int(places[-1]) < size):
+        ends = f"{int(places[0])} to {int(places[-1])}"
+        raise InvalidValue("places", ends, f"elements of a map, 0 to {size - 1}")
+    if bool((places[1:] <= places[:-1]).any()):
+        raise InvalidValue("places", "not rising", "each element once, in rising order")
+    return places.contiguous()
 
 
 def map_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -20,7 +20,8 @@ _BLOCK_BYTES = 64 << 20
 
 _library = torch.library.Library("pyattrx", "DEF")
 _library.define(
-    "attribution_maps(Tensor grad, Tensor? input, str method, str reduce, bool normalize) -> Tensor"
+    "attribution_maps(Tensor grad, Tensor? input, str method, str reduce, bool normalize, "
+    "Tensor? places=None) -> Tensor"
 )
 _library.define("probe_cosines(Tensor maps, Tensor? other) -> Tensor")
 _library.define("cosine_affinity(Tensor maps) -> Tensor")
@@ -72,9 +73,16 @@ if core is not None:
 
 
 @torch.library.register_fake("pyattrx::attribution_maps", lib=_library)
-def _(grad: Tensor, input: Tensor | None, method: str, reduce: str, normalize: bool) -> Tensor:
+def _(
+    grad: Tensor,
+    input: Tensor | None,
+    method: str,
+    reduce: str,
+    normalize: bool,
+    places: Tensor | None = None,
+) -> Tensor:
     n, channels, height, width = grad.shape
-    size = map_size(channels, height, width, reduce)
+    size = map_size(channels, height, width, reduce) if places is None else places.shape[0]
     return grad.new_empty((n, size), dtype=map_dtype(grad.dtype))
 
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyattrx.ops._layout import map_dtype
+from pyattrx.ops._layout import check_places, map_dtype
 
 __all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines", "sketch"]
 
 
 def attribution_maps(
-    grad: Tensor, input: Tensor | None, method: str, reduce: str, normalize: bool
+    grad: Tensor,
+    input: Tensor | None,
+    method: str,
+    reduce: str,
+    normalize: bool,
+    places: Tensor | None = None,
 ) -> Tensor:
     """Reference of `pyattrx.ops.attribution_maps`; one more leading dimension is allowed."""
     dtype = map_dtype(grad.dtype)
@@ -30,6 +35,9 @@ def attribution_maps(
         attribution = attribution.abs().mean(-3)
     first = -2 if reduce != "none" else -3
     maps = attribution.flatten(first)
+    chosen = check_places(places, maps.shape[-1])
+    if chosen is not None:
+        maps = maps[..., chosen.to(maps.device)]
     if not normalize:
         return maps.contiguous()
     wide = _scaled(maps)

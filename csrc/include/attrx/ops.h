@@ -19,10 +19,11 @@ namespace attrx {
 
 namespace cpu {
 
-// out [n, map_size]: double for f64 data and float otherwise. `input` is read for grad_x_input
-// only.
+// out [n, map_size], or [n, chosen.count]: double for f64 data and float otherwise. `input` is read
+// for grad_x_input only. The norm is that of the elements kept.
 void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape shape,
-                      Combine combine, Reduce reduce, bool normalize, void* out, int threads);
+                      Combine combine, Reduce reduce, bool normalize, Chosen chosen, void* out,
+                      int threads);
 
 // out double [n, ma, mb]. `symmetric` says that a and b are the same maps: half the work is done.
 void probe_cosines(MapView a, std::int64_t ma, MapView b, std::int64_t mb, bool symmetric,
@@ -61,7 +62,8 @@ namespace cuda {
 using Stream = void*;  // a cudaStream_t, so that this header needs no CUDA
 
 void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape shape,
-                      Combine combine, Reduce reduce, bool normalize, void* out, Stream stream);
+                      Combine combine, Reduce reduce, bool normalize, Chosen chosen, void* out,
+                      Stream stream);
 
 // `workspace` is device memory of at least probe_cosines_workspace(...) bytes, aligned to 256.
 std::size_t probe_cosines_workspace(std::int64_t ma, std::int64_t mb, bool symmetric, DType dtype,

@@ -46,6 +46,12 @@ struct NetworkImageView {
   std::int64_t m_stride = 0;
 };
 
+// The map elements that are kept, rising; all of them where places is nullptr.
+struct Chosen {
+  const std::int64_t* places = nullptr;
+  std::int64_t count = 0;
+};
+
 struct ImageShape {
   std::int64_t n = 0;
   std::int64_t c = 0;
