@@ -36,6 +36,8 @@ def attribution_maps(
     chosen = check_places(places, size)
     kept = size if chosen is None else len(chosen)
     out = grad.new_empty((n, kept), dtype=map_dtype(grad.dtype))
+    if kept == 0:  # no places at all have no address, which would mean every place
+        return out
     core.cpu.attribution_maps(
         g.tensor.data_ptr(),
         g.strides,
