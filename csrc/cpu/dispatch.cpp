@@ -9,11 +9,11 @@
 namespace attrx::cpu {
 namespace {
 
-#define ATTRX_TABLE(isa)                                                                         \
-  Kernels {                                                                                      \
-    #isa, isa::tile_size, isa::tile_sums, isa::reduce_channels, isa::widen, isa::sum_of_squares, \
-        isa::scale, isa::absmax, isa::panel, isa::unpack, isa::squares, isa::sketch_row,         \
-        isa::add_scaled, isa::sum_all, isa::multiply_add                                         \
+#define ATTRX_TABLE(isa)                                                                           \
+  Kernels {                                                                                        \
+    #isa, isa::tile_size, isa::tile_sums, isa::reduce_channels, isa::widen, isa::sum_of_squares,   \
+        isa::scale, isa::absmax, isa::panel, isa::panel_in_place, isa::pack_diagonal, isa::unpack, \
+        isa::squares, isa::sketch_row, isa::add_scaled, isa::sum_all, isa::multiply_add            \
   }
 
 Kernels choose() {

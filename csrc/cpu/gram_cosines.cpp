@@ -29,6 +29,9 @@ constexpr std::int64_t kSmallestBlock = 64;
 constexpr std::int64_t kStrip =
     48;  // rows whose packed chunk stays in L2; whole tiles of 2, 3 and 4
 
+// So few rows meet so few others that widening them each time costs less than keeping them widened
+// (measured: equal at 15).
+constexpr std::int64_t kRowsInPlace = 14;
 constexpr std::int64_t kLine = 64 / sizeof(double);
 
 struct Block {
@@ -78,6 +81,12 @@ class Packed {
                   data_.data() + row * kRowStride);
   }
 
+  // Where a whole chunk of the block's rows lies, if it is floats in memory.
+  const float* in_place(std::int64_t first, std::int64_t* stride) const {
+    return first + kChunk > d_ ? nullptr : source_->in_place(chunk(0, block_.size, first), stride);
+  }
+
+  double* row(std::int64_t i) { return data_.data() + i * kRowStride; }
   const double* row(std::int64_t i) const { return data_.data() + i * kRowStride; }
 
  private:
@@ -163,14 +172,28 @@ void add_products(const Problem& p, std::int64_t probe, Block rows, Block column
   std::fill_n(work.sums.data(), Workspace::sums_of(rows.size, diagonal ? 0 : columns.size), 0.0);
   for (std::int64_t first = 0; first < p.d; first += kChunk) {
     if (!diagonal) work.rows.read(0, rows.size, first);
+    std::int64_t stride = 0;
+    const float* in_place = diagonal ? work.rows.in_place(first, &stride) : nullptr;
     double* sums = work.sums.data();
-    for_each_panel(rows.size, columns.size, diagonal,
-                   [&](Block strip, Block panel, std::int64_t height, bool closing) {
-                     // Packed when first needed, so that memory is fetched between the products.
-                     if (strip.first == 0) right.read(panel.first, panel.size, first);
-                     sums = k.panel(work.rows.row(strip.first), height, right.row(panel.first),
-                                    panel.size, closing, sums);
-                   });
+    for_each_panel(
+        rows.size, columns.size, diagonal,
+        [&](Block strip, Block panel, std::int64_t height, bool closing) {
+          double* packed = right.row(panel.first);
+          if (in_place && rows.size <= kRowsInPlace) {
+            sums = k.panel_in_place(in_place, height, in_place + panel.first * stride, panel.size,
+                                    stride, closing, sums);
+          } else if (in_place && strip.first == 0 && closing) {
+            // The panel's own pairs come first, as they pack it; their place is last.
+            double* last = sums + panel.first / k.tile * k.tile_sums;
+            k.pack_diagonal(in_place + panel.first * stride, panel.size, stride, packed, last);
+            k.panel(work.rows.row(0), panel.first, packed, panel.size, false, sums);
+            sums = last + k.tile_sums;
+          } else {
+            // Packed when first needed, so that memory is read between the products.
+            if (strip.first == 0) right.read(panel.first, panel.size, first);
+            sums = k.panel(work.rows.row(strip.first), height, packed, panel.size, closing, sums);
+          }
+        });
     if (a_squares) k.squares(work.rows.row(0), rows.size, a_squares);
     if (b_squares) k.squares(right.row(0), columns.size, b_squares);
   }

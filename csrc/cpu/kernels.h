@@ -52,6 +52,15 @@ struct Kernels {
   double* (*panel)(const double* a, std::int64_t rows, const double* b, std::int64_t columns,
                    bool closing, double* sums);
 
+  // The same to the bit, of floats that are read where they lie, rows `stride` apart.
+  double* (*panel_in_place)(const float* a, std::int64_t rows, const float* b, std::int64_t columns,
+                            std::int64_t stride, bool closing, double* sums);
+
+  // sums += the products of at most `tile` such rows with themselves, to the bit as a closing panel
+  // of them; and the rows to packed ones, so that memory is read between the products.
+  void (*pack_diagonal)(const float* rows, std::int64_t count, std::int64_t stride, double* packed,
+                        double* sums);
+
   // The sums of one such call to out[i * stride + j]; returns their end.
   const double* (*unpack)(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
                           std::int64_t stride);

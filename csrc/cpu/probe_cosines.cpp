@@ -12,13 +12,21 @@ class Maps final : public RowSource {
   Maps(MapView view, DType dtype) : view_(view), dtype_(dtype) {}
 
   void read(const Chunk& at, const double* factor, double*, double* out) const override {
-    const std::int64_t element = at.network * view_.m_stride + at.probe * view_.n_stride + at.first;
-    const std::int64_t size = element_size(dtype_);
-    kernels().widen(static_cast<const char*>(view_.data) + element * size, dtype_,
-                    view_.m_stride * size, at.count, at.len, factor, out);
+    kernels().widen(address(at), dtype_, view_.m_stride * element_size(dtype_), at.count, at.len,
+                    factor, out);
+  }
+
+  const float* in_place(const Chunk& at, std::int64_t* stride) const override {
+    *stride = view_.m_stride;
+    return dtype_ == DType::f32 ? reinterpret_cast<const float*>(address(at)) : nullptr;
   }
 
  private:
+  const char* address(const Chunk& at) const {
+    const std::int64_t element = at.network * view_.m_stride + at.probe * view_.n_stride + at.first;
+    return static_cast<const char*>(view_.data) + element * element_size(dtype_);
+  }
+
   MapView view_;
   DType dtype_;
 };

@@ -17,6 +17,9 @@ class RowSource {
   // As doubles, row i times factor[i], to rows of out that are kRowStride apart and end in zeros;
   // `scratch` holds kChunk doubles.
   virtual void read(const Chunk& at, const double* factor, double* scratch, double* out) const = 0;
+  // Where the elements of the networks' maps lie, if they are floats in memory: the first element
+  // of the chunk, and the distance between networks.
+  virtual const float* in_place(const Chunk&, std::int64_t*) const { return nullptr; }
 };
 
 // Cosines of all pairs of a (ma networks) and b (mb networks) on n probes with maps of d elements;

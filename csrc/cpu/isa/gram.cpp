@@ -7,6 +7,10 @@
 // the two halves of a symmetric matrix equal.
 #include "csrc/cpu/isa/isa.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace attrx::cpu::ATTRX_ISA {
 namespace {
 
@@ -28,6 +32,22 @@ inline Vec load(const double* p) {
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
+inline Vec load(const float* p) {
+#if defined(__AVX512F__)
+  return _mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(p));
+#elif defined(__AVX2__)
+  return _mm256_cvtps_pd(_mm_loadu_ps(p));
+#else
+  return Vec{p[0], p[1]};
+#endif
+}
+
+// Packed rows are doubles and their own distance apart; floats are read where they lie, and what
+// the next chunk will need is fetched.
+template <class E>
+constexpr bool kPacked = false;
+template <>
+constexpr bool kPacked<double> = true;
 
 // The lane sums of kWidth vectors, in their order: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). At
 // each level a blend and one shuffle bring what is to be added into the same lane.
@@ -63,17 +83,24 @@ inline Vec add_lanes(const Vec* v) {
 // Sums of a tile lie together, whatever its size, and the tiles in the order of their visits.
 constexpr int kSums = (kTile * kTile + kWidth - 1) / kWidth * kWidth;
 
-// sums[i][j] += a_i . b_j over kChunk elements; with `upper` a is b and only j >= i is computed.
-template <int TI, int TJ, bool upper>
-void tile(const double* a, const double* b, double* sums) {
+// sums[i][j] += a_i . b_j over kChunk elements; with `upper` a is b and only j >= i is computed,
+// and with `pack` the rows are left behind as packed doubles.
+template <class E, int TI, int TJ, bool upper, bool pack = false>
+inline void add_tile(const E* a, const E* b, std::int64_t distance, double* sums,
+                     double* packed = nullptr) {
+  const std::int64_t stride = kPacked<E> ? kRowStride : distance;
   Vec sum[kSums] = {};
   for (int k = 0; k < kChunk; k += kWidth) {
     Vec right[TJ];
 #pragma GCC unroll 8
-    for (int j = 0; j < TJ; ++j) right[j] = load(b + j * kRowStride + k);
+    for (int j = 0; j < TJ; ++j) {
+      if (!kPacked<E> && upper) __builtin_prefetch(b + j * stride + k + kChunk);
+      right[j] = load(b + j * stride + k);
+      if (pack) __builtin_memcpy(packed + j * kRowStride + k, &right[j], sizeof right[j]);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < TI; ++i) {
-      const Vec left = upper ? right[i] : load(a + i * kRowStride + k);
+      const Vec left = upper ? right[i] : load(a + i * stride + k);
 #pragma GCC unroll 8
       for (int j = upper ? i : 0; j < TJ; ++j) sum[i * kTile + j] += left * right[j];
     }
@@ -85,28 +112,49 @@ void tile(const double* a, const double* b, double* sums) {
   }
 }
 
-typedef void (*Tile)(const double* a, const double* b, double* sums);
-
-template <int TI, int TJ>
-constexpr Tile tile_at() {
-  if constexpr (TI <= kTile && TJ <= kTile) return tile<TI, TJ, false>;
-  return nullptr;
-}
-template <int T>
-constexpr Tile diagonal_at() {
-  if constexpr (T <= kTile) return tile<T, T, true>;
-  return nullptr;
+template <class E, int TI, int TJ, bool upper>
+void tile(const E* a, const E* b, std::int64_t distance, double* sums) {
+  add_tile<E, TI, TJ, upper>(a, b, distance, sums);
 }
 
-constexpr Tile kTiles[4][4] = {
-    {tile_at<1, 1>(), tile_at<1, 2>(), tile_at<1, 3>(), tile_at<1, 4>()},
-    {tile_at<2, 1>(), tile_at<2, 2>(), tile_at<2, 3>(), tile_at<2, 4>()},
-    {tile_at<3, 1>(), tile_at<3, 2>(), tile_at<3, 3>(), tile_at<3, 4>()},
-    {tile_at<4, 1>(), tile_at<4, 2>(), tile_at<4, 3>(), tile_at<4, 4>()}};
-constexpr Tile kDiagonals[4] = {diagonal_at<1>(), diagonal_at<2>(), diagonal_at<3>(),
-                                diagonal_at<4>()};
+template <class E>
+using Tile = void (*)(const E* a, const E* b, std::int64_t distance, double* sums);
+
+template <class E, int TI, int TJ>
+constexpr Tile<E> tile_at() {
+  if constexpr (TI <= kTile && TJ <= kTile) return tile<E, TI, TJ, false>;
+  return nullptr;
+}
+template <class E, int T>
+constexpr Tile<E> diagonal_at() {
+  if constexpr (T <= kTile) return tile<E, T, T, true>;
+  return nullptr;
+}
+
+template <class E>
+constexpr Tile<E> kTiles[4][4] = {
+    {tile_at<E, 1, 1>(), tile_at<E, 1, 2>(), tile_at<E, 1, 3>(), tile_at<E, 1, 4>()},
+    {tile_at<E, 2, 1>(), tile_at<E, 2, 2>(), tile_at<E, 2, 3>(), tile_at<E, 2, 4>()},
+    {tile_at<E, 3, 1>(), tile_at<E, 3, 2>(), tile_at<E, 3, 3>(), tile_at<E, 3, 4>()},
+    {tile_at<E, 4, 1>(), tile_at<E, 4, 2>(), tile_at<E, 4, 3>(), tile_at<E, 4, 4>()}};
+template <class E>
+constexpr Tile<E> kDiagonals[4] = {diagonal_at<E, 1>(), diagonal_at<E, 2>(), diagonal_at<E, 3>(),
+                                   diagonal_at<E, 4>()};
 
 inline std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
+
+template <class E>
+double* panel_of(const E* a, std::int64_t rows, const E* b, std::int64_t columns,
+                 std::int64_t stride, bool closing, double* sums) {
+  for (std::int64_t i = 0; i < rows; i += kTile, sums += kSums) {
+    const std::int64_t height = least(kTile, rows - i);
+    const bool last = i + height == rows;
+    const Tile<E> work =
+        closing && last ? kDiagonals<E>[height - 1] : kTiles<E>[height - 1][columns - 1];
+    work(a + i * stride, b, stride, sums);
+  }
+  return sums;
+}
 
 }  // namespace
 
@@ -115,13 +163,30 @@ extern const int tile_sums = kSums;
 
 double* panel(const double* a, std::int64_t rows, const double* b, std::int64_t columns,
               bool closing, double* sums) {
-  for (std::int64_t i = 0; i < rows; i += kTile, sums += kSums) {
-    const std::int64_t height = least(kTile, rows - i);
-    const bool last = i + height == rows;
-    const Tile work = closing && last ? kDiagonals[height - 1] : kTiles[height - 1][columns - 1];
-    work(a + i * kRowStride, b, sums);
+  return panel_of(a, rows, b, columns, kRowStride, closing, sums);
+}
+
+double* panel_in_place(const float* a, std::int64_t rows, const float* b, std::int64_t columns,
+                       std::int64_t stride, bool closing, double* sums) {
+  return panel_of(a, rows, b, columns, stride, closing, sums);
+}
+
+void pack_diagonal(const float* rows, std::int64_t count, std::int64_t stride, double* packed,
+                   double* sums) {
+  switch (count) {
+    case 1:
+      return add_tile<float, 1, 1, true, true>(rows, rows, stride, sums, packed);
+    case 2:
+      return add_tile<float, 2, 2, true, true>(rows, rows, stride, sums, packed);
+#if defined(__AVX2__)
+    case 3:
+      return add_tile<float, 3, 3, true, true>(rows, rows, stride, sums, packed);
+#endif
+#if defined(__AVX512F__)
+    case 4:
+      return add_tile<float, 4, 4, true, true>(rows, rows, stride, sums, packed);
+#endif
   }
-  return sums;
 }
 
 const double* unpack(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
@@ -138,7 +203,7 @@ void squares(const double* a, std::int64_t rows, double* out) {
     const std::int64_t height = least(kTile, rows - i);
     const double* first = a + i * kRowStride;
     double products[kSums] = {};
-    kDiagonals[height - 1](first, first, products);
+    kDiagonals<double>[height - 1](first, first, kRowStride, products);
     for (std::int64_t r = 0; r < height; ++r) out[i + r] += products[r * kTile + r];
   }
 }
