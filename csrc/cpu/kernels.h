@@ -69,9 +69,9 @@ struct Kernels {
   void (*squares)(const double* a, std::int64_t rows, double* out);
 
   // Adds a map row, each element times `factor`, to the sketch of its probe (see sketch_hash.h);
-  // returns the sum of squares of what was added.
+  // returns the sum of squares of what was added, if asked for.
   double (*sketch_row)(const void* row, DType dtype, std::int64_t d, double factor,
-                       std::uint64_t key, std::int64_t size, float* sums);
+                       std::uint64_t key, std::int64_t size, bool with_squares, float* sums);
 
   // total += row * factor.
   void (*add_scaled)(const float* row, double factor, std::int64_t len, double* total);

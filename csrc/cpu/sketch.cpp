@@ -38,7 +38,7 @@ double largest_element(const void* row, DType dtype, std::int64_t d) {
 // where the row has a NaN or an Inf, 0 where it is all zero.
 double sketch_unit_row(const void* row, DType dtype, std::int64_t d, std::uint64_t key,
                        std::int64_t size, float* sums) {
-  double square = kernels().sketch_row(row, dtype, d, 1.0, key, size, sums);
+  double square = kernels().sketch_row(row, dtype, d, 1.0, key, size, true, sums);
   if (!(square > kLeastSquare && square < kLargestSquare)) {
     const double largest = largest_element(row, dtype, d);
     if (largest == 0) return 0;
@@ -47,7 +47,7 @@ double sketch_unit_row(const void* row, DType dtype, std::int64_t d, std::uint64
     // 2^1023 is the largest power of two; the smallest double times it is far from float's
     // denormals.
     const double factor = std::ldexp(1.0, std::min(-std::ilogb(largest), 1023));
-    square = kernels().sketch_row(row, dtype, d, factor, key, size, sums);
+    square = kernels().sketch_row(row, dtype, d, factor, key, size, true, sums);
   }
   return 1.0 / std::sqrt(square);
 }
@@ -76,7 +76,7 @@ void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t
         if (normalize) {
           factor[r] = sketch_unit_row(row, dtype, d, key, size, mine);
         } else {
-          kernels().sketch_row(row, dtype, d, 1.0, key, size, mine);
+          kernels().sketch_row(row, dtype, d, 1.0, key, size, false, mine);
           factor[r] = 1;
         }
       }

@@ -22,7 +22,7 @@
                        std::int64_t stride);                                                      \
   void squares(const double* a, std::int64_t rows, double* out);                                  \
   double sketch_row(const void* row, DType dtype, std::int64_t d, double factor,                  \
-                    std::uint64_t key, std::int64_t size, float* sums);                           \
+                    std::uint64_t key, std::int64_t size, bool with_squares, float* sums);        \
   void add_scaled(const float* row, double factor, std::int64_t len, double* total);              \
   double sum_all(const double* data, std::int64_t count);                                         \
   std::int64_t multiply_add(std::int64_t rounds, double* out);

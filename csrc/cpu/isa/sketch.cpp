@@ -58,7 +58,7 @@ inline const float* floats(const float* row, double factor, std::int64_t count, 
   return buffer;
 }
 
-template <class T>
+template <bool with_squares, class T>
 double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, std::int64_t size,
                float* sums) {
   float buffer[kWord];
@@ -72,7 +72,7 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
     std::int64_t to = offset + turn;
     if (to >= size) to -= size;
     if (count == kWord && offset + kWord <= size && to + kWord <= size) {
-      for (int i = 0; i < kWord; i += kEight) {
+      for (int i = 0; with_squares && i < kWord; i += kEight) {
         const Eight v = eight(x + i);
         squares = squares + v * v;
       }
@@ -102,19 +102,27 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
   return rest;
 }
 
+template <class T>
+double add_row_as(const void* row, std::int64_t d, double factor, std::uint64_t key,
+                  std::int64_t size, bool with_squares, float* sums) {
+  const T* elements = static_cast<const T*>(row);
+  return with_squares ? add_row<true>(elements, d, factor, key, size, sums)
+                      : add_row<false>(elements, d, factor, key, size, sums);
+}
+
 }  // namespace
 
 double sketch_row(const void* row, DType dtype, std::int64_t d, double factor, std::uint64_t key,
-                  std::int64_t size, float* sums) {
+                  std::int64_t size, bool with_squares, float* sums) {
   switch (dtype) {
     case DType::f32:
-      return add_row(static_cast<const float*>(row), d, factor, key, size, sums);
+      return add_row_as<float>(row, d, factor, key, size, with_squares, sums);
     case DType::f64:
-      return add_row(static_cast<const double*>(row), d, factor, key, size, sums);
+      return add_row_as<double>(row, d, factor, key, size, with_squares, sums);
     case DType::f16:
-      return add_row(static_cast<const Half*>(row), d, factor, key, size, sums);
+      return add_row_as<Half>(row, d, factor, key, size, with_squares, sums);
     case DType::bf16:
-      return add_row(static_cast<const BFloat*>(row), d, factor, key, size, sums);
+      return add_row_as<BFloat>(row, d, factor, key, size, with_squares, sums);
   }
   return 0;
 }
