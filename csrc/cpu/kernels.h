@@ -14,6 +14,9 @@ namespace attrx::cpu {
 constexpr int kChunk = 256;
 constexpr int kRowStride = kChunk + 8;
 
+// Words of elements that wrap around the end of a sketch are added past it first.
+constexpr int kSketchMargin = 64;
+
 // Where the pixels of one image lie, for both factors; strides count elements.
 struct PixelSource {
   const void* grad;
@@ -69,7 +72,8 @@ struct Kernels {
   void (*squares)(const double* a, std::int64_t rows, double* out);
 
   // Adds a map row, each element times `factor`, to the sketch of its probe (see sketch_hash.h);
-  // returns the sum of squares of what was added, if asked for.
+  // returns the sum of squares of what was added, if asked for. sums are zeros in the beginning,
+  // and kSketchMargin more than `size`, which are scratch afterwards.
   double (*sketch_row)(const void* row, DType dtype, std::int64_t d, double factor,
                        std::uint64_t key, std::int64_t size, bool with_squares, float* sums);
 

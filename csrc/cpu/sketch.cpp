@@ -43,7 +43,7 @@ double sketch_unit_row(const void* row, DType dtype, std::int64_t d, std::uint64
     const double largest = largest_element(row, dtype, d);
     if (largest == 0) return 0;
     if (!std::isfinite(largest)) return std::numeric_limits<double>::quiet_NaN();
-    std::fill_n(sums, size, 0.0f);
+    std::fill_n(sums, size + kSketchMargin, 0.0f);
     // 2^1023 is the largest power of two; the smallest double times it is far from float's
     // denormals.
     const double factor = std::ldexp(1.0, std::min(-std::ilogb(largest), 1023));
@@ -60,7 +60,8 @@ void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t
   threads = static_cast<int>(std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(n, 1)));
   const std::int64_t batch = std::min(n, kRowsAtOnce * threads);
   const std::int64_t parts = (size + kSlotsAtOnce - 1) / kSlotsAtOnce;
-  std::vector<float> sums(batch * size);
+  const std::int64_t room = size + kSketchMargin;  // floats of a row
+  std::vector<float> sums(batch * room);
   std::vector<double> factor(batch), total(size);
   for (std::int64_t first = 0; first < n; first += batch) {
     const std::int64_t count = std::min(batch, n - first);
@@ -71,8 +72,8 @@ void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t
         const char* row =
             static_cast<const char*>(maps) + (first + r) * row_stride * element_size(dtype);
         const std::uint64_t key = probe_key(seed, first_probe + first + r);
-        float* mine = sums.data() + r * size;
-        std::fill_n(mine, size, 0.0f);
+        float* mine = sums.data() + r * room;
+        std::fill_n(mine, room, 0.0f);
         if (normalize) {
           factor[r] = sketch_unit_row(row, dtype, d, key, size, mine);
         } else {
@@ -85,7 +86,7 @@ void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t
         const std::int64_t slot = p * kSlotsAtOnce, len = std::min(kSlotsAtOnce, size - slot);
         for (std::int64_t r = 0; r < count; ++r) {
           if (factor[r] == 0) continue;
-          kernels().add_scaled(sums.data() + r * size + slot, factor[r], len, total.data() + slot);
+          kernels().add_scaled(sums.data() + r * room + slot, factor[r], len, total.data() + slot);
         }
       }
     }

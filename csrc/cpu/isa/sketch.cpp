@@ -8,6 +8,17 @@ namespace {
 
 constexpr int kWord = 64;
 
+static_assert(kWord == kSketchMargin);
+
+// -x if the lowest bit is set; a branch would be wrong half of the time.
+inline float turned(float x, std::uint64_t bits) {
+  std::uint32_t pattern;
+  __builtin_memcpy(&pattern, &x, sizeof x);
+  pattern ^= static_cast<std::uint32_t>(bits & 1) << 31;
+  __builtin_memcpy(&x, &pattern, sizeof x);
+  return x;
+}
+
 // sums[i] += +-x[i] for 64 elements; a set bit means minus.
 #if defined(__AVX512F__)
 inline void add_signed(const float* x, std::uint64_t signs, float* sums) {
@@ -34,7 +45,7 @@ inline void add_signed(const float* x, std::uint64_t signs, float* sums) {
 }
 #else
 inline void add_signed(const float* x, std::uint64_t signs, float* sums) {
-  for (int i = 0; i < kWord; ++i) sums[i] += signs >> i & 1 ? -x[i] : x[i];
+  for (int i = 0; i < kWord; ++i) sums[i] += turned(x[i], signs >> i);
 }
 #endif
 
@@ -71,7 +82,7 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
     const std::uint64_t signs = sign_bits(key, first / kWord);
     std::int64_t to = offset + turn;
     if (to >= size) to -= size;
-    if (count == kWord && offset + kWord <= size && to + kWord <= size) {
+    if (count == kWord && offset + kWord <= size) {
       for (int i = 0; with_squares && i < kWord; i += kEight) {
         const Eight v = eight(x + i);
         squares = squares + v * v;
@@ -79,14 +90,14 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
       add_signed(x, signs, sums + to);
       offset += kWord;
     } else {
-      // A block ends or wraps around within this word, or the row ends.
+      // A block or the row ends within this word.
       for (std::int64_t i = 0; i < count; ++i) {
         if (offset == size) {
           offset = 0;
           turn = rotation(key, ++block, size);
         }
         to = offset + turn < size ? offset + turn : offset + turn - size;
-        sums[to] += signs >> i & 1 ? -x[i] : x[i];
+        sums[to] += turned(x[i], signs >> i);
         rest += static_cast<double>(x[i]) * static_cast<double>(x[i]);
         ++offset;
       }
@@ -96,6 +107,8 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
       turn = rotation(key, ++block, size);
     }
   }
+  // What was added past the end belongs to the beginning.
+  for (int i = 0; size >= kWord && i < kWord; ++i) sums[i] += sums[size + i];
   double lane[kEight];
   __builtin_memcpy(lane, &squares, sizeof squares);
   for (double l : lane) rest += l;
