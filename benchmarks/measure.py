@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import math
 import os
@@ -25,6 +26,7 @@ import torch
 
 from pyattrx import ops
 from pyattrx.errors import PyattrxError
+from pyattrx.ops._native import core
 
 __all__ = [
     "Case",
@@ -52,6 +54,8 @@ Run = Callable[[], Any]
 Say = Callable[[str], None]
 
 _FOLDER = Path(__file__).parent
+# A rival may be inexact, as single precision is, but it must compute the same thing.
+_RIVAL_LIMIT = 1e-3
 _FEWEST_ROUNDS, _MOST_ROUNDS = 5, 30
 
 
@@ -156,7 +160,8 @@ def measure(case: Case, device: Device, settings: Settings) -> dict[str, Any]:
     Raises
     ------
     AssertionError
-        A result is not finite, or ours is off by more than the case's limit.
+        A result is not finite, ours is off by more than the case's limit, or a rival computes
+        something else.
     """
     errors, peaks = {}, {}
     ours = next(iter(case.candidates))
@@ -168,6 +173,10 @@ def measure(case: Case, device: Device, settings: Settings) -> dict[str, Any]:
             raise AssertionError(f"{case.name}: the result of {name} is not finite")
     if errors[ours] > case.limit:
         raise AssertionError(f"{case.name}: {ours} is off by {errors[ours]}, beyond {case.limit}")
+    loose = max(case.limit, _RIVAL_LIMIT)
+    for name, error in errors.items():
+        if error > loose:
+            raise AssertionError(f"{case.name}: {name} is off by {error}, beyond {loose}")
     for run in [*case.candidates.values()] * device.warmups:
         run()
 
@@ -343,6 +352,7 @@ def machine() -> dict[str, Any]:
         "usable_cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
         "threads": torch.get_num_threads(),
         "ops": ops.backends(),
+        "kernels": _kernels(),
         "torch_isa": torch.backends.cpu.get_cpu_capability(),
         "compiler": _compiler(),
         "gpus": devices,
@@ -357,6 +367,13 @@ def require_native(kind: str) -> None:
     backend = ops.backends()[kind]
     if not backend.startswith("native"):
         raise PyattrxError(f"the {kind} kernels to measure are missing: {backend}")
+
+
+def _kernels() -> str | None:
+    """Tell builds of the compiled module apart: the beginning of its SHA-256."""
+    if core is None or core.__file__ is None:
+        return None
+    return hashlib.sha256(Path(core.__file__).read_bytes()).hexdigest()[:16]
 
 
 def _compiler() -> str | None:

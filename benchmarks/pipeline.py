@@ -1,9 +1,9 @@
 """End to end: `pyattrx.affinity` against the loop that a user would write.
 
 Both compute the affinities of the same ResNet-18s over the same images, and both results are
-checked to be equal while they are timed. The plain loop leaves the module as it is (parameters not
+checked to be equal in every run. The plain loop leaves the module as it is (parameters not
 frozen), normalises with `F.normalize` and multiplies matrices; the careful loop freezes parameters
-first, which is the strongest simple alternative. What each lever of the preparation is worth can be
+first, which is the usual advice. What each lever of the preparation is worth can be
 read off the steps between them.
 """
 

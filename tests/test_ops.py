@@ -261,6 +261,28 @@ def test_the_bits_do_not_depend_on_threads():
         assert torch.equal(made, results[0][1])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(("m", "d"), [(130, 700), (520, 257)])
+def test_the_bits_of_a_pair_do_not_depend_on_how_many_networks_are_blocked(m, d, dtype):
+    # Blocks, strips, rows read in place and rows packed by their own tile, on one and two threads.
+    maps = draw((m, 1, 1, d), dtype).flatten(2)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        cosines = ops.probe_cosines(maps)
+        torch.set_num_threads(7)
+        assert torch.equal(ops.probe_cosines(maps), cosines)
+        assert torch.equal(ops.probe_cosines(maps[:70], maps), cosines[:, :70])
+        for few in (range(44, 53), range(60, 80), range(m - 60, m), [0, 63, 64, m - 1]):
+            chosen = list(few)
+            assert torch.equal(ops.probe_cosines(maps[chosen]), cosines[:, chosen][:, :, chosen])
+    finally:
+        torch.set_num_threads(threads)
+    some = [0, 47, 48, 63, 64, 127, m - 1]
+    expected = oracle_cosines(maps[some], maps[some])
+    assert (cosines[:, some][:, :, some] - expected).abs().max() < 1e-13
+
+
 def test_special_rows():
     maps = draw((5, 1, 1, 40), torch.float32).flatten(2)
     maps[1] = 0

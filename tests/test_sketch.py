@@ -65,6 +65,9 @@ def test_the_estimate_is_unbiased_and_as_sharp_as_the_theory(maps_of_strided_net
         for seed in range(200):
             sketches = torch.stack([ops.sketch(rows, size, seed) for rows in maps]).double()
             errors.append(sketches @ sketches.T / n - exact)
+        # A network with itself: the variance is (1 + cos^2) / size.
+        own = torch.stack(errors)[:, ~apart]
+        assert 1 < own.square().mean().sqrt() * size**0.5 < 1.5
         error = torch.stack(errors)[:, apart]
         assert error.square().mean().sqrt() * size**0.5 < 1.05
         # The mean of 200 errors, each of about 1 / sqrt(size).

@@ -26,8 +26,8 @@ namespace {
 
 constexpr std::int64_t kLargestBlock = 512;  // its packed rows, 1 MB, are near the core
 constexpr std::int64_t kSmallestBlock = 64;
-constexpr std::int64_t kStrip =
-    48;  // rows whose packed chunk stays in L2; whole tiles of 2, 3 and 4
+// Rows whose packed chunk stays in L2; whole tiles of 2, 3 and 4.
+constexpr std::int64_t kStrip = 48;
 
 // So few rows meet so few others that widening them each time costs less than keeping them widened
 // (measured: equal at 15).
@@ -146,7 +146,8 @@ struct Problem {
 // up to the panel. Calls visit(strip, panel, rows of the strip, whether the panel closes them).
 template <class Visit>
 void for_each_panel(std::int64_t rows, std::int64_t columns, bool diagonal, Visit visit) {
-  for (const Block& strip : split(rows, kStrip)) {
+  for (std::int64_t first = 0; first < rows; first += kStrip) {
+    const Block strip{first, std::min(kStrip, rows - first)};
     for (std::int64_t j = diagonal ? strip.first : 0; j < columns; j += kernels().tile) {
       const Block panel{j, std::min<std::int64_t>(kernels().tile, columns - j)};
       const std::int64_t height = panel.first + panel.size - strip.first;

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,23 +35,62 @@ def check_precision(precision: str, device: torch.device) -> None:
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     """Run passes in one of `PRECISIONS`; what PyTorch was set to before comes back afterwards.
 
-    "float32" is float32: PyTorch's own default would run convolutions in TF32 on a GPU. "tf32"
-    rounds the factors of convolutions and matrix products to 10 bits, "bfloat16" is autocast.
-    float64 networks are not touched by any of them but "bfloat16".
+    "float32" is float32: PyTorch's own default would run convolutions in TF32 on a GPU, and its
+    settings and an autocast around the call could ask for less. "tf32" rounds the factors of
+    convolutions and matrix products to 10 bits, "bfloat16" is autocast. float64 networks are
+    touched by "bfloat16" only.
     """
-    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = convolutions.allow_tf32, products.allow_tf32
-    if device.type == "cuda":
-        convolutions.allow_tf32 = products.allow_tf32 = precision != "float32"
+    reduced = device.type == "cuda" and precision != "float32"
+    with _product_precision(reduced), _convolution_precision(reduced), ExitStack() as stack:
+        if torch.amp.is_autocast_available(device.type):
+            half = precision == "bfloat16"
+            stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=half))
+        yield
+
+
+# PyTorch has two ways of saying this, and reading the one raises once the other has been used.
+@contextmanager
+def _product_precision(reduced: bool) -> Iterator[None]:
     try:
-        if precision == "bfloat16":
-            with torch.autocast(device.type, torch.bfloat16):
-                yield
-        else:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        backends: Any = torch.backends
+        with _settings((backends.cuda.matmul, backends.mkldnn.matmul), reduced):
             yield
+        return
+    torch.set_float32_matmul_precision("high" if reduced else "highest")
+    try:
+        yield
     finally:
-        if device.type == "cuda":
-            convolutions.allow_tf32, products.allow_tf32 = before
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def _convolution_precision(reduced: bool) -> Iterator[None]:
+    cudnn: Any = torch.backends.cudnn
+    try:
+        before = cudnn.allow_tf32
+    except RuntimeError:
+        with _settings((cudnn.conv, cudnn.rnn), reduced):
+            yield
+        return
+    cudnn.allow_tf32 = reduced
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before
+
+
+@contextmanager
+def _settings(places: Iterable[Any], reduced: bool) -> Iterator[None]:
+    before = [(place, place.fp32_precision) for place in places]
+    for place, _ in before:
+        place.fp32_precision = "tf32" if reduced else "ieee"
+    try:
+        yield
+    finally:
+        for place, value in before:
+            place.fp32_precision = value
 
 
 def map_cosines(maps: Tensor, exact: Tensor) -> Tensor:

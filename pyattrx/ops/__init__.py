@@ -2,9 +2,9 @@
 
 They take tensors on any device, run the compiled kernels on CPU and CUDA and plain PyTorch
 elsewhere, are seen by ``torch.compile`` as single operators, and have no derivative. Half
-precision is computed in float32, and every square and dot product is added in float64: results
-are right to 1e-8 over the whole range of the dtype, however small or large a network's gradients
-are. NaN and Inf are propagated as NaN; the cosine with an all-zero map is 0.
+precision is computed in float32, and every square and dot product is added in float64: maps and
+cosines are right to 1e-8 over the whole range of the dtype, however small or large a network's
+gradients are. NaN and Inf are propagated as NaN; the cosine with an all-zero map is 0.
 """
 
 from __future__ import annotations
@@ -262,7 +262,8 @@ def sketch(
         Number of the first row's probe, from 0: a probe has its own random signs and places.
     normalize : bool
         Divide each map by its L2 norm first, which changes nothing where it is 1 already. An
-        all-zero map adds nothing; NaN and Inf make the whole sketch NaN.
+        all-zero map adds nothing; NaN and Inf make the whole sketch NaN. Without it maps are added
+        as they are, in float32 on the CPU: a NaN or an overflow shows in its own slot only.
 
     Returns
     -------
