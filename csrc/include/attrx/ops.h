@@ -35,9 +35,9 @@ void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dt
                          int threads);
 
 // The sketch of n maps: their unit rows, or the rows as they are, added up as sketch_hash.h says.
-// Map r belongs to probe first_probe + r. out [size], 1 <= size < 2^31. With unit rows a NaN or an Inf
-// in a map makes every slot NaN, and an all-zero map adds nothing; rows as they are show theirs in
-// the slot it falls into, and are added up in float on the CPU.
+// Map r belongs to probe first_probe + r. out [size], 1 <= size < 2^31. With unit rows a NaN or an
+// Inf in a map makes every slot NaN, and an all-zero map adds nothing; rows as they are show theirs
+// in the slot it falls into, and are added up in float on the CPU.
 void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t n, std::int64_t d,
             std::int64_t size, std::uint64_t seed, std::uint64_t first_probe, bool normalize,
             float* out, int threads);
