@@ -1,11 +1,12 @@
 // Cosines from rows that are read in chunks: one pass over memory for dot products and norms.
 //
-// A task is one probe and one pair of blocks of networks. It walks the map chunk by chunk: the
-// chunk of every row is widened to double into a buffer that stays in cache, and the leaf loops add
-// its products to the sums of all pairs. While they do, the memory of the next chunk is fetched.
-// When all tasks are done the sums become cosines. Float values need nothing else, since squares of
-// floats cannot leave the range of a double; rows of doubles are first scaled by a power of two,
-// which is exact.
+// A task is one probe and one pair of blocks of networks. It walks the map chunk by chunk, and the
+// networks of the block in panels of a tile's width. The leaf loops add the products of a panel's
+// rows with those before it to the sums of all pairs; few rows are read where they lie, more are
+// widened to double into a buffer that stays in cache, by the panel's own tile where they are
+// floats in memory. When all tasks are done the sums become cosines. Float values need nothing
+// else, since squares of floats cannot leave the range of a double; rows of doubles are first
+// scaled by a power of two, which is exact.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -127,8 +127,9 @@ def test_json_goes_to_standard_output_and_into_the_file(tmp_path, capsys):
     assert json.loads(printed.out) == json.loads(path.read_text())
     assert printed.err == ""
     document = json.loads(printed.out)
-    assert set(document["cases"][0]["candidates"]) == {"pyattrx", "plain loop", "frozen loop"}
-    assert set(document["seconds"]) == {"pyattrx", "plain loop", "frozen loop"}
+    ways = {"pyattrx", "plain loop", "frozen loop", "channels_last loop"}
+    assert set(document["cases"][0]["candidates"]) == ways
+    assert set(document["seconds"]) == ways
     assert bench("compare", path, path) == 0
     assert bench("plot", path) == 2
     assert "expected results of `pyattrx bench ops` or `gpu`" in capsys.readouterr().err
