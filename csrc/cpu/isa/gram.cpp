@@ -85,9 +85,8 @@ constexpr int kSums = (kTile * kTile + kWidth - 1) / kWidth * kWidth;
 
 // sums[i][j] += a_i . b_j over kChunk elements; with `upper` a is b and only j >= i is computed,
 // and with `pack` the rows are left behind as packed doubles.
-template <class E, int TI, int TJ, bool upper, bool pack = false>
-inline void add_tile(const E* a, const E* b, std::int64_t distance, double* sums,
-                     double* packed = nullptr) {
+template <class E, int TI, int TJ, bool upper, bool pack>
+void tile(const E* a, const E* b, std::int64_t distance, double* sums, double* packed) {
   const std::int64_t stride = kPacked<E> ? kRowStride : distance;
   Vec sum[kSums] = {};
   for (int k = 0; k < kChunk; k += kWidth) {
@@ -112,22 +111,12 @@ inline void add_tile(const E* a, const E* b, std::int64_t distance, double* sums
   }
 }
 
-template <class E, int TI, int TJ, bool upper>
-void tile(const E* a, const E* b, std::int64_t distance, double* sums) {
-  add_tile<E, TI, TJ, upper>(a, b, distance, sums);
-}
-
 template <class E>
-using Tile = void (*)(const E* a, const E* b, std::int64_t distance, double* sums);
+using Tile = void (*)(const E* a, const E* b, std::int64_t distance, double* sums, double* packed);
 
-template <class E, int TI, int TJ>
+template <class E, int TI, int TJ, bool upper = false, bool pack = false>
 constexpr Tile<E> tile_at() {
-  if constexpr (TI <= kTile && TJ <= kTile) return tile<E, TI, TJ, false>;
-  return nullptr;
-}
-template <class E, int T>
-constexpr Tile<E> diagonal_at() {
-  if constexpr (T <= kTile) return tile<E, T, T, true>;
+  if constexpr (TI <= kTile && TJ <= kTile) return tile<E, TI, TJ, upper, pack>;
   return nullptr;
 }
 
@@ -137,9 +126,9 @@ constexpr Tile<E> kTiles[4][4] = {
     {tile_at<E, 2, 1>(), tile_at<E, 2, 2>(), tile_at<E, 2, 3>(), tile_at<E, 2, 4>()},
     {tile_at<E, 3, 1>(), tile_at<E, 3, 2>(), tile_at<E, 3, 3>(), tile_at<E, 3, 4>()},
     {tile_at<E, 4, 1>(), tile_at<E, 4, 2>(), tile_at<E, 4, 3>(), tile_at<E, 4, 4>()}};
-template <class E>
-constexpr Tile<E> kDiagonals[4] = {diagonal_at<E, 1>(), diagonal_at<E, 2>(), diagonal_at<E, 3>(),
-                                   diagonal_at<E, 4>()};
+template <class E, bool pack>
+constexpr Tile<E> kDiagonals[4] = {tile_at<E, 1, 1, true, pack>(), tile_at<E, 2, 2, true, pack>(),
+                                   tile_at<E, 3, 3, true, pack>(), tile_at<E, 4, 4, true, pack>()};
 
 inline std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
 
@@ -150,8 +139,8 @@ double* panel_of(const E* a, std::int64_t rows, const E* b, std::int64_t columns
     const std::int64_t height = least(kTile, rows - i);
     const bool last = i + height == rows;
     const Tile<E> work =
-        closing && last ? kDiagonals<E>[height - 1] : kTiles<E>[height - 1][columns - 1];
-    work(a + i * stride, b, stride, sums);
+        closing && last ? kDiagonals<E, false>[height - 1] : kTiles<E>[height - 1][columns - 1];
+    work(a + i * stride, b, stride, sums, nullptr);
   }
   return sums;
 }
@@ -173,20 +162,7 @@ double* panel_in_place(const float* a, std::int64_t rows, const float* b, std::i
 
 void pack_diagonal(const float* rows, std::int64_t count, std::int64_t stride, double* packed,
                    double* sums) {
-  switch (count) {
-    case 1:
-      return add_tile<float, 1, 1, true, true>(rows, rows, stride, sums, packed);
-    case 2:
-      return add_tile<float, 2, 2, true, true>(rows, rows, stride, sums, packed);
-#if defined(__AVX2__)
-    case 3:
-      return add_tile<float, 3, 3, true, true>(rows, rows, stride, sums, packed);
-#endif
-#if defined(__AVX512F__)
-    case 4:
-      return add_tile<float, 4, 4, true, true>(rows, rows, stride, sums, packed);
-#endif
-  }
+  kDiagonals<float, true>[count - 1](rows, rows, stride, sums, packed);
 }
 
 const double* unpack(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
@@ -203,7 +179,7 @@ void squares(const double* a, std::int64_t rows, double* out) {
     const std::int64_t height = least(kTile, rows - i);
     const double* first = a + i * kRowStride;
     double products[kSums] = {};
-    kDiagonals<double>[height - 1](first, first, kRowStride, products);
+    kDiagonals<double, false>[height - 1](first, first, kRowStride, products, nullptr);
     for (std::int64_t r = 0; r < height; ++r) out[i + r] += products[r * kTile + r];
   }
 }
