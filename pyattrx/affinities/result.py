@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyattrx._files import atomic_write
 from pyattrx.affinities.statistics import clustered_stderr, paired_p_values, reach
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
 from pyattrx.tree import Tree, TreeForm, build_tree
@@ -261,17 +260,8 @@ class Affinity:
         arrays = {"values": self.values, "stderr": self.stderr, "groups": self.groups}
         if self.cosines is not None:
             arrays["cosines"] = self.cosines
-        file, temporary = tempfile.mkstemp(prefix=path.name, suffix=".tmp", dir=path.parent)
-        try:
-            os.chmod(temporary, 0o666 & ~_umask())  # as open() would
-            with os.fdopen(file, "wb") as out:
-                np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
-                out.flush()
-                os.fsync(out.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with atomic_write(path) as out:
+            np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
         return path
 
     @classmethod
@@ -324,12 +314,6 @@ class Affinity:
             f"Affinity({len(self)} networks, {self.n_probes} probes in {self.n_groups} groups, "
             f"method: {self.provenance.get('method_name', 'unknown')})"
         )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _jsonable(value: Any) -> Any:

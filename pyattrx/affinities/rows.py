@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx._files import read_exactly, write_all
 from pyattrx.errors import InvalidType, InvalidValue
 
 __all__ = ["RowStore"]
@@ -153,11 +154,8 @@ class _File:
         self.size = like.shape[1]
 
     def write(self, first: int, rows: Tensor) -> None:
-        data = _bytes(rows.cpu().contiguous())
         at = self._offset + first * self.row_bytes
-        while data:
-            written = os.pwrite(self._file, data, at)
-            data, at = data[written:], at + written
+        write_all(self._file, _bytes(rows.cpu().contiguous()), at)
 
     def read(self, probes: np.ndarray) -> Tensor:
         rows = torch.empty((len(probes), self.size), dtype=self.dtype)
@@ -167,14 +165,11 @@ class _File:
         for start, stop in zip(starts, [*starts[1:], len(probes)], strict=True):
             into = data[start * self.row_bytes : stop * self.row_bytes]
             at = self._offset + int(probes[start]) * self.row_bytes
-            while into:
-                count = os.preadv(self._file, [into], at)
-                if count == 0:
-                    raise OSError("the scratch file of map rows ended early")
-                into, at = into[count:], at + count
+            if not read_exactly(self._file, into, at):
+                raise OSError("the scratch file of map rows ended early")
         return rows
 
 
 def _bytes(rows: Tensor) -> memoryview:
     """The memory of a contiguous tensor."""
-    return rows.numpy().data.cast("B")
+    return rows.view(torch.uint8).numpy().data.cast("B")  # NumPy has no bfloat16

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,25 +13,24 @@ import torch
 
 from pyattrx import ops
 from pyattrx._progress import progress
+from pyattrx.affinities.describing import (
+    Description,
+    Source,
+    check_batch_size,
+    check_sources,
+    device_name,
+    encoders_of,
+    resolve_device,
+    versions,
+)
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.statistics import PairMoments, clustered_stderr
-from pyattrx.descriptors import (
-    AttributionMaps,
-    Method,
-    arithmetic,
-    check_precision,
-    map_cosines,
-    resolve_method,
-)
-from pyattrx.encoders import Encoder, PreparedEncoder, load_many
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
-from pyattrx.ops._heap import freed_memory_kept
+from pyattrx.descriptors import AttributionMaps, Method, check_precision, resolve_method
+from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 from pyattrx.probes import Probes
 
 __all__ = ["affinity"]
-
-Source = Encoder | str | Callable[[], Encoder]
 
 # Rows of a block of probes on all networks, while they are compared.
 _BLOCK_BYTES = 64 << 20
@@ -41,8 +38,6 @@ _BLOCK_BYTES = 64 << 20
 _BLOCK_NETWORKS = 256
 # Per-probe cosines are kept up to this size.
 _COSINE_BYTES = 64 << 20
-# Probes on which the effect of a cheaper arithmetic is measured.
-_EFFECT_PROBES = 8
 
 
 def affinity(
@@ -116,12 +111,11 @@ def affinity(
         raise InvalidType("probes", probes, "pyattrx.Probes, for example Probes.from_folder(path)")
     if len(probes) == 0:
         raise InvalidValue("probes", probes, "at least one probe image")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InvalidValue("batch_size", batch_size, "an integer of at least 1")
+    check_batch_size(batch_size)
     method = resolve_method(method)
-    place = _resolve_device(device)
+    place = resolve_device(device)
     check_precision(precision, place)
-    sources = _check_sources(encoders)
+    sources = check_sources(encoders)
     descriptor = AttributionMaps(method, probes.size)
 
     begun = time.perf_counter()
@@ -130,13 +124,23 @@ def affinity(
     names: list[str] = []
     count = len(sources) if isinstance(sources, list) else None
     with RowStore(len(probes), place, scratch) as rows:
-        for encoder in _encoders(sources):
+        for encoder in encoders_of(sources):
             if encoder.name in names:
                 raise InvalidValue("encoders", encoder.name, "networks with different names")
             started = time.perf_counter()
             of = f" ({len(names) + 1} of {count})" if count else ""
-            zeros, effect = _describe_network(
-                encoder, probes, descriptor, rows, batch_size, place, precision, encoder.name + of
+            zeros, effect = _describe(
+                Description(
+                    encoder,
+                    probes,
+                    [descriptor],
+                    batch_size=batch_size,
+                    device=place,
+                    precision=precision,
+                    label=encoder.name + of,
+                ),
+                rows,
+                encoder.name,
             )
             names.append(encoder.name)
             if zeros:
@@ -155,7 +159,7 @@ def affinity(
         "networks": described,
         "batch_size": batch_size,
         "precision": precision,
-        "device": _device_name(place),
+        "device": device_name(place),
         "threads": torch.get_num_threads(),
         "ops": ops.backends()[place.type] if place.type in ("cpu", "cuda") else "reference",
         "seconds": {
@@ -163,7 +167,7 @@ def affinity(
             "comparison": round(time.perf_counter() - compared, 3),
         },
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": _versions(),
+        "versions": versions(),
     }
     return Affinity(
         names=names,
@@ -177,70 +181,26 @@ def affinity(
     )
 
 
-def _describe_network(
-    encoder: Encoder,
-    probes: Probes,
-    descriptor: AttributionMaps,
-    rows: RowStore,
-    batch_size: int,
-    device: torch.device,
-    precision: str,
-    label: str,
+def _describe(
+    network: Description, rows: RowStore, name: str
 ) -> tuple[int, dict[str, float] | None]:
     """Run one network over all probes into the row store.
 
     Returns the number of zero maps, and what the precision does to the maps.
     """
-    zeros = 0
-    effect = None
-    done = 0
     place = None
-    # For this network's passes only: the next one has other sizes, and so has the comparison.
-    reuse = freed_memory_kept() if device.type == "cpu" else nullcontext()
-    with (
-        reuse,
-        arithmetic("float32", device),
-        encoder.prepare(device, probes.images(0, min(2, len(probes)))) as prepared,
-        progress(label, len(probes)) as step,
-    ):
-        for images in probes.batches(batch_size):
-            with arithmetic(precision, device):
-                maps = descriptor.rows(prepared, images)
-            if done == 0 and precision != "float32":
-                effect = _effect_of_precision(descriptor, prepared, images, maps)
-            finite = maps.isfinite().all(1)
-            if not bool(finite.all()):
-                probe = done + int((~finite).nonzero()[0, 0])
-                raise NonFiniteError(
-                    f"network {encoder.name!r}, probe {probe} ({probes.names[probe]!r}): "
-                    "its attribution map holds NaN or Inf"
-                )
-            zeros += int((maps == 0).all(1).sum())
+    with network:
+        for probes, (maps,) in network.rows():
             if place is None:
                 if rows.width not in (None, maps.shape[1]):
                     raise EncoderError(
-                        f"network {encoder.name!r}: its maps have {maps.shape[1]} elements, those "
+                        f"network {name!r}: its maps have {maps.shape[1]} elements, those "
                         f"of the networks before it {rows.width}; reduce='none' needs networks "
                         "whose inputs have the same number of channels"
                     )
                 place = rows.begin(maps)
-            place.write(done, maps)
-            done += len(images)
-            step(len(images))
-    return zeros, effect
-
-
-def _effect_of_precision(
-    descriptor: AttributionMaps, prepared: PreparedEncoder, images: torch.Tensor, maps: torch.Tensor
-) -> dict[str, float]:
-    """Cosines of some maps to those in float32."""
-    some = images[:_EFFECT_PROBES]
-    cosines = map_cosines(maps[: len(some)], descriptor.rows(prepared, some))
-    return {
-        "probes": len(some),
-        "mean_cosine": float(cosines.mean()),
-        "least_cosine": float(cosines.min()),
-    }
+            place.write(int(probes[0]), maps)
+    return network.zero_maps[0], network.effect
 
 
 def _compare(
@@ -289,93 +249,8 @@ def _block_cosines(rows: RowStore, probes: np.ndarray, m: int) -> np.ndarray:
     return out
 
 
-def _check_sources(encoders: Iterable[Source]) -> list[Source] | Iterator[Source]:
-    if isinstance(encoders, (Encoder, str)) or not isinstance(encoders, Iterable):
-        raise InvalidType("encoders", encoders, "a list of encoders or specifications")
-    if not isinstance(encoders, (list, tuple)):
-        return iter(encoders)
-    sources = list(encoders)
-    if not sources:
-        raise InvalidValue("encoders", sources, "at least one network")
-    seen: set[str] = set()
-    for index, source in enumerate(sources):
-        _check_source(index, source)
-        name = source.name if isinstance(source, Encoder) else None
-        if name is not None and name in seen:
-            raise InvalidValue(f"encoders[{index}].name", name, "networks with different names")
-        if name is not None:
-            seen.add(name)
-    return sources
-
-
-def _check_source(index: int, source: Any) -> None:
-    if isinstance(source, torch.nn.Module):
-        raise InvalidType(
-            f"encoders[{index}]",
-            type(source).__name__,
-            "an Encoder: wrap the module as pyattrx.Encoder(module, name=...)",
-        )
-    if not isinstance(source, (Encoder, str)) and not callable(source):
-        raise InvalidType(
-            f"encoders[{index}]", source, "an Encoder, a specification or a function returning one"
-        )
-
-
-def _encoders(sources: Iterable[Source]) -> Iterator[Encoder]:
-    for index, source in enumerate(sources):
-        _check_source(index, source)
-        if isinstance(source, Encoder):
-            yield source
-        elif isinstance(source, str):
-            yield from load_many(source)
-        else:
-            made = source()
-            if not isinstance(made, Encoder):
-                raise EncoderError(
-                    f"encoders[{index}] returned a {type(made).__name__}: expected an Encoder"
-                )
-            yield made
-
-
-def _resolve_device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InvalidValue("device", device, "a torch device such as 'cpu' or 'cuda:0'") from error
-    if place.type == "meta":
-        raise InvalidValue("device", str(device), "a device that holds values, such as 'cpu'")
-    if place.type == "cuda":
-        if not torch.cuda.is_available():
-            raise InvalidValue("device", str(device), "'cpu': no CUDA device is available")
-        index = torch.cuda.current_device() if place.index is None else place.index
-        if index >= torch.cuda.device_count():
-            raise InvalidValue(
-                "device", str(device), f"one of {torch.cuda.device_count()} CUDA devices"
-            )
-        place = torch.device("cuda", index)
-    return place
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return str(device)
-
-
 def _method_dict(method: Method) -> dict[str, Any]:
     try:
         return method.to_dict()
     except InvalidValue:  # parts that cannot be imported again are still worth a description
         return {"description": str(method)}
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        own = version("pyattrx")
-    except PackageNotFoundError:
-        own = "unknown"
-    return {"pyattrx": own, "torch": torch.__version__, "python": platform.python_version()}

@@ -14,6 +14,7 @@ from pyattrx.attribution import (
     resolve_attribution,
     resolve_scalar,
 )
+from pyattrx.descriptors.storage import STORAGES
 from pyattrx.errors import InvalidType, InvalidValue
 
 __all__ = ["Method", "resolve_method"]
@@ -41,6 +42,9 @@ class Method:
         Keep this many elements of the map, a fixed random choice; all if left out.
     pixel_seed : int
         Seed of that choice, at least 0.
+    storage : {"float16", "bfloat16", "int8"}, optional
+        Round maps to this type before they are compared, so that they take fewer bytes where they
+        are kept; as the network computes them if left out.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class Method:
     centre: bool = False
     pixels: int | None = None
     pixel_seed: int = 0
+    storage: str | None = None
 
     def __post_init__(self) -> None:
         resolve_attribution(self.attribution)
@@ -86,6 +91,9 @@ class Method:
             raise InvalidValue("pixels", self.pixels, "an integer of at least 1, or None")
         if not (_is_int(self.pixel_seed) and 0 <= self.pixel_seed < 2**64):
             raise InvalidValue("pixel_seed", self.pixel_seed, "an integer from 0 to 2**64 - 1")
+        if self.storage is not None and self.storage not in STORAGES:
+            names = ", ".join(repr(name) for name in STORAGES)
+            raise InvalidValue("storage", self.storage, f"one of {names}, or None")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method as JSON types.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyattrx.ops._layout import check_places, map_dtype
 
-__all__ = ["attribution_maps", "fused_probe_cosines", "probe_cosines", "sketch"]
+__all__ = ["attribution_maps", "fused_probe_cosines", "near_one", "probe_cosines", "sketch"]
 
 
 def attribution_maps(
@@ -40,7 +40,7 @@ def attribution_maps(
         maps = maps[..., chosen.to(maps.device)]
     if not normalize:
         return maps.contiguous()
-    wide = _scaled(maps)
+    wide = near_one(maps)
     norm = wide.square().sum(-1, keepdim=True).sqrt()
     return (wide / torch.where(norm == 0, 1.0, norm)).to(dtype)
 
@@ -64,7 +64,7 @@ def fused_probe_cosines(grads: Tensor, input: Tensor, method: str, reduce: str) 
 def sketch(maps: Tensor, size: int, seed: int, first_probe: int, normalize: bool) -> Tensor:
     """Reference of `pyattrx.ops.sketch`; csrc/include/attrx/sketch_hash.h says what goes where."""
     n, d = maps.shape
-    rows = _scaled(maps) if normalize else maps.double()
+    rows = near_one(maps) if normalize else maps.double()
     if normalize:
         norm = rows.square().sum(1, keepdim=True).sqrt()
         rows = rows / torch.where(norm == 0, 1.0, norm)
@@ -110,7 +110,7 @@ def _signed(bits: int) -> int:
     return bits - (1 << 64) if bits >> 63 else bits
 
 
-def _scaled(rows: Tensor) -> Tensor:
+def near_one(rows: Tensor) -> Tensor:
     """Rows in float64, each times the power of two that brings its largest element near 1."""
     wide = rows.double()
     if rows.shape[-1] == 0:
@@ -123,7 +123,7 @@ def _scaled(rows: Tensor) -> Tensor:
 
 def _cosines(left: Tensor, right: Tensor, *, symmetric: bool) -> Tensor:
     """[A, D] and [B, D] to [A, B], as csrc/include/attrx/ops.h defines a cosine."""
-    left, right = _scaled(left), _scaled(right)
+    left, right = near_one(left), near_one(right)
     dots = left @ right.T
     if symmetric:
         dots = dots.triu() + dots.triu(1).T

@@ -18,6 +18,7 @@ __all__ = [
     "check_count",
     "check_cuts",
     "check_names",
+    "check_order",
     "check_photos",
     "check_size",
     "dense_groups",
@@ -84,6 +85,18 @@ def group_keys(groups: Any, count: int, *, longer: bool = False) -> list[Hashabl
             "groups", groups, f"{count} groups, one for every image; got {len(groups)}"
         )
     return list(groups[:count])
+
+
+def check_order(order: Any, count: int) -> NDArray[np.int64]:
+    """Return indices into `count` probes; all of them if `order` is None."""
+    if order is None:
+        return np.arange(count)
+    chosen = np.asarray(order)
+    if chosen.ndim != 1 or not (np.issubdtype(chosen.dtype, np.integer) or chosen.size == 0):
+        raise InvalidType("order", order, "a sequence of integers")
+    if len(chosen) and not 0 <= chosen.min() <= chosen.max() < count:
+        raise InvalidValue("order", order, f"indices from 0 to {count - 1}")
+    return chosen.astype(np.int64)
 
 
 def dense_groups(keys: Sequence[Hashable]) -> NDArray[np.int64]:

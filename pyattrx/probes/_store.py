@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyattrx._files import read_exactly, write_all
 from pyattrx.errors import InvalidType, InvalidValue, ProbeError
 
 __all__ = ["PixelStore", "Pixels", "as_float32", "digest"]
@@ -76,6 +77,10 @@ class PixelStore:
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Images start to stop - 1 as a new array, [B, 3, H, W]."""
+        return as_float32(self.raw(start, stop))
+
+    def raw(self, start: int, stop: int) -> Pixels:
+        """Images start to stop - 1 as they are stored."""
         assert self.shape is not None
         out = np.empty((stop - start, *self.shape), self.dtype)
         if self._file is None:
@@ -83,7 +88,7 @@ class PixelStore:
                 place[...] = image
         elif len(out):
             self._read_file(self._file, out, start * out[0].nbytes)
-        return as_float32(out)
+        return out
 
     def _spill(self) -> None:
         try:
@@ -102,22 +107,15 @@ class PixelStore:
         self._kept.clear()
 
     def _write(self, file: int, image: Pixels, at: int) -> None:
-        data = image.data.cast("B")
         try:
-            while data:
-                written = os.pwrite(file, data, at)
-                data, at = data[written:], at + written
+            write_all(file, image.data, at)
         except OSError as error:
             raise self._full(error) from error
 
     def _read_file(self, file: int, out: Pixels, at: int) -> None:
         # At given positions, so that threads and forked processes may read at the same time.
-        data = out.data.cast("B")
-        while data:
-            count = os.preadv(file, [data], at)
-            if count == 0:
-                raise ProbeError("the scratch file of probes ended early")
-            data, at = data[count:], at + count
+        if not read_exactly(file, out.data.cast("B"), at):
+            raise ProbeError("the scratch file of probes ended early")
 
     def _full(self, error: OSError) -> ProbeError:
         folder = tempfile.gettempdir() if self._folder is None else self._folder

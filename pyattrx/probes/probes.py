@@ -6,6 +6,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -20,10 +21,12 @@ from pyattrx.probes._arguments import (
     check_count,
     check_cuts,
     check_names,
+    check_order,
     check_photos,
     dense_groups,
     group_keys,
 )
+from pyattrx.probes._file import open_file, write_file
 from pyattrx.probes._listing import GroupOf, in_order, list_images
 from pyattrx.probes._parallel import ordered_map
 from pyattrx.probes._photos import Decoded, Skipped, Unreadable, decode, to_rgb
@@ -499,13 +502,17 @@ class Probes:
         at = int(index) % len(self)
         return torch.from_numpy(self._store.read(at, at + 1)[0])
 
-    def batches(self, batch_size: int = 32) -> Iterator[Tensor]:
+    def batches(
+        self, batch_size: int = 32, order: NDArray[np.int64] | None = None
+    ) -> Iterator[Tensor]:
         """Go through the probes in batches; a thread reads the next one meanwhile.
 
         Parameters
         ----------
         batch_size : int
             At least 1.
+        order : ndarray [n], int64, optional
+            Which probes, in which order; all of them in theirs if left out.
 
         Returns
         -------
@@ -515,7 +522,7 @@ class Probes:
         Raises
         ------
         InvalidValue, InvalidType
-            A wrong `batch_size`.
+            A wrong `batch_size`, or an `order` that goes beyond the probes.
 
         Examples
         --------
@@ -525,12 +532,19 @@ class Probes:
         True
         """
         size = check_count("batch_size", batch_size)
-        count = len(self)
+        chosen = check_order(order, len(self))
 
         def read(start: int) -> Tensor:
-            return torch.from_numpy(self._store.read(start, min(start + size, count)))
+            return torch.from_numpy(self._pick(chosen[start : start + size]))
 
-        return ordered_map(read, range(0, count, size), workers=1, ahead=1)
+        return ordered_map(read, range(0, len(chosen), size), workers=1, ahead=1)
+
+    def _pick(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Read some probes; those that follow one another at once."""
+        breaks = np.flatnonzero(np.diff(chosen) != 1) + 1
+        runs = [run for run in np.split(chosen, breaks) if len(run)]
+        parts = [self._store.read(int(run[0]), int(run[-1]) + 1) for run in runs]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def head(self, n: int) -> Probes:
         """Return the first `n` probes; their pixels are shared, not copied.
@@ -560,6 +574,65 @@ class Probes:
         return Probes(
             self._store, self._names[:n], self._groups[:n].tolist(), self._source, self._skipped
         )
+
+    def save(self, path: Folder) -> Path:
+        """Write the probes to one file, pixels without loss; an existing one is replaced at once.
+
+        Parameters
+        ----------
+        path : path
+            A file name, usually with the suffix ``.probes``.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InvalidType
+            Not a path.
+        OSError
+            The folder does not exist, cannot be written or is full.
+
+        Examples
+        --------
+        >>> import tempfile, torch
+        >>> probes = Probes.from_tensor(torch.rand(4, 3, 8, 8))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Probes.load(probes.save(f"{folder}/four.probes")).hash == probes.hash
+        True
+        """
+        facts = {
+            "names": list(self._names),
+            "groups": self._groups.tolist(),
+            "source": self._source,
+            "skipped": [skipped.to_dict() for skipped in self._skipped],
+        }
+        return write_file(path, self._store, len(self), facts)
+
+    @classmethod
+    def load(cls, path: Folder) -> Probes:
+        """Open what `save` wrote. Pixels are read, and their checksums compared, when used.
+
+        Parameters
+        ----------
+        path : path
+            The file stays where it is, and must, while the probes are in use.
+
+        Returns
+        -------
+        Probes
+
+        Raises
+        ------
+        ProbeError
+            The file is damaged, or not one of these. Damaged pixels show when they are read.
+        OSError
+            The file cannot be opened.
+        """
+        store, facts = open_file(path)
+        skipped = [Skipped(**one) for one in facts["skipped"]]
+        return cls(store, facts["names"], facts["groups"], facts["source"], skipped)
 
     def __repr__(self) -> str:
         height, width = self.size

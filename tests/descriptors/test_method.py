@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.descriptors import choose_pixels, resolve_method
+from pyattrx.descriptors import Method, choose_pixels, map_cosines, quantise, resolve_method
 from pyattrx.errors import InvalidType, InvalidValue
 
 EXPECTED_CHOICE = [9539, 10062, 25727, 30320, 34952]  # written down: zoos depend on it
@@ -160,3 +161,32 @@ def test_a_centred_constant_map_is_zero():
     result = pyattrx.affinity(networks, pyattrx.Probes.from_tensor(images), method)
     assert result.zero_maps == {"linear0": 3, "linear1": 3, "linear2": 3}
     assert not result.values.any()
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16", "int8"])
+@pytest.mark.parametrize("scale", [1e-42, 1e-20, 1.0, 1e30])
+def test_stored_rows_keep_their_direction_at_any_scale(storage, scale):
+    maps = torch.randn(5, 97, generator=torch.Generator().manual_seed(0)).double()
+    maps[3] = 0
+    scaled = maps * scale
+    stored = quantise(scaled.float() if scale > 1e-30 else scaled, storage)
+    assert stored.dtype == getattr(torch, storage)
+    cosines = map_cosines(stored, maps)
+    limit = {"float16": 1e-6, "bfloat16": 2e-5, "int8": 1e-4}[storage]
+    assert cosines.sub(1).abs().max() < limit
+    assert (stored[3] == 0).all()
+
+
+def test_affinity_with_stored_rows_is_that_of_the_rounded_maps():
+    probes = pyattrx.Probes.from_tensor(torch.rand(5, 3, 12, 12))
+    nets = [pyattrx.Encoder(nn.Conv2d(3, 4, 3), name=f"n{i}") for i in range(3)]
+    method = Method("saliency", pixels=33, storage="int8")
+    exact = pyattrx.affinity(nets, probes, Method("saliency", pixels=33))
+    rounded = pyattrx.affinity(nets, probes, method)
+    assert 0 < abs(exact.values - rounded.values).max() < 1e-2
+    assert rounded.provenance["method"]["storage"] == "int8"
+
+
+def test_unknown_storage_is_refused():
+    with pytest.raises(InvalidValue, match="storage='int4'.*'float16'"):
+        Method(storage="int4")

@@ -1,0 +1,258 @@
+"""One network over all probes: the rows that stand for it, checked, batch by batch."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from importlib.metadata import PackageNotFoundError, version
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyattrx._progress import progress
+from pyattrx.descriptors import AttributionMaps, arithmetic, map_cosines, quantise
+from pyattrx.encoders import Encoder, PreparedEncoder, load_many
+from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.ops._heap import freed_memory_kept
+from pyattrx.probes import Probes
+
+__all__ = [
+    "Description",
+    "Source",
+    "check_batch_size",
+    "check_sources",
+    "device_name",
+    "encoders_of",
+    "resolve_device",
+    "versions",
+]
+
+Source = Encoder | str | Callable[[], Encoder]
+
+# Probes on which the effect of a cheaper arithmetic is measured.
+_EFFECT_PROBES = 8
+
+
+class Description:
+    """A network being described: a context manager that frees its copy in the end.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    probes : Probes
+    descriptors : sequence of AttributionMaps
+        What to describe it with; each costs its own passes.
+    batch_size : int
+    device : torch.device
+    precision : str
+        One of `PRECISIONS`, checked.
+    label : str
+        What progress calls it.
+
+    Attributes
+    ----------
+    zero_maps : list of int
+        All-zero maps seen so far, by descriptor.
+    effect : dict or None
+        What a reduced precision does to the maps of the first descriptor.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        probes: Probes,
+        descriptors: Sequence[AttributionMaps],
+        *,
+        batch_size: int,
+        device: torch.device,
+        precision: str,
+        label: str | None = None,
+    ) -> None:
+        self._encoder = encoder
+        self._probes = probes
+        self._descriptors = descriptors
+        self._batch_size = batch_size
+        self._device = device
+        self._precision = precision
+        self._label = label or encoder.name
+        self._open = ExitStack()
+        self.zero_maps = [0] * len(descriptors)
+        self.effect: dict[str, float] | None = None
+
+    def __enter__(self) -> Description:
+        with ExitStack() as entered:
+            if self._device.type == "cpu":
+                # For this network's passes only: the next one has other sizes.
+                entered.enter_context(freed_memory_kept())
+            entered.enter_context(arithmetic("float32", self._device))
+            example = self._probes.images(0, min(2, len(self._probes)))
+            prepared = self._encoder.prepare(self._device, example)
+            self._prepared = entered.enter_context(prepared)
+            self._open = entered.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def rows(self, order: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
+        """Describe probes.
+
+        Parameters
+        ----------
+        order : ndarray [n], int64, optional
+            Which probes; all of them if left out.
+
+        Yields
+        ------
+        probes : ndarray [B], int64
+        rows : list of Tensor [B, D]
+            One for each descriptor, in its method's storage type, on the device.
+
+        Raises
+        ------
+        NonFiniteError
+            A map holds NaN or Inf; the message names the network and the probe.
+        """
+        order = np.arange(len(self._probes)) if order is None else order
+        done = 0
+        with progress(self._label, len(order)) as step:
+            for images in self._probes.batches(self._batch_size, order):
+                chosen = order[done : done + len(images)]
+                yield (
+                    chosen,
+                    [self._describe(i, chosen, images) for i in range(len(self.zero_maps))],
+                )
+                done += len(images)
+                step(len(images))
+
+    def _describe(self, which: int, chosen: np.ndarray, images: Tensor) -> Tensor:
+        descriptor = self._descriptors[which]
+        with arithmetic(self._precision, self._device):
+            maps = descriptor.rows(self._prepared, images)
+        if self._precision != "float32" and which == 0 and self.effect is None:
+            self.effect = _effect_of_precision(descriptor, self._prepared, images, maps)
+        finite = maps.isfinite().all(1)
+        if not bool(finite.all()):
+            probe = int(chosen[int((~finite).nonzero()[0, 0])])
+            raise NonFiniteError(
+                f"network {self._encoder.name!r}, probe {probe} ({self._probes.names[probe]!r}): "
+                "its attribution map holds NaN or Inf"
+            )
+        self.zero_maps[which] += int((maps == 0).all(1).sum())
+        return quantise(maps, descriptor.method.storage)
+
+
+def _effect_of_precision(
+    descriptor: AttributionMaps, prepared: PreparedEncoder, images: Tensor, maps: Tensor
+) -> dict[str, float]:
+    """Cosines of some maps to those in float32."""
+    some = images[:_EFFECT_PROBES]
+    cosines = map_cosines(maps[: len(some)], descriptor.rows(prepared, some))
+    return {
+        "probes": len(some),
+        "mean_cosine": float(cosines.mean()),
+        "least_cosine": float(cosines.min()),
+    }
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Refuse what is not a number of images."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InvalidValue("batch_size", batch_size, "an integer of at least 1")
+
+
+def check_sources(encoders: Iterable[Source]) -> list[Source] | Iterator[Source]:
+    """Check a list of networks as far as that goes without loading any."""
+    if isinstance(encoders, (Encoder, str)) or not isinstance(encoders, Iterable):
+        raise InvalidType("encoders", encoders, "a list of encoders or specifications")
+    if not isinstance(encoders, (list, tuple)):
+        return iter(encoders)
+    sources = list(encoders)
+    if not sources:
+        raise InvalidValue("encoders", sources, "at least one network")
+    seen: set[str] = set()
+    for index, source in enumerate(sources):
+        _check_source(index, source)
+        name = source.name if isinstance(source, Encoder) else None
+        if name is not None and name in seen:
+            raise InvalidValue(f"encoders[{index}].name", name, "networks with different names")
+        if name is not None:
+            seen.add(name)
+    return sources
+
+
+def _check_source(index: int, source: Any) -> None:
+    if isinstance(source, torch.nn.Module):
+        raise InvalidType(
+            f"encoders[{index}]",
+            type(source).__name__,
+            "an Encoder: wrap the module as pyattrx.Encoder(module, name=...)",
+        )
+    if not isinstance(source, (Encoder, str)) and not callable(source):
+        raise InvalidType(
+            f"encoders[{index}]", source, "an Encoder, a specification or a function returning one"
+        )
+
+
+def encoders_of(sources: Iterable[Source]) -> Iterator[Encoder]:
+    """Load networks one after another."""
+    for index, source in enumerate(sources):
+        _check_source(index, source)
+        if isinstance(source, Encoder):
+            yield source
+        elif isinstance(source, str):
+            yield from load_many(source)
+        else:
+            made = source()
+            if not isinstance(made, Encoder):
+                raise EncoderError(
+                    f"encoders[{index}] returned a {type(made).__name__}: expected an Encoder"
+                )
+            yield made
+
+
+def resolve_device(device: str | torch.device | None) -> torch.device:
+    """Turn a device's name, or None for the GPU if there is one, into a device that is there."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidValue("device", device, "a torch device such as 'cpu' or 'cuda:0'") from error
+    if place.type == "meta":
+        raise InvalidValue("device", str(device), "a device that holds values, such as 'cpu'")
+    if place.type == "cuda":
+        if not torch.cuda.is_available():
+            raise InvalidValue("device", str(device), "'cpu': no CUDA device is available")
+        index = torch.cuda.current_device() if place.index is None else place.index
+        if index >= torch.cuda.device_count():
+            raise InvalidValue(
+                "device", str(device), f"one of {torch.cuda.device_count()} CUDA devices"
+            )
+        place = torch.device("cuda", index)
+    return place
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device for people."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on."""
+    try:
+        own = version("pyattrx")
+    except PackageNotFoundError:
+        own = "unknown"
+    return {"pyattrx": own, "torch": torch.__version__, "python": platform.python_version()}
