@@ -22,6 +22,7 @@ from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_man
 from pyattrx.errors import PyattrxError
 from pyattrx.probes import Probes
 from pyattrx.tree import Tree
+from pyattrx.zoo import Matches, Zoo
 
 __all__ = [
     "ELRP",
@@ -31,6 +32,7 @@ __all__ = [
     "Encoder",
     "GradXInput",
     "Match",
+    "Matches",
     "Method",
     "Normalize",
     "PreparedEncoder",
@@ -38,6 +40,7 @@ __all__ = [
     "PyattrxError",
     "Saliency",
     "Tree",
+    "Zoo",
     "affinity",
     "errors",
     "evaluate",

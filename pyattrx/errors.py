@@ -17,6 +17,11 @@ __all__ = [
     "ProbeError",
     "PyattrxError",
     "UntrustedError",
+    "ZooDamaged",
+    "ZooError",
+    "ZooLocked",
+    "ZooMismatch",
+    "ZooWarning",
 ]
 
 _SHOWN = 120
@@ -87,6 +92,26 @@ class MissingDependency(PyattrxError, ImportError):
 
 class UntrustedError(PyattrxError):
     """A file would execute code when loaded, and nobody said that it may."""
+
+
+class ZooError(PyattrxError):
+    """A zoo cannot be made, opened or written."""
+
+
+class ZooDamaged(ZooError):
+    """Something in a zoo is not what was written; the message names it."""
+
+
+class ZooLocked(ZooError):
+    """Another process is writing to the zoo."""
+
+
+class ZooMismatch(ZooError, ValueError):
+    """What is to be added or queried does not fit the zoo; the message says what differs."""
+
+
+class ZooWarning(UserWarning):
+    """Something in a zoo was left out of an answer; the message names it."""
 
 
 def _show(value: Any) -> str:

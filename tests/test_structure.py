@@ -21,6 +21,8 @@ ORDER = [
     {"attribution"},
     {"descriptors"},
     {"affinities"},
+    {"index"},
+    {"zoo"},
     {"report"},
     {"demo"},
     {"benchmarks"},  # a folder beside the sources; inside the package once that is installed

@@ -10,45 +10,14 @@ from typing import Any
 import numpy as np
 
 from pyattrx._files import atomic_write
-from pyattrx.affinities.statistics import clustered_stderr, paired_p_values, reach
+from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
+from pyattrx.affinities.statistics import paired_p_values
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
 from pyattrx.tree import Tree, TreeForm, build_tree
 
 __all__ = ["Affinity", "Match"]
 
 _FORMAT = "pyattrx-affinity-1"
-
-
-@dataclass(frozen=True)
-class Match:
-    """A source network for a target.
-
-    Attributes
-    ----------
-    name : str
-    affinity : float
-        In [-1, 1]; larger is nearer.
-    stderr : float
-        Standard error over the probes, cluster-robust; NaN where it cannot be known.
-    low, high : float
-        Ends of the confidence interval of `affinity`; NaN where it cannot be known.
-    ties : tuple of str
-        Other sources, near or far, that the probes cannot tell apart from this one: the paired
-        test of the two affinities to the target, corrected for the number of comparisons, finds no
-        difference.
-    """
-
-    name: str
-    affinity: float
-    stderr: float
-    low: float
-    high: float
-    ties: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON types, None for NaN."""
-        numbers = {k: _jsonable(getattr(self, k)) for k in ("affinity", "stderr", "low", "high")}
-        return {"name": self.name, **numbers, "ties": list(self.ties)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,35 +120,17 @@ class Affinity:
             For any argument.
         """
         target = self.index(name)
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise InvalidValue("k", k, "an integer of at least 1")
-        if not 0 < level < 1:
-            raise InvalidValue("level", level, "a number between 0 and 1")
-        sources = [j for j in range(len(self)) if j != target]
-        sources.sort(key=lambda j: (-self.values[target, j], self.names[j]))
-        half = reach(level, self.n_groups)
-        matches = []
-        for j in sources[:k]:
-            value, stderr = float(self.values[target, j]), float(self.stderr[target, j])
-            others = np.array([o for o in sources if o != j], dtype=int)
-            # One correction for all pairs: so A is tied with B exactly if B is with A.
-            difference = self._difference(target, j, others)
-            p = paired_p_values(*difference, self.n_groups, family=len(others))
-            ties = tuple(self.names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
-            low, high = max(value - half * stderr, -1.0), min(value + half * stderr, 1.0)
-            if np.isnan(half * stderr):
-                low = high = np.nan
-            matches.append(Match(self.names[j], value, stderr, low, high, ties))
-        return matches
-
-    def _difference(self, target: int, j: int, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean paired differences of source j to other sources, and their standard errors."""
-        mean = self.values[target, j] - self.values[target, others]
-        if self.cosines is None:
-            # The covariance is not known; this is the largest error that it allows.
-            return mean, self.stderr[target, j] + self.stderr[target, others]
-        rows = self.cosines[:, target, :]
-        return mean, clustered_stderr(rows[:, [j]] - rows[:, others], self.groups)
+        check_ranking(k, level)
+        others = np.array([j for j in range(len(self)) if j != target], dtype=int)
+        return rank(
+            [self.names[j] for j in others],
+            self.values[target, others],
+            self.stderr[target, others],
+            self.groups,
+            None if self.cosines is None else self.cosines[:, target, others],
+            k=k,
+            level=level,
+        )
 
     def differing_pairs(self, *, level: float = 0.95) -> tuple[int, int]:
         """Count the pairs of networks whose affinity differs from zero.
@@ -228,8 +179,8 @@ class Affinity:
         """Return everything but the per-probe cosines as JSON types, None for NaN."""
         return {
             "names": list(self.names),
-            "values": _jsonable(self.values),
-            "stderr": _jsonable(self.stderr),
+            "values": jsonable(self.values),
+            "stderr": jsonable(self.stderr),
             "symmetric": self.symmetric,
             "n_probes": self.n_probes,
             "n_groups": self.n_groups,
@@ -314,10 +265,3 @@ class Affinity:
             f"Affinity({len(self)} networks, {self.n_probes} probes in {self.n_groups} groups, "
             f"method: {self.provenance.get('method_name', 'unknown')})"
         )
-
-
-def _jsonable(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [_jsonable(v) for v in value]
-    number = float(value)
-    return number if np.isfinite(number) else None

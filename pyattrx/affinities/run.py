@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from pyattrx.descriptors import AttributionMaps, Method, check_precision, resolv
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 from pyattrx.probes import Probes
 
-__all__ = ["affinity"]
+__all__ = ["Rows", "affinity", "compare"]
 
 # Rows of a block of probes on all networks, while they are compared.
 _BLOCK_BYTES = 64 << 20
@@ -150,7 +150,7 @@ def affinity(
         if not names:
             raise InvalidValue("encoders", [], "at least one network")
         compared = time.perf_counter()
-        values, stderr, cosines = _compare(rows, probes.groups)
+        values, stderr, cosines = compare(rows, probes.groups)
     provenance = {
         "method": _method_dict(method),
         "method_name": str(method),
@@ -203,9 +203,21 @@ def _describe(
     return network.zero_maps[0], network.effect
 
 
-def _compare(
-    rows: RowStore, groups: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+class Rows(Protocol):
+    """Rows of some networks on some probes; `RowStore` is one."""
+
+    def __len__(self) -> int:
+        """Return the number of networks."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the longest network's row."""
+
+    def block(self, networks: slice, probes: np.ndarray) -> torch.Tensor:
+        """Rows of some networks on some probes, [M, B, D], floating."""
+
+
+def compare(rows: Rows, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Cosines of all pairs on all probes: means, standard errors, and themselves if they fit."""
     m, n = len(rows), len(groups)
     keep = 8 * n * m * m <= _COSINE_BYTES
@@ -233,7 +245,7 @@ def _compare(
     return values, stderr, cosines
 
 
-def _block_cosines(rows: RowStore, probes: np.ndarray, m: int) -> np.ndarray:
+def _block_cosines(rows: Rows, probes: np.ndarray, m: int) -> np.ndarray:
     """[B, M, M] of some probes; many networks are taken block against block."""
     out = np.empty((len(probes), m, m))
     for i in range(0, m, _BLOCK_NETWORKS):

@@ -140,6 +140,9 @@ class Method:
         if isinstance(attribution, dict):
             name = attribution["class"]
             kind = ATTRIBUTIONS[name] if name in ATTRIBUTIONS else _imported("attribution", name)
+            # Nothing else is ever called on behalf of a file.
+            if not (isinstance(kind, type) and issubclass(kind, Attribution)):
+                raise InvalidValue("attribution", name, "a subclass of Attribution")
             values["attribution"] = kind(**attribution["options"])
         scalar = values.get("scalar")
         if isinstance(scalar, str) and ":" in scalar:
@@ -147,6 +150,14 @@ class Method:
         if values.get("grid") is not None:
             values["grid"] = tuple(values["grid"])
         return cls(**values)
+
+    @staticmethod
+    def imports(values: dict[str, Any]) -> list[str]:
+        """List what `from_dict` would import that is not part of this package."""
+        attribution, scalar = values.get("attribution"), values.get("scalar")
+        outside = [attribution["class"]] if isinstance(attribution, dict) else []
+        outside += [scalar] if isinstance(scalar, str) else []
+        return [name for name in outside if ":" in name]
 
     def __str__(self) -> str:
         attribution = self.attribution

@@ -56,7 +56,9 @@ def test_damage_is_named(tmp_path):
         path.write_bytes(whole[:cut])
         with pytest.raises(ProbeError, match="p: (not a file|damaged)"):
             Probes.load(path)
-    for place in range(0, len(whole) - 7 * 3 * 9 * 13, 5):  # magic, lengths, header, digests, checksums
+    for place in range(
+        0, len(whole) - 7 * 3 * 9 * 13, 5
+    ):  # magic, lengths, header, digests, checksums
         damaged = bytearray(whole)
         damaged[place] ^= 4
         path.write_bytes(damaged)

@@ -1,0 +1,123 @@
+"""Sources in the order of their affinity to a target, with what the probes can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyattrx.affinities.statistics import clustered_stderr, paired_p_values, reach
+from pyattrx.errors import InvalidValue
+
+__all__ = ["Match", "check_ranking", "interval", "jsonable", "rank"]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A source network for a target.
+
+    Attributes
+    ----------
+    name : str
+    affinity : float
+        In [-1, 1]; larger is nearer.
+    stderr : float
+        Standard error over the probes, cluster-robust; NaN where it cannot be known.
+    low, high : float
+        Ends of the confidence interval of `affinity`; NaN where it cannot be known.
+    ties : tuple of str
+        Other sources, near or far, that the probes cannot tell apart from this one: the paired
+        test of the two affinities to the target, corrected for the number of comparisons, finds no
+        difference.
+    """
+
+    name: str
+    affinity: float
+    stderr: float
+    low: float
+    high: float
+    ties: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types, None for NaN."""
+        numbers = {k: jsonable(getattr(self, k)) for k in ("affinity", "stderr", "low", "high")}
+        return {"name": self.name, **numbers, "ties": list(self.ties)}
+
+
+def check_ranking(k: Any, level: Any) -> None:
+    """Refuse a number of sources or a confidence that make no sense."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise InvalidValue("k", k, "an integer of at least 1")
+    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
+        raise InvalidValue("level", level, "a number between 0 and 1")
+
+
+def rank(
+    names: Sequence[str],
+    values: np.ndarray,
+    stderr: np.ndarray,
+    groups: np.ndarray,
+    cosines: np.ndarray | None = None,
+    *,
+    k: int,
+    level: float = 0.95,
+    family: int | None = None,
+) -> list[Match]:
+    """Rank sources for one target, nearest first; equal ones by name.
+
+    Parameters
+    ----------
+    names : sequence of str
+    values, stderr : ndarray [K]
+        Affinity of each source to the target, and its standard error.
+    groups : ndarray [N], int64
+        Group of each probe.
+    cosines : ndarray [N, K], optional
+        The per-probe cosines. Without them the paired test is conservative: it bounds what it
+        cannot compute.
+    k : int
+        How many at most.
+    level : float
+        Confidence of the intervals and of the paired test.
+    family : int, optional
+        Number of comparisons that the paired test is corrected for; all others if left out.
+
+    Returns
+    -------
+    list of Match
+    """
+    count = int(groups.max()) + 1 if len(groups) else 0
+    order = sorted(range(len(names)), key=lambda j: (-values[j], names[j]))
+    matches = []
+    for j in order[:k]:
+        others = np.array([o for o in order if o != j], dtype=int)
+        mean = values[j] - values[others]
+        if cosines is None:
+            # The covariance is not known; this is the largest error that it allows.
+            error = stderr[j] + stderr[others]
+        else:
+            error = clustered_stderr(cosines[:, [j]] - cosines[:, others], groups)
+        # One correction for all pairs: so A is tied with B exactly if B is with A.
+        p = paired_p_values(mean, error, count, family=family or len(others))
+        ties = tuple(names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
+        low, high = interval(float(values[j]), float(stderr[j]), level, count)
+        matches.append(Match(names[j], float(values[j]), float(stderr[j]), low, high, ties))
+    return matches
+
+
+def interval(value: float, stderr: float, level: float, groups: int) -> tuple[float, float]:
+    """Ends of the confidence interval of an affinity; NaN where they cannot be known."""
+    half = reach(level, groups) * stderr
+    if np.isnan(half):
+        return float("nan"), float("nan")
+    return max(value - half, -1.0), min(value + half, 1.0)
+
+
+def jsonable(value: Any) -> Any:
+    """Return numbers as JSON types, None for NaN and infinities."""
+    if isinstance(value, np.ndarray):
+        return [jsonable(v) for v in value]
+    number = float(value)
+    return number if np.isfinite(number) else None

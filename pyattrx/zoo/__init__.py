@@ -1,0 +1,6 @@
+"""Zoos: networks on disk, added once and asked about for ever."""
+
+from pyattrx.zoo.entry import Entry, Matches, Report, Verification
+from pyattrx.zoo.zoo import Zoo
+
+__all__ = ["Entry", "Matches", "Report", "Verification", "Zoo"]

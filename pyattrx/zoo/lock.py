@@ -1,0 +1,103 @@
+"""One writer at a time, across processes and threads."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyattrx.errors import ZooError, ZooLocked
+
+__all__ = ["WriterLock"]
+
+_POLL_S = 0.05
+
+
+class WriterLock:
+    """The right to write to a zoo; the system takes it back when a process dies.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file. It says who holds the lock, for messages only.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = threading.RLock()
+        self._depth = 0
+
+    @contextmanager
+    def held(self, wait: float) -> Iterator[None]:
+        """Hold the lock; may be nested within one thread.
+
+        Parameters
+        ----------
+        wait : float
+            Seconds to wait for other writers, at most; infinite is allowed.
+
+        Raises
+        ------
+        ZooLocked
+            Others hold it for longer.
+        """
+        until = time.monotonic() + wait
+        timeout = -1.0 if wait > threading.TIMEOUT_MAX else wait
+        if not self._threads.acquire(timeout=timeout):
+            raise ZooLocked(f"{self._path.parent}: another thread is writing to this zoo")
+        try:
+            if self._depth:
+                self._depth += 1
+                yield
+                return
+            file = self._acquire(until)
+            self._depth = 1
+            try:
+                yield
+            finally:
+                os.close(file)  # unlocks
+        finally:
+            self._depth = max(self._depth - 1, 0)
+            self._threads.release()
+
+    def _acquire(self, until: float) -> int:
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise ZooError(f"{self._path.parent}: cannot be written: {error.strerror}") from error
+        try:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= until:
+                        raise ZooLocked(
+                            f"{self._path.parent}: another process is writing to this zoo "
+                            f"({self._holder(file)}); wait= says for how long to wait for it"
+                        ) from None
+                    time.sleep(_POLL_S)
+            note = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
+            os.ftruncate(file, 0)
+            os.pwrite(file, json.dumps(note).encode(), 0)
+        except OSError as error:
+            os.close(file)
+            raise ZooError(f"{self._path.parent}: cannot be locked: {error.strerror}") from error
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+    @staticmethod
+    def _holder(file: int) -> str:
+        try:
+            note = json.loads(os.pread(file, 4096, 0))
+            return f"process {note['pid']} on {note['host']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "unknown process"

@@ -1,0 +1,305 @@
+"""Answers: targets against the rows and sketches of a zoo."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyattrx import ops
+from pyattrx.affinities.ranking import Match, rank
+from pyattrx.affinities.rows import RowStore
+from pyattrx.affinities.statistics import clustered_stderr
+from pyattrx.errors import ZooDamaged, ZooMismatch, ZooWarning
+from pyattrx.zoo.catalog import ROWS, SKETCH, Located
+from pyattrx.zoo.sketches import (
+    BLOCKS,
+    Sketcher,
+    block_cosines,
+    blocks_of,
+    sketch_statistics,
+)
+from pyattrx.zoo.store import Store, StoredMethod
+
+__all__ = [
+    "Compared",
+    "EntryRows",
+    "Target",
+    "compare_rows",
+    "compare_sketches",
+    "entry_target",
+    "sketch_rows",
+    "warn_damaged",
+]
+
+# Rows of entries in memory at once.
+_BLOCK_BYTES = 64 << 20
+
+
+class Target:
+    """A network that is asked about: its rows on some probes, and their sketch.
+
+    Parameters
+    ----------
+    store : Store
+    method : StoredMethod
+    rows : RowStore or list of Located
+        Where its rows are; none where they are not kept.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        method: StoredMethod,
+        rows: RowStore | Sequence[Located] | None,
+        sketch: np.ndarray,
+    ) -> None:
+        self._store = store
+        self._method = method
+        self._rows = rows
+        self.sketch = sketch
+
+    def block(self, probes: np.ndarray) -> Tensor:
+        """Rows on some probes, [1, B, D], floating."""
+        if isinstance(self._rows, RowStore):
+            return self._rows.block(slice(0, 1), probes)
+        assert self._rows is not None
+        return floating(self._store.rows(self._rows, probes))[None]
+
+
+def entry_target(store: Store, method: StoredMethod, number: int, name: str) -> Target:
+    """Make a target of an entry.
+
+    Raises
+    ------
+    ZooDamaged
+        It is damaged; the message has its name.
+    """
+    try:
+        sketches = store.catalog.records([number], method.id, SKETCH).get(number, [])
+        rows = store.catalog.records([number], method.id, ROWS).get(number, [])
+        return Target(store, method, rows or None, store.sketch(sketches))
+    except ZooDamaged as error:
+        raise ZooDamaged(f"entry {name!r}: {error}") from error
+
+
+@dataclass
+class Compared:
+    """Entries compared with a target.
+
+    Attributes
+    ----------
+    ids : ndarray [K], int64
+    values, stderr : ndarray [K]
+    samples : ndarray [n, K]
+        What the statistics are made of: cosines by probe, or sums by block of a sketch.
+    clusters : ndarray [n], int64
+        Group of each sample.
+    damaged : dict of int to str
+        Entries that could not be compared, and why.
+    """
+
+    ids: np.ndarray
+    values: np.ndarray
+    stderr: np.ndarray
+    samples: np.ndarray
+    clusters: np.ndarray
+    damaged: dict[int, str] = field(default_factory=dict)
+
+    def matches(self, names: dict[int, str], k: int, level: float) -> list[Match]:
+        """Rank them; entries that are no longer there are left out."""
+        there = np.array([int(number) in names for number in self.ids], bool)
+        return rank(
+            [names[int(number)] for number in self.ids[there]],
+            self.values[there],
+            self.stderr[there],
+            self.clusters,
+            self.samples[:, there],
+            k=k,
+            level=level,
+        )
+
+
+def compare_rows(
+    store: Store, method: StoredMethod, target: Target, ids: Sequence[int], probes: np.ndarray
+) -> Compared:
+    """Compare entries with a target by their rows, as `affinity` does.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Entries; those that are no longer there are left out.
+    probes : ndarray [n], int64
+        On which probes, rising.
+    """
+    cosines, kept, damaged = row_cosines(store, method, target, ids, probes)
+    groups = np.unique(store.groups[probes], return_inverse=True)[1]
+    # Row by row, as in `affinity`: the order of the sum does not depend on how rows were batched.
+    values = np.add.reduce(cosines, axis=0) / len(probes)
+    stderr = clustered_stderr(cosines, groups)
+    return Compared(kept, values, stderr, cosines, groups, damaged)
+
+
+def row_cosines(
+    store: Store, method: StoredMethod, target: Target, ids: Sequence[int], probes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Per-probe cosines [n, K] of the entries that could be read, which these are, and the rest."""
+    columns: list[np.ndarray] = []
+    kept: list[int] = []
+    damaged: dict[int, str] = {}
+    numbers = [int(number) for number in ids]
+    for start in range(0, len(numbers), 256):
+        some = numbers[start : start + 256]
+        located = store.catalog.records(some, method.id, ROWS)
+        batch: list[int] = []
+        held = 0
+        for number in [n for n in some if n in located]:
+            size = sum(part.record.row_bytes * len(probes) for part in located[number])
+            if batch and held + 2 * size > _BLOCK_BYTES:
+                _compare_batch(store, target, batch, located, probes, columns, kept, damaged)
+                batch, held = [], 0
+            batch.append(number)
+            held += 2 * size
+        _compare_batch(store, target, batch, located, probes, columns, kept, damaged)
+    cosines = np.concatenate(columns, axis=1) if columns else np.empty((len(probes), 0))
+    return cosines, np.array(kept, np.int64), damaged
+
+
+def _compare_batch(
+    store: Store,
+    target: Target,
+    batch: list[int],
+    located: dict[int, list[Located]],
+    probes: np.ndarray,
+    columns: list[np.ndarray],
+    kept: list[int],
+    damaged: dict[int, str],
+) -> None:
+    if not batch:
+        return
+    row_bytes = max((part.record.row_bytes for n in batch for part in located[n]), default=1)
+    at_once = max(1, _BLOCK_BYTES // (2 * row_bytes * len(batch)))
+    parts: list[np.ndarray] = []
+    bad: dict[int, str] = {}
+    for start in range(0, len(probes), at_once):
+        chosen = probes[start : start + at_once]
+        block = target.block(chosen)
+        rows: list[Tensor] = []
+        for number in batch:
+            try:
+                if number in bad:
+                    raise ZooDamaged(bad[number])
+                some = floating(store.rows(located[number], chosen)).to(block.device)
+            except ZooDamaged as error:
+                bad[number] = str(error)
+                some = torch.zeros_like(block[0])
+            if some.shape[1] != block.shape[2]:
+                raise ZooMismatch(
+                    f"the target's maps have {block.shape[2]} elements, those of the zoo's "
+                    f"networks {some.shape[1]}"
+                )
+            rows.append(some)
+        wide = any(row.dtype == torch.float64 for row in (block, *rows))
+        dtype = torch.float64 if wide else torch.float32
+        stacked = torch.stack([row.to(dtype) for row in rows])
+        cosines = ops.probe_cosines(block.to(dtype), stacked)
+        parts.append(cosines[:, 0, :].cpu().numpy())
+    good = [index for index, number in enumerate(batch) if number not in bad]
+    columns.append(np.concatenate(parts)[:, good])
+    kept.extend(batch[index] for index in good)
+    damaged.update(bad)
+
+
+def compare_sketches(
+    store: Store, method: StoredMethod, sketch: np.ndarray, ids: Sequence[int]
+) -> Compared:
+    """Compare entries with a target by their sketches, block by block."""
+    kept, vectors, damaged = read_sketches(store, method, ids)
+    weights = np.bincount(blocks_of(store.groups), minlength=BLOCKS) / len(store.groups)
+    parts = block_cosines(sketch, vectors)
+    values, stderr = sketch_statistics(parts, weights)
+    used = weights > 0
+    blocks = int(used.sum())
+    # Such that their plain mean and its standard error are those of the blocks.
+    samples = blocks * (parts[:, used] - weights[used] * values[:, None]) + values[:, None]
+    return Compared(kept, values, stderr, samples.T, np.arange(blocks), damaged)
+
+
+def read_sketches(
+    store: Store, method: StoredMethod, ids: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """Sketches [K, size] of the entries that could be read, which these are, and the rest."""
+    located = store.catalog.records(list(ids), method.id, SKETCH)
+    kept: list[int] = []
+    damaged: dict[int, str] = {}
+    vectors = np.empty((len(located), store.sketch_size), np.float32)
+    for number, parts in located.items():
+        try:
+            vectors[len(kept)] = store.sketch(parts)
+            kept.append(number)
+        except ZooDamaged as error:
+            damaged[number] = str(error)
+    return np.array(kept, np.int64), vectors[: len(kept)], damaged
+
+
+class EntryRows:
+    """Rows of some entries, as `pyattrx.affinities.run.compare` wants them."""
+
+    def __init__(
+        self, store: Store, method: StoredMethod, numbers: Sequence[int], names: Sequence[str]
+    ) -> None:
+        self._store = store
+        self._names = names
+        found = store.catalog.records(numbers, method.id, ROWS)
+        self._located = [found.get(number, []) for number in numbers]
+
+    def __len__(self) -> int:
+        return len(self._located)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the longest network's row."""
+        return max((p.record.row_bytes for parts in self._located for p in parts), default=1)
+
+    def block(self, networks: slice, probes: np.ndarray) -> Tensor:
+        """Rows of some networks on some probes, [M, B, D]."""
+        rows = []
+        for name, parts in zip(self._names[networks], self._located[networks], strict=True):
+            try:
+                rows.append(floating(self._store.rows(parts, probes)))
+            except ZooDamaged as error:
+                raise ZooDamaged(f"entry {name!r}: {error}") from error
+        wide = any(row.dtype == torch.float64 for row in rows)
+        return torch.stack([row.double() for row in rows] if wide else rows)
+
+
+def sketch_rows(store: Store, rows: RowStore, n_probes: int) -> np.ndarray:
+    """Sketch of a target whose rows are in a row store, of about unit length."""
+    sketcher = Sketcher(store.groups, store.sketch_size, store.sketch_seed)
+    at_once = max(1, _BLOCK_BYTES // (4 * max(rows.row_bytes, 1)))
+    for start in range(0, n_probes, at_once):
+        probes = np.arange(start, min(start + at_once, n_probes))
+        sketcher.add(probes, rows.block(slice(0, 1), probes)[0])
+    sketch: np.ndarray = (sketcher.total() / n_probes**0.5).numpy()
+    return sketch
+
+
+def warn_damaged(store: Store, damaged: dict[int, str]) -> tuple[str, ...]:
+    """Warn of entries that an answer does not cover; return their names."""
+    names = store.catalog.names_of(list(damaged))
+    for number, name in names.items():
+        warnings.warn(
+            f"{store.folder}: entry {name!r} is damaged and was left out: {damaged[number]}",
+            ZooWarning,
+            stacklevel=4,
+        )
+    return tuple(names.values())
+
+
+def floating(rows: Tensor) -> Tensor:
+    """Rows in a type that they can be compared in, without loss."""
+    return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()

@@ -1,0 +1,325 @@
+"""A zoo on disk: its parts, and how networks get in and out."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from xxhash import xxh3_64_intdigest
+
+from pyattrx._files import sync_folder
+from pyattrx.descriptors import AttributionMaps, Method
+from pyattrx.errors import InvalidValue, ProbeError, UntrustedError, ZooDamaged, ZooError
+from pyattrx.probes import Probes
+from pyattrx.zoo.catalog import ROWS, SKETCH, Catalog, EntryRow, Located
+from pyattrx.zoo.lock import WriterLock
+from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments
+from pyattrx.zoo.sketches import Sketcher
+
+__all__ = ["Addition", "Store", "StoredMethod"]
+
+CATALOG = "zoo.sqlite"
+_PROBES, _ROWS, _INDEX, _LOCK = "images.probes", "rows", "index", "lock"
+
+
+@dataclass(frozen=True)
+class StoredMethod:
+    """A method of a zoo."""
+
+    id: int
+    name: str
+    method: Method
+    descriptor: AttributionMaps
+    digest: int
+
+    @staticmethod
+    def check(method: Method, size: tuple[int, int]) -> None:
+        """Refuse a method that cannot be written down, or does not fit probes of a size."""
+        method.to_dict()
+        AttributionMaps(method, size)
+
+
+class Store:
+    """The folder of a zoo.
+
+    Parameters
+    ----------
+    folder : Path
+    trust : bool
+        Import the code that a method of one's own refers to.
+
+    Raises
+    ------
+    ZooError, ZooDamaged
+        It cannot be opened, or is not what was written.
+    UntrustedError
+        A method refers to code, and `trust` is False.
+    """
+
+    def __init__(self, folder: Path, *, trust: bool) -> None:
+        self.folder = folder
+        self.catalog = Catalog(folder / CATALOG)
+        self.segments = Segments(folder / _ROWS)
+        self.lock = WriterLock(folder / _LOCK)
+        self.index_folder = folder / _INDEX
+        facts = self.catalog.meta("zoo")
+        self.uuid: str = facts["uuid"]
+        self.sketch_size: int = facts["sketch_size"]
+        self.sketch_seed: int = facts["sketch_seed"]
+        self.keep_rows: bool = facts["keep_rows"]
+        try:
+            self.probes = Probes.load(folder / _PROBES)
+        except OSError as error:
+            raise ZooDamaged(f"{folder / _PROBES}: {error.strerror}") from error
+        except ProbeError as error:
+            raise ZooDamaged(str(error)) from error
+        if self.probes.hash != facts["probes"]["hash"]:
+            raise ZooDamaged(f"{folder / _PROBES}: these are not the zoo's probes")
+        self.groups = np.asarray(self.probes.groups)
+        self.methods = [
+            _stored_method(number, definition, self.probes.size, trust, folder)
+            for number, _, definition in self.catalog.methods()
+        ]
+
+    @staticmethod
+    def create(folder: Path, probes: Probes, methods: Sequence[Method], facts: Any) -> None:
+        """Make the folder of a new zoo, whole or not at all."""
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            there = "a zoo" if (folder / CATALOG).exists() else "something else"
+            raise InvalidValue(
+                "path", str(folder), f"a new or empty folder; there is {there} already"
+            )
+        if not folder.absolute().parent.is_dir():
+            raise InvalidValue("path", str(folder), "a new folder in one that exists")
+        new = folder.absolute().parent / f".{folder.name}.{secrets.token_hex(4)}.new"
+        try:
+            new.mkdir()
+            (new / _ROWS).mkdir()
+            probes.save(new / _PROBES)
+            definitions = [(str(method), _canonical(method.to_dict())) for method in methods]
+            everything = {**facts, "uuid": secrets.token_hex(16), "probes": probes.describe()}
+            Catalog.create(new / CATALOG, {"zoo": everything, "epoch": 0}, definitions)
+            sync_folder(new)
+            os.rename(new, folder)
+            sync_folder(folder.absolute().parent)
+        except BaseException as error:
+            _remove_new(new)
+            if isinstance(error, OSError):
+                raise ZooError(f"{folder}: cannot be made: {error.strerror}") from error
+            raise
+
+    def close(self) -> None:
+        """Close all files."""
+        self.catalog.close()
+        self.segments.close()
+
+    def method(self, asked: str | Method | None) -> StoredMethod:
+        """Find one of the zoo's methods: the first one, or by its name or definition."""
+        if asked is None:
+            return self.methods[0]
+        for stored in self.methods:
+            if asked in (stored.method, stored.name):
+                return stored
+        names = ", ".join(repr(stored.name) for stored in self.methods)
+        raise InvalidValue("method", str(asked), f"one of this zoo's: {names}")
+
+    # Writing
+
+    @contextmanager
+    def writing(self, wait: float) -> Iterator[None]:
+        """Hold the right to write."""
+        if not self.catalog.writable:
+            raise ZooError(f"{self.folder}: cannot be written: it is open for reading only")
+        with self.lock.held(wait):
+            yield
+
+    @contextmanager
+    def addition(self, key: bytes | None = None) -> Iterator[Addition]:
+        """Begin to add a network; the writer's lock is held by the caller."""
+        lengths = self.catalog.segments()
+        segment = max(lengths, default=1)
+        if lengths.get(segment, 0) >= SEGMENT_BYTES:
+            segment += 1
+        with self.files_written():
+            appender = Appender(self.segments.folder, segment, lengths.get(segment, 0))
+            try:
+                yield Addition(self, appender, key or secrets.token_bytes(16))
+            finally:
+                appender.close()
+
+    @contextmanager
+    def files_written(self) -> Iterator[None]:
+        """Failures of the file system as errors of the zoo."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, ZooError):
+                raise
+            reason = f"{error.strerror or error}"
+            raise ZooError(f"{self.folder}: {reason}; nothing was added") from error
+
+    # Reading
+
+    def rows(self, located: Sequence[Located], probes: np.ndarray | None = None) -> Tensor:
+        """Rows of one entry on some probes (rising or not), [B, D], in their stored type.
+
+        Raises
+        ------
+        ZooDamaged
+        """
+        if not located:
+            raise ZooDamaged("its records are damaged")
+        if len(located) == 1:
+            return self.segments.read(located[0].record, probes)
+        if probes is None:
+            return torch.cat([self.segments.read(part.record) for part in located])
+        out: Tensor | None = None
+        for part in located:
+            mine = np.flatnonzero((probes >= part.first) & (probes < part.first + part.count))
+            if len(mine):
+                rows = self.segments.read(part.record, probes[mine] - part.first)
+                if out is None:
+                    out = rows.new_empty(len(probes), rows.shape[1])
+                out[torch.from_numpy(mine)] = rows
+        assert out is not None
+        return out
+
+    def sketch(self, located: Sequence[Located]) -> np.ndarray:
+        """Sketch of one entry, of about unit length, float32 [size].
+
+        Raises
+        ------
+        ZooDamaged
+        """
+        if not located:
+            raise ZooDamaged("its sketch is damaged")
+        if len(located) == 1:
+            return self.segments.read(located[0].record)[0].float().numpy()
+        total = sum(part.count for part in located)
+        parts = [
+            self.segments.read(part.record)[0].float() * (part.count / total) ** 0.5
+            for part in located
+        ]
+        return torch.stack(parts).sum(0).numpy()
+
+
+class Addition:
+    """A network on its way into a zoo.
+
+    Parameters
+    ----------
+    store : Store
+    appender : Appender
+    key : bytes
+        What the entry's checksums are bound to.
+    """
+
+    def __init__(self, store: Store, appender: Appender, key: bytes) -> None:
+        self._store = store
+        self._appender = appender
+        self.key = key
+        self._records: list[Located] = []
+
+    def feed(
+        self,
+        methods: Sequence[StoredMethod],
+        batches: Iterable[tuple[np.ndarray, Sequence[Tensor]]],
+        first: int = 0,
+        count: int | None = None,
+    ) -> None:
+        """Write rows of consecutive probes by several methods, and their sketches.
+
+        Parameters
+        ----------
+        methods : sequence of StoredMethod
+        batches : iterable of (ndarray [B], list of Tensor [B, D])
+            Numbers of the probes, in their order, and their rows by method.
+        first, count : int
+            The probes that come; all of them if left out.
+        """
+        store = self._store
+        count = len(store.probes) if count is None else count
+        sketchers = [Sketcher(store.groups, store.sketch_size, store.sketch_seed) for _ in methods]
+        writers = None
+        for probes, rows in batches:
+            if writers is None and store.keep_rows:
+                writers = [
+                    self._appender.begin(count, like, self._identity(method, ROWS, first))
+                    for method, like in zip(methods, rows, strict=True)
+                ]
+            for which, some in enumerate(rows):
+                sketchers[which].add(probes, some)
+                if writers is not None:
+                    writers[which].write(int(probes[0]) - first, some)
+        for which, method in enumerate(methods):
+            if writers is not None:
+                self._note(ROWS, method, first, count, writers[which].finish())
+            unit = sketchers[which].total() / max(count, 1) ** 0.5
+            half = unit.half()[None]
+            writer = self._appender.begin(1, half, self._identity(method, SKETCH, first))
+            writer.write(0, half)
+            self._note(SKETCH, method, first, count, writer.finish())
+
+    def copy(self, located: Located, rows: Tensor, method: StoredMethod) -> None:
+        """Write a record of another zoo again."""
+        identity = self._identity(method, located.kind, located.first)
+        writer = self._appender.begin(len(rows), rows, identity)
+        writer.write(0, rows)
+        self._note(located.kind, method, located.first, located.count, writer.finish())
+
+    def commit(self, entry: EntryRow, tags: Iterable[str], replace: int | None = None) -> int:
+        """Make everything durable and visible at once, in place of another entry if there is one.
+
+        Returns
+        -------
+        int
+            The entry's number.
+        """
+        catalog = self._store.catalog
+        self._appender.sync()
+        with catalog.transaction():
+            if replace is not None:
+                catalog.remove(replace)
+            number = catalog.add(entry, tags, self._records)
+            catalog.set_length(self._appender.segment, self._appender.end)
+        return number
+
+    def _identity(self, method: StoredMethod, kind: int, first: int) -> int:
+        return xxh3_64_intdigest(self.key + f"{method.digest} {kind} {first}".encode())
+
+    def _note(self, kind: int, method: StoredMethod, first: int, count: int, at: Record) -> None:
+        self._records.append(Located(kind, method.id, first, count, at))
+
+
+def _stored_method(
+    number: int, definition: dict[str, Any], size: tuple[int, int], trust: bool, folder: Path
+) -> StoredMethod:
+    outside = Method.imports(definition)
+    if outside and not trust:
+        raise UntrustedError(
+            f"{folder}: opening this zoo would import {', '.join(outside)}; allow it with "
+            "trust=True (--trust) if you know where the zoo comes from"
+        )
+    method = Method.from_dict(definition)
+    digest = xxh3_64_intdigest(_canonical(definition).encode())
+    return StoredMethod(number, str(method), method, AttributionMaps(method, size), digest)
+
+
+def _canonical(definition: dict[str, Any]) -> str:
+    return json.dumps(definition, sort_keys=True)
+
+
+def _remove_new(folder: Path) -> None:
+    """Remove a zoo that was not finished."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
