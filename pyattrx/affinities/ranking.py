@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.statistics import clustered_stderr, paired_p_values, reach
+from pyattrx.affinities.statistics import (
+    clustered_stderr,
+    degrees_of_freedom,
+    paired_p_values,
+    reach,
+)
 from pyattrx.errors import InvalidValue
 
 __all__ = ["Match", "check_ranking", "interval", "jsonable", "rank"]
@@ -88,7 +93,7 @@ def rank(
     -------
     list of Match
     """
-    count = int(groups.max()) + 1 if len(groups) else 0
+    df = degrees_of_freedom(groups)
     order = sorted(range(len(names)), key=lambda j: (-values[j], names[j]))
     matches = []
     for j in order[:k]:
@@ -100,16 +105,16 @@ def rank(
         else:
             error = clustered_stderr(cosines[:, [j]] - cosines[:, others], groups)
         # One correction for all pairs: so A is tied with B exactly if B is with A.
-        p = paired_p_values(mean, error, count, family=family or len(others))
+        p = paired_p_values(mean, error, df, family=family or len(others))
         ties = tuple(names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
-        low, high = interval(float(values[j]), float(stderr[j]), level, count)
+        low, high = interval(float(values[j]), float(stderr[j]), level, df)
         matches.append(Match(names[j], float(values[j]), float(stderr[j]), low, high, ties))
     return matches
 
 
-def interval(value: float, stderr: float, level: float, groups: int) -> tuple[float, float]:
+def interval(value: float, stderr: float, level: float, df: float) -> tuple[float, float]:
     """Ends of the confidence interval of an affinity; NaN where they cannot be known."""
-    half = reach(level, groups) * stderr
+    half = reach(level, df) * stderr
     if np.isnan(half):
         return float("nan"), float("nan")
     return max(value - half, -1.0), min(value + half, 1.0)

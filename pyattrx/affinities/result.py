@@ -11,7 +11,7 @@ import numpy as np
 
 from pyattrx._files import atomic_write
 from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
-from pyattrx.affinities.statistics import paired_p_values
+from pyattrx.affinities.statistics import degrees_of_freedom, paired_p_values
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
 from pyattrx.tree import Tree, TreeForm, build_tree
 
@@ -148,7 +148,7 @@ class Affinity:
         if not 0 < level < 1:
             raise InvalidValue("level", level, "a number between 0 and 1")
         upper = np.triu_indices(len(self), 1)
-        p = paired_p_values(self.values[upper], self.stderr[upper], self.n_groups)
+        p = paired_p_values(self.values[upper], self.stderr[upper], degrees_of_freedom(self.groups))
         return int((p < 1 - level).sum()), len(p)
 
     def tree(self, form: TreeForm = "published") -> Tree:

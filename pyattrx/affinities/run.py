@@ -222,7 +222,7 @@ def compare(rows: Rows, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     m, n = len(rows), len(groups)
     keep = 8 * n * m * m <= _COSINE_BYTES
     cosines = np.empty((n, m, m)) if keep else None
-    moments = PairMoments((m, m))
+    moments = PairMoments((m, m), n)
     # Probes of a group side by side: so the sums of one group at a time are enough.
     order = np.argsort(groups, kind="stable")
     probe_bytes = max(min(m, 2 * _BLOCK_NETWORKS) * rows.row_bytes, 16 * m * m)

@@ -1,8 +1,11 @@
 """Means and standard errors of per-probe cosines, robust to probes that belong together.
 
 Probes of one group (crops of one photo, say) are not independent. The mean over N probes in G
-groups has the cluster-robust variance ``G / (G - 1) * sum_g (sum_{k in g} (c_k - mean))^2 / N^2``,
-which is the usual one where every probe is a group of its own.
+groups, n_g of them in group g, has the cluster-robust variance
+``sum_g S_g^2 / (1 - n_g / N) / N^2`` with ``S_g = sum_{k in g} (c_k - mean)``: unbiased where all
+probes are independent and alike ("CR2", Bell and McCaffrey 2002), and the usual variance where
+every probe is a group of its own. Its degrees of freedom are Satterthwaite's, for probes that are
+the same within a group: G - 1 for groups of one size, fewer where few groups hold most probes.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
-__all__ = ["PairMoments", "clustered_stderr", "paired_p_values", "reach"]
+__all__ = ["PairMoments", "clustered_stderr", "degrees_of_freedom", "paired_p_values", "reach"]
 
 
 class PairMoments:
@@ -23,9 +26,12 @@ class PairMoments:
     ----------
     shape : tuple of int
         Shape of one probe's cosines.
+    total : int
+        Probes that there will be.
     """
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], total: int) -> None:
+        self._total = total
         self._first: np.ndarray | None = None
         self._n = 0
         self._groups = 0
@@ -33,9 +39,10 @@ class PairMoments:
         self._in_group = 0
         self._sum = np.zeros(shape)
         self._group_sum = np.zeros(shape)
-        self._squares = np.zeros(shape)  # sum over groups of S_g^2
-        self._weighted = np.zeros(shape)  # sum over groups of n_g S_g
-        self._size_squares = 0  # sum over groups of n_g^2
+        # Sums over groups, each divided by 1 - n_g / N, of S_g^2, n_g S_g and n_g^2.
+        self._squares = np.zeros(shape)
+        self._weighted = np.zeros(shape)
+        self._size_squares = 0.0
 
     def add(self, cosines: np.ndarray, groups: np.ndarray) -> None:
         """Add a block of probes.
@@ -66,16 +73,17 @@ class PairMoments:
         if self._groups < 2:
             return self._first + mean, np.full_like(mean, np.nan)
         spread = self._squares - 2 * mean * self._weighted + mean**2 * self._size_squares
-        factor = self._groups / (self._groups - 1)
-        stderr = np.sqrt(factor * np.maximum(spread, 0)) / self._n
+        stderr = np.sqrt(np.maximum(spread, 0)) / self._n
         return self._first + mean, stderr
 
     def _end_group(self) -> None:
         if self._in_group == 0:
             return
-        self._squares += self._group_sum**2
-        self._weighted += self._in_group * self._group_sum
-        self._size_squares += self._in_group**2
+        if self._in_group < self._total:
+            weight = 1 / (1 - self._in_group / self._total)
+            self._squares += weight * self._group_sum**2
+            self._weighted += weight * self._in_group * self._group_sum
+            self._size_squares += weight * self._in_group**2
         self._groups += 1
         self._group_sum[:] = 0
         self._in_group = 0
@@ -107,38 +115,80 @@ def clustered_stderr(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     if count < 2:
         return np.full(values.shape[1:], np.nan)
     deviation = values - values.mean(0)
-    sums = np.zeros((count, *values.shape[1:]))
-    np.add.at(sums, groups, deviation)
-    stderr: np.ndarray = np.sqrt(count / (count - 1) * np.square(sums).sum(0)) / len(values)
+    sizes = np.bincount(groups)
+    if count == len(values):
+        sums = deviation
+    else:
+        order = np.argsort(groups, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        sums = np.add.reduceat(deviation[order], starts, axis=0)
+    weights = (1 / (1 - sizes / len(values))).reshape(-1, *[1] * (values.ndim - 1))
+    stderr: np.ndarray = np.sqrt((weights * np.square(sums)).sum(0)) / len(values)
     return stderr
 
 
-def reach(level: float, groups: int) -> float:
+def degrees_of_freedom(groups: np.ndarray) -> float:
+    """Satterthwaite's degrees of freedom of `clustered_stderr`.
+
+    Parameters
+    ----------
+    groups : ndarray [N], int64
+        Dense group numbers from 0.
+
+    Returns
+    -------
+    float
+        From 1 to G - 1; 0 where there are fewer than two groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyattrx.affinities.statistics import degrees_of_freedom
+    >>> round(degrees_of_freedom(np.arange(12) // 2), 6), len(set(np.arange(12) // 2))
+    (5.0, 6)
+    """
+    sizes = np.bincount(groups).astype(float) if len(groups) else np.zeros(0)
+    if len(sizes) < 2:
+        return 0.0
+    # The variance is a quadratic form in the groups' sums, whose own variances are n_g^2:
+    # trace(M)^2 / |M|^2 for M = V^(1/2) (I - h 1')' W (I - h 1') V^(1/2), multiplied out.
+    share = sizes / sizes.sum()
+    weight = 1 / (1 - share)
+    variance = np.square(share)
+    c, u = float((share**2 * weight).sum()), share * weight
+    trace = float((variance * (weight - 2 * u + c)).sum())
+    p, q, r = (float((variance * u**power).sum()) for power in (0, 1, 2))
+    norm = c * c * p * p - 4 * c * p * q + 2 * p * r + 2 * q * q
+    norm += float((variance**2 * ((weight + c - 2 * u) ** 2 - (c - 2 * u) ** 2)).sum())
+    return float(np.clip(trace**2 / norm, 1.0, len(sizes) - 1))
+
+
+def reach(level: float, df: float) -> float:
     """Standard errors on either side of a mean that make its interval, by Student's t.
 
     Parameters
     ----------
     level : float
         Confidence, in (0, 1).
-    groups : int
-        Independent groups of probes.
+    df : float
+        Degrees of freedom.
 
     Returns
     -------
     float
-        NaN for fewer than two groups.
+        NaN for less than one.
 
     Examples
     --------
     >>> from pyattrx.affinities.statistics import reach
-    >>> round(reach(0.95, 11), 3)
+    >>> round(reach(0.95, 10), 3)
     2.228
     """
-    return float(stdtrit(groups - 1, (1 + level) / 2)) if groups > 1 else float("nan")
+    return float(stdtrit(df, (1 + level) / 2)) if df >= 1 else float("nan")
 
 
 def paired_p_values(
-    difference: np.ndarray, stderr: np.ndarray, groups: int, family: int | None = None
+    difference: np.ndarray, stderr: np.ndarray, df: float, family: int | None = None
 ) -> np.ndarray:
     """Two-sided p-values of mean paired differences, corrected for their number.
 
@@ -146,8 +196,8 @@ def paired_p_values(
     ----------
     difference, stderr : ndarray [K]
         Means over probes of the difference of two cosines, and their standard errors.
-    groups : int
-        Independent groups of probes; the t distribution has one degree of freedom fewer.
+    df : float
+        Degrees of freedom of the standard errors.
     family : int, optional
         Multiply every p-value by this number of comparisons (Bonferroni), which treats a pair
         alike wherever it comes up; by Holm's (1979) steps over all K if left out.
@@ -155,15 +205,15 @@ def paired_p_values(
     Returns
     -------
     ndarray [K]
-        1 where nothing is known (one group). A difference that is the same on every probe is
-        certain: 1 where it is 0, otherwise 0.
+        1 where nothing is known (no degree of freedom). A difference that is the same on every probe
+        is certain: 1 where it is 0, otherwise 0.
     """
     count = len(difference)
-    if groups < 2:
+    if df < 1:
         return np.ones(count)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(difference) / stderr
-    p = np.where(stderr > 0, 2 * stdtr(groups - 1, -t), np.where(difference == 0, 1.0, 0.0))
+    p = np.where(stderr > 0, 2 * stdtr(df, -t), np.where(difference == 0, 1.0, 0.0))
     if family is not None:
         bonferroni: np.ndarray = np.minimum(p * family, 1.0)
         return bonferroni

@@ -21,7 +21,6 @@ from pyattrx.zoo.sketches import (
     Sketcher,
     block_cosines,
     blocks_of,
-    sketch_statistics,
 )
 from pyattrx.zoo.store import Store, StoredMethod
 
@@ -219,14 +218,14 @@ def compare_sketches(
 ) -> Compared:
     """Compare entries with a target by their sketches, block by block."""
     kept, vectors, damaged = read_sketches(store, method, ids)
-    weights = np.bincount(blocks_of(store.groups), minlength=BLOCKS) / len(store.groups)
+    blocks = blocks_of(store.groups)
+    weights = np.bincount(blocks, minlength=BLOCKS) / len(blocks)
     parts = block_cosines(sketch, vectors)
-    values, stderr = sketch_statistics(parts, weights)
-    used = weights > 0
-    blocks = int(used.sum())
-    # Such that their plain mean and its standard error are those of the blocks.
-    samples = blocks * (parts[:, used] - weights[used] * values[:, None]) + values[:, None]
-    return Compared(kept, values, stderr, samples.T, np.arange(blocks), damaged)
+    # Every probe stands for the mean of its block, and blocks are the clusters.
+    clusters = np.unique(blocks, return_inverse=True)[1]
+    samples = (parts[:, blocks] / weights[blocks]).T
+    stderr = clustered_stderr(samples, clusters)
+    return Compared(kept, parts.sum(1), stderr, samples, clusters, damaged)
 
 
 def read_sketches(

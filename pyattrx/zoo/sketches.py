@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pyattrx import ops
 
-__all__ = ["BLOCKS", "Sketcher", "block_cosines", "blocks_of", "sketch_statistics"]
+__all__ = ["BLOCKS", "Sketcher", "block_cosines", "blocks_of"]
 
 BLOCKS = 16
 
@@ -96,28 +96,3 @@ def block_cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     b = right.reshape(len(right), BLOCKS, -1).astype(np.float64)
     parts: np.ndarray = np.einsum("bs,kbs->kb", a, b)
     return parts
-
-
-def sketch_statistics(parts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean cosines and their standard errors, from sums by block.
-
-    Parameters
-    ----------
-    parts : ndarray [..., BLOCKS]
-        Sums over a block's probes, divided by the number of all probes.
-    weights : ndarray [BLOCKS]
-        Share of the probes that each block has.
-
-    Returns
-    -------
-    values, stderr : ndarray [...]
-        Blocks are the clusters of the cluster-robust error; NaN where there is one only.
-    """
-    used = weights > 0
-    parts, weights = parts[..., used], weights[used]
-    values = parts.sum(-1)
-    count = len(weights)
-    if count < 2:
-        return values, np.full(values.shape, np.nan)
-    spread = np.square(parts - weights * values[..., None]).sum(-1)
-    return values, np.sqrt(count / (count - 1) * spread)
