@@ -205,8 +205,8 @@ def paired_p_values(
     Returns
     -------
     ndarray [K]
-        1 where nothing is known (no degree of freedom). A difference that is the same on every probe
-        is certain: 1 where it is 0, otherwise 0.
+        1 where nothing is known (no degree of freedom). A difference that is the same on every
+        probe is certain: 1 where it is 0, otherwise 0.
     """
     count = len(difference)
     if df < 1:

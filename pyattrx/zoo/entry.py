@@ -130,6 +130,7 @@ class Matches(list[Match]):
         entries were compared, and may have missed one.
     settled : bool or None
         For ``stop="confident"``: whether the set of matches was settled before the probes ended.
+        Otherwise None.
     damaged : tuple of str
         Entries that should have been compared and are damaged.
     """

@@ -31,6 +31,7 @@ __all__ = [
     "compare_rows",
     "compare_sketches",
     "entry_target",
+    "row_cosines",
     "sketch_rows",
     "warn_damaged",
 ]
@@ -46,8 +47,9 @@ class Target:
     ----------
     store : Store
     method : StoredMethod
-    rows : RowStore or list of Located
-        Where its rows are; none where they are not kept.
+    rows : RowStore, list of Located or None
+        Where its rows are; None where they are not kept.
+    sketch : ndarray [size] or None
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Target:
         store: Store,
         method: StoredMethod,
         rows: RowStore | Sequence[Located] | None,
-        sketch: np.ndarray,
+        sketch: np.ndarray | None,
     ) -> None:
         self._store = store
         self._method = method
@@ -276,14 +278,14 @@ class EntryRows:
         return torch.stack([row.double() for row in rows] if wide else rows)
 
 
-def sketch_rows(store: Store, rows: RowStore, n_probes: int) -> np.ndarray:
-    """Sketch of a target whose rows are in a row store, of about unit length."""
+def sketch_rows(store: Store, rows: RowStore, probes: np.ndarray) -> np.ndarray:
+    """Sketch of a target, its rows on some probes in a row store; of about unit length for all."""
     sketcher = Sketcher(store.groups, store.sketch_size, store.sketch_seed)
     at_once = max(1, _BLOCK_BYTES // (4 * max(rows.row_bytes, 1)))
-    for start in range(0, n_probes, at_once):
-        probes = np.arange(start, min(start + at_once, n_probes))
-        sketcher.add(probes, rows.block(slice(0, 1), probes)[0])
-    sketch: np.ndarray = (sketcher.total() / n_probes**0.5).numpy()
+    for start in range(0, len(probes), at_once):
+        some = probes[start : start + at_once]
+        sketcher.add(some, rows.block(slice(0, 1), some)[0])
+    sketch: np.ndarray = (sketcher.total() / len(store.probes) ** 0.5).numpy()
     return sketch
 
 

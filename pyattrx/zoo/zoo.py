@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,24 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from xxhash import xxh3_128_hexdigest
 
 from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.affinities.describing import (
     Description,
     Source,
-    check_batch_size,
     check_sources,
-    device_name,
     encoders_of,
-    resolve_device,
     versions,
 )
 from pyattrx.affinities.ranking import check_ranking
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.run import compare
-from pyattrx.descriptors import Method, check_precision, quantise, resolve_method
+from pyattrx.descriptors import Method, quantise, resolve_method
 from pyattrx.encoders import Encoder, load_many
 from pyattrx.errors import (
     InvalidType,
@@ -46,33 +39,25 @@ from pyattrx.errors import (
     ZooMismatch,
 )
 from pyattrx.probes import Probes
-from pyattrx.zoo.candidates import Candidates
+from pyattrx.zoo.arguments import (
+    BESIDE,
+    Run,
+    check_name,
+    check_path,
+    check_tags,
+    check_wait,
+    fingerprint,
+    maps_hash,
+    not_integer,
+    now,
+)
 from pyattrx.zoo.catalog import ROWS, EntryRow
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.querying import (
-    Compared,
-    EntryRows,
-    Target,
-    compare_rows,
-    compare_sketches,
-    entry_target,
-    sketch_rows,
-    warn_damaged,
-)
+from pyattrx.zoo.querying import EntryRows, warn_damaged
+from pyattrx.zoo.search import Question, Search
 from pyattrx.zoo.store import Store, StoredMethod
 
 __all__ = ["Zoo"]
-
-# Entries that are compared by their rows without asking their sketches first: as many, or as much.
-_ALL_ENTRIES = 64
-_ALL_BYTES = 256 << 20
-# Sketches choose at least this many, or so many for each match; four times as many as long as they
-# cannot rule out the rest, up to so many bytes of rows.
-_LEAST_CANDIDATES = 64
-_CANDIDATES_PER_MATCH = 16
-_MOST_BYTES = 1 << 30
-_SKETCH_ERRORS = 4.0
-_LONGEST_NAME = 1000
 
 
 class Zoo:
@@ -104,7 +89,7 @@ class Zoo:
             raise InvalidType("path", store, "Zoo.open(path) or Zoo.create(path, probes)")
         self._store = store
         self._wait = wait
-        self._candidates: dict[int, Candidates] = {}
+        self._searches: dict[int, Search] = {}
 
     @classmethod
     def create(
@@ -151,7 +136,7 @@ class Zoo:
         ZooError
             The folder cannot be written.
         """
-        folder = _check_path(path)
+        folder = check_path(path)
         if not isinstance(probes, Probes):
             raise InvalidType("probes", probes, "pyattrx.Probes")
         given: Sequence[Any] = method if isinstance(method, (list, tuple)) else [method]
@@ -161,12 +146,12 @@ class Zoo:
             raise InvalidValue("method", names, "one method, or several different ones")
         if not isinstance(keep_rows, bool):
             raise InvalidType("keep_rows", keep_rows, "True or False")
-        if _not_integer(sketch_size) or sketch_size % 1024 or not 1024 <= sketch_size <= 65536:
+        if not_integer(sketch_size) or sketch_size % 1024 or not 1024 <= sketch_size <= 65536:
             raise InvalidValue("sketch_size", sketch_size, "a multiple of 1024, up to 65536")
-        if _not_integer(seed) or not 0 <= seed < 2**63:
+        if not_integer(seed) or not 0 <= seed < 2**63:
             raise InvalidValue("seed", seed, "an integer from 0 to 2**63 - 1")
         facts = {
-            "created": _now(),
+            "created": now(),
             "versions": versions(),
             "keep_rows": keep_rows,
             "sketch_size": sketch_size,
@@ -174,7 +159,7 @@ class Zoo:
         }
         for one in methods:
             StoredMethod.check(one, probes.size)
-        waiting = _check_wait(wait)
+        waiting = check_wait(wait)
         Store.create(folder, probes, methods, facts)
         return cls(Store(folder, trust=True), waiting)
 
@@ -206,7 +191,7 @@ class Zoo:
         UntrustedError
             Opening it would import code.
         """
-        return cls(Store(_check_path(path), trust=trust), _check_wait(wait))
+        return cls(Store(check_path(path), trust=trust), check_wait(wait))
 
     def close(self) -> None:
         """Close all files; the zoo cannot be used afterwards."""
@@ -275,7 +260,7 @@ class Zoo:
 
     def entries(self, tags: str | Sequence[str] = ()) -> Iterator[Entry]:
         """Go through the networks that have all of some tags, in the order of their names' ages."""
-        for number in self._store.catalog.ids(_check_tags(tags)):
+        for number in self._store.catalog.ids(check_tags(tags)):
             yield self._entry(number)
 
     def describe(self) -> dict[str, Any]:
@@ -330,8 +315,8 @@ class Zoo:
         ZooError
             The zoo cannot be written, the disk is full, ...; nothing was added.
         """
-        run = _Run(batch_size, device, precision)
-        labels = _check_tags(tags)
+        run = Run(batch_size, device, precision)
+        labels = check_tags(tags)
         if not isinstance(encoder, (Encoder, str)):
             raise InvalidType("encoder", encoder, "an Encoder, or a specification")
         found = list(load_many(encoder)) if isinstance(encoder, str) else [encoder]
@@ -374,8 +359,8 @@ class Zoo:
         ZooLocked, ZooError
             The zoo cannot be written: nothing more can be added.
         """
-        run = _Run(batch_size, device, precision)
-        labels = _check_tags(tags)
+        run = Run(batch_size, device, precision)
+        labels = check_tags(tags)
         sources = check_sources(encoders)
         report = Report()
         total = len(sources) if isinstance(sources, list) else None
@@ -385,7 +370,7 @@ class Zoo:
         return report
 
     def _add_source(
-        self, source: Source, tags: tuple[str, ...], run: _Run, report: Report, of: str
+        self, source: Source, tags: tuple[str, ...], run: Run, report: Report, of: str
     ) -> None:
         label = source if isinstance(source, str) else getattr(source, "name", repr(source))
         networks = encoders_of([source])
@@ -408,14 +393,14 @@ class Zoo:
                 report.failed[label] = f"{kind}{error}"
 
     def _add(
-        self, encoder: Encoder, tags: tuple[str, ...], replace: bool, run: _Run, of: str = ""
+        self, encoder: Encoder, tags: tuple[str, ...], replace: bool, run: Run, of: str = ""
     ) -> bool:
         store = self._store
-        _check_name(encoder.name)
+        check_name(encoder.name)
         known = encoder.describe()
-        fingerprint = _fingerprint(known)
+        identity = fingerprint(known)
         with store.writing(self._wait):
-            taken = self._taken(encoder.name, fingerprint, replace, known)
+            taken = self._taken(encoder.name, identity, replace, known)
             if taken is not None and not replace:
                 with store.catalog.transaction():
                     store.catalog.tag(taken, tags)
@@ -427,10 +412,8 @@ class Zoo:
                     encoder,
                     store.probes,
                     [stored.descriptor for stored in store.methods],
-                    batch_size=run.batch_size,
-                    device=run.device,
-                    precision=run.precision,
                     label=encoder.name + of,
+                    **run.description_options(),
                 ) as description,
             ):
                 batches = self._checked(encoder.name, description.rows())
@@ -448,7 +431,7 @@ class Zoo:
                     "precision_effect": description.effect,
                     "seconds": round(time.perf_counter() - begun, 3),
                 }
-                entry = EntryRow(addition.key, encoder.name, fingerprint, _now(), facts)
+                entry = EntryRow(addition.key, encoder.name, identity, now(), facts)
                 addition.commit(entry, tags, taken)
         return True
 
@@ -489,21 +472,21 @@ class Zoo:
             As for `add`.
         """
         store = self._store
-        _check_name(name)
-        labels = _check_tags(tags)
+        check_name(name)
+        labels = check_tags(tags)
         rows = [
             quantise(some, stored.method.storage)
             for stored, some in zip(store.methods, self._given(maps), strict=True)
         ]
-        digest = "".join(_maps_hash(some) for some in rows)
+        digest = "".join(maps_hash(some) for some in rows)
         known = {"specification": None, "weights_hash": None, **(facts or {}), "maps": digest}
         try:
             json.dumps(known)
         except (TypeError, ValueError) as error:
             raise InvalidValue("facts", facts, f"JSON types ({error})") from error
-        fingerprint = _fingerprint(known)
+        identity = fingerprint(known)
         with store.writing(self._wait):
-            taken = self._taken(name, fingerprint, replace, known)
+            taken = self._taken(name, identity, replace, known)
             if taken is not None and not replace:
                 with store.catalog.transaction():
                     store.catalog.tag(taken, labels)
@@ -516,7 +499,7 @@ class Zoo:
             with store.addition() as addition:
                 batches = [(np.arange(len(store.probes)), rows)]
                 addition.feed(store.methods, self._checked(name, batches))
-                entry = EntryRow(addition.key, name, fingerprint, _now(), everything)
+                entry = EntryRow(addition.key, name, identity, now(), everything)
                 number = addition.commit(entry, labels, taken)
         return self._entry(number)
 
@@ -557,7 +540,7 @@ class Zoo:
         self._tag(name, tags, add=False)
 
     def _tag(self, name: str, tags: Sequence[str], *, add: bool) -> None:
-        labels = _check_tags(tags)
+        labels = check_tags(tags)
         store = self._store
         with store.writing(self._wait):
             number = self._id(name)
@@ -679,6 +662,7 @@ class Zoo:
         tags: str | Sequence[str] = (),
         level: float = 0.95,
         exact: bool = False,
+        stop: str | None = None,
         batch_size: int = 32,
         device: str | torch.device | None = None,
         precision: str = "float32",
@@ -698,10 +682,16 @@ class Zoo:
         tags : str or list of str
             Only networks that have all of these.
         level : float
-            Confidence of the intervals and of the paired test.
+            Confidence of the intervals and of the paired test, and of `stop`.
         exact : bool
             Compare every network by its rows, however many there are. Otherwise sketches choose
             which, where there are many.
+        stop : {"confident"}, optional
+            Show an encoder the probes in rounds, in random order, and stop as soon as it is settled
+            which k networks all probes would put first: with `level` as the confidence, and however
+            often one looks (see `pyattrx.zoo.stopping`). Where a few networks stand out this saves
+            most passes; where the k-th and the next are alike it saves none. Affinities, errors and
+            the order of the matches are then those of the probes seen.
         batch_size, device, precision, scratch
             As for `pyattrx.affinity`.
 
@@ -724,104 +714,48 @@ class Zoo:
         ZooWarning
             An entry is damaged and was left out.
         """
-        run = _Run(batch_size, device, precision)
+        run = Run(batch_size, device, precision)
         check_ranking(k, level)
-        labels = _check_tags(tags)
+        labels = check_tags(tags)
         stored = self._store.method(method)
         if exact and not self._store.keep_rows:
             raise InvalidValue("exact", exact, "False: this zoo keeps sketches only")
+        if stop not in (None, "confident"):
+            raise InvalidValue("stop", stop, "None or 'confident'")
+        if stop is not None and not self._store.keep_rows:
+            raise InvalidValue("stop", stop, "None: this zoo keeps sketches only")
         allowed = np.array(self._store.catalog.ids(labels), np.int64) if labels else None
+        question = Question(k, level, allowed, exact, run.description_options())
+        search = self._searches.setdefault(stored.id, Search(self._store, stored))
         with RowStore(len(self.probes), run.device, scratch) as rows:
-            name, itself, described = self._target(target, stored, rows, run)
-            found, searched, complete = self._search(described, stored, k, allowed, itself, exact)
-        damaged = warn_damaged(self._store, found.damaged)
-        names = self._store.catalog.names_of(found.ids.tolist())
+            if isinstance(target, str):
+                name, number = target, self._id(target, "target")
+                found = search.of_entry(number, name, question)
+            elif isinstance(target, Tensor):
+                name = "maps"
+                maps = self._checked_maps("target", target, stored)
+                found = search.of_maps(quantise(maps, stored.method.storage), rows, question)
+            elif isinstance(target, Encoder):
+                name = target.name
+                ask = search.of_encoder if stop is None else search.race
+                found = ask(target, rows, question)
+            else:
+                raise InvalidType(
+                    "target", target, "an Encoder, the name of a network in the zoo, or maps"
+                )
+        compared = found.compared
+        damaged = warn_damaged(self._store, compared.damaged)
         return Matches(
-            found.matches(names, k, level),
+            compared.matches(self._store.catalog.names_of(compared.ids.tolist()), k, level),
             target=name,
             method=stored.name,
-            n_probes=len(self.probes),
-            compared=len(found.ids),
-            searched=searched,
-            complete=complete,
+            n_probes=found.n_probes,
+            compared=len(compared.ids),
+            searched=found.searched,
+            complete=found.complete,
+            settled=None if stop is None else found.settled,
             damaged=damaged,
         )
-
-    def _target(
-        self, target: Any, stored: StoredMethod, rows: RowStore, run: _Run
-    ) -> tuple[str, int | None, Target]:
-        """Name, number in the zoo, and rows of a target."""
-        store = self._store
-        if isinstance(target, str):
-            number = self._id(target, "target")
-            return target, number, entry_target(store, stored, number, target)
-        if isinstance(target, Tensor):
-            name = "maps"
-            maps = quantise(self._checked_maps("target", target, stored), stored.method.storage)
-            rows.begin(maps).write(0, maps)
-        elif isinstance(target, Encoder):
-            name = target.name
-            with Description(
-                target,
-                store.probes,
-                [stored.descriptor],
-                batch_size=run.batch_size,
-                device=run.device,
-                precision=run.precision,
-            ) as description:
-                place = None
-                for probes, (some,) in description.rows():
-                    place = place or rows.begin(some)
-                    place.write(int(probes[0]), some)
-        else:
-            raise InvalidType(
-                "target", target, "an Encoder, the name of a network in the zoo, or maps"
-            )
-        sketch = sketch_rows(store, rows, len(store.probes))
-        return name, None, Target(store, stored, rows, sketch)
-
-    def _search(
-        self,
-        target: Target,
-        stored: StoredMethod,
-        k: int,
-        allowed: np.ndarray | None,
-        itself: int | None,
-        exact: bool,
-    ) -> tuple[Compared, int, bool]:
-        """Compare with what may be nearest: (compared, number searched, whether complete)."""
-        store = self._store
-        searched = len(allowed) if allowed is not None else len(self)
-        probes = np.arange(len(store.probes))
-        entry_bytes = self._entry_bytes(stored)
-        few = searched <= _ALL_ENTRIES or searched * entry_bytes <= _ALL_BYTES
-        if store.keep_rows and (exact or few):
-            ids = allowed.tolist() if allowed is not None else store.catalog.ids()
-            ids = [number for number in ids if number != itself]
-            return compare_rows(store, stored, target, ids, probes), len(ids), True
-        if stored.id not in self._candidates:
-            self._candidates[stored.id] = Candidates(store, stored)
-        candidates = self._candidates[stored.id]
-        count = max(_LEAST_CANDIDATES, _CANDIDATES_PER_MATCH * k)
-        while True:
-            scores, ids = candidates.search(target.sketch, count + 1, allowed)
-            others = ids != itself
-            scores, ids = scores[others], ids[others]
-            if not store.keep_rows:
-                found = compare_sketches(store, stored, target.sketch, ids.tolist())
-                found.damaged.update(candidates.damaged)
-                return found, searched, False
-            found = compare_rows(store, stored, target, ids.tolist(), probes)
-            found.damaged.update(candidates.damaged)
-            if len(ids) < count or len(ids) >= searched - (itself is not None):
-                return found, searched, True
-            best = np.sort(found.values)[::-1]
-            margin = _SKETCH_ERRORS / math.sqrt(store.sketch_size)
-            if len(best) >= k and best[k - 1] >= scores[-1] + margin:
-                return found, searched, True
-            if 4 * count * entry_bytes > _MOST_BYTES:
-                return found, searched, False
-            count *= 4
 
     def affinity(
         self, names: Sequence[str] | None = None, *, method: str | Method | None = None
@@ -877,7 +811,7 @@ class Zoo:
                 "networks": [{**entry.facts, "name": entry.name} for entry in entries],
                 "zoo": store.uuid,
                 "seconds": {"comparison": round(time.perf_counter() - begun, 3)},
-                "created": _now(),
+                "created": now(),
                 "versions": versions(),
             },
         )
@@ -914,18 +848,18 @@ class Zoo:
         return number
 
     def _taken(
-        self, name: str, fingerprint: str, replace: bool, known: Mapping[str, Any]
+        self, name: str, identity: str, replace: bool, known: Mapping[str, Any]
     ) -> int | None:
         """The number of an entry of this name; None where there is none."""
         number = self._store.catalog.id_of(name)
         if number is None or replace:
             return number
         there = self._store.catalog.entry(number)
-        if there.fingerprint != fingerprint:
+        if there.fingerprint != identity:
             differs = [
                 key
                 for key in known
-                if key in there.facts and key not in _BESIDE and there.facts[key] != known[key]
+                if key in there.facts and key not in BESIDE and there.facts[key] != known[key]
             ]
             raise InvalidValue(
                 "name",
@@ -958,10 +892,6 @@ class Zoo:
             return stored.descriptor.grid[0] * stored.descriptor.grid[1]
         first = self._store.catalog.any_record(stored.id, ROWS)
         return first.record.width if first else None
-
-    def _entry_bytes(self, stored: StoredMethod) -> int:
-        first = self._store.catalog.any_record(stored.id, ROWS)
-        return first.record.row_bytes * len(self.probes) if first else 0
 
     def _given(self, maps: Any) -> list[Tensor]:
         """Maps for every method of the zoo, checked."""
@@ -1020,79 +950,3 @@ class Zoo:
                 f"{theirs.folder} cannot be merged into {mine.folder}: they differ in "
                 + ", ".join(differences)
             )
-
-
-# Facts that do not make a network another one.
-_BESIDE = frozenset(("name", "specification", "versions", "parameters"))
-
-
-class _Run:
-    """How networks are run, checked."""
-
-    def __init__(self, batch_size: Any, device: Any, precision: Any) -> None:
-        check_batch_size(batch_size)
-        self.batch_size: int = batch_size
-        self.device = resolve_device(device)
-        check_precision(precision, self.device)
-        self.precision: str = precision
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "batch_size": self.batch_size,
-            "device": device_name(self.device),
-            "precision": self.precision,
-            "threads": torch.get_num_threads(),
-            "run_versions": versions(),
-        }
-
-
-def _fingerprint(facts: Mapping[str, Any]) -> str:
-    """Hash of what makes a network this one: weights, preprocessing, output."""
-    kept = {key: value for key, value in facts.items() if key not in _BESIDE}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
-def _maps_hash(rows: Tensor) -> str:
-    data = rows.cpu().contiguous().view(torch.uint8).numpy().data
-    return xxh3_128_hexdigest(data)
-
-
-def _check_path(path: Any) -> Path:
-    if not isinstance(path, (str, os.PathLike)):
-        raise InvalidType("path", path, "the path of a folder")
-    return Path(path)
-
-
-def _check_wait(wait: Any) -> float:
-    if isinstance(wait, bool):
-        return math.inf if wait else 0.0
-    if not isinstance(wait, (int, float)) or not wait >= 0:
-        raise InvalidValue("wait", wait, "True, False or a number of seconds")
-    return float(wait)
-
-
-def _check_name(name: Any) -> None:
-    if not isinstance(name, str):
-        raise InvalidType("name", name, "a str")
-    if not name.strip() or len(name) > _LONGEST_NAME:
-        raise InvalidValue("name", name, f"a name of 1 to {_LONGEST_NAME} characters")
-
-
-def _check_tags(tags: Any) -> tuple[str, ...]:
-    given = (tags,) if isinstance(tags, str) else tags
-    if not isinstance(given, (list, tuple, set, frozenset)):
-        raise InvalidType("tags", tags, "a string, or a list of them")
-    for tag in given:
-        if not isinstance(tag, str):
-            raise InvalidType("tags", tag, "a string")
-        if not tag.strip() or len(tag) > _LONGEST_NAME:
-            raise InvalidValue("tags", tag, "a tag that is not empty")
-    return tuple(given)
-
-
-def _not_integer(value: Any) -> bool:
-    return isinstance(value, bool) or not isinstance(value, int)
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

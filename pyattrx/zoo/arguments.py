@@ -1,0 +1,131 @@
+"""Arguments, checked, and what makes a network the same as another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from xxhash import xxh3_128_hexdigest
+
+from pyattrx.affinities.describing import (
+    check_batch_size,
+    device_name,
+    resolve_device,
+    versions,
+)
+from pyattrx.descriptors import check_precision
+from pyattrx.errors import InvalidType, InvalidValue
+
+__all__ = [
+    "BESIDE",
+    "Run",
+    "check_name",
+    "check_path",
+    "check_tags",
+    "check_wait",
+    "fingerprint",
+    "maps_hash",
+    "not_integer",
+    "now",
+]
+
+_LONGEST_NAME = 1000
+
+# Facts that do not make a network another one.
+BESIDE = frozenset(("name", "specification", "versions", "parameters"))
+
+
+class Run:
+    """How networks are run, checked."""
+
+    def __init__(self, batch_size: Any, device: Any, precision: Any) -> None:
+        check_batch_size(batch_size)
+        self.batch_size: int = batch_size
+        self.device = resolve_device(device)
+        check_precision(precision, self.device)
+        self.precision: str = precision
+
+    def description_options(self) -> dict[str, Any]:
+        """Options of a `Description`."""
+        return {
+            "batch_size": self.batch_size,
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """What is to be remembered, as JSON types."""
+        return {
+            "batch_size": self.batch_size,
+            "device": device_name(self.device),
+            "precision": self.precision,
+            "threads": torch.get_num_threads(),
+            "run_versions": versions(),
+        }
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """Hash of what makes a network this one: weights, preprocessing, output."""
+    kept = {key: value for key, value in facts.items() if key not in BESIDE}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def maps_hash(rows: Tensor) -> str:
+    """Hash of given maps."""
+    data = rows.cpu().contiguous().view(torch.uint8).numpy().data
+    return xxh3_128_hexdigest(data)
+
+
+def check_path(path: Any) -> Path:
+    """Return the path of a folder."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidType("path", path, "the path of a folder")
+    return Path(path)
+
+
+def check_wait(wait: Any) -> float:
+    """Return seconds to wait for."""
+    if isinstance(wait, bool):
+        return math.inf if wait else 0.0
+    if not isinstance(wait, (int, float)) or not wait >= 0:
+        raise InvalidValue("wait", wait, "True, False or a number of seconds")
+    return float(wait)
+
+
+def check_name(name: Any) -> None:
+    """Refuse what cannot be a name."""
+    if not isinstance(name, str):
+        raise InvalidType("name", name, "a str")
+    if not name.strip() or len(name) > _LONGEST_NAME:
+        raise InvalidValue("name", name, f"a name of 1 to {_LONGEST_NAME} characters")
+
+
+def check_tags(tags: Any) -> tuple[str, ...]:
+    """Return tags as a tuple."""
+    given = (tags,) if isinstance(tags, str) else tags
+    if not isinstance(given, (list, tuple, set, frozenset)):
+        raise InvalidType("tags", tags, "a string, or a list of them")
+    for tag in given:
+        if not isinstance(tag, str):
+            raise InvalidType("tags", tag, "a string")
+        if not tag.strip() or len(tag) > _LONGEST_NAME:
+            raise InvalidValue("tags", tag, "a tag that is not empty")
+    return tuple(given)
+
+
+def not_integer(value: Any) -> bool:
+    """Whether something is not an integer."""
+    return isinstance(value, bool) or not isinstance(value, int)
+
+
+def now() -> str:
+    """Return the time, ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
