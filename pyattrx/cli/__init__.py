@@ -1,4 +1,4 @@
-"""The command line: ``pyattrx env | demo | affinity | bench``.
+"""The command line: ``pyattrx env | demo | affinity | zoo | query | bench``.
 
 Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted.
 """
@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from typer.core import TyperGroup
 
 from pyattrx import report
-from pyattrx._progress import set_progress
 from pyattrx.affinities import affinity as compute_affinity
-from pyattrx.attribution import ATTRIBUTIONS, SCALARS
+from pyattrx.cli import _options as options
 from pyattrx.cli._bench import load_benchmarks
 from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
 from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
-from pyattrx.descriptors import Method
+from pyattrx.cli._zoo import add_zoo_commands
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue, PyattrxError
 from pyattrx.probes import Probes
@@ -66,12 +63,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-
 
 @app.command("env")
-def env_command(as_json: Json = False) -> None:
+def env_command(as_json: options.Json = False) -> None:
     """Show versions, devices and which optional parts are installed."""
     found = environment()
     if as_json:
@@ -98,14 +92,13 @@ def demo_command(
     size: Annotated[int, typer.Option(help="Height and width of the probes.")] = 160,
     batch_size: Annotated[int, typer.Option(help="Images in one pass.")] = 8,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Compare real pretrained networks over real photos, and draw what comes out."""
     from pyattrx.demo.run import run
 
-    if quiet:
-        set_progress(False)
+    options.be_quiet(quiet)
     stages = console(stderr=True)
 
     def say(line: str) -> None:
@@ -121,65 +114,42 @@ def demo_command(
 
 @app.command("affinity")
 def affinity_command(
-    specifications: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SPEC...",
-            help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
-            "allowed), transformers:NAME_OR_PATH, or program.pt2 (with --trust).",
-        ),
-    ],
-    probes: Annotated[Path, typer.Option(help="Folder of probe images.")],
-    size: Annotated[int, typer.Option(help="Height and width of the probes.")] = 224,
-    limit: Annotated[int | None, typer.Option(help="Use at most this many probes.")] = None,
-    crops: Annotated[int, typer.Option(help="Probes cut from each image.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the probes' order and crops.")] = 0,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
-    ] = False,
-    method: Annotated[
-        str, typer.Option(help=f"Attribution: {', '.join(ATTRIBUTIONS)}.")
-    ] = "grad_x_input",
-    scalar: Annotated[
-        str, typer.Option(help=f"What is attributed: {', '.join(SCALARS)}.")
-    ] = "mean",
-    reduce: Annotated[str, typer.Option(help="Channels: mean, abs_mean, none.")] = "mean",
-    grid: Annotated[str | None, typer.Option(help="Size of the maps, HEIGHTxWIDTH.")] = None,
-    centre: Annotated[bool, typer.Option("--centre", help="Subtract each map's mean.")] = False,
-    pixels: Annotated[int | None, typer.Option(help="Random map elements to keep.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images in one pass.")] = 32,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
-    precision: Annotated[
-        str,
-        typer.Option(help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast)."),
-    ] = "float32",
-    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
-    k: Annotated[int, typer.Option("-k", help="Sources to list for each target.")] = 5,
+    specifications: options.Specifications,
+    probes: options.ProbesFolder,
+    size: options.Size = 224,
+    limit: options.Limit = None,
+    crops: options.Crops = 1,
+    seed: options.Seed = 0,
+    skip_bad: options.SkipBad = False,
+    method: options.MethodName = "grad_x_input",
+    scalar: options.ScalarName = "mean",
+    reduce: options.Reduce = "mean",
+    grid: options.Grid = None,
+    centre: options.Centre = False,
+    pixels: options.Pixels = None,
+    storage: options.Storage = None,
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    precision: options.Precision = "float32",
+    threads: options.Threads = None,
+    k: options.Sources = 5,
     save: Annotated[Path | None, typer.Option(help="Write the result to this .npz file.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Write affinity.png and tree.png to this folder.")
     ] = None,
-    scratch: Annotated[Path | None, typer.Option(help="Folder for temporary rows.")] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Load exported programs, which may execute code.")
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    scratch: options.Scratch = None,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Compute the affinities between networks over a folder of images."""
-    if quiet:
-        set_progress(False)
-    if threads is not None:
-        if threads < 1:
-            raise InvalidValue("threads", threads, "an integer of at least 1")
-        torch.set_num_threads(threads)
+    options.be_quiet(quiet)
+    options.set_threads(threads)
     if save is not None and save.suffix != ".npz":
         raise InvalidValue("save", str(save), "a file name that ends in .npz")
     if save is not None and not save.parent.is_dir():
         raise InvalidValue("save", str(save), "a file in an existing folder")
-    chosen = Method(
-        method, scalar=scalar, reduce=reduce, grid=_grid(grid), centre=centre, pixels=pixels
-    )
+    chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
     if k < 1:
         raise InvalidValue("k", k, "at least 1")
     names = [name for specification in specifications for name in expand(specification)]
@@ -248,6 +218,9 @@ def bench_command(context: typer.Context) -> None:
     load_benchmarks().main(context.args)
 
 
+add_zoo_commands(app)
+
+
 def _draw(result: Any, folder: Path) -> list[Path]:
     title = f"{result.provenance['method_name']}, {result.n_probes} probes"
     paths = [folder / "affinity.png"]
@@ -267,16 +240,6 @@ def _draw(result: Any, folder: Path) -> list[Path]:
         symmetric=result.symmetric,
     )
     return paths
-
-
-def _grid(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if match is None:
-        raise InvalidValue("grid", text, "HEIGHTxWIDTH, for example 56x56")
-    height = int(match[1])
-    return height, int(match[2] or height)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

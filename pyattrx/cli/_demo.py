@@ -38,6 +38,11 @@ def print_demo(demo: Demo) -> None:
         rankings = [(name, result.nearest(name, 3)) for name in result.names]
         out.print(nearest_table(rankings, f"Nearest sources, {method}"))
         out.print()
+    if demo.matches is not None:
+        matches = demo.matches
+        title = f"Asked of the zoo on disk: sources for {matches.target}, {matches.method}"
+        out.print(nearest_table([(matches.target, matches)], title))
+        out.print(f"Ask it yourself: pyattrx query {demo.zoo} {matches[-1].name} -k 3\n")
     times = ", ".join(f"{name}: {seconds:.1f} s" for name, seconds in demo.seconds.items())
     out.print(f"Time: {times}; {sum(demo.seconds.values()):.1f} s in all")
     for path in demo.files:

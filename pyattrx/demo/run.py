@@ -12,15 +12,16 @@ from typing import Any
 import torch
 
 from pyattrx import report
-from pyattrx.affinities import Affinity, affinity
+from pyattrx.affinities import Affinity
 from pyattrx.demo.networks import DemoNetwork, demo_networks
 from pyattrx.demo.photos import demo_photos
 from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.encoders import Encoder, Normalize
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import EncoderError, InvalidValue, ZooMismatch
 from pyattrx.probes import Probes
+from pyattrx.zoo import Matches, Zoo
 
-__all__ = ["METHODS", "Demo", "run"]
+__all__ = ["METHODS", "Demo", "make_encoder", "run"]
 
 # The published form, and the one whose scalar does not depend on the basis of the output.
 METHODS = {
@@ -43,6 +44,11 @@ class Demo:
     affinities : dict of str to Affinity
         By the names in `METHODS`.
     files : list of Path
+        Pictures.
+    zoo : Path
+        Where the networks are kept; another run goes on from there.
+    matches : Matches
+        The nearest sources of the first network, asked of the zoo on disk.
     seconds : dict of str to float
         By stage.
     """
@@ -51,6 +57,8 @@ class Demo:
     probes: Probes
     affinities: dict[str, Affinity] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+    zoo: Path | None = None
+    matches: Matches | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self, k: int = 3) -> dict[str, Any]:
@@ -72,6 +80,8 @@ class Demo:
                 for name, result in self.affinities.items()
             },
             "files": [str(path) for path in self.files],
+            "zoo": None if self.zoo is None else str(self.zoo),
+            "query": None if self.matches is None else self.matches.to_dict(),
             "seconds": self.seconds,
         }
 
@@ -128,10 +138,25 @@ def run(
             names=[photo.name for photo in photos],
         )
     demo = Demo(networks, probes, seconds=stages)
-    sources = [lambda network=network: _encoder(network) for network in networks]
-    for name, method in METHODS.items():
-        with _stage(f"affinity, {method}", stages, say):
-            demo.affinities[name] = affinity(sources, probes, method, batch_size, device)
+    specifications = [specification(network) for network in networks]
+    demo.zoo = out / f"zoo-{probes.hash[:8]}"
+    with _stage(f"networks into the zoo {demo.zoo}", stages, say):
+        out.mkdir(parents=True, exist_ok=True)
+        with _zoo(demo.zoo, probes) as zoo:
+            added = zoo.add_many(specifications, batch_size=batch_size, device=device)
+            for name, reason in added.failed.items():
+                raise EncoderError(f"network {name!r}: {reason}")
+            for network in networks:
+                zoo.tag(network.name, network.task)
+            with _stage("affinities", stages, say):
+                for name, method in METHODS.items():
+                    demo.affinities[name] = zoo.affinity(
+                        [network.name for network in networks], method=method
+                    )
+    with _stage("query", stages, say), Zoo.open(demo.zoo) as zoo:
+        demo.matches = zoo.query(
+            networks[0].name, k=3, method=METHODS["saliency_half_squared_norm"]
+        )
     with _stage("pictures", stages, say):
         for name, result in demo.affinities.items():
             demo.files += _draw(result, name, out)
@@ -139,7 +164,8 @@ def run(
     return demo
 
 
-def _encoder(network: DemoNetwork) -> Encoder:
+def make_encoder(network: DemoNetwork) -> Encoder:
+    """Make the encoder of a demo network."""
     return Encoder(
         network.build(),
         name=network.name,
@@ -147,6 +173,21 @@ def _encoder(network: DemoNetwork) -> Encoder:
         transform=Normalize(network.mean, network.std),
         input_size=network.input_size,
     )
+
+
+def specification(network: DemoNetwork) -> str:
+    """How a demo network is loaded by name."""
+    return f"pyattrx.demo:{network.name.replace('-', '_')}"
+
+
+def _zoo(folder: Path, probes: Probes) -> Zoo:
+    """Open the demo's zoo, or make it."""
+    if folder.exists() and any(folder.iterdir()):
+        zoo = Zoo.open(folder)
+        if zoo.methods == list(METHODS.values()) and zoo.probes.hash == probes.hash:
+            return zoo
+        raise ZooMismatch(f"{folder}: another zoo; remove it or choose another --out")
+    return Zoo.create(folder, probes, list(METHODS.values()))
 
 
 def _draw(result: Affinity, name: str, out: Path) -> list[Path]:
@@ -176,7 +217,7 @@ def _gallery(demo: Demo, path: Path) -> Path:
     descriptor = AttributionMaps(method, demo.probes.size)
     maps = []
     for network in demo.networks:
-        with _encoder(network).prepare(torch.device("cpu"), images) as prepared:
+        with make_encoder(network).prepare(torch.device("cpu"), images) as prepared:
             rows = descriptor.rows(prepared, images)
         maps.append(rows.view(len(images), *demo.probes.size).cpu())
     report.gallery(

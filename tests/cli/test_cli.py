@@ -244,7 +244,7 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
     assert code == 0
     result = json.loads(printed)
     assert set(result["affinities"]) == {"grad_x_input", "saliency_half_squared_norm"}
-    assert sorted(p.name for p in out.iterdir()) == [
+    assert sorted(p.name for p in out.glob("*.png")) == [
         "affinity_grad_x_input.png",
         "affinity_saliency_half_squared_norm.png",
         "gallery.png",

@@ -1,0 +1,100 @@
+"""Options that several commands have, and what they mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from pyattrx._progress import set_progress
+from pyattrx.attribution import ATTRIBUTIONS, SCALARS
+from pyattrx.descriptors import STORAGES, Method
+from pyattrx.encoders import Encoder
+from pyattrx.errors import InvalidValue
+
+__all__ = ["Encoder", "be_quiet", "method", "parse_grid", "set_threads"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Specifications = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SPEC...",
+        help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
+        "allowed), transformers:NAME_OR_PATH, or program.pt2 (with --trust).",
+    ),
+]
+ProbesFolder = Annotated[Path, typer.Option("--probes", help="Folder of probe images.")]
+Size = Annotated[int, typer.Option(help="Height and width of the probes.")]
+Limit = Annotated[int | None, typer.Option(help="Use at most this many probes.")]
+Crops = Annotated[int, typer.Option(help="Probes cut from each image.")]
+Seed = Annotated[int, typer.Option(help="Seed of the probes' order and crops.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")]
+MethodName = Annotated[str, typer.Option(help=f"Attribution: {', '.join(ATTRIBUTIONS)}.")]
+ScalarName = Annotated[str, typer.Option(help=f"What is attributed: {', '.join(SCALARS)}.")]
+Reduce = Annotated[str, typer.Option(help="Channels: mean, abs_mean, none.")]
+Grid = Annotated[str | None, typer.Option(help="Size of the maps, HEIGHTxWIDTH.")]
+Centre = Annotated[bool, typer.Option("--centre", help="Subtract each map's mean.")]
+Pixels = Annotated[int | None, typer.Option(help="Random map elements to keep.")]
+Storage = Annotated[str | None, typer.Option(help=f"Round maps to a type: {', '.join(STORAGES)}.")]
+BatchSize = Annotated[int, typer.Option(help="Images in one pass.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")]
+Precision = Annotated[
+    str,
+    typer.Option(help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast)."),
+]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
+Sources = Annotated[int, typer.Option("-k", help="Sources to list for each target.")]
+Scratch = Annotated[Path | None, typer.Option(help="Folder for temporary rows.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Load exported programs, which may execute code.")
+]
+
+
+def be_quiet(quiet: bool) -> None:
+    """Show no progress if that is asked for."""
+    if quiet:
+        set_progress(False)
+
+
+def set_threads(threads: int | None) -> None:
+    """Use a number of CPU threads."""
+    if threads is not None:
+        if threads < 1:
+            raise InvalidValue("threads", threads, "an integer of at least 1")
+        torch.set_num_threads(threads)
+
+
+def method(
+    name: str,
+    scalar: str,
+    reduce: str,
+    grid: str | None,
+    centre: bool,
+    pixels: int | None,
+    storage: str | None,
+) -> Method:
+    """Make a method of its options."""
+    return Method(
+        name,
+        scalar=scalar,
+        reduce=reduce,
+        grid=parse_grid(grid),
+        centre=centre,
+        pixels=pixels,
+        storage=storage,
+    )
+
+
+def parse_grid(text: str | None) -> tuple[int, int] | None:
+    """Read HEIGHTxWIDTH."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if match is None:
+        raise InvalidValue("grid", text, "HEIGHTxWIDTH, for example 56x56")
+    height = int(match[1])
+    return height, int(match[2] or height)

@@ -1,0 +1,335 @@
+"""``pyattrx zoo ...`` and ``pyattrx query``."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from pyattrx.cli import _options as options
+from pyattrx.cli._output import console, nearest_table, print_json
+from pyattrx.encoders import expand, load
+from pyattrx.probes import Probes
+from pyattrx.zoo import Entry, Matches, Report, Zoo
+
+__all__ = ["add_zoo_commands"]
+
+FAILED = 1
+
+ZooPath = Annotated[Path, typer.Argument(metavar="ZOO", help="Folder of the zoo.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait while another process is writing to the zoo.")
+]
+Tags = Annotated[
+    list[str] | None, typer.Option("--tag", "-t", help="Tag; may be given several times.")
+]
+
+zoo_app = typer.Typer(
+    help="Networks on disk, added once and asked about for ever.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def add_zoo_commands(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.add_typer(zoo_app, name="zoo")
+    app.command("query")(query_command)
+
+
+@zoo_app.command("create")
+def create_command(
+    zoo: ZooPath,
+    probes: options.ProbesFolder,
+    size: options.Size = 224,
+    limit: options.Limit = None,
+    crops: options.Crops = 1,
+    seed: options.Seed = 0,
+    skip_bad: options.SkipBad = False,
+    method: options.MethodName = "grad_x_input",
+    scalar: options.ScalarName = "mean",
+    reduce: options.Reduce = "mean",
+    grid: options.Grid = None,
+    centre: options.Centre = False,
+    pixels: options.Pixels = None,
+    storage: options.Storage = None,
+    sketches_only: Annotated[
+        bool, typer.Option("--sketches-only", help="Keep 8 KiB a network, and no maps.")
+    ] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make an empty zoo over the images of a folder."""
+    options.be_quiet(quiet)
+    chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
+    images = Probes.from_folder(
+        probes,
+        size=size,
+        limit=limit,
+        seed=seed,
+        crops=crops,
+        on_error="skip" if skip_bad else "raise",
+    )
+    with Zoo.create(zoo, images, chosen, keep_rows=not sketches_only) as made:
+        if as_json:
+            print_json(made.describe())
+            return
+        out = console()
+        out.print(f"made {made!r}")
+        for skipped in images.skipped:
+            out.print(f"left out {skipped.path}: {skipped.reason}")
+
+
+@zoo_app.command("add")
+def add_command(
+    zoo: ZooPath,
+    specifications: options.Specifications,
+    tags: Tags = None,
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    precision: options.Precision = "float32",
+    threads: options.Threads = None,
+    wait: Wait = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Add networks; those that are there already are skipped, those that fail are reported."""
+    options.be_quiet(quiet)
+    options.set_threads(threads)
+    names = [name for specification in specifications for name in expand(specification)]
+    sources = [_Loader(name, trust) for name in names]
+    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
+        report = opened.add_many(
+            sources, tags=tags or (), batch_size=batch_size, device=device, precision=precision
+        )
+        total = len(opened)
+    _tell(report, total, as_json)
+
+
+@zoo_app.command("list")
+def list_command(
+    zoo: ZooPath,
+    tags: Tags = None,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the networks of a zoo."""
+    with Zoo.open(zoo, trust=trust) as opened:
+        entries = list(opened.entries(tags or ()))
+        if as_json:
+            print_json({**opened.describe(), "entries": [_brief(entry) for entry in entries]})
+            return
+        out = console()
+        out.print(repr(opened))
+    table = Table()
+    for column in ("name", "tags", "added", "loads as"):
+        table.add_column(column)
+    for entry in entries:
+        cells = (entry.name, ", ".join(entry.tags), entry.created, entry.specification or "-")
+        table.add_row(*map(Text, cells))
+    out.print(table)
+
+
+@zoo_app.command("show")
+def show_command(
+    zoo: ZooPath,
+    name: Annotated[str, typer.Argument(help="Name of the network.")],
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what is known of a network."""
+    with Zoo.open(zoo, trust=trust) as opened:
+        entry = opened.entry(name)
+    if as_json:
+        print_json(entry.to_dict())
+        return
+    table = Table(show_header=False)
+    facts = {"name": entry.name, "tags": ", ".join(entry.tags), "added": entry.created}
+    for key, value in {**facts, **entry.facts}.items():
+        if value is not None:
+            table.add_row(Text(key), Text(str(value)))
+    console().print(table)
+
+
+@zoo_app.command("remove")
+def remove_command(
+    zoo: ZooPath,
+    names: Annotated[list[str], typer.Argument(help="Names of networks.")],
+    wait: Wait = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove networks."""
+    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
+        for name in names:
+            opened.entry(name)  # all are there, before one is removed
+        for name in names:
+            opened.remove(name)
+        total = len(opened)
+    if as_json:
+        print_json({"removed": names, "networks": total})
+    else:
+        console().print(f"removed {', '.join(names)}; {total} networks are left")
+
+
+@zoo_app.command("tag")
+def tag_command(
+    zoo: ZooPath,
+    name: Annotated[str, typer.Argument(help="Name of the network.")],
+    tags: Annotated[list[str], typer.Argument(help="Tags to give it; -TAG takes one away.")],
+    wait: Wait = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+) -> None:
+    """Give a network tags, or take them away (after --: pyattrx zoo tag ZOO NAME -- -TAG)."""
+    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
+        opened.tag(name, *[tag for tag in tags if not tag.startswith("-")])
+        opened.untag(name, *[tag[1:] for tag in tags if tag.startswith("-")])
+        entry = opened.entry(name)
+    if as_json:
+        print_json(entry.to_dict())
+    else:
+        console().print(f"{name}: {', '.join(entry.tags) or 'no tags'}")
+
+
+@zoo_app.command("merge")
+def merge_command(
+    zoo: ZooPath,
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Folder of another zoo.")],
+    wait: Wait = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Add all networks of another zoo with the same probes and methods."""
+    options.be_quiet(quiet)
+    with Zoo.open(zoo, wait=wait, trust=trust) as opened, Zoo.open(other, trust=trust) as theirs:
+        report = opened.merge(theirs)
+        total = len(opened)
+    _tell(report, total, as_json)
+
+
+@zoo_app.command("verify")
+def verify_command(
+    zoo: ZooPath,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Read everything and compare every checksum; exit code 1 if something is damaged."""
+    options.be_quiet(quiet)
+    with Zoo.open(zoo, trust=trust) as opened:
+        found = opened.verify()
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        out = console()
+        for problem in found.problems:
+            out.print(problem)
+        for name, what in found.damaged.items():
+            out.print(f"{name}: {what}")
+        state = "everything is as it was written" if found.ok else "damaged"
+        out.print(f"{found.entries} networks, {found.bytes / 2**20:.1f} MiB: {state}")
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+def query_command(
+    zoo: ZooPath,
+    target: Annotated[
+        str,
+        typer.Argument(metavar="SPEC", help="A network's name in the zoo, or its specification."),
+    ],
+    k: options.Sources = 5,
+    tags: Tags = None,
+    method: Annotated[
+        str | None, typer.Option(help="One of the zoo's methods; its first if left out.")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Confidence of intervals and ties.")] = 0.95,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare every network, however many there are.")
+    ] = False,
+    confident: Annotated[
+        bool,
+        typer.Option("--confident", help="Stop as soon as the nearest networks are settled."),
+    ] = False,
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    precision: options.Precision = "float32",
+    threads: options.Threads = None,
+    scratch: options.Scratch = None,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Find the nearest sources for a target."""
+    options.be_quiet(quiet)
+    options.set_threads(threads)
+    with Zoo.open(zoo, trust=trust) as opened:
+        matches = opened.query(
+            target if target in opened else load(target, trust=trust),
+            k,
+            method=method,
+            tags=tags or (),
+            level=level,
+            exact=exact,
+            stop="confident" if confident else None,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            scratch=scratch,
+        )
+    if as_json:
+        print_json(matches.to_dict())
+        return
+    out = console()
+    out.print(nearest_table([(matches.target, matches)], f"Nearest sources, {matches.method}"))
+    out.print(_how(matches))
+    for name in matches.damaged:
+        out.print(f"{name}: damaged, and left out")
+
+
+class _Loader:
+    """Loads a network when its turn comes."""
+
+    def __init__(self, name: str, trust: bool) -> None:
+        self.name = name
+        self._load = functools.partial(load, name, trust=trust)
+
+    def __call__(self) -> options.Encoder:
+        return self._load()
+
+
+def _brief(entry: Entry) -> dict[str, object]:
+    return {key: value for key, value in entry.to_dict().items() if key != "facts"}
+
+
+def _tell(report: Report, total: int, as_json: bool) -> None:
+    if as_json:
+        print_json({**report.to_dict(), "networks": total})
+    else:
+        out = console()
+        for name in report.added:
+            out.print(f"added {name}")
+        for name in report.skipped:
+            out.print(f"there already: {name}")
+        for name, what in report.failed.items():
+            out.print(f"failed: {name}: {what}")
+        out.print(f"{total} networks in the zoo")
+    if report.failed:
+        raise typer.Exit(FAILED)
+
+
+def _how(matches: Matches) -> str:
+    compared = f"{matches.compared} of {matches.searched} networks compared"
+    if not matches.complete:
+        compared += ", chosen by their sketches"
+    seen = f"{matches.n_probes} probes seen"
+    if matches.settled is not None:
+        seen += ": settled" if matches.settled else ": not settled by any number of these probes"
+    return f"{compared}; {seen}"

@@ -1,0 +1,106 @@
+"""``pyattrx zoo ...`` and ``pyattrx query`` as a user meets them."""
+
+import json
+
+import pytest
+from cli.test_cli import folder  # noqa: F401
+
+import pyattrx
+from pyattrx.cli import main
+
+
+@pytest.fixture
+def run(folder, capsys):  # noqa: F811
+    def run(*arguments, code=0):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(a) for a in arguments])
+        out = capsys.readouterr()
+        assert exit_.value.code == code, out.err
+        return out
+
+    return run
+
+
+@pytest.fixture
+def zoo(run):
+    run("zoo", "create", "z", "--probes", "photos", "--size", 16, "--method", "saliency")
+    run("zoo", "add", "z", "nets.py:first", "nets.py:second", "-t", "small", "-t", "good")
+    return "z"
+
+
+def test_from_nothing_to_an_answer(run, zoo):
+    assert "nets.py:second" in run("zoo", "list", zoo).out
+    answer = run("query", zoo, "nets.py:first").out
+    assert "nets.py:second" in answer
+    assert "1 of 1 networks compared; 5 probes seen" in answer
+    assert "everything is as it was written" in run("zoo", "verify", zoo).out
+    assert "weights_hash" in run("zoo", "show", zoo, "nets.py:first").out
+    assert "1 networks are left" in run("zoo", "remove", zoo, "nets.py:first").out
+    # It is not in the zoo any more: now it is loaded and run.
+    assert "nets.py:second" in run("query", zoo, "nets.py:first", "--confident").out
+
+
+def test_json_of_every_command(run, zoo):
+    listed = json.loads(run("zoo", "list", zoo, "--json").out)
+    assert [entry["name"] for entry in listed["entries"]] == ["nets.py:first", "nets.py:second"]
+    assert listed["entries"][0]["tags"] == ["good", "small"]
+    found = json.loads(run("query", zoo, "nets.py:first", "--json").out)
+    direct = pyattrx.Zoo.open(zoo).query("nets.py:first")
+    assert found["matches"] == [match.to_dict() for match in direct]
+    assert found["complete"] is True
+    assert json.loads(run("zoo", "verify", zoo, "--json").out)["ok"] is True
+    assert json.loads(run("zoo", "show", zoo, "nets.py:first", "--json").out)["specification"]
+    tagged = json.loads(run("zoo", "tag", zoo, "nets.py:first", "new", "--json").out)
+    assert tagged["tags"] == ["good", "new", "small"]
+    tagged = json.loads(run("zoo", "tag", zoo, "nets.py:first", "--json", "--", "-new").out)
+    assert tagged["tags"] == ["good", "small"]
+    made = ["zoo", "create", "y", "--probes", "photos", "--size", 16, "--method", "saliency"]
+    assert json.loads(run(*made, "--json").out)["networks"] == 0
+    merged = json.loads(run("zoo", "merge", "y", zoo, "--json").out)
+    assert merged["added"] == ["nets.py:first", "nets.py:second"]
+    removed = json.loads(run("zoo", "remove", zoo, "nets.py:first", "--json").out)
+    assert removed == {"removed": ["nets.py:first"], "networks": 1}
+
+
+def test_adding_goes_on_and_reports_what_fails(run, zoo):
+    out = run("zoo", "add", zoo, "nets.py:first", "nets.py:explodes", "nets.py:slow", code=1)
+    assert "there already: nets.py:first" in out.out
+    assert "failed: nets.py:explodes: " in out.out
+    assert "added nets.py:slow" in out.out
+    out = run("zoo", "add", zoo, "nets.py:nothing_of_this_name", "--json", code=1)
+    assert list(json.loads(out.out)["failed"]) == ["nets.py:nothing_of_this_name"]
+
+
+def test_tags_choose(run, zoo):
+    run("zoo", "tag", zoo, "nets.py:second", "other")
+    found = run("query", zoo, "nets.py:first", "--tag", "other", "--json")
+    assert [m["name"] for m in json.loads(found.out)["matches"]] == ["nets.py:second"]
+    assert (
+        json.loads(run("query", zoo, "nets.py:first", "-t", "none", "--json").out)["matches"] == []
+    )
+
+
+def test_damage_is_an_exit_code(run, zoo, folder):  # noqa: F811
+    rows = folder / zoo / "rows" / "000001.rows"
+    data = bytearray(rows.read_bytes())
+    data[10] ^= 1
+    rows.write_bytes(data)
+    out = run("zoo", "verify", zoo, code=1).out
+    assert "nets.py:first: 000001.rows: row at byte 0" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("query", "nowhere", "x"), 1, "nowhere: there is no zoo here"),
+        (("query", "z", "nothing"), 2, "specification='nothing'"),
+        (("zoo", "show", "z", "nets.py:frist"), 2, "for example 'nets.py:first'"),
+        (("zoo", "remove", "z", "nets.py:first", "nobody"), 2, "name='nobody'"),
+        (("zoo", "create", "z", "--probes", "photos"), 2, "there is a zoo already"),
+        (("zoo", "create", "y", "--probes", "photos", "--storage", "int3"), 2, "storage='int3'"),
+        (("query", "z", "nets.py:first", "-k", "0"), 2, "k=0"),
+    ],
+)
+def test_mistakes_are_explained(run, zoo, arguments, code, message):
+    assert message in run(*arguments, code=code).err
+    assert len(pyattrx.Zoo.open(zoo)) == 2
