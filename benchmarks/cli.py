@@ -14,7 +14,7 @@ import torch
 import pyattrx
 from pyattrx import ops as native
 
-from . import gpu, ops, pipeline, plot, results, tables
+from . import gpu, ops, pipeline, plot, results, tables, zoo
 from .measure import Say, Settings, write_results
 
 __all__ = ["main"]
@@ -77,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     add("ops", "the ops on the CPU against PyTorch and NumPy", _measure, measured, one_file)
     add("pipeline", "affinity() against a plain loop", _measure, measured, one_file, resnets)
     add("gpu", "the ops on a GPU against PyTorch", _measure, measured, one_file)
+    command = add("zoo", "zoos of a thousand to a million", _measure_zoo, measured, one_file)
+    command.add_argument(
+        "--sizes", type=_count, nargs="+", default=zoo.SIZES, help="networks (1000 ... 1000000)"
+    )
+    command.add_argument(
+        "--families", action="store_true", help="measure what the made-up networks are like instead"
+    )
     command = add("all", "ops, pipeline and, with a device, gpu", _measure_all, measured, resnets)
     command.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the JSON files")
     command = add("compare", "two result files side by side", _compare, shared)
@@ -131,6 +138,21 @@ def _measure(given: argparse.Namespace) -> None:
         _print_json(document)
         return
     tables.show_results(document)
+    print(f"wrote {path}")
+
+
+def _measure_zoo(given: argparse.Namespace) -> None:
+    settings = Settings(given.quick, given.threads, given.rounds)
+    say: Say = (lambda _line: None) if given.quiet else _say
+    if given.families:
+        _print_json(zoo.families(say))
+        return
+    document = zoo.run(settings, say, tuple(given.sizes))
+    path = write_results(document, given.out)
+    if given.json:
+        _print_json(document)
+        return
+    tables.show_zoos(document)
     print(f"wrote {path}")
 
 

@@ -9,7 +9,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["show_comparison", "show_results"]
+__all__ = ["show_comparison", "show_results", "show_zoos"]
+
+
+def show_zoos(document: dict[str, Any]) -> None:
+    """Print what zoos of several sizes cost."""
+    columns = {
+        "networks": ("n", "{:,}"),
+        "index": ("kind", "{}"),
+        "p50, ms": ("p50_ms", "{:.2f}"),
+        "p99, ms": ("p99_ms", "{:.2f}"),
+        "recall@1": ("recall_at_1", "{:.3f}"),
+        "recall@5": ("recall_at_5", "{:.3f}"),
+        "open, ms": ("open_ms", "{:.0f}"),
+        "first query, ms": ("first_query_ms", "{:.0f}"),
+        "index built, s": ("build_s", "{:.1f}"),
+        "resident, MiB": ("resident_mib", "{:.0f}"),
+        "on disk, bytes each": ("disk_each", "{:.0f}"),
+        "add_maps, ms": ("add_maps_last_ms", "{:.1f}"),
+    }
+    table = _table(*[f">{name}" for name in columns])
+    for case in document["cases"]:
+        facts = {**case, "disk_each": case["disk_bytes"] / case["n"]}
+        table.add_row(*[text.format(facts[key]) for key, text in columns.values()])
+    _console().print(table)
 
 
 def show_results(document: dict[str, Any]) -> None:

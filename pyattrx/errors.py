@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "EncoderError",
+    "IndexDamaged",
     "InvalidType",
     "InvalidValue",
     "MissingDependency",
@@ -108,6 +109,10 @@ class ZooLocked(ZooError):
 
 class ZooMismatch(ZooError, ValueError):
     """What is to be added or queried does not fit the zoo; the message says what differs."""
+
+
+class IndexDamaged(PyattrxError):
+    """A saved index is not what was written. Indexes are caches: it can be built again."""
 
 
 class ZooWarning(UserWarning):

@@ -8,12 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.statistics import (
-    clustered_stderr,
-    degrees_of_freedom,
-    paired_p_values,
-    reach,
-)
+from pyattrx.affinities.statistics import Residuals, paired_p_values, reach
 from pyattrx.errors import InvalidValue
 
 __all__ = ["Match", "check_ranking", "interval", "jsonable", "rank"]
@@ -63,12 +58,11 @@ def rank(
     names: Sequence[str],
     values: np.ndarray,
     stderr: np.ndarray,
-    groups: np.ndarray,
-    cosines: np.ndarray | None = None,
+    residuals: Residuals | None,
+    df: float,
     *,
     k: int,
     level: float = 0.95,
-    family: int | None = None,
 ) -> list[Match]:
     """Rank sources for one target, nearest first; equal ones by name.
 
@@ -77,35 +71,32 @@ def rank(
     names : sequence of str
     values, stderr : ndarray [K]
         Affinity of each source to the target, and its standard error.
-    groups : ndarray [N], int64
-        Group of each probe.
-    cosines : ndarray [N, K], optional
-        The per-probe cosines. Without them the paired test is conservative: it bounds what it
+    residuals : Residuals [G, K] or None
+        Of the samples behind them. Without them the paired test is conservative: it bounds what it
         cannot compute.
+    df : float
+        Degrees of freedom of the standard errors.
     k : int
         How many at most.
     level : float
         Confidence of the intervals and of the paired test.
-    family : int, optional
-        Number of comparisons that the paired test is corrected for; all others if left out.
 
     Returns
     -------
     list of Match
     """
-    df = degrees_of_freedom(groups)
     order = sorted(range(len(names)), key=lambda j: (-values[j], names[j]))
     matches = []
     for j in order[:k]:
         others = np.array([o for o in order if o != j], dtype=int)
         mean = values[j] - values[others]
-        if cosines is None:
+        if residuals is None:
             # The covariance is not known; this is the largest error that it allows.
             error = stderr[j] + stderr[others]
         else:
-            error = clustered_stderr(cosines[:, [j]] - cosines[:, others], groups)
+            error = residuals.stderr_of_differences(j, others)
         # One correction for all pairs: so A is tied with B exactly if B is with A.
-        p = paired_p_values(mean, error, df, family=family or len(others))
+        p = paired_p_values(mean, error, df, family=len(others))
         ties = tuple(names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
         low, high = interval(float(values[j]), float(stderr[j]), level, df)
         matches.append(Match(names[j], float(values[j]), float(stderr[j]), low, high, ties))

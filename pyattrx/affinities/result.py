@@ -11,7 +11,7 @@ import numpy as np
 
 from pyattrx._files import atomic_write
 from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
-from pyattrx.affinities.statistics import degrees_of_freedom, paired_p_values
+from pyattrx.affinities.statistics import Residuals, degrees_of_freedom, paired_p_values
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
 from pyattrx.tree import Tree, TreeForm, build_tree
 
@@ -122,12 +122,15 @@ class Affinity:
         target = self.index(name)
         check_ranking(k, level)
         others = np.array([j for j in range(len(self)) if j != target], dtype=int)
+        residuals = None
+        if self.cosines is not None:
+            residuals = Residuals.of(self.cosines[:, target, others], self.groups)
         return rank(
             [self.names[j] for j in others],
             self.values[target, others],
             self.stderr[target, others],
-            self.groups,
-            None if self.cosines is None else self.cosines[:, target, others],
+            residuals,
+            degrees_of_freedom(self.groups),
             k=k,
             level=level,
         )

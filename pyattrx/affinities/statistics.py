@@ -10,10 +10,19 @@ the same within a group: G - 1 for groups of one size, fewer where few groups ho
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from scipy.special import stdtr, stdtrit  # scipy.stats takes seconds to import
 
-__all__ = ["PairMoments", "clustered_stderr", "degrees_of_freedom", "paired_p_values", "reach"]
+__all__ = [
+    "PairMoments",
+    "Residuals",
+    "clustered_stderr",
+    "degrees_of_freedom",
+    "paired_p_values",
+    "reach",
+]
 
 
 class PairMoments:
@@ -111,20 +120,63 @@ def clustered_stderr(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     >>> bool(np.isclose(clustered_stderr(values, np.arange(4)), values.std(ddof=1) / 2))
     True
     """
-    count = int(groups.max()) + 1 if len(groups) else 0
-    if count < 2:
-        return np.full(values.shape[1:], np.nan)
-    deviation = values - values.mean(0)
-    sizes = np.bincount(groups)
-    if count == len(values):
+    return Residuals.of(values, groups).stderr()
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """What is left of the samples behind means: enough for the errors of all their differences.
+
+    Attributes
+    ----------
+    sums : ndarray [G, ...]
+        Deviations from the mean, added by group. Those of a difference of two columns are the
+        difference of theirs.
+    weights : ndarray [G]
+        ``1 / (1 - n_g / N)``; empty where there is one group only.
+    count : int
+        N.
+    df : float
+        Degrees of freedom; 0 where there is one group only.
+    """
+
+    sums: np.ndarray
+    weights: np.ndarray
+    count: int
+    df: float
+
+    @classmethod
+    def of(cls, values: np.ndarray, groups: np.ndarray) -> Residuals:
+        """Take those of samples [N, ...] in dense groups [N]."""
+        sizes = np.bincount(groups) if len(groups) else np.zeros(0, int)
+        if len(sizes) < 2:
+            return cls(np.zeros((0, *values.shape[1:])), np.zeros(0), len(values), 0.0)
+        deviation = values - values.mean(0)
         sums = deviation
-    else:
-        order = np.argsort(groups, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        sums = np.add.reduceat(deviation[order], starts, axis=0)
-    weights = (1 / (1 - sizes / len(values))).reshape(-1, *[1] * (values.ndim - 1))
-    stderr: np.ndarray = np.sqrt((weights * np.square(sums)).sum(0)) / len(values)
-    return stderr
+        if len(sizes) < len(values):
+            order = np.argsort(groups, kind="stable")
+            starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            sums = np.add.reduceat(deviation[order], starts, axis=0)
+        weights = 1 / (1 - sizes / len(values))
+        return cls(sums, weights, len(values), degrees_of_freedom(groups))
+
+    def columns(self, chosen: np.ndarray) -> Residuals:
+        """Those of some columns."""
+        return replace(self, sums=self.sums[:, chosen])
+
+    def stderr(self) -> np.ndarray:
+        """Standard errors of the means; NaN where there is one group only."""
+        return self._stderr(self.sums)
+
+    def stderr_of_differences(self, one: int, others: np.ndarray) -> np.ndarray:
+        """Standard errors of the mean differences of one column to others."""
+        return self._stderr(self.sums[:, [one]] - self.sums[:, others])
+
+    def _stderr(self, sums: np.ndarray) -> np.ndarray:
+        if not len(self.weights):
+            return np.full(sums.shape[1:], np.nan)
+        stderr: np.ndarray = np.sqrt(np.tensordot(self.weights, np.square(sums), axes=1))
+        return stderr / self.count
 
 
 def degrees_of_freedom(groups: np.ndarray) -> float:

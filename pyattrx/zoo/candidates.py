@@ -2,58 +2,216 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
-from pyattrx.errors import ZooDamaged
-from pyattrx.zoo.catalog import SKETCH, Located
+from pyattrx._progress import progress
+from pyattrx.errors import IndexDamaged, PyattrxError
+from pyattrx.index import SketchIndex
+from pyattrx.zoo.querying import read_sketches
 from pyattrx.zoo.store import Store, StoredMethod
 
-__all__ = ["Candidates"]
+__all__ = ["Candidates", "Near"]
+
+# Sketches read at once, and those of an index that is worth a file.
+_BLOCK = 2048
+_WORTH_SAVING = 2000
+# Filtered entries up to this number are compared one by one.
+_FEW = 2000
+
+
+# Sketches of zoos of up to so many entries stay in memory: 128 MiB.
+_CACHED = 16384
+
+
+@dataclass(frozen=True)
+class Near:
+    """Entries near to a target, best first: numbers, inner products and sketches, float32."""
+
+    ids: np.ndarray
+    scores: np.ndarray
+    vectors: np.ndarray
+
+    def without(self, number: int | None) -> Near:
+        """Leave one out."""
+        kept = self.ids != number
+        return Near(self.ids[kept], self.scores[kept], self.vectors[kept])
 
 
 class Candidates:
-    """Sketches of a zoo's entries under one method, searched by inner product."""
+    """The sketches of a zoo's entries under one method, searched by inner product.
+
+    The index is kept in a file where that saves time, and is only ever a hint: what it finds is
+    read from the zoo, checksums and all, and put in order by the sketches themselves. Entries that
+    were added since are appended; those that were removed are not found in the catalog any more.
+
+    Parameters
+    ----------
+    store : Store
+    method : StoredMethod
+
+    Attributes
+    ----------
+    damaged : dict of int to str
+        Entries that are not in the index because their sketches are damaged.
+    """
 
     def __init__(self, store: Store, method: StoredMethod) -> None:
         self._store = store
         self._method = method
-        self._ids = np.empty(0, np.int64)
-        self._vectors = torch.empty(0, store.sketch_size)
-        self._last = 0
+        self._path = store.index_folder / f"{method.digest:016x}.index"
+        self._index: SketchIndex | None = None
+        self._last = 0  # the newest entry that was looked at
+        self._epoch: int | None = None
+        self._saved = 0
+        self._cached_ids = np.empty(0, np.int64)
+        self._cached = np.empty((0, store.sketch_size), np.float16)
+        self._lock = threading.Lock()
         self.damaged: dict[int, str] = {}
 
-    def search(
-        self, sketch: np.ndarray, count: int, allowed: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The entries with the largest inner products, (scores, numbers), best first."""
-        self._refresh()
-        scores = (self._vectors @ torch.from_numpy(sketch)).numpy()
-        ids = self._ids
-        if allowed is not None:
-            there = np.isin(ids, allowed)
-            scores, ids = scores[there], ids[there]
-        order = np.argsort(-scores, kind="stable")[:count]
-        return scores[order], ids[order]
+    @property
+    def kind(self) -> str | None:
+        """Kind of the index; None before it is needed."""
+        return None if self._index is None else self._index.kind
 
-    def _refresh(self) -> None:
-        if self._store.catalog.last_id() <= self._last:
+    def search(self, sketch: np.ndarray, count: int, allowed: np.ndarray | None = None) -> Near:
+        """Find the entries with the largest inner products, by the sketches themselves.
+
+        Parameters
+        ----------
+        sketch : ndarray [size], float32
+        count : int
+        allowed : ndarray of int64, optional
+            Entries to choose from, rising.
+
+        Returns
+        -------
+        Near
+            `count` or fewer.
+        """
+        if allowed is not None and len(allowed) <= _FEW:
+            return self._ordered(sketch, allowed, count)
+        with self._lock:
+            index = self._refreshed()
+        wanted = index.candidates(count)
+        while True:
+            _, found = index.search(sketch, wanted)
+            if allowed is not None:
+                found = found[np.isin(found, allowed, assume_unique=True)]
+            near = self._ordered(sketch, found, count)
+            if len(near.ids) >= count or wanted >= len(index):
+                return near
+            wanted *= 4  # removed or filtered entries took the places
+
+    def _ordered(self, sketch: np.ndarray, ids: np.ndarray, count: int) -> Near:
+        """Put entries in the order of their sketches; those that are gone are left out."""
+        kept, vectors = self._sketches_of(ids)
+        scores = vectors @ sketch
+        order = np.lexsort((kept, -scores))
+        there = self._store.catalog.names_of(kept[order[:count]].tolist())
+        if len(there) < min(count, len(order)):
+            there = self._store.catalog.names_of(kept.tolist())
+            order = order[[int(number) in there for number in kept[order]]]
+        order = order[:count]
+        return Near(kept[order], scores[order], vectors[order])
+
+    def _sketches_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sketches float32 [m, size] of those of some entries that can be read."""
+        places = np.searchsorted(self._cached_ids, ids)
+        found = places < len(self._cached_ids)
+        found[found] = self._cached_ids[places[found]] == ids[found]
+        if found.all():
+            return ids, _widened(self._cached[places])
+        kept, vectors, damaged = read_sketches(self._store, self._method, ids.tolist())
+        self.damaged.update(damaged)
+        return kept, _widened(vectors)
+
+    def _refreshed(self) -> SketchIndex:
+        """The index, with all that was added since."""
+        catalog = self._store.catalog
+        epoch = catalog.meta("epoch")
+        if epoch != self._epoch:
+            self._index, self._epoch = None, epoch
+            self._cached_ids, self._cached = self._cached_ids[:0], self._cached[:0]
+        if self._index is None:
+            self._index = self._loaded(epoch)
+            self._last = int(self._index.ids.max(initial=0))
+            self._saved = len(self._index)
+        last = catalog.last_id()
+        if last > self._last:
+            for ids, vectors in self._sketches(self._last):
+                self._index.add(ids, vectors)
+            self._last = last
+        if self._index.stale() or len(self._index) > 2 * catalog.count() + _BLOCK:
+            self._index = self._built()
+            self._saved = 0
+        self._fill_cache(last)
+        if len(self._index) >= _WORTH_SAVING and len(self._index) > 1.1 * self._saved:
+            self._save(self._index)
+        return self._index
+
+    def _fill_cache(self, last: int) -> None:
+        """Keep the sketches of a small zoo in memory, their checksums compared once."""
+        begun = int(self._cached_ids[-1]) if len(self._cached_ids) else 0
+        if last <= begun or self._store.catalog.count() > _CACHED:
             return
-        ids: list[int] = []
-        vectors: list[np.ndarray] = []
-        groups: dict[int, list[Located]] = {}
-        for located in self._store.catalog.each_record(self._method.id, SKETCH, self._last):
-            if isinstance(located, int):
-                self.damaged[located] = "its record is damaged"
-            else:
-                groups.setdefault(located.entry, []).append(located)
-        for number, parts in groups.items():
-            try:
-                vectors.append(self._store.sketch(parts))
-                ids.append(number)
-            except ZooDamaged as error:
-                self.damaged[number] = str(error)
-            self._last = max(self._last, number)
-        self._ids = np.concatenate([self._ids, np.array(ids, np.int64)])
-        if vectors:
-            self._vectors = torch.cat([self._vectors, torch.from_numpy(np.stack(vectors))])
+        blocks = list(self._sketches(begun))
+        self._cached_ids = np.concatenate([self._cached_ids, *(ids for ids, _ in blocks)])
+        self._cached = np.concatenate([self._cached, *(vectors for _, vectors in blocks)])
+
+    def _loaded(self, epoch: int) -> SketchIndex:
+        with contextlib.suppress(OSError, IndexDamaged):
+            index = SketchIndex.load(self._path.with_suffix(f".{epoch}.index"))
+            if index.size == self._store.sketch_size:
+                return index
+        return SketchIndex.build([], lambda: [], self._store.sketch_size)
+
+    def _built(self) -> SketchIndex:
+        """Build the index of everything that there is."""
+        ids = self._store.catalog.ids()
+        with progress("indexing sketches", 2 * len(ids)) as step:
+
+            def blocks() -> Iterator[np.ndarray]:
+                for start in range(0, len(ids), _BLOCK):
+                    some = ids[start : start + _BLOCK]
+                    kept, vectors, damaged = read_sketches(self._store, self._method, some)
+                    self.damaged.update(damaged)
+                    if len(kept) < len(some):  # what is damaged is never near to anything
+                        whole = np.zeros((len(some), vectors.shape[1]), np.float16)
+                        whole[np.isin(some, kept)] = vectors
+                        vectors = whole
+                    step(len(some))
+                    yield vectors
+
+            return SketchIndex.build(ids, blocks, self._store.sketch_size)
+
+    def _sketches(self, after: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Go through the sketches of all entries beyond `after`, block by block."""
+        ids = self._store.catalog.ids(after=after)
+        for start in range(0, len(ids), _BLOCK):
+            some = ids[start : start + _BLOCK]
+            kept, vectors, damaged = read_sketches(self._store, self._method, some)
+            self.damaged.update(damaged)
+            yield kept, vectors
+
+    def _save(self, index: SketchIndex) -> None:
+        """Keep the index for the next time, where one may write."""
+        folder = self._store.index_folder
+        with contextlib.suppress(OSError, PyattrxError):
+            folder.mkdir(exist_ok=True)
+            for old in folder.glob(f"{self._path.stem}.*.index"):
+                if old.name != f"{self._path.stem}.{self._epoch}.index":
+                    old.unlink()
+            index.save(self._path.with_suffix(f".{self._epoch}.index"))
+            self._saved = len(index)
+
+
+def _widened(vectors: np.ndarray) -> np.ndarray:
+    """As float32: PyTorch does it several times as fast."""
+    wide: np.ndarray = torch.from_numpy(vectors).float().numpy()
+    return wide

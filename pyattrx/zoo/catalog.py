@@ -156,13 +156,15 @@ class Catalog:
         """Names in the order in which entries were added."""
         return [name for (name,) in self._query("SELECT name FROM entries ORDER BY id")]
 
-    def ids(self, tags: Sequence[str] = ()) -> list[int]:
-        """Numbers of the entries that have all of some tags, rising."""
-        query = "SELECT id FROM entries ORDER BY id"
-        if tags:
+    def ids(self, tags: Sequence[str] = (), after: int = 0) -> list[int]:
+        """Numbers, beyond one, of the entries that have all of some tags, rising."""
+        if not tags:
+            rows = self._query("SELECT id FROM entries WHERE id > ? ORDER BY id", (after,))
+        else:
             parts = ["SELECT entry FROM tags WHERE tag = ?"] * len(tags)
             query = " INTERSECT ".join(parts) + " ORDER BY entry"
-        return [number for (number,) in self._query(query, tuple(tags))]
+            rows = self._query(query, tuple(tags))
+        return [number for (number,) in rows if number > after]
 
     def last_id(self) -> int:
         """Number of the newest entry that there is; 0 where there is none."""
@@ -237,21 +239,6 @@ class Catalog:
             if located := _located(row):
                 return located
         return None
-
-    def each_record(self, method: int, kind: int, after: int = 0) -> Iterator[Located | int]:
-        """Go through the records of all entries beyond `after`; the number of damaged ones."""
-        query = (
-            f"SELECT {_RECORD_COLUMNS} FROM records WHERE method = ? AND kind = ? AND entry > ? "
-            f"ORDER BY entry, first LIMIT 10000"
-        )
-        while rows := self._query(query, (method, kind, after)):
-            # The last entry may go on in the next piece.
-            last = rows[-1][0]
-            if len(rows) == 10000 and rows[0][0] != last:
-                rows = [row for row in rows if row[0] != last]
-            after = rows[-1][0]
-            for row in rows:
-                yield _located(row) or int(row[0])
 
     def all_records(self, number: int) -> list[Located | None]:
         """All records of an entry; None for those that are damaged."""

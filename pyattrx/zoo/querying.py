@@ -13,7 +13,7 @@ from torch import Tensor
 from pyattrx import ops
 from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.rows import RowStore
-from pyattrx.affinities.statistics import clustered_stderr
+from pyattrx.affinities.statistics import Residuals, degrees_of_freedom
 from pyattrx.errors import ZooDamaged, ZooMismatch, ZooWarning
 from pyattrx.zoo.catalog import ROWS, SKETCH, Located
 from pyattrx.zoo.sketches import (
@@ -31,6 +31,7 @@ __all__ = [
     "compare_rows",
     "compare_sketches",
     "entry_target",
+    "read_sketches",
     "row_cosines",
     "sketch_rows",
     "warn_damaged",
@@ -96,10 +97,8 @@ class Compared:
     ----------
     ids : ndarray [K], int64
     values, stderr : ndarray [K]
-    samples : ndarray [n, K]
-        What the statistics are made of: cosines by probe, or sums by block of a sketch.
-    clusters : ndarray [n], int64
-        Group of each sample.
+    residuals : Residuals [G, K]
+        By groups of probes, or by blocks of a sketch.
     damaged : dict of int to str
         Entries that could not be compared, and why.
     """
@@ -107,8 +106,7 @@ class Compared:
     ids: np.ndarray
     values: np.ndarray
     stderr: np.ndarray
-    samples: np.ndarray
-    clusters: np.ndarray
+    residuals: Residuals
     damaged: dict[int, str] = field(default_factory=dict)
 
     def matches(self, names: dict[int, str], k: int, level: float) -> list[Match]:
@@ -118,8 +116,8 @@ class Compared:
             [names[int(number)] for number in self.ids[there]],
             self.values[there],
             self.stderr[there],
-            self.clusters,
-            self.samples[:, there],
+            self.residuals.columns(there),
+            self.residuals.df,
             k=k,
             level=level,
         )
@@ -141,8 +139,8 @@ def compare_rows(
     groups = np.unique(store.groups[probes], return_inverse=True)[1]
     # Row by row, as in `affinity`: the order of the sum does not depend on how rows were batched.
     values = np.add.reduce(cosines, axis=0) / len(probes)
-    stderr = clustered_stderr(cosines, groups)
-    return Compared(kept, values, stderr, cosines, groups, damaged)
+    residuals = Residuals.of(cosines, groups)
+    return Compared(kept, values, residuals.stderr(), residuals, damaged)
 
 
 def row_cosines(
@@ -216,29 +214,38 @@ def _compare_batch(
 
 
 def compare_sketches(
-    store: Store, method: StoredMethod, sketch: np.ndarray, ids: Sequence[int]
+    store: Store, sketch: np.ndarray, ids: np.ndarray, vectors: np.ndarray
 ) -> Compared:
-    """Compare entries with a target by their sketches, block by block."""
-    kept, vectors, damaged = read_sketches(store, method, ids)
+    """Compare entries with a target by their sketches [K, size], block by block."""
     blocks = blocks_of(store.groups)
     weights = np.bincount(blocks, minlength=BLOCKS) / len(blocks)
     parts = block_cosines(sketch, vectors)
-    # Every probe stands for the mean of its block, and blocks are the clusters.
-    clusters = np.unique(blocks, return_inverse=True)[1]
-    samples = (parts[:, blocks] / weights[blocks]).T
-    stderr = clustered_stderr(samples, clusters)
-    return Compared(kept, parts.sum(1), stderr, samples, clusters, damaged)
+    used = weights > 0
+    values = parts.sum(1)
+    # As if every probe were the mean of its block, and blocks were the groups.
+    sums = len(blocks) * (parts[:, used] - weights[used] * values[:, None]).T
+    df = degrees_of_freedom(np.unique(blocks, return_inverse=True)[1])
+    if used.sum() < 2:
+        sums, used = sums[:0], np.zeros(BLOCKS, bool)
+    residuals = Residuals(sums, 1 / (1 - weights[used]), len(blocks), df)
+    return Compared(ids, values, residuals.stderr(), residuals)
 
 
 def read_sketches(
     store: Store, method: StoredMethod, ids: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """Sketches [K, size] of the entries that could be read, which these are, and the rest."""
+    """Which entries could be read, their sketches [K, size], float16, and what is damaged."""
     located = store.catalog.records(list(ids), method.id, SKETCH)
     kept: list[int] = []
     damaged: dict[int, str] = {}
-    vectors = np.empty((len(located), store.sketch_size), np.float32)
+    vectors = np.empty((len(located), store.sketch_size), np.float16)
     for number, parts in located.items():
+        if len(parts) == 1:  # nearly always: no tensors, no exceptions
+            row = store.segments.read_first(parts[0].record)
+            if row is not None:
+                vectors[len(kept)] = np.frombuffer(row, np.float16)
+                kept.append(number)
+                continue
         try:
             vectors[len(kept)] = store.sketch(parts)
             kept.append(number)

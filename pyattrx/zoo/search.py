@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyattrx.affinities.describing import Description
 from pyattrx.affinities.rows import RowStore
-from pyattrx.affinities.statistics import clustered_stderr
+from pyattrx.affinities.statistics import Residuals
 from pyattrx.encoders import Encoder
 from pyattrx.zoo.candidates import Candidates
 from pyattrx.zoo.catalog import ROWS
@@ -76,6 +76,11 @@ class Search:
         self._method = method
         self._candidates = Candidates(store, method)
         self._all_probes = np.arange(len(store.probes))
+
+    @property
+    def index_kind(self) -> str | None:
+        """What sketches are searched by; None before they are."""
+        return self._candidates.kind
 
     def of_entry(self, number: int, name: str, question: Question) -> Found:
         """Ask about an entry, which is not compared with itself."""
@@ -142,14 +147,9 @@ class Search:
         groups = np.unique(store.groups[probes], return_inverse=True)[1]
         in_order = np.argsort(probes)  # so that the sums are those of an ordinary query
         cosines, groups = cosines[in_order], groups[in_order]
-        compared = Compared(
-            ids[race.alive],
-            np.add.reduce(cosines, axis=0) / seen,
-            clustered_stderr(cosines, groups),
-            cosines,
-            groups,
-            damaged,
-        )
+        values = np.add.reduce(cosines, axis=0) / seen
+        residuals = Residuals.of(cosines, groups)
+        compared = Compared(ids[race.alive], values, residuals.stderr(), residuals, damaged)
         return Found(compared, len(self._ids(question)), seen, complete, race.settled)
 
     def _described(self, encoder: Encoder, question: Question) -> Description:
@@ -173,13 +173,15 @@ class Search:
             return self._found(compared, len(ids), complete=True)
         searched -= itself is not None and (allowed is None or itself in allowed)
         assert target.sketch is not None
+        if not store.keep_rows:
+            near = self._candidates.search(target.sketch, 2 * question.k + 7, allowed)
+            near = near.without(itself)
+            compared = compare_sketches(store, target.sketch, near.ids, near.vectors)
+            return self._found(compared, searched, complete=False)
         count = max(_LEAST_CANDIDATES, _CANDIDATES_PER_MATCH * question.k)
         while True:
-            scores, ids = self._candidates.search(target.sketch, count + 1, allowed)
-            scores, ids = scores[ids != itself][:count], ids[ids != itself][:count]
-            if not store.keep_rows:
-                compared = compare_sketches(store, self._method, target.sketch, ids.tolist())
-                return self._found(compared, searched, complete=False)
+            near = self._candidates.search(target.sketch, count + 1, allowed).without(itself)
+            ids, scores = near.ids[:count], near.scores[:count]
             compared = compare_rows(store, self._method, target, ids.tolist(), self._all_probes)
             if len(ids) >= searched or self._rules_out(compared, scores, question.k):
                 return self._found(compared, searched, complete=True)
@@ -200,7 +202,7 @@ class Search:
     ) -> np.ndarray:
         """The entries whose sketches are nearest to one of the probes seen."""
         sketch = sketch_rows(self._store, rows, seen)
-        return np.sort(self._candidates.search(sketch, count, question.allowed)[1])
+        return np.sort(self._candidates.search(sketch, count, question.allowed).ids)
 
     def _found(self, compared: Compared, searched: int, *, complete: bool) -> Found:
         compared.damaged.update(self._candidates.damaged)

@@ -225,9 +225,9 @@ class Addition:
 
     def __init__(self, store: Store, appender: Appender, key: bytes) -> None:
         self._store = store
-        self._appender = appender
+        self.appender = appender
         self.key = key
-        self._records: list[Located] = []
+        self.records: list[Located] = []
 
     def feed(
         self,
@@ -253,7 +253,7 @@ class Addition:
         for probes, rows in batches:
             if writers is None and store.keep_rows:
                 writers = [
-                    self._appender.begin(count, like, self._identity(method, ROWS, first))
+                    self.appender.begin(count, like, self._identity(method, ROWS, first))
                     for method, like in zip(methods, rows, strict=True)
                 ]
             for which, some in enumerate(rows):
@@ -264,15 +264,21 @@ class Addition:
             if writers is not None:
                 self._note(ROWS, method, first, count, writers[which].finish())
             unit = sketchers[which].total() / max(count, 1) ** 0.5
-            half = unit.half()[None]
-            writer = self._appender.begin(1, half, self._identity(method, SKETCH, first))
-            writer.write(0, half)
-            self._note(SKETCH, method, first, count, writer.finish())
+            self.put_sketch(method, unit.half(), first, count)
+
+    def put_sketch(
+        self, method: StoredMethod, sketch: Tensor, first: int = 0, count: int | None = None
+    ) -> None:
+        """Write the sketch of some probes, float16 [size]; of all if left out."""
+        count = len(self._store.probes) if count is None else count
+        writer = self.appender.begin(1, sketch[None], self._identity(method, SKETCH, first))
+        writer.write(0, sketch[None])
+        self._note(SKETCH, method, first, count, writer.finish())
 
     def copy(self, located: Located, rows: Tensor, method: StoredMethod) -> None:
         """Write a record of another zoo again."""
         identity = self._identity(method, located.kind, located.first)
-        writer = self._appender.begin(len(rows), rows, identity)
+        writer = self.appender.begin(len(rows), rows, identity)
         writer.write(0, rows)
         self._note(located.kind, method, located.first, located.count, writer.finish())
 
@@ -285,19 +291,19 @@ class Addition:
             The entry's number.
         """
         catalog = self._store.catalog
-        self._appender.sync()
+        self.appender.sync()
         with catalog.transaction():
             if replace is not None:
                 catalog.remove(replace)
-            number = catalog.add(entry, tags, self._records)
-            catalog.set_length(self._appender.segment, self._appender.end)
+            number = catalog.add(entry, tags, self.records)
+            catalog.set_length(self.appender.segment, self.appender.end)
         return number
 
     def _identity(self, method: StoredMethod, kind: int, first: int) -> int:
         return xxh3_64_intdigest(self.key + f"{method.digest} {kind} {first}".encode())
 
     def _note(self, kind: int, method: StoredMethod, first: int, count: int, at: Record) -> None:
-        self._records.append(Located(kind, method.id, first, count, at))
+        self.records.append(Located(kind, method.id, first, count, at))
 
 
 def _stored_method(

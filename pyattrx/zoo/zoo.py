@@ -272,6 +272,11 @@ class Zoo:
             "networks": len(self),
             "methods": [stored.name for stored in store.methods],
             "bytes": sum(store.catalog.segments().values()),
+            "index": {
+                stored.name: self._searches[stored.id].index_kind
+                for stored in store.methods
+                if stored.id in self._searches
+            },
             "tags": self.tags,
         }
 

@@ -1,0 +1,294 @@
+"""Zoos of a thousand to a million networks: what they cost, and whether they find the nearest.
+
+Nobody has a million networks at hand. Sketches are made up in families, whose cosines follow those
+measured among real networks and copies of them with changed weights (`families`), and put into a
+zoo that keeps sketches only, in the same files and by the same code as `Zoo.add_maps` does. What is
+timed is `Zoo.query` by name in a fresh process, from the call to the list of matches.
+"""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+import pyattrx
+from pyattrx.zoo.catalog import SKETCH, EntryRow
+from pyattrx.zoo.store import Addition
+
+from .measure import Say, Settings, document, limited_threads, results_path
+
+__all__ = ["families", "run"]
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SKETCH_SIZE = 4096
+PROBES, SIDE = 256, 56  # 3136 pixels a map
+MEMBERS = 50  # of a family, on average
+BLOCK = 2_000
+
+# Measured by `families` with the networks of the demo: cosines of saliency maps (half the squared
+# norm) between different networks, and between a network and its copies with weights changed by
+# 1 to 30 % of their spread. `pyattrx bench zoo --families` measures them again.
+BETWEEN = (0.59, 0.10)
+WITHIN = (0.60, 0.99)
+
+
+def run(settings: Settings, say: Say, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
+    """Measure zoos of some sizes; those that the results file has already are kept.
+
+    Parameters
+    ----------
+    settings : Settings
+    say : callable
+    sizes : tuple of int
+
+    Returns
+    -------
+    dict
+        The results document.
+    """
+    if settings.quick:
+        sizes = (300, 1000)
+    cases = []
+    with limited_threads(settings.threads):
+        for n in sizes:
+            folder = Path(tempfile.mkdtemp(prefix="pyattrx-zoo-"))
+            try:
+                cases.append(_measure(n, folder, settings, say))
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    return document("zoo", settings, cases=cases)
+
+
+def _measure(n: int, folder: Path, settings: Settings, say: Say) -> dict[str, Any]:
+    say(f"zoo of {n}: filling")
+    path = folder / "zoo"
+    images = torch.rand(PROBES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    zoo = pyattrx.Zoo.create(
+        path, pyattrx.Probes.from_tensor(images), pyattrx.Method("saliency"), keep_rows=False
+    )
+    first = _add_maps_ms(zoo, 5, "first")
+    begun = time.perf_counter()
+    _fill(zoo, n)
+    filled = time.perf_counter() - begun
+    last = _add_maps_ms(zoo, 20, "last")
+    names = [f"n{index}" for index in np.random.default_rng(1).choice(n, 200, replace=n < 200)]
+    zoo.close()
+    say(f"zoo of {n}: building the index")
+    built = _in_a_new_process(path, names[:1], settings.threads)
+    say(f"zoo of {n}: asking")
+    asked = _in_a_new_process(path, names, settings.threads)
+    say(f"zoo of {n}: comparing with all sketches")
+    exact = _exact(path, names)
+    recalls = {
+        k: float(
+            np.mean([len(set(asked["answers"][i][:k]) & set(exact[i][:k])) / k for i in range(200)])
+        )
+        for k in (1, 5)
+    }
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return {
+        "name": f"zoo of {n}",
+        "n": n,
+        "kind": asked["kind"],
+        "open_ms": asked["open_ms"],
+        "build_s": built["first_query_ms"] / 1e3,
+        "first_query_ms": asked["first_query_ms"],
+        "p50_ms": asked["p50_ms"],
+        "p99_ms": asked["p99_ms"],
+        "recall_at_1": recalls[1],
+        "recall_at_5": recalls[5],
+        "resident_mib": asked["resident_mib"],
+        "peak_build_mib": built["peak_mib"],
+        "disk_bytes": size,
+        "index_bytes": sum(f.stat().st_size for f in path.glob("index/*")),
+        "fill_us_each": 1e6 * filled / n,
+        "add_maps_first_ms": first,
+        "add_maps_last_ms": last,
+        "queries": len(names),
+        "candidates": {},
+        "left_out": {},
+    }
+
+
+def _add_maps_ms(zoo: pyattrx.Zoo, count: int, label: str) -> float:
+    times = []
+    generator = torch.Generator().manual_seed(len(zoo))
+    for index in range(count):
+        maps = torch.randn(PROBES, SIDE * SIDE, generator=generator).abs()
+        begun = time.perf_counter()
+        zoo.add_maps(f"{label} {index}", maps)
+        times.append(1e3 * (time.perf_counter() - begun))
+    return median(times)
+
+
+def _fill(zoo: pyattrx.Zoo, n: int) -> None:
+    """Add entries of ready sketches, many to a transaction."""
+    store = zoo._store
+    (method,) = store.methods
+    done = 0
+    for block in sketches(n):
+        half = torch.from_numpy(block).half()
+        with store.writing(0), store.addition() as shared:
+            rows = []
+            for index, row in enumerate(half, done):
+                addition = Addition(store, shared.appender, index.to_bytes(16, "big"))
+                addition.put_sketch(method, row)
+                entry = EntryRow(addition.key, f"n{index}", "", "", {})
+                rows.append((entry, addition.records))
+            shared.appender.sync()
+            with store.catalog.transaction():
+                for entry, records in rows:
+                    store.catalog.add(entry, (), records)
+                store.catalog.set_length(shared.appender.segment, shared.appender.end)
+        done += len(block)
+
+
+def sketches(n: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Sketches of n networks in families, block by block, float32 [b, 4096], of unit length.
+
+    A member is a sum of what all networks share, what its family shares, and its own; the cosine
+    of two members of a family is about ``sqrt(w v)`` with w and v uniform in `WITHIN`.
+    """
+    rng = np.random.default_rng(seed)
+    count = max(1, n // MEMBERS)
+
+    def unit(generator: np.random.Generator, rows: int) -> np.ndarray:
+        draw = generator.standard_normal((rows, SKETCH_SIZE), np.float32)
+        return np.asarray(draw / np.float32(SKETCH_SIZE**0.5), np.float32)
+
+    common = unit(rng, 1)
+    shares = np.clip(rng.normal(*BETWEEN, count), 0.05, WITHIN[0] - 0.02).astype(np.float32)
+    for start in range(0, n, BLOCK):
+        rows = min(BLOCK, n - start)
+        own = np.random.default_rng([seed, 1, start])
+        family = own.integers(0, count, rows)
+        within = own.uniform(*WITHIN, (rows, 1)).astype(np.float32)
+        share = shares[family][:, None]
+        centres = np.concatenate([unit(np.random.default_rng([seed, 2, f]), 1) for f in family])
+        rest = np.sqrt(1 - within) * unit(own, rows)
+        yield np.sqrt(share) * common + np.sqrt(within - share) * centres + rest
+
+
+def _in_a_new_process(path: Path, names: list[str], threads: int) -> dict[str, Any]:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found: dict[str, Any] = pool.apply(_ask, (str(path), names, threads))
+    return found
+
+
+def _ask(path: str, names: list[str], threads: int) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    if (faiss := pyattrx.index.faiss_or_none()) is not None:
+        faiss.omp_set_num_threads(threads)
+    before = _resident_mib()
+    begun = time.perf_counter()
+    zoo = pyattrx.Zoo.open(path)
+    opened = time.perf_counter()
+    zoo.query(names[0], k=5)
+    ready = time.perf_counter()
+    times, answers = [], []
+    for name in names:
+        at = time.perf_counter()
+        matches = zoo.query(name, k=5)
+        times.append(1e3 * (time.perf_counter() - at))
+        answers.append([match.name for match in matches])
+    return {
+        "open_ms": 1e3 * (opened - begun),
+        "first_query_ms": 1e3 * (ready - opened),
+        "p50_ms": median(times),
+        "p99_ms": float(np.quantile(times, 0.99)),
+        "answers": answers,
+        "resident_mib": _resident_mib() - before,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before,
+        "kind": zoo.describe()["index"]["saliency"],
+    }
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def _exact(path: Path, names: list[str], k: int = 5) -> list[list[str]]:
+    """The nearest by all sketches as they are stored."""
+    with pyattrx.Zoo.open(path) as zoo:
+        store = zoo._store
+        ids = store.catalog.ids()
+        targets = [store.catalog.id_of(name) for name in names]
+        vectors = _stored(store, [int(t) for t in targets if t is not None])
+        best = np.full((len(names), k), -np.inf, np.float32)
+        who = np.zeros((len(names), k), np.int64)
+        for start in range(0, len(ids), 8192):
+            some = ids[start : start + 8192]
+            scores = vectors @ _stored(store, some).T
+            scores[np.array(targets)[:, None] == np.array(some)] = -np.inf
+            both = np.concatenate([best, scores], axis=1)
+            place = np.argpartition(-both, k - 1, axis=1)[:, :k]
+            numbers = np.concatenate([who, np.tile(some, (len(names), 1))], axis=1)
+            best = np.take_along_axis(both, place, axis=1)
+            who = np.take_along_axis(numbers, place, axis=1)
+        order = np.argsort(-best, axis=1)
+        who = np.take_along_axis(who, order, axis=1)
+        known = store.catalog.names_of(np.unique(who).tolist())
+        return [[known[int(number)] for number in row] for row in who]
+
+
+def _stored(store: Any, ids: list[int]) -> np.ndarray:
+    found = store.catalog.records(ids, store.methods[0].id, SKETCH)
+    return np.stack([store.sketch(found[number]) for number in ids])
+
+
+def families(say: Say) -> dict[str, Any]:
+    """Measure the cosines that the made-up families follow, among real networks and their copies.
+
+    Returns
+    -------
+    dict
+        Mean and spread between networks, and the cosine of a network to a changed copy, by how much
+        its weights were changed.
+    """
+    from pyattrx.demo.networks import demo_networks
+    from pyattrx.demo.photos import demo_photos
+    from pyattrx.demo.run import make_encoder
+
+    photos = demo_photos()
+    probes = pyattrx.Probes.from_images([photo.image for photo in photos], size=96, crops=2)
+    method = pyattrx.Method("saliency", scalar="half_squared_norm", pixels=3136)
+    encoders = []
+    changes = (0.01, 0.03, 0.1, 0.3)
+    for network in demo_networks():
+        encoder = make_encoder(network)
+        encoders.append(encoder)
+        for change in changes:
+            other = copy.copy(encoder)
+            other.module = copy.deepcopy(encoder.module)
+            generator = torch.Generator().manual_seed(0)
+            for value in other.module.parameters():
+                noise = torch.randn(value.shape, generator=generator)
+                value.data += change * value.data.std(correction=0) * noise
+            other.name = f"{encoder.name} {change}"
+            encoders.append(other)
+    say(f"families: {len(encoders)} networks")
+    values = pyattrx.affinity(encoders, probes, method, batch_size=8).values
+    step = len(changes) + 1
+    originals = values[::step, ::step]
+    between = originals[np.triu_indices(len(originals), 1)]
+    return {
+        "between_mean": float(between.mean()),
+        "between_std": float(between.std()),
+        "within": {
+            str(change): [float(values[i, i + 1 + at]) for i in range(0, len(values), step)]
+            for at, change in enumerate(changes)
+        },
+        "results": str(results_path("zoo")),
+    }

@@ -1,0 +1,332 @@
+"""Candidates by inner product: exact for few vectors, compressed by Faiss for many.
+
+An index is a cache. What it returns has to be compared again with the vectors themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from xxhash import xxh3_64
+
+from pyattrx._files import atomic_write
+from pyattrx.errors import IndexDamaged, InvalidType, InvalidValue
+
+__all__ = ["KINDS", "SketchIndex", "faiss_or_none", "kind_for"]
+
+# From so many vectors on, by measurement (docs/zoo.md). Without Faiss everything is "flat".
+KINDS = {"flat": 0, "pq": 700, "ivf": 60_000}
+
+_MAGIC = b"PYATTRXI"
+_HEAD = struct.Struct("<8sQQ")
+_TRAINING = 65_536  # vectors that quantisers are trained on, at most
+_TRAINING_BYTES = 1 << 30
+_CHUNK = 4096
+
+Blocks = Callable[[], Iterable[np.ndarray]]
+
+
+def faiss_or_none() -> Any:
+    """Return the module faiss, or None where it is not installed."""
+    if importlib.util.find_spec("faiss") is None:
+        return None
+    return importlib.import_module("faiss")
+
+
+def kind_for(count: int) -> str:
+    """Return the kind of index that is fastest for a number of vectors, of those that there are."""
+    if faiss_or_none() is None:
+        return "flat"
+    return [kind for kind, least in KINDS.items() if count >= least][-1]
+
+
+class SketchIndex:
+    """Vectors to be searched by inner product.
+
+    Made by `build` or `load`.
+
+    Attributes
+    ----------
+    kind : {"flat", "pq", "ivf"}
+        Exact; product quantisation of 4 bits a part; the same in lists around centroids, after a
+        random projection.
+    ids : ndarray [n], int64
+        What the vectors are called, in the order in which they were added.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyattrx.index import SketchIndex
+    >>> vectors = np.eye(4, 1024, dtype=np.float32)
+    >>> index = SketchIndex.build([10, 11, 12, 13], lambda: [vectors], 1024)
+    >>> scores, ids = index.search(vectors[2], 1)
+    >>> ids.tolist()
+    [12]
+    """
+
+    def __init__(self, kind: str, size: int, ids: np.ndarray, body: Any, trained: int) -> None:
+        self.kind = kind
+        self.size = size
+        self.ids = ids
+        self.trained = trained
+        self._body = body  # _Flat, or a Faiss index
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def build(
+        cls, ids: Any, blocks: Blocks, size: int, *, kind: str = "auto", seed: int = 0
+    ) -> SketchIndex:
+        """Index vectors.
+
+        Parameters
+        ----------
+        ids : sequence of int [n]
+        blocks : callable
+            Returns an iterable of the vectors, in the order of `ids`, in blocks [b, size] of
+            float32 or float16. It is called twice where there is something to train.
+        size : int
+            Length of a vector, a multiple of 1024.
+        kind : {"auto", "flat", "pq", "ivf"}
+            "auto": what was measured to be fastest for this number.
+        seed : int
+            Of the choice of vectors to train on.
+
+        Returns
+        -------
+        SketchIndex
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            Wrong arguments; not as many vectors as ids; NaN or Inf among them.
+        """
+        numbers = np.asarray(ids, np.int64).reshape(-1)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % 1024:
+            raise InvalidValue("size", size, "a multiple of 1024")
+        if kind != "auto" and kind not in KINDS:
+            raise InvalidValue("kind", kind, f"'auto' or one of {', '.join(map(repr, KINDS))}")
+        chosen = kind_for(len(numbers)) if kind == "auto" else kind
+        if chosen != "flat" and faiss_or_none() is None:
+            raise InvalidValue("kind", kind, "'flat': faiss is not installed")
+        trained = 0
+        body: Any = _Flat(size)
+        if chosen != "flat":
+            sample = _sample(blocks, len(numbers), size, seed)
+            body, trained = _trained(chosen, sample), len(sample)
+        index = cls(chosen, size, numbers[:0], body, trained)
+        done = 0
+        for block in blocks():
+            index.add(numbers[done : done + len(block)], block)
+            done += len(block)
+        if done != len(numbers):
+            raise InvalidValue("blocks", done, f"{len(numbers)} vectors, one for each id")
+        return index
+
+    def add(self, ids: Any, vectors: np.ndarray) -> None:
+        """Append vectors [b, size]; nothing is trained again.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            Wrong shapes or types; NaN or Inf.
+        """
+        numbers = np.asarray(ids, np.int64).reshape(-1)
+        rows = _checked("vectors", vectors, self.size)
+        if len(rows) != len(numbers):
+            raise InvalidValue("vectors.shape", vectors.shape, f"({len(numbers)}, {self.size})")
+        if len(rows):
+            self._body.add(rows)
+            self.ids = np.concatenate([self.ids, numbers])
+
+    def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Find the vectors with the largest inner products.
+
+        Parameters
+        ----------
+        query : ndarray [size]
+            Of any length; parts of it may be zero.
+        k : int
+            At least 1.
+
+        Returns
+        -------
+        scores : ndarray [m], float32
+            Inner products, approximate unless `kind` is "flat", best first; m is k or fewer.
+        ids : ndarray [m], int64
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+            raise InvalidValue("k", k, "an integer of at least 1")
+        wanted = min(k, len(self))
+        row = _checked("query", np.atleast_2d(query), self.size)
+        if wanted == 0:
+            return np.empty(0, np.float32), np.empty(0, np.int64)
+        if self.kind == "ivf":
+            self._set_probes(wanted)
+        scores, places = self._body.search(row, wanted)
+        found = places[0] >= 0
+        return scores[0][found], self.ids[places[0][found]]
+
+    def candidates(self, k: int) -> int:
+        """How many to ask for so that the k best are among them (recall@5 of .99 or more)."""
+        return k if self.kind == "flat" else max(96, 3 * k)
+
+    def stale(self) -> bool:
+        """Whether it has grown so much that building it anew pays."""
+        return kind_for(len(self)) != self.kind or (
+            self.kind != "flat" and self.trained < _TRAINING and len(self) > 4 * self.trained
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to one file, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            The folder cannot be written, or is full.
+        """
+        faiss = faiss_or_none()
+        header = {"kind": self.kind, "size": self.size, "n": len(self), "trained": self.trained}
+        if self.kind == "flat":
+            body = self._body.vectors().tobytes()
+        else:
+            body = faiss.serialize_index(self._body).tobytes()
+        encoded = json.dumps(header).encode()
+        numbers = self.ids.astype("<i8").tobytes()
+        digest = xxh3_64(encoded)
+        digest.update(numbers)
+        digest.update(body)
+        with atomic_write(path) as out:
+            out.write(_HEAD.pack(_MAGIC, len(encoded), digest.intdigest()))
+            out.write(encoded)
+            out.write(numbers)
+            out.write(body)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> SketchIndex:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        IndexDamaged
+            It is something else, damaged, or needs Faiss where there is none.
+        OSError
+            It cannot be opened.
+        """
+        whole = np.fromfile(Path(path), np.uint8)
+        if len(whole) < _HEAD.size:
+            raise IndexDamaged(f"{path}: not an index")
+        magic, length, checksum = _HEAD.unpack(whole[: _HEAD.size].tobytes())
+        if magic != _MAGIC or _HEAD.size + length > len(whole):
+            raise IndexDamaged(f"{path}: not an index, or damaged")
+        if xxh3_64(whole[_HEAD.size :].data).intdigest() != checksum:
+            raise IndexDamaged(f"{path}: damaged: its checksum does not match")
+        header = json.loads(whole[_HEAD.size : _HEAD.size + length].tobytes())
+        start = _HEAD.size + length
+        middle = start + 8 * header["n"]
+        ids = np.frombuffer(whole[start:middle].tobytes(), "<i8").astype(np.int64)
+        body: Any
+        if header["kind"] == "flat":
+            body = _Flat(header["size"])
+            body.add(whole[middle:].view(np.float16).reshape(-1, header["size"]))
+        else:
+            faiss = faiss_or_none()
+            if faiss is None:
+                raise IndexDamaged(f"{path}: needs faiss, which is not installed")
+            body = faiss.deserialize_index(whole[middle:])
+        return cls(header["kind"], header["size"], ids, body, header["trained"])
+
+    def _set_probes(self, wanted: int) -> None:
+        faiss = faiss_or_none()
+        inner = faiss.extract_index_ivf(self._body)
+        enough = -(-8 * wanted * inner.nlist // max(len(self), 1))
+        inner.nprobe = int(np.clip(enough, min(_LISTS, inner.nlist), inner.nlist))
+
+
+# Lists that are looked through at least, out of some thousand.
+_LISTS = 48
+
+
+class _Flat:
+    """Exact search in plain PyTorch, on the GPU if there is one.
+
+    Vectors are kept in float16, and widened in pieces for the product where that is not one of the
+    device's own.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._parts: list[torch.Tensor] = []
+        self._size = size
+
+    def add(self, rows: np.ndarray) -> None:
+        """Append float16 or float32 rows."""
+        self._parts.append(torch.from_numpy(rows.astype(np.float16)).to(self._device))
+        if len(self._parts) > 1 and len(self._parts[-2]) + len(self._parts[-1]) <= _CHUNK:
+            last = self._parts.pop()
+            self._parts[-1] = torch.cat([self._parts[-1], last])
+
+    def vectors(self) -> np.ndarray:
+        """Everything that was added."""
+        if not self._parts:
+            return np.empty((0, self._size), np.float16)
+        return torch.cat(self._parts).cpu().numpy()
+
+    def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As Faiss: scores and places, [1, k]."""
+        row = torch.from_numpy(query[0].astype(np.float32)).to(self._device)
+        scores = torch.cat(
+            [piece.float() @ row for part in self._parts for piece in part.split(_CHUNK)]
+        )
+        best = torch.topk(scores, k)
+        return best.values.cpu().numpy()[None], best.indices.cpu().numpy()[None]
+
+
+def _sample(blocks: Blocks, count: int, size: int, seed: int) -> np.ndarray:
+    """Some of the vectors, chosen at random, float32."""
+    wanted = min(count, _TRAINING, _TRAINING_BYTES // (4 * size))
+    chosen = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
+    sample = np.empty((wanted, size), np.float32)
+    done = filled = 0
+    for block in blocks():
+        mine = chosen[(chosen >= done) & (chosen < done + len(block))] - done
+        sample[filled : filled + len(mine)] = block[mine]
+        done, filled = done + len(block), filled + len(mine)
+    if filled != wanted:
+        raise InvalidValue("blocks", done, f"{count} vectors, one for each id")
+    return sample
+
+
+def _trained(kind: str, sample: np.ndarray) -> Any:
+    """Make an empty Faiss index, trained."""
+    faiss = faiss_or_none()
+    size = sample.shape[1]
+    if kind == "pq":
+        description = f"PQ{size // 16}x4fs"
+    else:
+        lists = int(np.clip(2 ** round(np.log2(max(len(sample), 1) / 32)), 16, 2048))
+        description = f"RR{size // 16},IVF{lists},PQ{size // 32}x4fs"
+    index = faiss.index_factory(size, description, faiss.METRIC_INNER_PRODUCT)
+    index.train(sample)
+    return index
+
+
+def _checked(name: str, vectors: Any, size: int) -> np.ndarray:
+    if not isinstance(vectors, np.ndarray) or vectors.dtype not in (np.float32, np.float16):
+        raise InvalidType(name, vectors, "an array of float32 or float16")
+    if vectors.ndim != 2 or vectors.shape[1] != size:
+        raise InvalidValue(f"{name}.shape", vectors.shape, f"rows of {size} numbers")
+    rows = np.ascontiguousarray(vectors, np.float32)
+    if not np.isfinite(rows).all():
+        raise InvalidValue(name, "NaN or Inf", "finite numbers")
+    return rows
