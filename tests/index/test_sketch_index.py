@@ -1,0 +1,156 @@
+"""Indexes: the right candidates of any kind; damage is refused; Faiss is optional."""
+
+import numpy as np
+import pytest
+
+from pyattrx.errors import IndexDamaged, InvalidType, InvalidValue
+from pyattrx.index import SketchIndex, sketch_index
+
+SIZE = 1024
+RNG = np.random.default_rng(0)
+
+
+def families(n):
+    centres = RNG.normal(size=(max(n // 20, 1), SIZE))
+    members = centres[np.arange(n) % len(centres)] + 0.8 * RNG.normal(size=(n, SIZE))
+    return (members / np.linalg.norm(members, axis=1, keepdims=True)).astype(np.float32)
+
+
+def blocks_of(vectors, size=97):
+    return lambda: (vectors[start : start + size] for start in range(0, len(vectors), size))
+
+
+def needs_faiss(kind):
+    if kind != "flat":
+        pytest.importorskip("faiss")
+
+
+@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_the_nearest_are_among_the_candidates(kind, dtype):
+    needs_faiss(kind)
+    vectors = families(1500).astype(dtype)
+    ids = np.arange(1500) * 3 + 7
+    index = SketchIndex.build(ids, blocks_of(vectors), SIZE, kind=kind)
+    assert (index.kind, len(index)) == (kind, 1500)
+    found = 0
+    for query in vectors[::50].astype(np.float32):
+        exact = ids[np.argsort(-(vectors.astype(np.float32) @ query))[:5]]
+        scores, got = index.search(query, index.candidates(5))
+        assert len(got) == len(set(got.tolist())) == len(scores)
+        assert (np.diff(scores) <= 0).all()
+        found += len(set(exact) & set(got))
+    assert found / 150 >= 0.99
+
+
+@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+def test_what_is_added_is_found_and_nothing_is_trained_again(kind):
+    needs_faiss(kind)
+    vectors = families(900)
+    index = SketchIndex.build(np.arange(800), blocks_of(vectors[:800]), SIZE, kind=kind)
+    trained = index.trained
+    for number in range(800, 900):
+        index.add([number], vectors[number : number + 1])
+    assert index.trained == trained
+    assert index.ids.tolist() == list(range(900))
+    for number in (0, 799, 800, 899):
+        assert number in index.search(vectors[number], 20)[1]
+
+
+@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+def test_it_is_the_same_after_saving(tmp_path, kind):
+    needs_faiss(kind)
+    vectors = families(700)
+    index = SketchIndex.build(np.arange(700), blocks_of(vectors), SIZE, kind=kind)
+    index.save(tmp_path / "x.index")
+    again = SketchIndex.load(tmp_path / "x.index")
+    assert (again.kind, len(again), again.trained) == (kind, 700, index.trained)
+    for query in vectors[::100]:
+        for ours, theirs in zip(index.search(query, 9), again.search(query, 9), strict=True):
+            assert np.array_equal(ours, theirs)
+    again.add([700], vectors[:1])
+    assert len(again) == 701
+
+
+@pytest.mark.parametrize("kind", ["flat", "pq"])
+def test_damage_is_refused(tmp_path, kind):
+    needs_faiss(kind)
+    vectors = families(640)
+    path = tmp_path / "x.index"
+    SketchIndex.build(np.arange(640), blocks_of(vectors), SIZE, kind=kind).save(path)
+    whole = path.read_bytes()
+    for cut in (0, 7, 23, 30, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(IndexDamaged, match=r"x.index"):
+            SketchIndex.load(path)
+    for place in np.linspace(0, len(whole) - 1, 40).astype(int):
+        spoilt = bytearray(whole)
+        spoilt[place] ^= 1
+        path.write_bytes(spoilt)
+        with pytest.raises(IndexDamaged):
+            SketchIndex.load(path)
+    with pytest.raises(FileNotFoundError):
+        SketchIndex.load(tmp_path / "none")
+
+
+def test_few_and_none():
+    empty = SketchIndex.build([], lambda: [], SIZE)
+    assert [len(part) for part in empty.search(np.ones(SIZE, np.float32), 5)] == [0, 0]
+    one = SketchIndex.build([4], blocks_of(families(1)), SIZE)
+    assert one.search(np.zeros(SIZE, np.float32), 5)[1].tolist() == [4]
+    empty.add([3], families(1))
+    assert empty.search(np.ones(SIZE, np.float32), 1)[1].tolist() == [3]
+
+
+def test_without_faiss_everything_is_exact(monkeypatch):
+    monkeypatch.setattr(sketch_index, "faiss_or_none", lambda: None)
+    vectors = families(800)
+    index = SketchIndex.build(np.arange(800), blocks_of(vectors), SIZE)
+    assert index.kind == "flat"
+    assert not index.stale()
+    assert index.candidates(7) == 7
+    half = vectors.astype(np.float16).astype(np.float32)
+    expected = np.argsort(-(half @ vectors[5]), kind="stable")[:7]
+    assert index.search(vectors[5], 7)[1].tolist() == expected.tolist()
+    with pytest.raises(InvalidValue, match="faiss is not installed"):
+        SketchIndex.build(np.arange(800), blocks_of(vectors), SIZE, kind="pq")
+
+
+def test_it_says_when_it_has_outgrown_itself(monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(sketch_index, "KINDS", {"flat": 0, "pq": 650, "ivf": 10**6})
+    vectors = families(3000)
+    index = SketchIndex.build(np.arange(600), blocks_of(vectors[:600]), SIZE)
+    assert (index.kind, index.stale()) == ("flat", False)
+    index.add(np.arange(600, 700), vectors[600:700])
+    assert index.stale()
+    index = SketchIndex.build(np.arange(700), blocks_of(vectors[:700]), SIZE)
+    assert (index.kind, index.stale()) == ("pq", False)
+    index.add(np.arange(700, 3000), vectors[700:])
+    assert index.stale()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 1000}, "size=1000"),
+        ({"kind": "tree"}, "kind='tree'"),
+        ({"ids": [1]}, "vectors.shape"),
+        ({"ids": np.arange(9)}, "one for each id"),
+        ({"blocks": lambda: [np.full((3, SIZE), np.nan, np.float32)]}, "NaN or Inf"),
+        ({"blocks": lambda: [np.ones((3, 5), np.float32)]}, "rows of 1024"),
+        ({"blocks": lambda: [np.ones((3, SIZE))]}, "float32 or float16"),
+    ],
+)
+def test_mistakes_are_explained(arguments, message):
+    usual = {"ids": np.arange(3), "blocks": blocks_of(families(3)), "size": SIZE}
+    with pytest.raises((InvalidValue, InvalidType), match=message):
+        SketchIndex.build(**{**usual, **arguments})
+
+
+def test_a_query_is_checked():
+    index = SketchIndex.build(np.arange(3), blocks_of(families(3)), SIZE)
+    with pytest.raises(InvalidValue, match="k=0"):
+        index.search(np.ones(SIZE, np.float32), 0)
+    with pytest.raises(InvalidValue, match="query"):
+        index.search(np.full(SIZE, np.inf, np.float32), 1)
