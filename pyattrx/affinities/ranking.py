@@ -86,18 +86,18 @@ def rank(
     list of Match
     """
     order = sorted(range(len(names)), key=lambda j: (-values[j], names[j]))
+    ranked = np.array(order, dtype=int)
     matches = []
     for j in order[:k]:
-        others = np.array([o for o in order if o != j], dtype=int)
-        mean = values[j] - values[others]
+        mean = values[j] - values[ranked]
         if residuals is None:
             # The covariance is not known; this is the largest error that it allows.
-            error = stderr[j] + stderr[others]
+            error = stderr[j] + stderr[ranked]
         else:
-            error = residuals.stderr_of_differences(j, others)
+            error = residuals.stderr_of_differences(j, ranked)
         # One correction for all pairs: so A is tied with B exactly if B is with A.
-        p = paired_p_values(mean, error, df, family=len(others))
-        ties = tuple(names[o] for o, q in zip(others, p, strict=True) if q >= 1 - level)
+        p = paired_p_values(mean, error, df, family=max(len(order) - 1, 1))
+        ties = tuple(names[o] for o in ranked[p >= 1 - level].tolist() if o != j)
         low, high = interval(float(values[j]), float(stderr[j]), level, df)
         matches.append(Match(names[j], float(values[j]), float(stderr[j]), low, high, ties))
     return matches

@@ -175,7 +175,8 @@ class Residuals:
     def _stderr(self, sums: np.ndarray) -> np.ndarray:
         if not len(self.weights):
             return np.full(sums.shape[1:], np.nan)
-        stderr: np.ndarray = np.sqrt(np.tensordot(self.weights, np.square(sums), axes=1))
+        squares = np.square(sums).reshape(len(sums), -1)
+        stderr: np.ndarray = np.sqrt(self.weights @ squares).reshape(sums.shape[1:])
         return stderr / self.count
 
 

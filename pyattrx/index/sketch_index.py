@@ -1,6 +1,12 @@
 """Candidates by inner product: exact for few vectors, compressed by Faiss for many.
 
 An index is a cache. What it returns has to be compared again with the vectors themselves.
+
+Compressed kinds see a vector x of about unit length folded to 512 numbers (a sketch of the sketch:
+its signs are random, so parts of it may be added), with ``sqrt(c - |x|^2)`` behind them. Distances
+of such vectors to a query with 0 in that place rank like inner products do, and their error grows
+with the distance: it is small where vectors are near. That of a folded inner product would be large
+just there, because of what all vectors have in common.
 """
 
 from __future__ import annotations
@@ -23,14 +29,17 @@ from pyattrx.errors import IndexDamaged, InvalidType, InvalidValue
 
 __all__ = ["KINDS", "SketchIndex", "faiss_or_none", "kind_for"]
 
-# From so many vectors on, by measurement (docs/zoo.md). Without Faiss everything is "flat".
-KINDS = {"flat": 0, "pq": 700, "ivf": 60_000}
+# From so many vectors on, by measurement (docs/zoo.md). Without Faiss, or where all vectors fit on
+# a GPU, everything is "flat".
+KINDS = {"flat": 0, "pq": 700, "ivf": 250_000}
 
-_MAGIC = b"PYATTRXI"
+_MAGIC = b"PYATTRI2"
 _HEAD = struct.Struct("<8sQQ")
 _TRAINING = 65_536  # vectors that quantisers are trained on, at most
-_TRAINING_BYTES = 1 << 30
 _CHUNK = 4096
+_FOLDED = 512
+_LONGEST = 1.25  # squared length; the part beyond it is not seen by compressed kinds
+_GPU_SHARE = 0.5  # of its free memory
 
 Blocks = Callable[[], Iterable[np.ndarray]]
 
@@ -42,9 +51,11 @@ def faiss_or_none() -> Any:
     return importlib.import_module("faiss")
 
 
-def kind_for(count: int) -> str:
-    """Return the kind of index that is fastest for a number of vectors, of those that there are."""
+def kind_for(count: int, size: int) -> str:
+    """Return the kind of index that is fastest for [count, size], of those that there are."""
     if faiss_or_none() is None:
+        return "flat"
+    if torch.cuda.is_available() and 2 * count * size < _GPU_SHARE * torch.cuda.mem_get_info()[0]:
         return "flat"
     return [kind for kind, least in KINDS.items() if count >= least][-1]
 
@@ -57,8 +68,8 @@ class SketchIndex:
     Attributes
     ----------
     kind : {"flat", "pq", "ivf"}
-        Exact; product quantisation of 4 bits a part; the same in lists around centroids, after a
-        random projection.
+        Exact; product quantisation of folded vectors, 4 bits for two numbers; the same in lists
+        around centroids.
     ids : ndarray [n], int64
         What the vectors are called, in the order in which they were added.
 
@@ -68,8 +79,7 @@ class SketchIndex:
     >>> from pyattrx.index import SketchIndex
     >>> vectors = np.eye(4, 1024, dtype=np.float32)
     >>> index = SketchIndex.build([10, 11, 12, 13], lambda: [vectors], 1024)
-    >>> scores, ids = index.search(vectors[2], 1)
-    >>> ids.tolist()
+    >>> index.search(vectors[2], 1).tolist()
     [12]
     """
 
@@ -116,7 +126,7 @@ class SketchIndex:
             raise InvalidValue("size", size, "a multiple of 1024")
         if kind != "auto" and kind not in KINDS:
             raise InvalidValue("kind", kind, f"'auto' or one of {', '.join(map(repr, KINDS))}")
-        chosen = kind_for(len(numbers)) if kind == "auto" else kind
+        chosen = kind_for(len(numbers), size) if kind == "auto" else kind
         if chosen != "flat" and faiss_or_none() is None:
             raise InvalidValue("kind", kind, "'flat': faiss is not installed")
         trained = 0
@@ -146,36 +156,38 @@ class SketchIndex:
         if len(rows) != len(numbers):
             raise InvalidValue("vectors.shape", vectors.shape, f"({len(numbers)}, {self.size})")
         if len(rows):
-            self._body.add(rows)
+            self._body.add(rows if self.kind == "flat" else _folded(rows))
             self.ids = np.concatenate([self.ids, numbers])
 
-    def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, query: np.ndarray, k: int) -> np.ndarray:
         """Find the vectors with the largest inner products.
 
         Parameters
         ----------
         query : ndarray [size]
-            Of any length; parts of it may be zero.
+            Of any length, which does not matter; parts of it may be zero.
         k : int
             At least 1.
 
         Returns
         -------
-        scores : ndarray [m], float32
-            Inner products, approximate unless `kind` is "flat", best first; m is k or fewer.
         ids : ndarray [m], int64
+            Best first, in an approximate order unless `kind` is "flat"; m is k or fewer.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise InvalidValue("k", k, "an integer of at least 1")
         wanted = min(k, len(self))
         row = _checked("query", np.atleast_2d(query), self.size)
         if wanted == 0:
-            return np.empty(0, np.float32), np.empty(0, np.int64)
+            return np.empty(0, np.int64)
+        if self.kind != "flat":
+            row = _folded(row / max(float(np.linalg.norm(row)), np.finfo(np.float32).tiny))
+            row[:, _FOLDED] = 0
         if self.kind == "ivf":
             self._set_probes(wanted)
-        scores, places = self._body.search(row, wanted)
-        found = places[0] >= 0
-        return scores[0][found], self.ids[places[0][found]]
+        _, places = self._body.search(row, wanted)
+        found: np.ndarray = self.ids[places[0][places[0] >= 0]]
+        return found
 
     def candidates(self, k: int) -> int:
         """How many to ask for so that the k best are among them (recall@5 of .99 or more)."""
@@ -183,7 +195,7 @@ class SketchIndex:
 
     def stale(self) -> bool:
         """Whether it has grown so much that building it anew pays."""
-        return kind_for(len(self)) != self.kind or (
+        return kind_for(len(self), self.size) != self.kind or (
             self.kind != "flat" and self.trained < _TRAINING and len(self) > 4 * self.trained
         )
 
@@ -253,8 +265,8 @@ class SketchIndex:
         inner.nprobe = int(np.clip(enough, min(_LISTS, inner.nlist), inner.nlist))
 
 
-# Lists that are looked through at least, out of some thousand.
-_LISTS = 48
+# Lists that are looked through at least, out of two thousand.
+_LISTS = 64
 
 
 class _Flat:
@@ -292,15 +304,24 @@ class _Flat:
         return best.values.cpu().numpy()[None], best.indices.cpu().numpy()[None]
 
 
+def _folded(rows: np.ndarray) -> np.ndarray:
+    """What compressed kinds see of float32 vectors [b, size]: [b, 514]; the last is 0."""
+    out = np.zeros((len(rows), _FOLDED + 2), np.float32)
+    np.sum(rows.reshape(len(rows), -1, _FOLDED), axis=1, out=out[:, :_FOLDED])
+    squares = np.einsum("bs,bs->b", rows, rows)
+    out[:, _FOLDED] = np.sqrt(np.maximum(_LONGEST - squares, 0))
+    return out
+
+
 def _sample(blocks: Blocks, count: int, size: int, seed: int) -> np.ndarray:
-    """Some of the vectors, chosen at random, float32."""
-    wanted = min(count, _TRAINING, _TRAINING_BYTES // (4 * size))
+    """Some of the vectors, chosen at random, folded."""
+    wanted = min(count, _TRAINING)
     chosen = np.sort(np.random.default_rng(seed).choice(count, wanted, replace=False))
-    sample = np.empty((wanted, size), np.float32)
+    sample = np.empty((wanted, _FOLDED + 2), np.float32)
     done = filled = 0
     for block in blocks():
         mine = chosen[(chosen >= done) & (chosen < done + len(block))] - done
-        sample[filled : filled + len(mine)] = block[mine]
+        sample[filled : filled + len(mine)] = _folded(_checked("blocks", block[mine], size))
         done, filled = done + len(block), filled + len(mine)
     if filled != wanted:
         raise InvalidValue("blocks", done, f"{count} vectors, one for each id")
@@ -311,12 +332,11 @@ def _trained(kind: str, sample: np.ndarray) -> Any:
     """Make an empty Faiss index, trained."""
     faiss = faiss_or_none()
     size = sample.shape[1]
-    if kind == "pq":
-        description = f"PQ{size // 16}x4fs"
-    else:
+    description = f"PQ{size // 2}x4fs"
+    if kind == "ivf":
         lists = int(np.clip(2 ** round(np.log2(max(len(sample), 1) / 32)), 16, 2048))
-        description = f"RR{size // 16},IVF{lists},PQ{size // 32}x4fs"
-    index = faiss.index_factory(size, description, faiss.METRIC_INNER_PRODUCT)
+        description = f"IVF{lists},{description}"
+    index = faiss.index_factory(size, description, faiss.METRIC_L2)
     index.train(sample)
     return index
 

@@ -100,7 +100,7 @@ class Candidates:
             index = self._refreshed()
         wanted = index.candidates(count)
         while True:
-            _, found = index.search(sketch, wanted)
+            found = index.search(sketch, wanted)
             if allowed is not None:
                 found = found[np.isin(found, allowed, assume_unique=True)]
             near = self._ordered(sketch, found, count)

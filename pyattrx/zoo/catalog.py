@@ -104,6 +104,7 @@ class Catalog:
         self._path = path
         self._lock = threading.RLock()
         self._pid = os.getpid()
+        self._counted: tuple[tuple[int, int], int] | None = None
         self.writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         with self._translated():
@@ -150,7 +151,14 @@ class Catalog:
 
     def count(self) -> int:
         """Number of entries."""
-        return int(self._query("SELECT count(*) FROM entries")[0][0])
+        # SQLite counts by walking through the table: not for every query of a large zoo.
+        with self._lock:
+            (theirs,) = self._query("PRAGMA data_version")[0]
+            state = (int(theirs), self._connection.total_changes)
+            if self._counted is None or self._counted[0] != state:
+                (count,) = self._query("SELECT count(*) FROM entries")[0]
+                self._counted = (state, int(count))
+            return self._counted[1]
 
     def names(self) -> list[str]:
         """Names in the order in which entries were added."""
@@ -331,6 +339,7 @@ class Catalog:
         with self._lock, self._translated():
             if self._pid != os.getpid():  # a connection must not be carried into a child
                 self._connection = self._connect()
+                self._counted = None
                 self._pid = os.getpid()
             return self._connection.execute(query, values).fetchall()
 

@@ -13,15 +13,10 @@ from torch import Tensor
 from pyattrx import ops
 from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.rows import RowStore
-from pyattrx.affinities.statistics import Residuals, degrees_of_freedom
+from pyattrx.affinities.statistics import Residuals
 from pyattrx.errors import ZooDamaged, ZooMismatch, ZooWarning
 from pyattrx.zoo.catalog import ROWS, SKETCH, Located
-from pyattrx.zoo.sketches import (
-    BLOCKS,
-    Sketcher,
-    block_cosines,
-    blocks_of,
-)
+from pyattrx.zoo.sketches import Sketcher, block_cosines
 from pyattrx.zoo.store import Store, StoredMethod
 
 __all__ = [
@@ -83,8 +78,10 @@ def entry_target(store: Store, method: StoredMethod, number: int, name: str) -> 
     """
     try:
         sketches = store.catalog.records([number], method.id, SKETCH).get(number, [])
-        rows = store.catalog.records([number], method.id, ROWS).get(number, [])
-        return Target(store, method, rows or None, store.sketch(sketches))
+        rows = None
+        if store.keep_rows:
+            rows = store.catalog.records([number], method.id, ROWS).get(number)
+        return Target(store, method, rows, store.sketch(sketches))
     except ZooDamaged as error:
         raise ZooDamaged(f"entry {name!r}: {error}") from error
 
@@ -217,17 +214,16 @@ def compare_sketches(
     store: Store, sketch: np.ndarray, ids: np.ndarray, vectors: np.ndarray
 ) -> Compared:
     """Compare entries with a target by their sketches [K, size], block by block."""
-    blocks = blocks_of(store.groups)
-    weights = np.bincount(blocks, minlength=BLOCKS) / len(blocks)
     parts = block_cosines(sketch, vectors)
-    used = weights > 0
     values = parts.sum(1)
-    # As if every probe were the mean of its block, and blocks were the groups.
-    sums = len(blocks) * (parts[:, used] - weights[used] * values[:, None]).T
-    df = degrees_of_freedom(np.unique(blocks, return_inverse=True)[1])
+    count, weights = len(store.groups), store.block_weights
+    used = weights > 0
     if used.sum() < 2:
-        sums, used = sums[:0], np.zeros(BLOCKS, bool)
-    residuals = Residuals(sums, 1 / (1 - weights[used]), len(blocks), df)
+        residuals = Residuals(np.empty((0, len(ids))), np.empty(0), count, 0.0)
+    else:
+        # As if every probe were the mean of its block, and blocks were the groups.
+        sums = count * (parts[:, used] - weights[used] * values[:, None]).T
+        residuals = Residuals(sums, 1 / (1 - weights[used]), count, store.block_df)
     return Compared(ids, values, residuals.stderr(), residuals)
 
 

@@ -164,7 +164,7 @@ class Search:
         store = self._store
         allowed = question.allowed
         searched = len(allowed) if allowed is not None else store.catalog.count()
-        entry_bytes = self._row_bytes() * len(self._all_probes)
+        entry_bytes = self._row_bytes() * len(self._all_probes) if store.keep_rows else 0
         few = searched <= _ALL_ENTRIES or searched * entry_bytes <= _ALL_BYTES
         if store.keep_rows and (question.exact or few):
             ids = self._ids(question)

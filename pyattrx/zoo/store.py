@@ -17,13 +17,14 @@ from torch import Tensor
 from xxhash import xxh3_64_intdigest
 
 from pyattrx._files import sync_folder
+from pyattrx.affinities.statistics import degrees_of_freedom
 from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.errors import InvalidValue, ProbeError, UntrustedError, ZooDamaged, ZooError
 from pyattrx.probes import Probes
 from pyattrx.zoo.catalog import ROWS, SKETCH, Catalog, EntryRow, Located
 from pyattrx.zoo.lock import WriterLock
 from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments
-from pyattrx.zoo.sketches import Sketcher
+from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
 
 __all__ = ["Addition", "Store", "StoredMethod"]
 
@@ -85,6 +86,9 @@ class Store:
         if self.probes.hash != facts["probes"]["hash"]:
             raise ZooDamaged(f"{folder / _PROBES}: these are not the zoo's probes")
         self.groups = np.asarray(self.probes.groups)
+        blocks = blocks_of(self.groups)
+        self.block_weights: np.ndarray = np.bincount(blocks, minlength=BLOCKS) / len(blocks)
+        self.block_df = degrees_of_freedom(np.unique(blocks, return_inverse=True)[1])
         self.methods = [
             _stored_method(number, definition, self.probes.size, trust, folder)
             for number, _, definition in self.catalog.methods()

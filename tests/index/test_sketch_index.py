@@ -36,10 +36,24 @@ def test_the_nearest_are_among_the_candidates(kind, dtype):
     found = 0
     for query in vectors[::50].astype(np.float32):
         exact = ids[np.argsort(-(vectors.astype(np.float32) @ query))[:5]]
-        scores, got = index.search(query, index.candidates(5))
-        assert len(got) == len(set(got.tolist())) == len(scores)
-        assert (np.diff(scores) <= 0).all()
+        got = index.search(query, index.candidates(5))
+        assert len(got) == len(set(got.tolist()))
         found += len(set(exact) & set(got))
+    assert found / 150 >= 0.99
+
+
+@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+def test_neither_a_common_part_nor_unequal_lengths_hide_the_nearest(kind):
+    """Maps of all networks have something in common; all-zero maps make a sketch shorter."""
+    needs_faiss(kind)
+    length = RNG.uniform(0.3, 1.1, size=(1500, 1))
+    common = RNG.normal(size=SIZE) / SIZE**0.5
+    vectors = (length * (0.8 * common + 0.6 * families(1500))).astype(np.float32)
+    index = SketchIndex.build(np.arange(1500), blocks_of(vectors), SIZE, kind=kind)
+    found = 0
+    for query in vectors[::50]:
+        exact = np.argsort(-(vectors @ query))[:5]
+        found += len(set(exact) & set(index.search(query, index.candidates(5))))
     assert found / 150 >= 0.99
 
 
@@ -54,7 +68,7 @@ def test_what_is_added_is_found_and_nothing_is_trained_again(kind):
     assert index.trained == trained
     assert index.ids.tolist() == list(range(900))
     for number in (0, 799, 800, 899):
-        assert number in index.search(vectors[number], 20)[1]
+        assert number in index.search(vectors[number], 20)
 
 
 @pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
@@ -66,8 +80,7 @@ def test_it_is_the_same_after_saving(tmp_path, kind):
     again = SketchIndex.load(tmp_path / "x.index")
     assert (again.kind, len(again), again.trained) == (kind, 700, index.trained)
     for query in vectors[::100]:
-        for ours, theirs in zip(index.search(query, 9), again.search(query, 9), strict=True):
-            assert np.array_equal(ours, theirs)
+        assert np.array_equal(index.search(query, 9), again.search(query, 9))
     again.add([700], vectors[:1])
     assert len(again) == 701
 
@@ -95,11 +108,11 @@ def test_damage_is_refused(tmp_path, kind):
 
 def test_few_and_none():
     empty = SketchIndex.build([], lambda: [], SIZE)
-    assert [len(part) for part in empty.search(np.ones(SIZE, np.float32), 5)] == [0, 0]
+    assert len(empty.search(np.ones(SIZE, np.float32), 5)) == 0
     one = SketchIndex.build([4], blocks_of(families(1)), SIZE)
-    assert one.search(np.zeros(SIZE, np.float32), 5)[1].tolist() == [4]
+    assert one.search(np.zeros(SIZE, np.float32), 5).tolist() == [4]
     empty.add([3], families(1))
-    assert empty.search(np.ones(SIZE, np.float32), 1)[1].tolist() == [3]
+    assert empty.search(np.ones(SIZE, np.float32), 1).tolist() == [3]
 
 
 def test_without_faiss_everything_is_exact(monkeypatch):
@@ -111,7 +124,7 @@ def test_without_faiss_everything_is_exact(monkeypatch):
     assert index.candidates(7) == 7
     half = vectors.astype(np.float16).astype(np.float32)
     expected = np.argsort(-(half @ vectors[5]), kind="stable")[:7]
-    assert index.search(vectors[5], 7)[1].tolist() == expected.tolist()
+    assert index.search(vectors[5], 7).tolist() == expected.tolist()
     with pytest.raises(InvalidValue, match="faiss is not installed"):
         SketchIndex.build(np.arange(800), blocks_of(vectors), SIZE, kind="pq")
 
