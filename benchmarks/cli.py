@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("compare", "two result files side by side", _compare, shared)
     command.add_argument("a", type=Path, metavar="A.json")
     command.add_argument("b", type=Path, metavar="B.json")
-    command = add("plot", "draw the results of ops or gpu as PNG files", _plot, shared)
+    command = add("plot", "draw the results of ops, gpu or zoo as PNG files", _plot, shared)
     command.add_argument("file", type=Path, metavar="RESULTS.json")
     command.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where to; beside the results by default"

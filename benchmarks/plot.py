@@ -21,7 +21,7 @@ _SWEPT = {"m": "networks M", "d": "elements of a map D"}
 
 
 def draw(file: Path, folder: Path) -> list[Path]:
-    """Draw the sweeps and the roofline of an op benchmark.
+    """Draw the sweeps and the roofline of an op benchmark, or what zoos cost by their size.
 
     Parameters
     ----------
@@ -44,9 +44,13 @@ def draw(file: Path, folder: Path) -> list[Path]:
     """
     canvas.require_matplotlib()
     document = load(file)
+    if document["benchmark"] == "zoo":
+        with canvas.house_style():
+            _zoos(document, folder / f"{file.stem}.png")
+        return [folder / f"{file.stem}.png"]
     measured = [case for case in document["cases"] if "fraction_of_floor" in case]
     if not measured:
-        raise InvalidValue("file", str(file), "results of `pyattrx bench ops` or `gpu`")
+        raise InvalidValue("file", str(file), "results of `pyattrx bench ops`, `gpu` or `zoo`")
     files = []
     with canvas.house_style():
         if any(document.get("sweeps", {}).values()):
@@ -168,6 +172,56 @@ def _roofline(document: dict[str, Any], cases: list[dict[str, Any]], path: Path)
     if peak < float("inf"):
         roof_text += f", {peak:.3g} billion float64 multiply-adds a second"
     canvas.add_title(fig, f"Ops below the roof: {roof_text}\n{_machine(document)}")
+    canvas.save(fig, path)
+
+
+# Panels of the zoo's picture: what is on the upright axis, and its curves.
+_ZOO_PANELS = (
+    ("a query, ms", {"p50_ms": "median", "p99_ms": "99th percentile"}),
+    ("found of the nearest 5", {"recall_at_5": "by the query", "offered": "by the index"}),
+    ("once, s", {"build_s": "build the index", "first_query_s": "open and first query"}),
+    ("MiB", {"resident_mib": "resident", "disk_mib": "on disk"}),
+    ("add_maps, ms", {"add_maps_first_ms": "the first", "add_maps_last_ms": "the last"}),
+)
+
+
+def _zoos(document: dict[str, Any], path: Path) -> None:
+    cases = []
+    for case in document["cases"]:
+        kind = case["kinds"].get(case["kind"], {})
+        cases.append(
+            {
+                **case,
+                "offered": kind.get("recall_at_5", float("nan")),
+                "first_query_s": (case["open_ms"] + case["first_query_ms"]) / 1e3,
+                "disk_mib": case["disk_bytes"] / 2**20,
+            }
+        )
+    sizes = [case["n"] for case in cases]
+    width, height, columns = 2.9, 2.2, 3
+    rows = -(-len(_ZOO_PANELS) // columns)
+    fig = canvas.new_figure(0.4 + 3.75 * columns, (height + 0.85) * rows + 0.75)
+    for number, (label, curves) in enumerate(_ZOO_PANELS):
+        across, down = number % columns, number // columns
+        bottom = 0.6 + (rows - 1 - down) * (height + 0.85)
+        ax = canvas.add_axes(fig, 0.75 + 3.75 * across, bottom, width, height)
+        for (key, name), colour in zip(curves.items(), _COLOURS, strict=False):
+            ax.plot(sizes, [case[key] for case in cases], "o-", ms=3.5, color=colour, label=name)
+        ax.set_xscale("log")
+        if "found" in label:
+            ax.set_ylim(0.9, 1.005)
+        elif "add_maps" in label:
+            ax.set_ylim(bottom=0)
+        else:
+            ax.set_yscale("log")
+        ax.set_ylabel(label)
+        if down == rows - 1 or number + columns >= len(_ZOO_PANELS):
+            ax.set_xlabel("networks in the zoo")
+        ax.grid(color=canvas.HAIRLINE, linewidth=0.6)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(frameon=False, fontsize=8)
+    canvas.add_title(fig, f"Zoos of sketches\n{_machine(document)}")
     canvas.save(fig, path)
 
 

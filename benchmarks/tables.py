@@ -32,7 +32,21 @@ def show_zoos(document: dict[str, Any]) -> None:
     for case in document["cases"]:
         facts = {**case, "disk_each": case["disk_bytes"] / case["n"]}
         table.add_row(*[text.format(facts[key]) for key, text in columns.values()])
-    _console().print(table)
+    out = _console()
+    out.print(table)
+    kinds = _table(">networks", "index alone", ">p50, ms", ">p99, ms", ">offers of 5", ">built, s")
+    for case in document["cases"]:
+        for kind, found in case["kinds"].items():
+            texts = (f"{found['p50_ms']:.2f}", f"{found['p99_ms']:.2f}")
+            share, built = f"{found['recall_at_5']:.3f}", f"{found['build_s']:.1f}"
+            kinds.add_row(f"{case['n']:,}", kind, *texts, share, built)
+    out.print(kinds)
+    rows = document["rows"]
+    out.print(
+        f"{rows['n']:,} networks with rows: {rows['p50_ms']:.0f} ms a query "
+        f"({rows['exact_p50_ms']:.0f} comparing all); of the nearest 5 it finds "
+        f"{rows['recall_at_5']:.3f}, sketches alone {rows['recall_at_5_by_sketches']:.3f}"
+    )
 
 
 def show_results(document: dict[str, Any]) -> None:

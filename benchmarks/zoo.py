@@ -3,7 +3,8 @@
 Nobody has a million networks at hand. Sketches are made up in families, whose cosines follow those
 measured among real networks and copies of them with changed weights (`families`), and put into a
 zoo that keeps sketches only, in the same files and by the same code as `Zoo.add_maps` does. What is
-timed is `Zoo.query` by name in a fresh process, from the call to the list of matches.
+timed is `Zoo.query` by name in a fresh process, from the call to the list of matches. Beside that,
+every kind of index is timed alone, and a zoo that keeps rows is asked with and without them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 import pyattrx
+from pyattrx.index import KINDS, SketchIndex, faiss_or_none
 from pyattrx.zoo.catalog import SKETCH, EntryRow
 from pyattrx.zoo.store import Addition
 
@@ -34,6 +35,9 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)
 SKETCH_SIZE = 4096
 PROBES, SIDE = 256, 56  # 3136 pixels a map
 MEMBERS = 50  # of a family, on average
+QUERIES = 200
+# Vectors up to which an exact index is built, for its time alone.
+MOST_FLAT = 100_000
 BLOCK = 2_000
 
 # Measured by `families` with the networks of the demo: cosines of saliency maps (half the squared
@@ -44,7 +48,7 @@ WITHIN = (0.60, 0.99)
 
 
 def run(settings: Settings, say: Say, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
-    """Measure zoos of some sizes; those that the results file has already are kept.
+    """Measure zoos of some sizes.
 
     Parameters
     ----------
@@ -62,17 +66,15 @@ def run(settings: Settings, say: Say, sizes: tuple[int, ...] = SIZES) -> dict[st
     cases = []
     with limited_threads(settings.threads):
         for n in sizes:
-            folder = Path(tempfile.mkdtemp(prefix="pyattrx-zoo-"))
-            try:
-                cases.append(_measure(n, folder, settings, say))
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-    return document("zoo", settings, cases=cases)
+            with tempfile.TemporaryDirectory(prefix="pyattrx-zoo-") as folder:
+                cases.append(_measure(n, Path(folder) / "zoo", settings, say))
+        with tempfile.TemporaryDirectory(prefix="pyattrx-zoo-") as folder:
+            rows = _measure_rows(Path(folder) / "zoo", 100 if settings.quick else 1000, say)
+    return document("zoo", settings, cases=cases, rows=rows)
 
 
-def _measure(n: int, folder: Path, settings: Settings, say: Say) -> dict[str, Any]:
+def _measure(n: int, path: Path, settings: Settings, say: Say) -> dict[str, Any]:
     say(f"zoo of {n}: filling")
-    path = folder / "zoo"
     images = torch.rand(PROBES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
     zoo = pyattrx.Zoo.create(
         path, pyattrx.Probes.from_tensor(images), pyattrx.Method("saliency"), keep_rows=False
@@ -82,7 +84,7 @@ def _measure(n: int, folder: Path, settings: Settings, say: Say) -> dict[str, An
     _fill(zoo, n)
     filled = time.perf_counter() - begun
     last = _add_maps_ms(zoo, 20, "last")
-    names = [f"n{index}" for index in np.random.default_rng(1).choice(n, 200, replace=n < 200)]
+    names = [f"n{index}" for index in np.random.default_rng(1).choice(n, QUERIES, replace=False)]
     zoo.close()
     say(f"zoo of {n}: building the index")
     built = _in_a_new_process(path, names[:1], settings.threads)
@@ -90,12 +92,8 @@ def _measure(n: int, folder: Path, settings: Settings, say: Say) -> dict[str, An
     asked = _in_a_new_process(path, names, settings.threads)
     say(f"zoo of {n}: comparing with all sketches")
     exact = _exact(path, names)
-    recalls = {
-        k: float(
-            np.mean([len(set(asked["answers"][i][:k]) & set(exact[i][:k])) / k for i in range(200)])
-        )
-        for k in (1, 5)
-    }
+    say(f"zoo of {n}: kinds of index, alone")
+    kinds = _kinds(path, names, exact, settings.threads)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return {
         "name": f"zoo of {n}",
@@ -106,8 +104,9 @@ def _measure(n: int, folder: Path, settings: Settings, say: Say) -> dict[str, An
         "first_query_ms": asked["first_query_ms"],
         "p50_ms": asked["p50_ms"],
         "p99_ms": asked["p99_ms"],
-        "recall_at_1": recalls[1],
-        "recall_at_5": recalls[5],
+        "recall_at_1": _recall(asked["answers"], exact, 1),
+        "recall_at_5": _recall(asked["answers"], exact, 5),
+        "kinds": kinds,
         "resident_mib": asked["resident_mib"],
         "peak_build_mib": built["peak_mib"],
         "disk_bytes": size,
@@ -119,6 +118,98 @@ def _measure(n: int, folder: Path, settings: Settings, say: Say) -> dict[str, An
         "candidates": {},
         "left_out": {},
     }
+
+
+def _recall(found: list[list[str]], exact: list[list[str]], k: int) -> float:
+    shares = [len(set(a[:k]) & set(b[:k])) / k for a, b in zip(found, exact, strict=True)]
+    return float(np.mean(shares))
+
+
+def _kinds(
+    path: Path, names: list[str], exact: list[list[str]], threads: int
+) -> dict[str, dict[str, float]]:
+    """Time every kind of index alone, and say which share of the five nearest it offers."""
+    faiss = faiss_or_none()
+    if faiss is None:
+        return {}
+    faiss.omp_set_num_threads(threads)
+    found = {}
+    with pyattrx.Zoo.open(path) as zoo:
+        store = zoo._store
+        ids = store.catalog.ids()
+        known = store.catalog.names_of(ids)
+        targets = [int(store.catalog.id_of(name) or 0) for name in names]
+        queries = _stored(store, targets)
+
+        def blocks() -> Iterator[np.ndarray]:
+            for start in range(0, len(ids), BLOCK):
+                yield _stored(store, ids[start : start + BLOCK])
+
+        for kind in KINDS:
+            if len(ids) > MOST_FLAT if kind == "flat" else len(ids) < KINDS["pq"]:
+                continue
+            begun = time.perf_counter()
+            index = SketchIndex.build(ids, blocks, SKETCH_SIZE, kind=kind)
+            built = time.perf_counter() - begun
+            wanted = index.candidates(2 * 5 + 7)
+            times, offered = [], []
+            for query, target in zip(queries, targets, strict=True):
+                at = time.perf_counter()
+                near = index.search(query, wanted)
+                times.append(1e3 * (time.perf_counter() - at))
+                offered.append([known[int(number)] for number in near if number != target])
+            shares = [np.isin(best, near).mean() for best, near in zip(exact, offered, strict=True)]
+            found[kind] = {
+                "build_s": built,
+                "p50_ms": median(times),
+                "p99_ms": float(np.quantile(times, 0.99)),
+                "recall_at_5": float(np.mean(shares)),
+            }
+    return found
+
+
+def _measure_rows(path: Path, n: int, say: Say) -> dict[str, Any]:
+    """Ask a zoo that keeps rows: by sketches alone, as usual, and comparing everything."""
+    say(f"zoo of {n} with rows: filling")
+    images = torch.rand(PROBES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    method = pyattrx.Method("saliency", storage="float16")
+    zoo = pyattrx.Zoo.create(path, pyattrx.Probes.from_tensor(images), method)
+    generator = torch.Generator().manual_seed(0)
+    count = max(1, n // MEMBERS)
+    shape = (PROBES, SIDE * SIDE)
+    common = torch.randn(shape, generator=generator)
+    drawn = torch.randn(count, generator=generator) * BETWEEN[1] + BETWEEN[0]
+    shares: list[float] = drawn.clamp(0.05, WITHIN[0] - 0.02).tolist()
+    for index in range(n):
+        family = index % count
+        centre = torch.randn(shape, generator=torch.Generator().manual_seed(1000 + family))
+        within = float(torch.empty(1).uniform_(*WITHIN, generator=generator))
+        share = shares[family]
+        own = (1 - within) ** 0.5 * torch.randn(shape, generator=generator)
+        zoo.add_maps(f"n{index}", share**0.5 * common + (within - share) ** 0.5 * centre + own)
+    say(f"zoo of {n} with rows: asking")
+    names = [f"n{index}" for index in np.random.default_rng(1).choice(n, n // 20, replace=False)]
+    times: dict[str, list[float]] = {"usual": [], "exact": []}
+    answers: dict[str, list[list[str]]] = {"usual": [], "exact": []}
+    zoo.query(names[0])
+    for name in names:
+        for how, taken in times.items():
+            at = time.perf_counter()
+            matches = zoo.query(name, k=5, exact=how == "exact")
+            taken.append(1e3 * (time.perf_counter() - at))
+            answers[how].append([match.name for match in matches])
+    by_sketch = _exact(path, names)
+    facts = {
+        "n": n,
+        "queries": len(names),
+        "p50_ms": median(times["usual"]),
+        "exact_p50_ms": median(times["exact"]),
+    }
+    for k in (1, 5):
+        facts[f"recall_at_{k}"] = _recall(answers["usual"], answers["exact"], k)
+        facts[f"recall_at_{k}_by_sketches"] = _recall(by_sketch, answers["exact"], k)
+    zoo.close()
+    return facts
 
 
 def _add_maps_ms(zoo: pyattrx.Zoo, count: int, label: str) -> float:
@@ -188,7 +279,7 @@ def _in_a_new_process(path: Path, names: list[str], threads: int) -> dict[str, A
 
 def _ask(path: str, names: list[str], threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    if (faiss := pyattrx.index.faiss_or_none()) is not None:
+    if (faiss := faiss_or_none()) is not None:
         faiss.omp_set_num_threads(threads)
     before = _resident_mib()
     begun = time.perf_counter()

@@ -35,7 +35,8 @@ KINDS = {"flat": 0, "pq": 700, "ivf": 250_000}
 
 _MAGIC = b"PYATTRI2"
 _HEAD = struct.Struct("<8sQQ")
-_TRAINING = 65_536  # vectors that quantisers are trained on, at most
+_TRAINING = 81_920  # vectors that quantisers are trained on, at most
+_A_CENTROID = 39  # vectors for one, at least: what Faiss asks for
 _CHUNK = 4096
 _FOLDED = 512
 _LONGEST = 1.25  # squared length; the part beyond it is not seen by compressed kinds
@@ -334,7 +335,7 @@ def _trained(kind: str, sample: np.ndarray) -> Any:
     size = sample.shape[1]
     description = f"PQ{size // 2}x4fs"
     if kind == "ivf":
-        lists = int(np.clip(2 ** round(np.log2(max(len(sample), 1) / 32)), 16, 2048))
+        lists = 1 << int(np.log2(np.clip(len(sample) / _A_CENTROID, 16, 2048)))
         description = f"IVF{lists},{description}"
     index = faiss.index_factory(size, description, faiss.METRIC_L2)
     index.train(sample)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -144,70 +145,94 @@ def row_cosines(
     store: Store, method: StoredMethod, target: Target, ids: Sequence[int], probes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Per-probe cosines [n, K] of the entries that could be read, which these are, and the rest."""
-    columns: list[np.ndarray] = []
-    kept: list[int] = []
-    damaged: dict[int, str] = {}
+    comparison = _Comparison(store, target, probes)
     numbers = [int(number) for number in ids]
     for start in range(0, len(numbers), 256):
         some = numbers[start : start + 256]
         located = store.catalog.records(some, method.id, ROWS)
-        batch: list[int] = []
+        batch: dict[int, list[Located]] = {}
         held = 0
         for number in [n for n in some if n in located]:
             size = sum(part.record.row_bytes * len(probes) for part in located[number])
             if batch and held + 2 * size > _BLOCK_BYTES:
-                _compare_batch(store, target, batch, located, probes, columns, kept, damaged)
-                batch, held = [], 0
-            batch.append(number)
+                comparison.add(batch)
+                batch, held = {}, 0
+            batch[number] = located[number]
             held += 2 * size
-        _compare_batch(store, target, batch, located, probes, columns, kept, damaged)
-    cosines = np.concatenate(columns, axis=1) if columns else np.empty((len(probes), 0))
-    return cosines, np.array(kept, np.int64), damaged
+        comparison.add(batch)
+    return comparison.cosines(), np.array(comparison.kept, np.int64), comparison.damaged
 
 
-def _compare_batch(
-    store: Store,
-    target: Target,
-    batch: list[int],
-    located: dict[int, list[Located]],
-    probes: np.ndarray,
-    columns: list[np.ndarray],
-    kept: list[int],
-    damaged: dict[int, str],
-) -> None:
-    if not batch:
-        return
-    row_bytes = max((part.record.row_bytes for n in batch for part in located[n]), default=1)
-    at_once = max(1, _BLOCK_BYTES // (2 * row_bytes * len(batch)))
-    parts: list[np.ndarray] = []
-    bad: dict[int, str] = {}
-    for start in range(0, len(probes), at_once):
-        chosen = probes[start : start + at_once]
-        block = target.block(chosen)
-        rows: list[Tensor] = []
-        for number in batch:
+class _Comparison:
+    """A target against entries, batch by batch."""
+
+    def __init__(self, store: Store, target: Target, probes: np.ndarray) -> None:
+        self._store = store
+        self._target = target
+        self._probes = probes
+        self._memory: Tensor | None = None
+        self._columns: list[np.ndarray] = []
+        self.kept: list[int] = []
+        self.damaged: dict[int, str] = {}
+
+    def cosines(self) -> np.ndarray:
+        """Per-probe cosines of the entries in `kept`."""
+        if not self._columns:
+            return np.empty((len(self._probes), 0))
+        return np.concatenate(self._columns, axis=1)
+
+    def add(self, batch: dict[int, list[Located]]) -> None:
+        """Compare some entries, by the places of their rows."""
+        if not batch:
+            return
+        row_bytes = max((p.record.row_bytes for parts in batch.values() for p in parts), default=1)
+        at_once = max(1, _BLOCK_BYTES // (2 * row_bytes * len(batch)))
+        bad: dict[int, str] = {}
+        pieces = []
+        for start in range(0, len(self._probes), at_once):
+            chosen = self._probes[start : start + at_once]
+            block = self._target.block(chosen)
+            rows = [self._read(n, parts, chosen, block, bad) for n, parts in batch.items()]
+            wide = any(row.dtype == torch.float64 for row in (block, *rows))
+            dtype = torch.float64 if wide else torch.float32
+            stacked = self._workspace((len(rows), *block.shape[1:]), dtype, block.device)
+            for place, some in zip(stacked, rows, strict=True):
+                place.copy_(some)
+            pieces.append(ops.probe_cosines(block.to(dtype), stacked)[:, 0, :].cpu().numpy())
+        good = [index for index, number in enumerate(batch) if number not in bad]
+        self._columns.append(np.concatenate(pieces)[:, good])
+        self.kept.extend(number for number in batch if number not in bad)
+        self.damaged.update(bad)
+
+    def _read(
+        self,
+        number: int,
+        parts: list[Located],
+        probes: np.ndarray,
+        like: Tensor,
+        bad: dict[int, str],
+    ) -> Tensor:
+        """Rows of one entry as they are stored; zero from the first that are damaged on."""
+        if number not in bad:
             try:
-                if number in bad:
-                    raise ZooDamaged(bad[number])
-                some = floating(store.rows(located[number], chosen)).to(block.device)
+                rows = self._store.rows(parts, probes)
             except ZooDamaged as error:
                 bad[number] = str(error)
-                some = torch.zeros_like(block[0])
-            if some.shape[1] != block.shape[2]:
-                raise ZooMismatch(
-                    f"the target's maps have {block.shape[2]} elements, those of the zoo's "
-                    f"networks {some.shape[1]}"
-                )
-            rows.append(some)
-        wide = any(row.dtype == torch.float64 for row in (block, *rows))
-        dtype = torch.float64 if wide else torch.float32
-        stacked = torch.stack([row.to(dtype) for row in rows])
-        cosines = ops.probe_cosines(block.to(dtype), stacked)
-        parts.append(cosines[:, 0, :].cpu().numpy())
-    good = [index for index, number in enumerate(batch) if number not in bad]
-    columns.append(np.concatenate(parts)[:, good])
-    kept.extend(batch[index] for index in good)
-    damaged.update(bad)
+            else:
+                if rows.shape[1] != like.shape[2]:
+                    raise ZooMismatch(
+                        f"the target's maps have {like.shape[2]} elements, those of the zoo's "
+                        f"networks {rows.shape[1]}"
+                    )
+                return rows
+        return torch.zeros(like.shape[1:])
+
+    def _workspace(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Memory that batches hand on: the system's new memory takes longer than comparing."""
+        count = math.prod(shape)
+        if self._memory is None or self._memory.dtype != dtype or self._memory.numel() < count:
+            self._memory = torch.empty(count, dtype=dtype, device=device)
+        return self._memory[:count].view(*shape)
 
 
 def compare_sketches(

@@ -50,8 +50,10 @@ path, rounds = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(1)
 random.seed(0)
 returned = []
+pace = 0.02  # seconds an addition takes, measured as it goes
 for round in range(rounds):
     reading, writing = os.pipe()
+    began = time.monotonic()
     child = os.fork()  # what was imported need not be imported again
     if child == 0:
         try:
@@ -63,12 +65,19 @@ for round in range(rounds):
         finally:
             os._exit(1)
     os.close(writing)
-    time.sleep(random.uniform(0, 0.06))
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "a child failed by itself"
-    with os.fdopen(reading) as pipe:
-        returned += pipe.read().split()
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        heard = b""
+        # At any moment of opening the zoo, of the first addition, or of one after it.
+        for _ in range(random.choice([0, 1, 2])):
+            heard += pipe.read(1000)
+            pace = 0.9 * pace + 0.1 * (time.monotonic() - began)
+        time.sleep(random.uniform(0, 2 * pace))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL, "a child failed by itself"
+        while more := pipe.read(1000):
+            heard += more
+    returned += heard.decode().split()
     if round % 20 == 19:
         with pyattrx.Zoo.open(path) as zoo:
             assert zoo.verify().ok
