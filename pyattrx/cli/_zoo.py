@@ -111,6 +111,95 @@ def add_command(
     _tell(report, total, as_json)
 
 
+@zoo_app.command("add-probes")
+def add_probes_command(
+    zoo: ZooPath,
+    probes: options.ProbesFolder,
+    limit: options.Limit = None,
+    crops: options.Crops = 1,
+    seed: options.Seed = 0,
+    skip_bad: options.SkipBad = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Remove networks that cannot be run again.")
+    ] = False,
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    wait: Wait = False,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Let all networks see more images; options are those of create, with a larger limit."""
+    options.be_quiet(quiet)
+    options.set_threads(threads)
+    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
+        images = Probes.from_folder(
+            probes,
+            size=opened.probes.size,
+            limit=limit,
+            seed=seed,
+            crops=crops,
+            on_error="skip" if skip_bad else "raise",
+        )
+        report = opened.add_probes(
+            images, drop=drop, batch_size=batch_size, device=device, trust=trust
+        )
+        total, seen = len(opened), len(opened.probes)
+    if not as_json:
+        console().print(f"the zoo has {seen} probes")
+    _tell(report, total, as_json, probes=seen)
+
+
+@zoo_app.command("fidelity")
+def fidelity_command(
+    zoo: ZooPath,
+    specifications: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SPEC...]", help="Networks to use; some of the zoo's if left out."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="One of the zoo's methods; its first if left out.")
+    ] = None,
+    networks: Annotated[int, typer.Option(help="Networks of the zoo to load.")] = 8,
+    probes: Annotated[int, typer.Option(help="Probes to use, at most.")] = 64,
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure what the zoo's pixel subset and storage do to affinities, against whole maps."""
+    options.be_quiet(quiet)
+    options.set_threads(threads)
+    names = [name for given in specifications or () for name in expand(given)]
+    with Zoo.open(zoo, trust=trust) as opened:
+        found = opened.fidelity(
+            [_Loader(name, trust) for name in names],
+            method=method,
+            networks=networks,
+            probes=probes,
+            batch_size=batch_size,
+            device=device,
+            trust=trust,
+        )
+    if as_json:
+        print_json(found.to_dict())
+        return
+    out = console()
+    out.print(f"{found.method}   against   {found.whole}")
+    out.print(f"{len(found.networks)} networks, {found.n_probes} probes")
+    out.print(
+        f"affinities differ by {found.rms:.4f} (root mean square), at most {found.largest:.4f}; "
+        f"the choice of probes alone makes {found.sampling:.4f}"
+    )
+    out.print(
+        f"the nearest source is the same for {found.nearest_kept:.0%}, of the {found.k} nearest "
+        f"{found.top_kept:.0%}"
+    )
+
+
 @zoo_app.command("list")
 def list_command(
     zoo: ZooPath,
@@ -309,9 +398,9 @@ def _brief(entry: Entry) -> dict[str, object]:
     return {key: value for key, value in entry.to_dict().items() if key != "facts"}
 
 
-def _tell(report: Report, total: int, as_json: bool) -> None:
+def _tell(report: Report, total: int, as_json: bool, **facts: int) -> None:
     if as_json:
-        print_json({**report.to_dict(), "networks": total})
+        print_json({**report.to_dict(), "networks": total, **facts})
     else:
         out = console()
         for name in report.added:

@@ -194,10 +194,11 @@ class SketchIndex:
         """How many to ask for so that the k best are among them (recall@5 of .99 or more)."""
         return k if self.kind == "flat" else max(96, 3 * k)
 
-    def stale(self) -> bool:
-        """Whether it has grown so much that building it anew pays."""
-        return kind_for(len(self), self.size) != self.kind or (
-            self.kind != "flat" and self.trained < _TRAINING and len(self) > 4 * self.trained
+    def stale(self, count: int | None = None) -> bool:
+        """Whether building it anew pays when there are `count` vectors; its own if left out."""
+        count = len(self) if count is None else count
+        return kind_for(count, self.size) != self.kind or (
+            self.kind != "flat" and self.trained < _TRAINING and count > 4 * self.trained
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -1,6 +1,7 @@
 """Zoos: networks on disk, added once and asked about for ever."""
 
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
+from pyattrx.zoo.fidelity import Fidelity
 from pyattrx.zoo.zoo import Zoo
 
-__all__ = ["Entry", "Matches", "Report", "Verification", "Zoo"]
+__all__ = ["Entry", "Fidelity", "Matches", "Report", "Verification", "Zoo"]

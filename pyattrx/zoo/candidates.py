@@ -143,17 +143,22 @@ class Candidates:
             self._last = int(self._index.ids.max(initial=0))
             self._saved = len(self._index)
         last = catalog.last_id()
-        if last > self._last:
+        if self._outgrown(self._index):
+            self._index, self._saved = self._built(), 0
+            self._last = max(last, int(self._index.ids.max(initial=0)))
+        elif last > self._last:
             for ids, vectors in self._sketches(self._last):
                 self._index.add(ids, vectors)
             self._last = last
-        if self._index.stale() or len(self._index) > 2 * catalog.count() + _BLOCK:
-            self._index = self._built()
-            self._saved = 0
         self._fill_cache(last)
         if len(self._index) >= _WORTH_SAVING and len(self._index) > 1.1 * self._saved:
             self._save(self._index)
         return self._index
+
+    def _outgrown(self, index: SketchIndex) -> bool:
+        """Whether building it anew, for all entries, is better than adding to it."""
+        count = self._store.catalog.count()
+        return index.stale(count) or len(index) > 2 * count + _BLOCK
 
     def _fill_cache(self, last: int) -> None:
         """Keep the sketches of a small zoo in memory, their checksums compared once."""

@@ -92,6 +92,11 @@ class Catalog:
     ----------
     path : Path
 
+    Attributes
+    ----------
+    n_probes : int
+        Records of later probes, which wait for all networks to have them, are not seen.
+
     Raises
     ------
     ZooError
@@ -105,6 +110,7 @@ class Catalog:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._counted: tuple[tuple[int, int], int] | None = None
+        self.n_probes = 1 << 62
         self.writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         with self._translated():
@@ -137,9 +143,11 @@ class Catalog:
 
     # Reading
 
-    def meta(self, key: str) -> Any:
-        """A fact about the whole zoo."""
+    def meta(self, key: str, default: Any = None) -> Any:
+        """A fact about the whole zoo; an error where there is none and no default."""
         rows = self._query("SELECT value FROM meta WHERE key = ?", (key,))
+        if not rows and default is not None:
+            return default
         if not rows:
             raise ZooDamaged(f"{self._path}: it does not say {key!r}")
         return json.loads(rows[0][0])
@@ -228,7 +236,8 @@ class Catalog:
         """
         query = (
             f"SELECT {_RECORD_COLUMNS} FROM records WHERE method = {int(method)} "
-            f"AND kind = {int(kind)} AND entry IN ({{}}) ORDER BY entry, first"
+            f"AND kind = {int(kind)} AND first < {self.n_probes} "
+            "AND entry IN ({}) ORDER BY entry, first"
         )
         found: dict[int, list[Located]] = {}
         damaged: set[int] = set()
@@ -251,9 +260,15 @@ class Catalog:
     def all_records(self, number: int) -> list[Located | None]:
         """All records of an entry; None for those that are damaged."""
         query = (
-            f"SELECT {_RECORD_COLUMNS} FROM records WHERE entry = ? ORDER BY method, kind, first"
+            f"SELECT {_RECORD_COLUMNS} FROM records WHERE entry = ? AND first < ? "
+            "ORDER BY method, kind, first"
         )
-        return [_located(row) for row in self._query(query, (number,))]
+        return [_located(row) for row in self._query(query, (number, self.n_probes))]
+
+    def entries_at(self, first: int, kind: int) -> dict[int, int]:
+        """How many records of a kind that begin at a probe the entries have that have any."""
+        query = "SELECT entry, count(*) FROM records WHERE first = ? AND kind = ? GROUP BY entry"
+        return dict(self._query(query, (first, kind)))
 
     def segments(self) -> dict[int, int]:
         """Committed bytes of every segment."""
@@ -316,6 +331,24 @@ class Catalog:
         self._connection.execute(
             "INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value))
         )
+
+    def unset_meta(self, prefix: str) -> None:
+        """Forget the facts whose keys begin like this; within a transaction."""
+        self._connection.execute(
+            "DELETE FROM meta WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
+        )
+
+    def set_facts(self, entry: EntryRow, facts: dict[str, Any]) -> None:
+        """Change what is known about an entry; within a transaction."""
+        text = json.dumps(facts)
+        checksum = _entry_checksum(entry.key, entry.name, entry.fingerprint, entry.created, text)
+        self._connection.execute(
+            "UPDATE entries SET facts = ?, checksum = ? WHERE id = ?", (text, checksum, entry.id)
+        )
+
+    def remove_records(self, first: int) -> None:
+        """Delete the records of all entries from a probe on; within a transaction."""
+        self._connection.execute("DELETE FROM records WHERE first >= ?", (first,))
 
     def remove(self, number: int) -> None:
         """Delete an entry with its tags and records; within a transaction."""

@@ -29,6 +29,7 @@ from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
 __all__ = ["Addition", "Store", "StoredMethod"]
 
 CATALOG = "zoo.sqlite"
+_GROWING, _GROWN = "growing", "grown "  # what the catalog knows of probes to come
 _PROBES, _ROWS, _INDEX, _LOCK = "images.probes", "rows", "index", "lock"
 
 
@@ -72,27 +73,46 @@ class Store:
         self.segments = Segments(folder / _ROWS)
         self.lock = WriterLock(folder / _LOCK)
         self.index_folder = folder / _INDEX
-        facts = self.catalog.meta("zoo")
+        facts = self._load_probes()
         self.uuid: str = facts["uuid"]
         self.sketch_size: int = facts["sketch_size"]
         self.sketch_seed: int = facts["sketch_seed"]
         self.keep_rows: bool = facts["keep_rows"]
-        try:
-            self.probes = Probes.load(folder / _PROBES)
-        except OSError as error:
-            raise ZooDamaged(f"{folder / _PROBES}: {error.strerror}") from error
-        except ProbeError as error:
-            raise ZooDamaged(str(error)) from error
-        if self.probes.hash != facts["probes"]["hash"]:
-            raise ZooDamaged(f"{folder / _PROBES}: these are not the zoo's probes")
-        self.groups = np.asarray(self.probes.groups)
-        blocks = blocks_of(self.groups)
-        self.block_weights: np.ndarray = np.bincount(blocks, minlength=BLOCKS) / len(blocks)
-        self.block_df = degrees_of_freedom(np.unique(blocks, return_inverse=True)[1])
         self.methods = [
             _stored_method(number, definition, self.probes.size, trust, folder)
             for number, _, definition in self.catalog.methods()
         ]
+
+    def _load_probes(self) -> dict[str, Any]:
+        """Open the probes; returns what is known of the zoo."""
+        # The epoch first: if it is old when the rest is new, it is only looked at once more.
+        self._epoch = self.catalog.meta("epoch")
+        facts: dict[str, Any] = self.catalog.meta("zoo")
+        path = self.folder / facts.get("probes_file", _PROBES)
+        try:
+            probes = Probes.load(path)
+        except OSError as error:
+            if self.catalog.meta("zoo") != facts:  # more of them since, and the old file is gone
+                return self._load_probes()
+            raise ZooDamaged(f"{path}: {error.strerror}") from error
+        except ProbeError as error:
+            raise ZooDamaged(str(error)) from error
+        if probes.hash != facts["probes"]["hash"]:
+            raise ZooDamaged(f"{path}: these are not the zoo's probes")
+        self.probes = probes
+        self.catalog.n_probes = len(probes)
+        self.groups = np.asarray(probes.groups)
+        blocks = blocks_of(self.groups)
+        self.block_weights: np.ndarray = np.bincount(blocks, minlength=BLOCKS) / len(blocks)
+        self.block_df = degrees_of_freedom(np.unique(blocks, return_inverse=True)[1])
+        return facts
+
+    def refresh(self) -> bool:
+        """Take notice of probes that were added since; say whether there were any."""
+        if self.catalog.meta("epoch") == self._epoch:
+            return False
+        self._load_probes()
+        return True
 
     @staticmethod
     def create(folder: Path, probes: Probes, methods: Sequence[Method], facts: Any) -> None:
@@ -171,6 +191,58 @@ class Store:
             reason = f"{error.strerror or error}"
             raise ZooError(f"{self.folder}: {reason}; nothing was added") from error
 
+    # More probes
+
+    def begin_growth(self, probes: Probes) -> None:
+        """Keep a file of more probes; what was staged for others is forgotten."""
+        name = f"images-{probes.hash[:16]}.probes"
+        if self.catalog.meta(_GROWING, "") != name:
+            with self.files_written():
+                probes.save(self.folder / name)
+                sync_folder(self.folder)
+            with self.catalog.transaction():
+                self.catalog.remove_records(len(self.probes))
+                self.catalog.unset_meta(_GROWN)
+                self.catalog.set_meta(_GROWING, name)
+        self._remove_other_probes(name)
+
+    def staged_entries(self) -> set[int]:
+        """Entries that have been seen on the new probes by all methods."""
+        found = self.catalog.entries_at(len(self.probes), SKETCH)
+        return {number for number, count in found.items() if count == len(self.methods)}
+
+    def finish_growth(self, probes: Probes, drop: Iterable[int]) -> None:
+        """Make more probes those of the zoo, at once; some entries go."""
+        catalog = self.catalog
+        gone = set(drop)
+        facts = catalog.meta("zoo")
+        changed = []
+        for number in catalog.ids():
+            if number not in gone:
+                entry = catalog.entry(number)
+                new = catalog.meta(f"{_GROWN}{number}", {})
+                zeros = dict(entry.facts.get("zero_maps", {}))
+                zeros.update({name: zeros.get(name, 0) + count for name, count in new.items()})
+                changed.append((entry, {**entry.facts, "zero_maps": zeros}))
+        name = catalog.meta(_GROWING)
+        with catalog.transaction():
+            for number in gone:
+                catalog.remove(number)
+            for entry, known in changed:
+                catalog.set_facts(entry, known)
+            catalog.set_meta("zoo", {**facts, "probes": probes.describe(), "probes_file": name})
+            catalog.set_meta("epoch", catalog.meta("epoch") + 1)
+            catalog.unset_meta(_GROWN)
+            catalog.unset_meta(_GROWING)
+        self._load_probes()
+        self._remove_other_probes(name)
+
+    def _remove_other_probes(self, name: str) -> None:
+        kept = {name, self.catalog.meta("zoo").get("probes_file", _PROBES)}
+        for path in self.folder.glob("images*.probes"):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
+
     # Reading
 
     def rows(self, located: Sequence[Located], probes: np.ndarray | None = None) -> Tensor:
@@ -239,6 +311,7 @@ class Addition:
         batches: Iterable[tuple[np.ndarray, Sequence[Tensor]]],
         first: int = 0,
         count: int | None = None,
+        groups: np.ndarray | None = None,
     ) -> None:
         """Write rows of consecutive probes by several methods, and their sketches.
 
@@ -249,10 +322,13 @@ class Addition:
             Numbers of the probes, in their order, and their rows by method.
         first, count : int
             The probes that come; all of them if left out.
+        groups : ndarray of int64, optional
+            Groups of all probes up to these; the store's if left out.
         """
         store = self._store
         count = len(store.probes) if count is None else count
-        sketchers = [Sketcher(store.groups, store.sketch_size, store.sketch_seed) for _ in methods]
+        groups = store.groups if groups is None else groups
+        sketchers = [Sketcher(groups, store.sketch_size, store.sketch_seed) for _ in methods]
         writers = None
         for probes, rows in batches:
             if writers is None and store.keep_rows:
@@ -302,6 +378,15 @@ class Addition:
             number = catalog.add(entry, tags, self.records)
             catalog.set_length(self.appender.segment, self.appender.end)
         return number
+
+    def stage(self, number: int, zero_maps: dict[str, int]) -> None:
+        """Make rows of probes to come durable, for an entry that is there."""
+        catalog = self._store.catalog
+        self.appender.sync()
+        with catalog.transaction():
+            catalog.add_records(number, self.records)
+            catalog.set_meta(f"{_GROWN}{number}", zero_maps)
+            catalog.set_length(self.appender.segment, self.appender.end)
 
     def _identity(self, method: StoredMethod, kind: int, first: int) -> int:
         return xxh3_64_intdigest(self.key + f"{method.digest} {kind} {first}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import os
 import time
@@ -28,7 +29,7 @@ from pyattrx.affinities.ranking import check_ranking
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.run import compare
 from pyattrx.descriptors import Method, quantise, resolve_method
-from pyattrx.encoders import Encoder, load_many
+from pyattrx.encoders import Encoder, load, load_many
 from pyattrx.errors import (
     InvalidType,
     InvalidValue,
@@ -53,6 +54,8 @@ from pyattrx.zoo.arguments import (
 )
 from pyattrx.zoo.catalog import ROWS, EntryRow
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
+from pyattrx.zoo.fidelity import Fidelity, measure
+from pyattrx.zoo.growing import Growth, check_extension
 from pyattrx.zoo.querying import EntryRows, warn_damaged
 from pyattrx.zoo.search import Question, Search
 from pyattrx.zoo.store import Store, StoredMethod
@@ -218,6 +221,7 @@ class Zoo:
     @property
     def probes(self) -> Probes:
         """The images that every network saw."""
+        self._refresh()
         return self._store.probes
 
     @property
@@ -405,6 +409,7 @@ class Zoo:
         known = encoder.describe()
         identity = fingerprint(known)
         with store.writing(self._wait):
+            self._refresh()
             taken = self._taken(encoder.name, identity, replace, known)
             if taken is not None and not replace:
                 with store.catalog.transaction():
@@ -479,6 +484,7 @@ class Zoo:
         store = self._store
         check_name(name)
         labels = check_tags(tags)
+        self._refresh()
         rows = [
             quantise(some, stored.method.storage)
             for stored, some in zip(store.methods, self._given(maps), strict=True)
@@ -491,6 +497,8 @@ class Zoo:
             raise InvalidValue("facts", facts, f"JSON types ({error})") from error
         identity = fingerprint(known)
         with store.writing(self._wait):
+            if store.refresh():
+                raise ZooMismatch(f"{name!r}: the zoo got more probes meanwhile")
             taken = self._taken(name, identity, replace, known)
             if taken is not None and not replace:
                 with store.catalog.transaction():
@@ -509,7 +517,9 @@ class Zoo:
         return self._entry(number)
 
     def remove(self, name: str) -> None:
-        """Remove a network. Its place on disk is given back by `compact`.
+        """Remove a network.
+
+        Its place on disk stays taken; a new zoo that this one is merged into does not have it.
 
         Raises
         ------
@@ -523,6 +533,69 @@ class Zoo:
             number = self._id(name)
             with store.catalog.transaction():
                 store.catalog.remove(number)
+
+    def add_probes(
+        self,
+        probes: Probes,
+        *,
+        encoders: Iterable[Source] = (),
+        drop: bool = False,
+        batch_size: int = 32,
+        device: str | torch.device | None = None,
+        trust: bool = False,
+    ) -> Report:
+        """Let every network see more probes: only the new ones are computed.
+
+        All of them count from one moment on, when every network has seen them. Until then, and
+        wherever this is interrupted, the zoo is the one that it was; the same call goes on where it
+        stopped.
+
+        Parameters
+        ----------
+        probes : Probes
+            The zoo's probes, followed by new ones, as the same `Probes.from_folder` with a larger
+            limit gives them.
+        encoders : iterable of Encoder, str or callable
+            Networks that the zoo cannot load by itself, by their names in the zoo.
+        drop : bool
+            Remove networks that cannot be run on the new probes. Without it the zoo's probes stay
+            as they are as long as there are any.
+        batch_size, device
+            As for `pyattrx.affinity`. The precision is the one that a network was added with.
+        trust : bool
+            Load exported programs, which may execute code.
+
+        Returns
+        -------
+        Report
+            Networks that were run are `added`; those that had been before an interruption,
+            `skipped`. With any in `failed`, nothing has changed unless `drop` is given.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            Wrong arguments; `probes` does not begin with the zoo's.
+        ZooLocked, ZooError
+            The zoo cannot be written.
+        """
+        run = Run(batch_size, device, "float32")
+        if not isinstance(drop, bool):
+            raise InvalidType("drop", drop, "True or False")
+        store = self._store
+        with store.writing(self._wait):
+            self._refresh()
+            check_extension(store.probes, probes)
+            growth = Growth(store, probes, run, trust)
+            report = growth.stage(list(encoders))
+            if drop or not report.failed:
+                growth.finish(report.failed)
+                self._searches.clear()
+        return report
+
+    def _refresh(self) -> None:
+        """Take notice of probes that another process has added."""
+        if self._store.refresh():
+            self._searches.clear()
 
     def tag(self, name: str, *tags: str) -> None:
         """Give a network tags.
@@ -576,6 +649,8 @@ class Zoo:
         if not isinstance(other, Zoo):
             with Zoo.open(other, trust=bool(self._outside())) as opened:
                 return self.merge(opened)
+        self._refresh()
+        other._refresh()
         mine, theirs = self._store, other._store
         self._check_alike(theirs)
         report = Report()
@@ -619,6 +694,7 @@ class Zoo:
         -------
         Verification
         """
+        self._refresh()
         store = self._store
         found = Verification()
         found.problems += [f"catalog: {text}" for text in store.catalog.check()]
@@ -720,6 +796,7 @@ class Zoo:
             An entry is damaged and was left out.
         """
         run = Run(batch_size, device, precision)
+        self._refresh()
         check_ranking(k, level)
         labels = check_tags(tags)
         stored = self._store.method(method)
@@ -785,6 +862,7 @@ class Zoo:
         ZooDamaged
             One of the networks is damaged.
         """
+        self._refresh()
         store = self._store
         stored = store.method(method)
         if not store.keep_rows:
@@ -820,6 +898,64 @@ class Zoo:
                 "versions": versions(),
             },
         )
+
+    def fidelity(
+        self,
+        encoders: Iterable[Source] = (),
+        *,
+        method: str | Method | None = None,
+        networks: int = 8,
+        probes: int = 64,
+        batch_size: int = 32,
+        device: str | torch.device | None = None,
+        trust: bool = False,
+    ) -> Fidelity:
+        """Measure what pixel subset and storage do to affinities, against whole maps.
+
+        Parameters
+        ----------
+        encoders : iterable of Encoder, str or callable
+            Networks to measure it with. If left out, some of the zoo's that it can load again,
+            chosen at random.
+        method : str or Method, optional
+            One of the zoo's; the first one if left out.
+        networks : int
+            How many of the zoo's to load, at least 2.
+        probes : int
+            How many of the zoo's probes to use, at most; the first ones.
+        batch_size, device
+            As for `pyattrx.affinity`.
+        trust : bool
+            Load exported programs, which may execute code.
+
+        Returns
+        -------
+        Fidelity
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            Wrong arguments; fewer than two networks can be loaded.
+        EncoderError, NonFiniteError
+            As for `pyattrx.affinity`.
+        """
+        run = Run(batch_size, device, "float32")
+        stored = self._store.method(method)
+        for name, value, least in (("networks", networks, 2), ("probes", probes, 1)):
+            if not_integer(value) or value < least:
+                raise InvalidValue(name, value, f"an integer of at least {least}")
+        sources = list(encoders)
+        if not sources:
+            known = [e.specification for e in self.entries() if e.specification]
+            order = np.random.default_rng(0).permutation(len(known))
+            chosen = [str(known[index]) for index in sorted(order[:networks])]
+            sources = [functools.partial(load, one, trust=trust) for one in chosen]
+        if len(sources) < 2:
+            raise InvalidValue(
+                "encoders", sources, "two or more networks: the zoo knows how to load fewer"
+            )
+        seen = self.probes.head(min(probes, len(self.probes)))
+        return measure(sources, seen, stored.method, run)
 
     def __repr__(self) -> str:
         methods = "; ".join(stored.name for stored in self._store.methods)

@@ -71,6 +71,37 @@ def test_adding_goes_on_and_reports_what_fails(run, zoo):
     assert list(json.loads(out.out)["failed"]) == ["nets.py:nothing_of_this_name"]
 
 
+def test_more_probes(run):
+    create = ["zoo", "create", "z", "--probes", "photos", "--size", 16, "--limit", 3]
+    run(*create, "--method", "saliency")
+    run("zoo", "add", "z", "nets.py:first", "nets.py:second")
+    more = ["zoo", "add-probes", "z", "--probes", "photos"]
+    assert "the zoo's 3 probes" in run(*more, "--limit", 3, code=2).err
+    grown = json.loads(run(*more, "--limit", 4, "--json").out)
+    assert (grown["added"], grown["probes"]) == (["nets.py:first", "nets.py:second"], 4)
+    assert "the zoo has 5 probes" in run(*more).out
+    assert json.loads(run("query", "z", "nets.py:first", "--json").out)["n_probes"] == 5
+    assert "everything is as it was written" in run("zoo", "verify", "z").out
+
+
+def test_fidelity(run):
+    create = ["zoo", "create", "z", "--probes", "photos", "--size", 16, "--method", "saliency"]
+    run(*create, "--pixels", 40, "--storage", "int8")
+    run("zoo", "add", "z", "nets.py:first", "nets.py:second")
+    found = json.loads(run("zoo", "fidelity", "z", "--json").out)
+    assert found["networks"] == ["nets.py:first", "nets.py:second"]
+    assert found["method"] == "saliency, pixels=40, storage=int8"
+    assert found["whole"] == "saliency"
+    assert found["n_probes"] == 5
+    assert 0 < found["rms"] < 1
+    assert found["largest"] == pytest.approx(found["rms"])  # of the only pair
+    assert "the nearest source is the same for 100%" in run("zoo", "fidelity", "z").out
+    run("zoo", "remove", "z", "nets.py:first")
+    assert "two or more networks" in run("zoo", "fidelity", "z", code=2).err
+    given = ["nets.py:first", "nets.py:second", "nets.py:slow"]
+    assert json.loads(run("zoo", "fidelity", "z", *given, "--json").out)["k"] == 2
+
+
 def test_tags_choose(run, zoo):
     run("zoo", "tag", zoo, "nets.py:second", "other")
     found = run("query", zoo, "nets.py:first", "--tag", "other", "--json")

@@ -1,0 +1,150 @@
+"""More probes for a zoo: networks see the new ones only, and all probes count from one moment on.
+
+Rows of the new probes are staged: each network's are durable when its turn is over, and nobody sees
+them, since records beyond a zoo's probes are not read. The last transaction says which probes there
+are from now on. Until then the zoo is the one that it was, and the same call goes on where it
+stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyattrx.affinities.describing import Description, Source, check_sources, encoders_of
+from pyattrx.descriptors import check_precision
+from pyattrx.encoders import Encoder, load
+from pyattrx.errors import InvalidType, InvalidValue, PyattrxError, ZooError, ZooMismatch
+from pyattrx.probes import Probes
+from pyattrx.zoo.arguments import Run, fingerprint
+from pyattrx.zoo.catalog import EntryRow
+from pyattrx.zoo.entry import Report
+from pyattrx.zoo.store import Store
+
+__all__ = ["Growth", "check_extension"]
+
+
+def check_extension(old: Probes, probes: Any) -> None:
+    """Refuse what is not some probes followed by others."""
+    if not isinstance(probes, Probes):
+        raise InvalidType("probes", probes, "pyattrx.Probes")
+    if probes.size != old.size:
+        raise InvalidValue("probes.size", probes.size, f"{old.size}, the size of the zoo's probes")
+    if len(probes) <= len(old) or probes.head(len(old)).hash != old.hash:
+        raise InvalidValue(
+            "probes",
+            probes,
+            f"the zoo's {len(old)} probes, groups and all, followed by new ones: for example the "
+            "same Probes.from_folder(...) with a larger limit",
+        )
+
+
+@dataclass
+class Growth:
+    """Networks of a zoo on their way to more probes; the writer's lock is held by the caller.
+
+    Attributes
+    ----------
+    store : Store
+    probes : Probes
+        The zoo's, followed by new ones; see `check_extension`.
+    run : Run
+        Batch size and device; the precision is the one that a network was added with.
+    trust : bool
+        Load exported programs.
+    """
+
+    store: Store
+    probes: Probes
+    run: Run
+    trust: bool = False
+
+    def stage(self, given: Iterable[Source]) -> Report:
+        """Run every network on the new probes, unless that was done before.
+
+        Parameters
+        ----------
+        given : iterable of Encoder, str or callable
+            Networks that cannot be loaded by what the zoo knows of them.
+
+        Returns
+        -------
+        Report
+            Those that are ready are added or skipped, the others failed.
+        """
+        self.store.begin_growth(self.probes)
+        report = Report()
+        catalog = self.store.catalog
+        waiting = {entry.name: entry for entry in map(catalog.entry, catalog.ids())}
+        ready = self.store.staged_entries()
+        for name, entry in list(waiting.items()):
+            if entry.id in ready:
+                report.skipped.append(name)
+                del waiting[name]
+        for encoder in encoders_of(check_sources(given) if given else []):
+            if encoder.name in waiting:
+                self._one(waiting.pop(encoder.name), encoder, report)
+        for done, entry in enumerate(waiting.values(), 1):
+            self._one(entry, None, report, f" ({done} of {len(waiting)})")
+        return report
+
+    def finish(self, drop: Iterable[str]) -> None:
+        """Make all probes count; networks that are not ready go."""
+        numbers = [self.store.catalog.id_of(name) for name in drop]
+        self.store.finish_growth(self.probes, [number for number in numbers if number is not None])
+
+    def _one(self, entry: EntryRow, encoder: Encoder | None, report: Report, of: str = "") -> None:
+        try:
+            if encoder is None:
+                encoder = self._loaded(entry)
+            self._stage(entry, encoder, of)
+            report.added.append(entry.name)
+        except ZooError as error:
+            if not isinstance(error, ZooMismatch):
+                raise  # the disk is full, ...
+            report.failed[entry.name] = str(error)
+        except Exception as error:  # one network does not stop the rest
+            kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
+            report.failed[entry.name] = f"{kind}{error}"
+
+    def _loaded(self, entry: EntryRow) -> Encoder:
+        specification = entry.facts.get("specification")
+        if not specification:
+            raise ZooMismatch(
+                f"{entry.name!r} cannot be loaded: it was added without a specification; give it "
+                "with encoders="
+            )
+        encoder = load(specification, trust=self.trust)
+        encoder.name = entry.name
+        return encoder
+
+    def _stage(self, entry: EntryRow, encoder: Encoder, of: str) -> None:
+        if fingerprint(encoder.describe()) != entry.fingerprint:
+            raise ZooMismatch(
+                f"{entry.name!r} is not the network that was added: weights, preprocessing or "
+                "output are others"
+            )
+        store = self.store
+        first, count = len(store.probes), len(self.probes) - len(store.probes)
+        precision = entry.facts.get("precision", "float32")
+        check_precision(precision, self.run.device)
+        with (
+            store.addition(entry.key) as addition,
+            Description(
+                encoder,
+                self.probes,
+                [stored.descriptor for stored in store.methods],
+                label=entry.name + of,
+                **{**self.run.description_options(), "precision": precision},
+            ) as description,
+        ):
+            batches = description.rows(np.arange(first, first + count))
+            addition.feed(
+                store.methods, batches, first, count, groups=np.asarray(self.probes.groups)
+            )
+            names = [stored.name for stored in store.methods]
+            zeros = dict(zip(names, description.zero_maps, strict=True))
+            addition.stage(entry.id, zeros)
