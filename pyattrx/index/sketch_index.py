@@ -31,7 +31,7 @@ __all__ = ["KINDS", "SketchIndex", "faiss_or_none", "kind_for"]
 
 # From so many vectors on, by measurement (docs/zoo.md). Without Faiss, or where all vectors fit on
 # a GPU, everything is "flat".
-KINDS = {"flat": 0, "pq": 700, "ivf": 250_000}
+KINDS = {"flat": 0, "pq": 700, "ivf": 2_000_000}
 
 _MAGIC = b"PYATTRI2"
 _HEAD = struct.Struct("<8sQQ")
@@ -192,7 +192,7 @@ class SketchIndex:
 
     def candidates(self, k: int) -> int:
         """How many to ask for so that the k best are among them (recall@5 of .99 or more)."""
-        return k if self.kind == "flat" else max(96, 3 * k)
+        return k if self.kind == "flat" else max(64, 3 * k)
 
     def stale(self, count: int | None = None) -> bool:
         """Whether building it anew pays when there are `count` vectors; its own if left out."""
@@ -268,7 +268,7 @@ class SketchIndex:
 
 
 # Lists that are looked through at least, out of two thousand.
-_LISTS = 64
+_LISTS = 256
 
 
 class _Flat:
