@@ -1,17 +1,4 @@
-"""How well an affinity ranks the sources of every target, against a ground truth of transfers.
-
-All functions take two tables of one shape: rows are targets, columns are sources, larger is
-better. A table is an array, a nested list, a pandas frame or anything with an array `values`
-(such as an `Affinity`). For every target the candidates are ranked, and a source is **no**
-candidate
-
-- where the ground truth is NaN (whatever the affinity says there), and
-- where it is the target itself: the same name, if one of the tables names both its rows and its
-  columns with strings (a frame, or an object with `names`); the diagonal, if no table has names
-  and the tables are square.
-
-Tables that both have names must have the same ones in the same order.
-"""
+"""Measures of how well an affinity ranks the sources of every target, against a ground truth."""
 
 from __future__ import annotations
 
@@ -21,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.evaluate.tables import paired
 
-__all__ = ["precision_at_k", "random_precision", "recall_at_k", "spearman"]
+__all__ = ["kendall", "precision_at_k", "random_precision", "recall_at_k", "spearman"]
+
+Ties = Literal["columns", "mean"]
 
 _Vector = NDArray[np.float64]
 
@@ -35,13 +25,26 @@ def precision_at_k(
     relevant: int = ...,
     *,
     per_target: Literal[False] = ...,
+    ties: Ties = ...,
 ) -> float: ...
 @overload
 def precision_at_k(
-    affinity: Any, truth: Any, k: int = ..., relevant: int = ..., *, per_target: Literal[True]
+    affinity: Any,
+    truth: Any,
+    k: int = ...,
+    relevant: int = ...,
+    *,
+    per_target: Literal[True],
+    ties: Ties = ...,
 ) -> _Vector: ...
 def precision_at_k(
-    affinity: Any, truth: Any, k: int = 5, relevant: int = 5, *, per_target: bool = False
+    affinity: Any,
+    truth: Any,
+    k: int = 5,
+    relevant: int = 5,
+    *,
+    per_target: bool = False,
+    ties: Ties = "columns",
 ) -> float | _Vector:
     """Share of relevant sources among the `k` that the affinity ranks first (P@K).
 
@@ -51,8 +54,8 @@ def precision_at_k(
     Parameters
     ----------
     affinity : table, [T, S]
-        Scores to be judged. What a table is and which sources are candidates is said at the top
-        of this module.
+        Scores to be judged. What a table is and which sources are candidates is said in
+        `pyattrx.evaluate`.
     truth : table, [T, S]
         Measured transfer performance, NaN where there is none.
     k : int
@@ -62,11 +65,14 @@ def precision_at_k(
         How many of the best sources of the ground truth count as relevant; same range.
     per_target : bool
         Return one value for every target instead of their mean.
+    ties : {"columns", "mean"}
+        Sources with equal affinities rank in the order of their columns, or the result is the mean
+        over all orders of them. In the ground truth it is always the order of the columns.
 
     Returns
     -------
     float or ndarray, [T], float64
-        In [0, 1]. Sources with equal scores rank in the order of their columns, in both tables.
+        In [0, 1].
 
     Raises
     ------
@@ -74,7 +80,7 @@ def precision_at_k(
         If a table holds no real numbers, or `k` or `relevant` is not an integer.
     InvalidValue
         If the tables differ in shape or names, if a target has no candidate, if the affinity of a
-        candidate is NaN, or if `k` or `relevant` is out of range.
+        candidate is NaN, if `k` or `relevant` is out of range, or if `ties` is unknown.
 
     Examples
     --------
@@ -85,7 +91,7 @@ def precision_at_k(
     >>> precision_at_k(affinity, truth, k=2, relevant=2, per_target=True)
     array([0.5, 1. , 0.5, 0.5])
     """
-    return _result(_hits(affinity, truth, k, relevant) / k, per_target)
+    return _result(_hits(affinity, truth, k, relevant, ties) / k, per_target)
 
 
 @overload
@@ -96,13 +102,26 @@ def recall_at_k(
     relevant: int = ...,
     *,
     per_target: Literal[False] = ...,
+    ties: Ties = ...,
 ) -> float: ...
 @overload
 def recall_at_k(
-    affinity: Any, truth: Any, k: int = ..., relevant: int = ..., *, per_target: Literal[True]
+    affinity: Any,
+    truth: Any,
+    k: int = ...,
+    relevant: int = ...,
+    *,
+    per_target: Literal[True],
+    ties: Ties = ...,
 ) -> _Vector: ...
 def recall_at_k(
-    affinity: Any, truth: Any, k: int = 5, relevant: int = 5, *, per_target: bool = False
+    affinity: Any,
+    truth: Any,
+    k: int = 5,
+    relevant: int = 5,
+    *,
+    per_target: bool = False,
+    ties: Ties = "columns",
 ) -> float | _Vector:
     """Share of the relevant sources that are among the `k` that the affinity ranks first (R@K).
 
@@ -116,6 +135,8 @@ def recall_at_k(
         Number of sources taken, number of sources that count as relevant.
     per_target : bool
         Return one value for every target instead of their mean.
+    ties : {"columns", "mean"}
+        How sources with equal affinities rank.
 
     Returns
     -------
@@ -134,7 +155,7 @@ def recall_at_k(
     >>> recall_at_k(affinity, truth, k=1, relevant=2)
     0.5
     """
-    return _result(_hits(affinity, truth, k, relevant) / relevant, per_target)
+    return _result(_hits(affinity, truth, k, relevant, ties) / relevant, per_target)
 
 
 @overload
@@ -173,22 +194,62 @@ def spearman(affinity: Any, truth: Any, *, per_target: bool = False) -> float | 
     >>> spearman(affinity, truth)
     0.625
     """
-    scores, measured, candidates = _paired(affinity, truth)
-    correlations = np.zeros(len(scores))
     from scipy.stats import rankdata  # scipy.stats takes seconds to import
 
+    scores, measured, candidates = _ranked(affinity, truth)
+    correlations = np.zeros(len(scores))
     for target, columns in enumerate(candidates):
-        if len(columns) < 2:
-            expected = f"two or more candidate sources of every target (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
-        if np.ptp(rankdata(measured[target, columns])) == 0:
-            expected = f"different values, which rank the sources of a target (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
         a = rankdata(scores[target, columns])
         b = rankdata(measured[target, columns])
         a, b = a - a.mean(), b - b.mean()
         if a.any():
             correlations[target] = a @ b / np.sqrt((a @ a) * (b @ b))
+    return _result(np.clip(correlations, -1, 1), per_target)
+
+
+@overload
+def kendall(affinity: Any, truth: Any, *, per_target: Literal[False] = ...) -> float: ...
+@overload
+def kendall(affinity: Any, truth: Any, *, per_target: Literal[True]) -> _Vector: ...
+def kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _Vector:
+    """Agreement of the order of every two candidates of a target (Kendall's tau-b).
+
+    The pairs ordered alike less those ordered otherwise, over the geometric mean of the numbers of
+    pairs that the affinity and the ground truth order at all (Kendall, "The treatment of ties in
+    ranking problems", Biometrika 1945).
+
+    Parameters
+    ----------
+    affinity, truth : table, [T, S]
+        As for `precision_at_k`.
+    per_target : bool
+        Return one value for every target instead of their mean.
+
+    Returns
+    -------
+    float or ndarray, [T], float64
+        In [-1, 1]. A target whose affinities are all equal counts 0.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        As `spearman`.
+
+    Examples
+    --------
+    >>> truth = [[0, 9, 5, 1], [9, 0, 5, 1], [1, 9, 0, 5], [5, 1, 9, 0]]
+    >>> affinity = [[0, 8, 1, 7], [8, 0, 7, 1], [7, 8, 0, 1], [1, 7, 8, 0]]
+    >>> round(kendall(affinity, truth), 3)
+    0.5
+    """
+    scores, measured, candidates = _ranked(affinity, truth)
+    correlations = np.zeros(len(scores))
+    for target, columns in enumerate(candidates):
+        a = _order(scores[target, columns])
+        b = _order(measured[target, columns])
+        ordered = np.count_nonzero(a) * np.count_nonzero(b)
+        if ordered:
+            correlations[target] = (a * b).sum() / np.sqrt(ordered)
     return _result(np.clip(correlations, -1, 1), per_target)
 
 
@@ -228,71 +289,46 @@ def random_precision(n_sources: int, relevant: int = 5) -> float:
     return relevant / int(n_sources)
 
 
-def _hits(affinity: Any, truth: Any, k: int, relevant: int) -> _Vector:
+def _hits(affinity: Any, truth: Any, k: int, relevant: int, ties: Ties) -> _Vector:
     """Count, for every target, the relevant sources among the first `k`."""
-    scores, measured, candidates = _paired(affinity, truth)
+    if ties not in ("columns", "mean"):
+        raise InvalidValue("ties", ties, "'columns' or 'mean'")
+    scores, measured, candidates = paired(affinity, truth)
     fewest = min(len(columns) for columns in candidates)
     _check_count("k", k, fewest)
     _check_count("relevant", relevant, fewest)
     hits = np.zeros(len(scores))
     for target, columns in enumerate(candidates):
-        taken = np.argsort(-scores[target, columns], kind="stable")[:k]
-        wanted = np.argsort(-measured[target, columns], kind="stable")[:relevant]
-        hits[target] = np.isin(taken, wanted).sum()
+        row = scores[target, columns]
+        taken = np.argsort(-row, kind="stable")[:k]
+        wanted = np.zeros(len(columns), dtype=bool)
+        wanted[np.argsort(-measured[target, columns], kind="stable")[:relevant]] = True
+        if ties == "columns":
+            hits[target] = wanted[taken].sum()
+        else:
+            last = row[taken[-1]]  # those above it are taken; of those equal to it, a share
+            above, equal = row > last, row == last
+            share = (k - above.sum()) / equal.sum()
+            hits[target] = wanted[above].sum() + share * wanted[equal].sum()
     return hits
 
 
-def _paired(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np.intp]]]:
-    """Return both tables and the candidate columns of every target."""
-    scores, score_names = _table("affinity", affinity)
-    measured, truth_names = _table("truth", truth)
-    if scores.shape != measured.shape:
-        raise InvalidValue("truth", measured.shape, f"the shape of affinity, {scores.shape}")
-    if score_names is not None and truth_names is not None and score_names != truth_names:
-        expected = f"the targets and sources of affinity in the same order, {score_names}"
-        raise InvalidValue("truth", truth_names, expected)
-    names = score_names or truth_names
-    allowed = ~np.isnan(measured)
-    if names is not None:
-        targets, sources = names
-        allowed &= np.array([[target != source for source in sources] for target in targets])
-    elif scores.shape[0] == scores.shape[1]:
-        np.fill_diagonal(allowed, False)
-    unknown = np.argwhere(allowed & np.isnan(scores))
-    if len(unknown):
-        row, column = (int(i) for i in unknown[0])
-        expected = f"a number for every candidate source (row {row}, column {column})"
-        raise InvalidValue("affinity", float("nan"), expected)
-    candidates = [np.flatnonzero(row) for row in allowed]
-    empty = next((i for i, columns in enumerate(candidates) if len(columns) == 0), None)
-    if empty is not None:
-        expected = f"at least one candidate source of every target (row {empty} has none)"
-        raise InvalidValue("truth", measured[empty], expected)
+def _ranked(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np.intp]]]:
+    """Return both tables and the candidates, checked for what rank correlations need."""
+    scores, measured, candidates = paired(affinity, truth)
+    for target, columns in enumerate(candidates):
+        if len(columns) < 2:
+            expected = f"two or more candidate sources of every target (row {target})"
+            raise InvalidValue("truth", measured[target], expected)
+        if (measured[target, columns] == measured[target, columns[0]]).all():
+            expected = f"different values, which rank the sources of a target (row {target})"
+            raise InvalidValue("truth", measured[target], expected)
     return scores, measured, candidates
 
 
-def _table(argument: str, table: Any) -> tuple[_Vector, tuple[list[str], list[str]] | None]:
-    values = getattr(table, "values", None)
-    if values is None or callable(values):  # a dict and a torch tensor have a method `values`
-        values = table
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidType(argument, table, f"a table of real numbers ({error})") from error
-    if array.dtype.kind not in "biuf":
-        raise InvalidType(argument, table, f"a table of real numbers, not {array.dtype}")
-    if array.ndim != 2 or array.size == 0:
-        raise InvalidValue(argument, array.shape, "a table [targets, sources], not empty")
-    return array.astype(np.float64), _names(table, array.shape)
-
-
-def _names(table: Any, shape: tuple[int, ...]) -> tuple[list[str], list[str]] | None:
-    if hasattr(table, "index") and hasattr(table, "columns"):
-        rows, columns = list(table.index), list(table.columns)
-    else:
-        rows = columns = list(getattr(table, "names", None) or ())
-    both = (len(rows), len(columns)) == shape
-    return (rows, columns) if both and all(isinstance(n, str) for n in rows + columns) else None
+def _order(row: _Vector) -> _Vector:
+    """Sign of the difference of every two values, infinities included."""
+    return (row[:, None] > row).astype(np.float64) - (row[:, None] < row)
 
 
 def _check_count(argument: str, value: Any, most: int) -> None:

@@ -1,0 +1,68 @@
+"""How well an affinity ranks the sources of every target, against a ground truth of transfers.
+
+The measures take two tables of one shape: rows are targets, columns are sources, larger is
+better. A table is an array, a nested list, a pandas frame, a `Table` or anything with an array
+`values` (such as an `Affinity`). For every target the candidates are ranked, and a source is **no**
+candidate
+
+- where the ground truth is NaN (whatever the affinity says there), and
+- where it is the target itself: the same name, if one of the tables names both its rows and its
+  columns with strings (a frame, a `Table`, or an object with `names`); the diagonal, if no table
+  has names and the tables are square.
+
+Tables that both have names must have the same ones in the same order; `align` brings them there.
+"""
+
+from pyattrx.evaluate.agreement import adjusted_rand_index, cophenetic_correlation
+from pyattrx.evaluate.baselines import (
+    baseline_scores,
+    family_scores,
+    popularity_scores,
+    random_scores,
+    retest_scores,
+    symmetrised_scores,
+)
+from pyattrx.evaluate.intervals import (
+    Difference,
+    Estimate,
+    bootstrap,
+    interval,
+    paired_difference,
+)
+from pyattrx.evaluate.measures import (
+    kendall,
+    precision_at_k,
+    random_precision,
+    recall_at_k,
+    spearman,
+)
+from pyattrx.evaluate.tables import Table, align
+from pyattrx.evaluate.transfers import transfer_affinities
+
+__all__ = [
+    "Difference",
+    "Estimate",
+    "Table",
+    "adjusted_rand_index",
+    "align",
+    "baseline_scores",
+    "bootstrap",
+    "cophenetic_correlation",
+    "family_scores",
+    "interval",
+    "kendall",
+    "paired_difference",
+    "popularity_scores",
+    "precision_at_k",
+    "random_precision",
+    "random_scores",
+    "recall_at_k",
+    "retest_scores",
+    "spearman",
+    "symmetrised_scores",
+    "transfer_affinities",
+]
+
+# Written into files as part of a method, a function is named by the place where users find it.
+for _measure in (kendall, precision_at_k, random_precision, recall_at_k, spearman):
+    _measure.__module__ = __name__

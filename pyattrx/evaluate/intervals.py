@@ -1,0 +1,332 @@
+"""Bootstrap intervals of measures, and of differences between methods.
+
+What a measure would give on other targets, other encoders and other probes is told by drawing
+each of them anew, with replacement and independently of one another: a task is the same task for
+every seed of the encoders, so a draw of targets holds for all seeds (Owen, "The pigeonhole
+bootstrap", Annals of Applied Statistics 2007).
+
+Percentiles of few targets are too close together. They are widened to the percentiles at which
+the interval of a mean of normal values would be the t interval (Hesterberg, "What teachers should
+know about the bootstrap", The American Statistician 2015). Seeds are few as well, but are not
+widened for: with two or three of them, take the part of the interval that they add as a lower
+bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyattrx._progress import progress
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.evaluate.tables import Table, as_table
+
+__all__ = ["Difference", "Estimate", "bootstrap", "interval", "paired_difference"]
+
+Measure = Callable[..., NDArray[np.float64]]
+Run = tuple[Any, Any]
+
+_Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over targets (and seeds) with its interval.
+
+    Attributes
+    ----------
+    value : float
+    low, high : float
+        Ends of the interval; NaN where nothing varies that could be drawn anew: one target, one
+        seed and no probes.
+    level : float
+        Confidence of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return JSON types, None for NaN."""
+        return {key: None if math.isnan(v) else v for key, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Difference(Estimate):
+    """A mean difference with its interval and the p-value of there being none.
+
+    Attributes
+    ----------
+    p_value : float
+        Two-sided, of the same draws: below 1 - `level` where the interval excludes 0. It has a
+        floor, which more samples lower: .005 for 18 targets and 2000 samples.
+    """
+
+    p_value: float
+
+
+def interval(values: Any, *, samples: int = 2000, level: float = 0.95, seed: int = 0) -> Estimate:
+    """Bootstrap the mean of a value of every target.
+
+    Parameters
+    ----------
+    values : array_like, [T] or [E, T]
+        A measure for every target, such as ``precision_at_k(..., per_target=True)``, in the second
+        case for each of E seeds.
+    samples : int
+        Number of draws, at least 100.
+    level : float
+        Confidence, in (0, 1).
+    seed : int
+        The same seed gives the same draws.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    InvalidType
+        No real numbers.
+    InvalidValue
+        Another shape, a NaN, too few samples, `level` out of range.
+
+    Examples
+    --------
+    >>> estimate = interval([0.2, 0.8, 0.6, 1.0, 0.4, 0.6])
+    >>> round(estimate.value, 3), estimate.low < 0.4, estimate.high > 0.8
+    (0.6, True, True)
+    """
+    _check(samples, level)
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise InvalidType("values", values, f"real numbers, not {array.dtype}")
+    array = np.atleast_2d(array).astype(np.float64)
+    if array.ndim != 2 or not array.size or np.isnan(array).any():
+        raise InvalidValue("values", values, "numbers [targets] or [seeds, targets], none NaN")
+    draws = _Draws(array.shape[1], len(array), 0, samples, seed)
+    replicates = np.einsum("be,et,bt->b", draws.seeds, array, draws.targets)
+    return _estimate(float(array.mean()), replicates, draws, level)
+
+
+def bootstrap(
+    measure: Measure,
+    runs: Sequence[Run],
+    *,
+    samples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """Bootstrap a measure over targets, encoder seeds and probes.
+
+    Parameters
+    ----------
+    measure : callable
+        ``measure(affinity, truth, per_target=True)`` returns one value for every target: a measure
+        of this package, or ``functools.partial(precision_at_k, k=1)``.
+    runs : sequence of (affinity, truth)
+        One pair for every seed of the encoders, all of the same targets. An affinity that has
+        `cosines` [N, T, S] (an `Affinity`, a `Table`) is averaged anew over every draw of its
+        groups of probes.
+    samples, level, seed
+        As for `interval`.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        Runs that do not fit together; otherwise as `interval` and the measure.
+
+    Examples
+    --------
+    >>> from pyattrx.evaluate import spearman
+    >>> rng = np.random.default_rng(0)
+    >>> truth = rng.random((8, 8))
+    >>> estimate = bootstrap(spearman, [(truth + 0.2 * rng.random((8, 8)), truth)])
+    >>> estimate.low < estimate.value < estimate.high
+    True
+    """
+    _check(samples, level)
+    prepared = _Runs(measure, runs, "runs")
+    draws = _Draws(prepared.n_targets, len(prepared), prepared.n_groups, samples, seed)
+    return _estimate(prepared.value, prepared.replicates(draws), draws, level)
+
+
+def paired_difference(
+    measure: Measure,
+    first: Sequence[Run],
+    second: Sequence[Run],
+    *,
+    samples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Difference:
+    """Bootstrap how much better the first method is than the second, on the same draws.
+
+    Parameters
+    ----------
+    measure : callable
+        As for `bootstrap`.
+    first, second : sequence of (affinity, truth)
+        Runs of two methods, as for `bootstrap`: the same targets and seeds in the same order, and
+        the same probes where both are given with theirs.
+    samples, level, seed
+        As for `interval`.
+
+    Returns
+    -------
+    Difference
+        Of the first less the second.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        As `bootstrap`; the methods differ in the number of targets, seeds or groups of probes.
+
+    Examples
+    --------
+    >>> from pyattrx.evaluate import spearman
+    >>> rng = np.random.default_rng(0)
+    >>> truth, noise = rng.random((2, 8, 8))
+    >>> paired_difference(spearman, [(truth, truth)], [(noise, truth)]).p_value < 0.05
+    True
+    """
+    _check(samples, level)
+    one, two = _Runs(measure, first, "first"), _Runs(measure, second, "second")
+    for what, a, b in (
+        ("targets", one.n_targets, two.n_targets),
+        ("seeds", len(one), len(two)),
+        ("groups of probes", one.n_groups or two.n_groups, two.n_groups or one.n_groups),
+    ):
+        if a != b:
+            raise InvalidValue("second", f"{b} {what}", f"those of first, {a} {what}")
+    draws = _Draws(one.n_targets, len(one), one.n_groups or two.n_groups, samples, seed)
+    replicates = one.replicates(draws) - two.replicates(draws)
+    estimate = _estimate(one.value - two.value, replicates, draws, level)
+    return Difference(**asdict(estimate), p_value=_p_value(replicates, draws))
+
+
+class _Draws:
+    """Weights of targets, seeds and groups of probes in every sample; each row sums to 1."""
+
+    def __init__(self, targets: int, seeds: int, groups: int, samples: int, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.targets = rng.multinomial(targets, np.full(targets, 1 / targets), samples) / targets
+        self.seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), samples) / seeds
+        self.groups = (
+            rng.multinomial(groups, np.full(groups, 1 / groups), samples) if groups else None
+        )
+        self.n_targets = targets
+        self.vary = targets > 1 or seeds > 1 or groups > 1
+
+
+class _Runs:
+    """The runs of one method, checked, with the value of every target."""
+
+    def __init__(self, measure: Measure, runs: Sequence[Run], argument: str) -> None:
+        expected = "a sequence of pairs (affinity, truth), one for every seed"
+        if not isinstance(runs, Sequence):
+            raise InvalidType(argument, runs, expected)
+        if not runs or not all(isinstance(run, tuple) and len(run) == 2 for run in runs):
+            raise InvalidValue(argument, runs, expected)
+        if not callable(measure):
+            raise InvalidType("measure", measure, "a function (affinity, truth, per_target=True)")
+        self._measure = measure
+        self._truths = [truth for _, truth in runs]
+        self._affinities = [affinity for affinity, _ in runs]
+        self._values = [self._per_target(a, t) for a, t in runs]
+        counts = [len(values) for values in self._values]
+        if len(set(counts)) > 1:
+            raise InvalidValue(argument, counts, "the same number of targets in every run")
+        self.n_targets = counts[0]
+        self.value = float(np.mean(self._values))
+        self._probed = [_probed(affinity) for affinity in self._affinities]
+        groups = {int(table.groups.max()) + 1 for table in self._probed if table is not None}  # type: ignore[union-attr]
+        if len(groups) > 1:
+            raise InvalidValue(argument, sorted(groups), "the same groups of probes in every run")
+        self.n_groups = groups.pop() if groups else 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def replicates(self, draws: _Draws) -> _Vector:
+        """Return the measure of every sample, the mean over its targets and seeds."""
+        total = np.zeros(len(draws.targets))
+        with progress("bootstrap over probes", self.n_groups and len(self) * len(total)) as advance:
+            for run, table in enumerate(self._probed):
+                weights = draws.seeds[:, run]
+                if table is None or draws.groups is None:
+                    total += weights * (draws.targets @ self._values[run])
+                    continue
+                for sample in range(len(total)):
+                    if weights[sample]:
+                        drawn = _drawn(table, draws.groups[sample])
+                        values = self._per_target(drawn, self._truths[run])
+                        total[sample] += weights[sample] * (draws.targets[sample] @ values)
+                    advance(1)
+        return total
+
+    def _per_target(self, affinity: Any, truth: Any) -> _Vector:
+        values = np.asarray(self._measure(affinity, truth, per_target=True), dtype=np.float64)
+        if values.ndim != 1:
+            expected = "a function that returns one value for every target"
+            raise InvalidValue("measure", self._measure, expected)
+        return values
+
+
+def _probed(affinity: Any) -> Table | None:
+    """Return the table with its per-probe values, if it has any."""
+    return None if getattr(affinity, "cosines", None) is None else as_table(affinity, "affinity")
+
+
+def _drawn(table: Table, counts: NDArray[np.int64]) -> Table:
+    weights = counts[table.groups].astype(np.float64)
+    return table.with_values(np.tensordot(weights / weights.sum(), table.cosines, 1))  # type: ignore[arg-type]
+
+
+def _widening(n_targets: int) -> float:
+    return math.sqrt(n_targets / (n_targets - 1))
+
+
+def _estimate(value: float, replicates: _Vector, draws: _Draws, level: float) -> Estimate:
+    if not draws.vary:
+        return Estimate(value, math.nan, math.nan, level)
+    tail = (1 - level) / 2
+    if draws.n_targets > 1:
+        from scipy.special import ndtr, stdtrit
+
+        tail = float(ndtr(_widening(draws.n_targets) * stdtrit(draws.n_targets - 1, tail)))
+    low, high = np.quantile(replicates, (tail, 1 - tail))
+    return Estimate(value, float(low), float(high), level)
+
+
+def _p_value(replicates: _Vector, draws: _Draws) -> float:
+    if not draws.vary:
+        return math.nan
+    samples, rounding = len(replicates), 1e-12
+    below, above = (replicates <= rounding).sum(), (replicates >= -rounding).sum()
+    p = float(min(1.0, 2 * (min(below, above) + 1) / (samples + 1)))
+    if draws.n_targets == 1:
+        return p
+    from scipy.special import ndtri, stdtr
+
+    return float(2 * stdtr(draws.n_targets - 1, ndtri(p / 2) / _widening(draws.n_targets)))
+
+
+def _check(samples: int, level: float) -> None:
+    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)):
+        raise InvalidType("samples", samples, "an integer of at least 100")
+    if samples < 100:
+        raise InvalidValue("samples", samples, "an integer of at least 100")
+    if not 0 < level < 1:
+        raise InvalidValue("level", level, "a number between 0 and 1")

@@ -1,0 +1,250 @@
+"""Bootstrap intervals: variance in closed form, coverage, and what is drawn together."""
+
+import functools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.evaluate import (
+    Table,
+    bootstrap,
+    interval,
+    paired_difference,
+    precision_at_k,
+    spearman,
+)
+from pyattrx.evaluate import intervals as module
+
+
+def moment(n):
+    """E[w w'] of bootstrap weights that sum to 1."""
+    return ((1 - 1 / n) + np.eye(n)) / n**2
+
+
+def row_means(affinity, truth, per_target):
+    """A linear measure, whose bootstrap variance is known."""
+    return np.asarray(affinity.values).mean(1)
+
+
+def variance(measure, runs, groups=0, samples=20000):
+    prepared = module._Runs(measure, runs, "runs")
+    draws = module._Draws(prepared.n_targets, len(prepared), groups, samples, 0)
+    return prepared.replicates(draws).var()
+
+
+class TestVariance:
+    rng = np.random.default_rng(0)
+
+    def test_of_targets(self):
+        x = self.rng.normal(size=(9, 4))
+        runs = [(Table(x, list("abcdefghi"), list("wxyz")), None)]
+        expected = x.mean(1).var() / 9
+        assert variance(row_means, runs) == pytest.approx(expected, rel=0.05)
+
+    def test_of_targets_and_seeds_crossed(self):
+        x = self.rng.normal(size=(3, 5, 2)) + self.rng.normal(size=(1, 5, 1))
+        runs = [(Table(run, list("abcde"), list("xy")), None) for run in x]
+        means = x.mean(2)
+        second = np.einsum("ij,it,js,ts->", moment(3), means, means, moment(5))
+        expected = second - means.mean() ** 2
+        assert variance(row_means, runs) == pytest.approx(expected, rel=0.05)
+
+    def test_of_probes(self):
+        x = self.rng.normal(size=(6, 1, 3))
+        runs = [(Table(x.mean(0), ["a"], list("xyz"), x), None)]
+        expected = x.mean((1, 2)).var() / 6
+        assert variance(row_means, runs, 6, 5000) == pytest.approx(expected, rel=0.06)
+
+    def test_of_groups_of_probes(self):
+        x = np.repeat(self.rng.normal(size=(6, 1, 3)), 4, axis=0)
+        runs = [(Table(x.mean(0), ["a"], list("xyz"), x, np.repeat(range(6), 4)), None)]
+        expected = x.mean((1, 2)).var() / 6
+        assert variance(row_means, runs, 6, 5000) == pytest.approx(expected, rel=0.06)
+
+
+def test_the_value_is_the_measure_itself():
+    rng = np.random.default_rng(1)
+    affinities, truths = rng.normal(size=(2, 3, 8, 8))
+    runs = list(zip(affinities, truths, strict=True))
+    measure = functools.partial(precision_at_k, k=3, relevant=4)
+    estimate = bootstrap(measure, runs, samples=200)
+    assert estimate.value == pytest.approx(np.mean([measure(a, t) for a, t in runs]))
+    assert estimate.low <= estimate.value <= estimate.high
+
+
+def test_the_same_seed_gives_the_same_interval():
+    values = np.random.default_rng(2).normal(size=12)
+    assert interval(values) == interval(values)
+    assert interval(values) != interval(values, seed=1)
+    assert interval(values) == interval(values[None])
+
+
+@pytest.mark.parametrize("count", [8, 18])
+def test_intervals_cover_as_often_as_they_say(count):
+    rng = np.random.default_rng(3)
+    covered = 0
+    for _ in range(400):
+        estimate = interval(rng.normal(size=count), samples=400)
+        covered += estimate.low <= 0 <= estimate.high
+    # Binomial noise is 0.011.
+    assert 0.92 <= covered / 400 <= 0.985
+
+
+def test_wider_for_more_confidence_and_near_the_t_interval():
+    values = np.random.default_rng(4).normal(size=18)
+    narrow, wide = interval(values, level=0.5, samples=20000), interval(values, samples=20000)
+    assert wide.low < narrow.low < narrow.high < wide.high
+    low, high = stats.t.interval(0.95, 17, values.mean(), values.std(ddof=1) / math.sqrt(18))
+    assert wide.high - wide.low == pytest.approx(high - low, rel=0.08)
+
+
+def test_probes_widen_an_interval():
+    rng = np.random.default_rng(5)
+    truth = Table(rng.normal(size=(6, 6)), *[list("abcdef")] * 2)
+    cosines = truth.values + rng.normal(size=(4, 6, 6)) * 3
+    names = truth.targets, truth.sources
+    plain = bootstrap(spearman, [(Table(cosines.mean(0), *names), truth)], samples=400)
+    probed = bootstrap(spearman, [(Table(cosines.mean(0), *names, cosines), truth)], samples=400)
+    assert probed.value == plain.value
+    assert probed.high - probed.low > plain.high - plain.low
+
+
+def test_nothing_to_draw_gives_no_interval():
+    estimate = interval([0.5])
+    assert estimate.value == 0.5
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.high)
+    assert estimate.to_dict() == {"value": 0.5, "low": None, "high": None, "level": 0.95}
+    table = Table([[1.0, 2.0]], ["a"], ["x", "y"])
+    difference = paired_difference(row_means, [(table, None)], [(table, None)])
+    assert math.isnan(difference.p_value)
+
+
+def test_one_target_with_seeds_or_probes_has_one():
+    estimate = interval([[0.1], [0.9], [0.4]])
+    assert estimate.low == pytest.approx(0.1)
+    assert estimate.high == pytest.approx(0.9)
+
+
+class TestDifferences:
+    rng = np.random.default_rng(6)
+    truth = rng.normal(size=(10, 10))
+    good, bad = truth + rng.normal(size=(10, 10)) * 0.3, rng.normal(size=(10, 10))
+
+    def test_of_a_method_and_itself(self):
+        runs = [(self.good, self.truth)]
+        difference = paired_difference(spearman, runs, runs)
+        assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+        assert difference.p_value == pytest.approx(1.0)
+
+    def test_of_unequal_methods(self):
+        one, two = [(self.good, self.truth)], [(self.bad, self.truth)]
+        difference = paired_difference(spearman, one, two)
+        expected = spearman(self.good, self.truth) - spearman(self.bad, self.truth)
+        assert difference.value == pytest.approx(expected)
+        assert difference.low > 0
+        assert difference.p_value < 0.02
+        back = paired_difference(spearman, two, one)
+        assert back.value == pytest.approx(-expected)
+        assert back.p_value == pytest.approx(difference.p_value)
+
+    def test_are_paired(self):
+        """A constant gain is certain, however much the targets differ."""
+        values = self.rng.normal(size=(8, 1))
+        tables = [Table(v, list("abcdefgh"), ["x"]) for v in (values + 0.1, values)]
+        difference = paired_difference(row_means, *[[(table, None)] for table in tables])
+        assert difference.low == pytest.approx(0.1)
+        assert difference.high == pytest.approx(0.1)
+        assert difference.p_value < 0.02
+
+    def test_share_the_draws_of_probes(self):
+        cosines = self.rng.normal(size=(5, 3, 3))
+        names = [list("abc")] * 2
+        tables = [Table(c.mean(0), *names, c) for c in (cosines + 0.2, cosines)]
+        difference = paired_difference(
+            row_means, *[[(table, None)] for table in tables], samples=100
+        )
+        assert difference.high - difference.low == pytest.approx(0, abs=1e-12)
+
+    def test_p_values_are_uniform_without_a_difference(self):
+        rng = np.random.default_rng(7)
+        p_values = []
+        for _ in range(300):
+            tables = [Table(v, list("abcdefgh"), ["x"]) for v in rng.normal(size=(2, 8, 1))]
+            runs = [[(table, None)] for table in tables]
+            p_values.append(paired_difference(row_means, *runs, samples=300).p_value)
+        assert 0.02 <= np.mean(np.array(p_values) < 0.05) <= 0.09
+        assert 0.4 <= np.mean(np.array(p_values) < 0.5) <= 0.6
+
+    def test_p_value_and_interval_agree(self):
+        rng = np.random.default_rng(8)
+        for shift in np.linspace(0, 1.5, 12):
+            tables = [
+                Table(v, list("abcdefgh"), ["x"])
+                for v in (rng.normal(size=(8, 1)) + shift, rng.normal(size=(8, 1)))
+            ]
+            found = paired_difference(row_means, *[[(table, None)] for table in tables])
+            if not 0.04 < found.p_value < 0.06:
+                assert (found.p_value < 0.05) == (found.low > 0 or found.high < 0)
+
+
+class TestErrors:
+    runs = ((np.eye(7), np.random.default_rng(0).normal(size=(7, 7))),)
+
+    @pytest.mark.parametrize(
+        ("arguments", "error", "match"),
+        [
+            ({"samples": 99}, InvalidValue, "samples=99"),
+            ({"samples": 1e3}, InvalidType, "samples="),
+            ({"level": 1.0}, InvalidValue, "level="),
+        ],
+    )
+    def test_settings(self, arguments, error, match):
+        with pytest.raises(error, match=match):
+            interval([0.1, 0.2], **arguments)
+        with pytest.raises(error, match=match):
+            bootstrap(spearman, self.runs, **arguments)
+        with pytest.raises(error, match=match):
+            paired_difference(spearman, self.runs, self.runs, **arguments)
+
+    @pytest.mark.parametrize("values", [[], [[[1.0]]], [1.0, np.nan]])
+    def test_values(self, values):
+        with pytest.raises(InvalidValue, match="values="):
+            interval(values)
+        with pytest.raises(InvalidType, match="values="):
+            interval("text")
+
+    def test_runs(self):
+        with pytest.raises(InvalidType, match="runs="):
+            bootstrap(spearman, None)
+        with pytest.raises(InvalidValue, match="runs="):
+            bootstrap(spearman, [])
+        with pytest.raises(InvalidValue, match="runs="):
+            bootstrap(spearman, self.runs[0])
+        with pytest.raises(InvalidType, match="measure="):
+            bootstrap("spearman", self.runs)
+        with pytest.raises(InvalidValue, match="measure="):
+            bootstrap(lambda a, t, per_target: 0.5, self.runs)
+        smaller = np.random.default_rng(1).normal(size=(5, 5))
+        with pytest.raises(InvalidValue, match="same number of targets"):
+            bootstrap(spearman, [*self.runs, (smaller, smaller)])
+
+    def test_methods_that_do_not_match(self):
+        smaller = np.random.default_rng(1).normal(size=(5, 5))
+        with pytest.raises(InvalidValue, match=r"5 targets.*7 targets"):
+            paired_difference(spearman, self.runs, [(smaller, smaller)])
+        with pytest.raises(InvalidValue, match=r"2 seeds.*1 seeds"):
+            paired_difference(spearman, self.runs, self.runs * 2)
+
+    def test_probes_that_do_not_match(self):
+        tables = [
+            Table(c.mean(0), *[list("abc")] * 2, c)
+            for c in np.split(np.random.default_rng(2).normal(size=(5, 3, 3)), [2])
+        ]
+        with pytest.raises(InvalidValue, match="same groups of probes"):
+            bootstrap(row_means, [(table, None) for table in tables])
+        with pytest.raises(InvalidValue, match="3 groups of probes"):
+            paired_difference(row_means, *[[(table, None)] for table in tables])

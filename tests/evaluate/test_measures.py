@@ -1,0 +1,90 @@
+"""Kendall's tau-b against SciPy, and precision and recall where scores are tied."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import kendalltau
+
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.evaluate import kendall, precision_at_k, recall_at_k
+
+tables = st.integers(3, 6).flatmap(
+    lambda n: st.tuples(
+        *[
+            st.lists(
+                st.lists(st.integers(-2, 2), min_size=n, max_size=n), min_size=n - 1, max_size=n - 1
+            )
+        ]
+        * 2
+    )
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables)
+def test_kendall_is_that_of_scipy(case):
+    affinity, truth = case
+    if any(len(set(row)) == 1 for row in truth):
+        with pytest.raises(InvalidValue, match="different values"):
+            kendall(affinity, truth)
+        return
+    expected = [
+        0.0 if len(set(a)) == 1 else kendalltau(a, t).statistic
+        for a, t in zip(affinity, truth, strict=True)
+    ]
+    np.testing.assert_allclose(kendall(affinity, truth, per_target=True), expected, atol=1e-12)
+    assert kendall(affinity, truth) == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_kendall_leaves_out_the_diagonal_and_orders_infinities():
+    truth = np.array([[9.0, 1, 2], [1, -9, 2], [np.nan, 1, 9]])
+    affinity = np.array([[np.nan, 0, np.inf], [np.inf, 0, -np.inf], [5, 6, 7]])
+    with pytest.raises(InvalidValue, match=r"two or more.*row 2"):
+        kendall(affinity, truth)
+    truth[2, 0] = 0
+    assert kendall(affinity, truth, per_target=True).tolist() == [1.0, -1.0, 1.0]
+
+
+def test_kendall_refuses_what_is_no_table():
+    with pytest.raises(InvalidType, match="affinity="):
+        kendall("text", np.eye(3))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(0, 2), min_size=4, max_size=5),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.randoms(use_true_random=False),
+)
+def test_ties_count_the_mean_over_all_orders(scores, k, relevant, random):
+    truth = list(range(len(scores)))
+    random.shuffle(truth)
+    orders = []
+    for noise in itertools.permutations(np.linspace(0, 0.5, len(scores))):
+        orders.append(precision_at_k([np.add(scores, noise)], [truth], k, relevant))
+    precision = precision_at_k([scores], [truth], k, relevant, ties="mean")
+    assert precision == pytest.approx(np.mean(orders), abs=1e-12)
+    recall = recall_at_k([scores], [truth], k, relevant, ties="mean")
+    assert recall == pytest.approx(precision * k / relevant)
+
+
+def test_without_ties_both_ways_agree():
+    affinity, truth = np.random.default_rng(0).normal(size=(2, 8, 8))
+    for k in (1, 3, 5):
+        assert precision_at_k(affinity, truth, k) == precision_at_k(affinity, truth, k, ties="mean")
+
+
+def test_a_constant_score_is_chance_exactly():
+    truth = np.random.default_rng(1).normal(size=(6, 6))
+    assert precision_at_k(np.zeros((6, 6)), truth, k=2, relevant=3, ties="mean") == pytest.approx(
+        3 / 5
+    )
+
+
+def test_unknown_ties():
+    with pytest.raises(InvalidValue, match="ties='last'"):
+        precision_at_k(np.eye(7), np.eye(7), ties="last")
