@@ -36,6 +36,7 @@ from pyattrx.evaluate.measures import (
     recall_at_k,
     spearman,
 )
+from pyattrx.evaluate.reading import read_table, write_table
 from pyattrx.evaluate.tables import Table, align
 from pyattrx.evaluate.transfers import transfer_affinities
 
@@ -56,11 +57,13 @@ __all__ = [
     "precision_at_k",
     "random_precision",
     "random_scores",
+    "read_table",
     "recall_at_k",
     "retest_scores",
     "spearman",
     "symmetrised_scores",
     "transfer_affinities",
+    "write_table",
 ]
 
 # Written into files as part of a method, a function is named by the place where users find it.
