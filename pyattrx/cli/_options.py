@@ -24,7 +24,8 @@ Specifications = Annotated[
     typer.Argument(
         metavar="SPEC...",
         help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
-        "allowed), transformers:NAME_OR_PATH, or program.pt2 (with --trust).",
+        "allowed), transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, or program.pt2 (with "
+        "--trust).",
     ),
 ]
 ProbesFolder = Annotated[Path, typer.Option("--probes", help="Folder of probe images.")]

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from pyattrx.encoders.encoder import Encoder
+from pyattrx.encoders.taskonomy import load_taskonomy, taskonomy_files
 from pyattrx.encoders.transforms import Normalize
 from pyattrx.encoders.weights import load_weights
 from pyattrx.errors import (
@@ -30,8 +31,8 @@ from pyattrx.errors import (
 __all__ = ["expand", "load", "load_many"]
 
 _FORMS = (
-    "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH or "
-    "program.pt2"
+    "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH, "
+    "taskonomy:FOLDER_OR_FILE or program.pt2"
 )
 _WEIGHTS = "?weights="
 
@@ -47,7 +48,8 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         timm network, its pooled features, its own normalisation and input size without cropping
         (``timm:NAME@random``: with random weights). ``transformers:NAME_OR_PATH``: an AutoModel
         with its image processor's normalisation and size, from safetensors, never with remote
-        code. ``program.pt2``: an exported program, with `trust` only.
+        code. ``taskonomy:FILE``: weights of an encoder of Taskonomy, see `load_taskonomy`.
+        ``program.pt2``: an exported program, with `trust` only.
     weights : path, optional
         A safetensors file, or a PyTorch file that holds nothing but tensors, to load into the
         module; keys must match.
@@ -91,7 +93,8 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
     Parameters
     ----------
     specification : str
-        As for `load`; ``timm:PATTERN`` may hold the wildcards ``*`` and ``?``.
+        As for `load`; ``timm:PATTERN`` may hold the wildcards ``*`` and ``?``, and
+        ``taskonomy:FOLDER`` stands for all files of weights in it.
     trust : bool
         As for `load`.
 
@@ -125,6 +128,8 @@ def expand(specification: Any) -> list[str]:
         if not found:
             raise InvalidValue("specification", specification, "a pattern that timm has models for")
         return [f"timm:{model}{at}{variant}" for model in found]
+    if kind == "taskonomy" and name:
+        return [f"taskonomy:{path}" for path in taskonomy_files(name)]
     if not specification.endswith(".pt2") and not (colon and kind and name):
         raise InvalidValue("specification", specification, _FORMS)
     return [specification]
@@ -145,6 +150,8 @@ def _load(specification: str, trust: bool) -> Encoder:
         encoder = _from_timm(name, specification)
     elif kind == "transformers":
         encoder = _from_transformers(name, specification)
+    elif kind == "taskonomy":
+        encoder = load_taskonomy(name)
     else:
         encoder = _from_factory(specification)
     encoder.specification = specification
