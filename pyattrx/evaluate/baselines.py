@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate.tables import Table, as_table
+from pyattrx.evaluate.tables import Table, as_table, mean_ranks
 
 __all__ = [
     "baseline_scores",
@@ -188,11 +188,9 @@ def baseline_scores(
 
 def _standing(table: Table) -> NDArray[np.float64]:
     """Share of a target's candidates that a source beats, NaN where it is no candidate."""
-    from scipy.stats import rankdata  # scipy.stats takes seconds to import
-
     standing = np.full(table.values.shape, np.nan)
     for row, candidates in enumerate(~(table.missing | table.own)):
         if candidates.any():
-            ranks = rankdata(table.values[row, candidates])
+            ranks = mean_ranks(table.values[row, candidates])
             standing[row, candidates] = (ranks - 0.5) / candidates.sum()
     return standing

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate.tables import paired
+from pyattrx.evaluate.tables import mean_ranks, paired
 
 __all__ = ["kendall", "precision_at_k", "random_precision", "recall_at_k", "spearman"]
 
@@ -194,13 +194,10 @@ def spearman(affinity: Any, truth: Any, *, per_target: bool = False) -> float | 
     >>> spearman(affinity, truth)
     0.625
     """
-    from scipy.stats import rankdata  # scipy.stats takes seconds to import
-
     scores, measured, candidates = _ranked(affinity, truth)
     correlations = np.zeros(len(scores))
     for target, columns in enumerate(candidates):
-        a = rankdata(scores[target, columns])
-        b = rankdata(measured[target, columns])
+        a, b = mean_ranks(scores[target, columns]), mean_ranks(measured[target, columns])
         a, b = a - a.mean(), b - b.mean()
         if a.any():
             correlations[target] = a @ b / np.sqrt((a @ a) * (b @ b))
@@ -249,7 +246,7 @@ def kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _
         b = _order(measured[target, columns])
         ordered = np.count_nonzero(a) * np.count_nonzero(b)
         if ordered:
-            correlations[target] = (a * b).sum() / np.sqrt(ordered)
+            correlations[target] = (a * b).sum(dtype=np.int64) / np.sqrt(ordered)
     return _result(np.clip(correlations, -1, 1), per_target)
 
 
@@ -326,9 +323,9 @@ def _ranked(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[n
     return scores, measured, candidates
 
 
-def _order(row: _Vector) -> _Vector:
+def _order(row: _Vector) -> NDArray[np.int8]:
     """Sign of the difference of every two values, infinities included."""
-    return (row[:, None] > row).astype(np.float64) - (row[:, None] < row)
+    return (row[:, None] > row).astype(np.int8) - (row[:, None] < row).astype(np.int8)
 
 
 def _check_count(argument: str, value: Any, most: int) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["Table", "align", "as_table", "paired"]
+__all__ = ["Table", "align", "as_table", "mean_ranks", "paired"]
 
 _Vector = NDArray[np.float64]
 
@@ -188,6 +188,22 @@ def align(affinity: Any, truth: Any) -> tuple[Table, Table]:
             expected = f"at least one {kind} of the affinity, whose {kind}s are {list(mine)}"
             raise InvalidValue("truth", list(theirs), expected)
     return first.select(targets, sources), second.select(targets, sources)
+
+
+def mean_ranks(values: _Vector) -> _Vector:
+    """Ranks from 1, smallest first; equal values share their mean rank.
+
+    As scipy.stats.rankdata, which takes seconds to import and longer for short rows.
+
+    Examples
+    --------
+    >>> mean_ranks(np.array([3.0, 1.0, 3.0]))
+    array([2.5, 1. , 2.5])
+    """
+    ordered = np.sort(values)
+    below, up_to = ordered.searchsorted(values), ordered.searchsorted(values, "right")
+    ranks: _Vector = (below + up_to + 1) / 2
+    return ranks
 
 
 def paired(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np.intp]]]:
