@@ -1,4 +1,4 @@
-"""The command line: ``pyattrx env | demo | affinity | zoo | query | bench``.
+"""The command line: ``pyattrx env | demo | affinity | zoo | query | evaluate | bench``.
 
 Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted.
 """
@@ -21,6 +21,7 @@ from pyattrx.cli import _options as options
 from pyattrx.cli._bench import load_benchmarks
 from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
+from pyattrx.cli._evaluate import add_evaluate_command
 from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
 from pyattrx.cli._zoo import add_zoo_commands
 from pyattrx.encoders import expand, load
@@ -219,6 +220,7 @@ def bench_command(context: typer.Context) -> None:
 
 
 add_zoo_commands(app)
+add_evaluate_command(app)
 
 
 def _draw(result: Any, folder: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from pyattrx.evaluate.baselines import (
     retest_scores,
     symmetrised_scores,
 )
+from pyattrx.evaluate.csvs import read_curves, read_names
 from pyattrx.evaluate.intervals import (
     Difference,
     Estimate,
@@ -37,6 +38,7 @@ from pyattrx.evaluate.measures import (
     spearman,
 )
 from pyattrx.evaluate.reading import read_table, write_table
+from pyattrx.evaluate.summary import precision_curve, recall_of, summarise
 from pyattrx.evaluate.tables import Table, align
 from pyattrx.evaluate.transfers import transfer_affinities
 
@@ -55,12 +57,17 @@ __all__ = [
     "paired_difference",
     "popularity_scores",
     "precision_at_k",
+    "precision_curve",
     "random_precision",
     "random_scores",
+    "read_curves",
+    "read_names",
     "read_table",
     "recall_at_k",
+    "recall_of",
     "retest_scores",
     "spearman",
+    "summarise",
     "symmetrised_scores",
     "transfer_affinities",
     "write_table",

@@ -42,7 +42,8 @@ class Estimate:
     ----------
     value : float
     low, high : float
-        Ends of the interval; NaN where nothing varies that could be drawn anew: one target, one
+        Ends of the interval. A value that all targets share leaves it no width, however few they
+        are. NaN where nothing varies that could be drawn anew: one target, one
         seed and no probes.
     level : float
         Confidence of the interval.

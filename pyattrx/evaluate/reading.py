@@ -13,6 +13,7 @@ import numpy as np
 
 from pyattrx._files import atomic_write
 from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
+from pyattrx.evaluate.csvs import MISSING, csv_lines, csv_number
 from pyattrx.evaluate.pickles import read_pickle
 from pyattrx.evaluate.tables import Table, as_table
 
@@ -20,7 +21,6 @@ __all__ = ["read_table", "write_table"]
 
 _PICKLES = (".pkl", ".pickle", ".p")
 _SEPARATOR = "__"  # between the tasks of a transfer, in the published pickles
-_MISSING = ("", "nan", "na", "null", "none")
 
 
 def read_table(path: str | Path, *, sources: Sequence[str] | None = None) -> Table:
@@ -125,18 +125,7 @@ def write_table(table: Any, path: str | Path) -> Path:
 
 
 def _from_csv(path: Path) -> Table:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = [
-                (number, [cell.strip() for cell in row])
-                for number, row in enumerate(csv.reader(file), 1)
-                if any(cell.strip() for cell in row)
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise PyattrxError(f"{path}: not a CSV file in UTF-8 ({error})") from error
-    if len(lines) < 2:
-        raise PyattrxError(f"{path}: expected a header of names and at least one row")
-    (_, header), *rows = lines
+    (_, header), *rows = csv_lines(path)
     width = len(rows[0][1])
     for number, row in rows:
         if len(row) != width:
@@ -153,7 +142,7 @@ def _from_csv(path: Path) -> Table:
         raise PyattrxError(
             f"{path}: {len(rows)} rows without names; only a square matrix can do without them"
         )
-    values = [[_number(path, n, cell) for cell in row] for n, row in rows]
+    values = [[csv_number(path, n, cell) for cell in row] for n, row in rows]
     return _checked(path, values, targets, names)
 
 
@@ -168,17 +157,8 @@ def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
-        return cell.lower() in _MISSING
+        return cell.lower() in MISSING
     return True
-
-
-def _number(path: Path, line: int, cell: str) -> float:
-    if cell.lower() in _MISSING:
-        return math.nan
-    try:
-        return float(cell)
-    except ValueError:
-        raise PyattrxError(f"{path}, line {line}: {cell!r} is not a number") from None
 
 
 def _from_mapping(content: Any, sources: Sequence[str] | None) -> Table:

@@ -1,12 +1,20 @@
-"""Pictures of affinities: heat map, task similarity tree, gallery of attribution maps.
+"""Pictures: heat map, task similarity tree, gallery of attribution maps, precision curves.
 
 Needs matplotlib (the extra ``plot``), which is imported with the first picture. The figures do not
 touch pyplot or the user's settings, and the same input gives the same picture, to the byte for SVG.
 """
 
 from pyattrx.report._canvas import require_matplotlib
+from pyattrx.report._curves import Curve, curves_figure
 from pyattrx.report._gallery import gallery
 from pyattrx.report._heatmap import heatmap
 from pyattrx.report._tree import tree_figure
 
-__all__ = ["gallery", "heatmap", "require_matplotlib", "tree_figure"]
+__all__ = [
+    "Curve",
+    "curves_figure",
+    "gallery",
+    "heatmap",
+    "require_matplotlib",
+    "tree_figure",
+]
