@@ -20,6 +20,7 @@ from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
 from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
 from pyattrx.errors import PyattrxError
+from pyattrx.fitting import FitReport, FittedEncoder, fit_target
 from pyattrx.probes import Probes
 from pyattrx.tree import Tree
 from pyattrx.zoo import Matches, Zoo
@@ -30,6 +31,8 @@ __all__ = [
     "Attribution",
     "AttributionMaps",
     "Encoder",
+    "FitReport",
+    "FittedEncoder",
     "GradXInput",
     "Match",
     "Matches",
@@ -44,6 +47,7 @@ __all__ = [
     "affinity",
     "errors",
     "evaluate",
+    "fit_target",
     "load",
     "load_many",
     "ops",

@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "EncoderError",
+    "FitWarning",
     "IndexDamaged",
     "InvalidType",
     "InvalidValue",
@@ -113,6 +114,10 @@ class ZooMismatch(ZooError, ValueError):
 
 class IndexDamaged(PyattrxError):
     """A saved index is not what was written. Indexes are caches: it can be built again."""
+
+
+class FitWarning(UserWarning):
+    """A fitted encoder is not clearly better than a prediction without the image."""
 
 
 class ZooWarning(UserWarning):

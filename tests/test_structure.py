@@ -21,6 +21,7 @@ ORDER = [
     {"attribution"},
     {"descriptors"},
     {"affinities"},
+    {"fitting"},
     {"index"},
     {"zoo"},
     {"report"},

@@ -9,7 +9,8 @@ Percentiles of few targets are too close together. They are widened to the perce
 the interval of a mean of normal values would be the t interval (Hesterberg, "What teachers should
 know about the bootstrap", The American Statistician 2015). Seeds are few as well, but are not
 widened for: with two or three of them, take the part of the interval that they add as a lower
-bound.
+bound. Probes drawn anew add their noise to affinities that have it already, so that an interval
+over probes can lie a little below its value.
 """
 
 from __future__ import annotations

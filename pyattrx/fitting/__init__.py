@@ -1,0 +1,7 @@
+"""Encoders for new tasks: small ones, trained in minutes from a few labelled images."""
+
+from pyattrx.fitting.encoder import FitReport, FittedEncoder
+from pyattrx.fitting.fit import fit_target
+from pyattrx.fitting.networks import SmallEncoder
+
+__all__ = ["FitReport", "FittedEncoder", "SmallEncoder", "fit_target"]
