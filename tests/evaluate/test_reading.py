@@ -13,7 +13,7 @@ import pytest
 
 from pyattrx.errors import InvalidValue, PyattrxError, UntrustedError
 from pyattrx.evaluate import Table, read_table, write_table
-from pyattrx.evaluate.pickles import read_pickle
+from pyattrx.evaluate.pickles import _Array, read_pickle
 
 ROWS = {"depth": {"depth": 0.1, "edges": 0.2}, "edges": {"depth": 0.3, "edges": 0.4}}
 
@@ -218,7 +218,7 @@ class TestHarm:
             (Runs(np.load, "x.npy", None, True), "load"),
             (Fraction(1, 2), "fractions.Fraction"),
             ({"a": pd.DataFrame({"b": [1]})}, "pandas|copy_reg"),
-            ({"a": np.array([Fraction(1, 2)], dtype=object)}, "dtype"),
+            ({"a": np.array([None], dtype=object)}, "dtype"),
             ({"a": np.zeros(2, dtype=[("x", "f8")])}, "dtype"),
             ({"a": np.ma.masked_array([1.0])}, "numpy.ma"),
             (np.random.default_rng(0), "numpy.random"),
@@ -264,11 +264,40 @@ class TestHarm:
             read_pickle(path)
 
     def test_what_is_read_has_plain_types(self, tmp_path):
+        array = np.asfortranarray(np.arange(6.0).reshape(2, 3))
         content = {
-            "a": [1, 2.5, True, None, b"x", ("t", {3}, frozenset({4}))],
+            "a": [1, 2.5, True, None, b"x", b"", ("t", {3}, frozenset({4}))],
             "b": bytearray(b"y"),
+            "c": (array, [array[0], np.array(["u", "vw"]), np.array([True, False])]),
+            "d": np.arange(3, dtype=">i2"),
+            "e": [np.float32(0.1), np.str_("w"), np.array(7)],
         }
         for protocol in range(6):
             path = tmp_path / "good.pkl"
             path.write_bytes(pickle.dumps(content, protocol))
-            assert read_pickle(path) == content
+            found = read_pickle(path)
+            assert found["a"] == content["a"]
+            assert found["b"] == b"y"
+            np.testing.assert_array_equal(found["c"][0], array)
+            for mine, given in zip(found["c"][1], content["c"][1], strict=True):
+                np.testing.assert_array_equal(mine, given)
+            assert found["d"].tolist() == [0, 1, 2]
+            assert found["e"] == content["e"]
+            assert type(found["e"][0]) is np.float32
+
+    @pytest.mark.parametrize(
+        "build",
+        [
+            b"cnumpy\ndtype\n(N}S'code'\nS'x'\nstb.",  # attributes of a function
+            b"cnumpy\nndarray\n(N}S'content'\nI1\nstb.",  # of a class of this package
+            b"c__builtin__\nset\n(N}S'x'\nI1\nstb.",  # of a built-in class
+            b"cnumpy\ndtype\n(S'f8'\ntR(I3\nS'<'\nN(S'x'\nt}I8\nI8\nI0\ntb.",  # fields
+        ],
+    )
+    def test_nothing_that_stays_can_be_changed(self, tmp_path, build):
+        path = tmp_path / "bad.pkl"
+        path.write_bytes(build)
+        before = dict(vars(_Array))
+        with pytest.raises(PyattrxError):
+            read_pickle(path)
+        assert dict(vars(_Array)) == before
