@@ -41,7 +41,10 @@ TASKS = {
     "segment_unsup25d": "segment25d",
     "vanishing_point": "vanishing_point",
 }
-"""Tasks by their names in the files of weights, and in the published tables of affinities."""
+"""Tasks by their names in the files of weights, and in the published tables of affinities.
+
+Some of those tables add to a name, as in ``vanishing_point_well_defined``: see `Table.renamed`.
+"""
 
 _INPUT_SIZE = 256
 _FILES = "*_encoder*.pth"
