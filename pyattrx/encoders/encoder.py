@@ -43,6 +43,9 @@ class Encoder:
         Floating dtype to compute in; the module's own if left out.
     specification : str, optional
         How the network can be loaded again.
+    features : str or callable, optional
+        What a directional method reads from the network as a source: the same as `output` (None),
+        or something else, said in the same two ways; often the last layer before the output.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class Encoder:
         *,
         dtype: torch.dtype | None = None,
         specification: str | None = None,
+        features: Output = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise InvalidType("module", module, "a torch.nn.Module")
@@ -78,10 +82,8 @@ class Encoder:
             raise InvalidType("name", name, "a str")
         if not name.strip():
             raise InvalidValue("name", name, "a name that is not empty")
-        if isinstance(output, str):
-            _check_submodule(module, output)
-        elif output is not None and not callable(output):
-            raise InvalidType("output", output, "None, a submodule's name or a callable")
+        _check_output("output", output, module)
+        _check_output("features", features, module)
         if transform is not None and not callable(transform):
             raise InvalidType("transform", transform, "None, pyattrx.Normalize or a callable")
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
@@ -94,6 +96,7 @@ class Encoder:
         self.dtype = dtype or _own_dtype(module)
         self._cast = dtype is not None
         self.specification = specification
+        self.features = features
 
     def prepare(self, device: str | torch.device, example: Tensor) -> PreparedEncoder:
         """Make the copy that is run: frozen, in eval mode, folded, on a device.
@@ -129,22 +132,26 @@ class Encoder:
             place,
             example,
             cast=self._cast,
+            features=self.features,
         )
 
     def describe(self) -> dict[str, Any]:
         """Say what the network is, as JSON types: provenance of a result."""
-        return {
+        facts = {
             "name": self.name,
             "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
             "parameters": sum(p.numel() for p in self.module.parameters()),
             "weights_hash": self.weights_hash(),
-            "output": self.output if isinstance(self.output, str | None) else _named(self.output),
+            "output": _output_named(self.output),
             "transform": None if self.transform is None else _named(self.transform),
             "input_size": None if self.input_size is None else list(self.input_size),
             "dtype": str(self.dtype).removeprefix("torch."),
             "specification": self.specification,
             "versions": _versions(type(self.module).__module__),
         }
+        if self.features is not None:  # a fact more, so that networks without it stay who they are
+            facts["features"] = _output_named(self.features)
+        return facts
 
     def weights_hash(self) -> str:
         """BLAKE2b-256 over names, shapes, dtypes and values of the module's state, by name."""
@@ -163,6 +170,8 @@ class Encoder:
         parts = [repr(self.name), type(self.module).__name__]
         if self.output is not None:
             parts.append(f"output={self.output!r}")
+        if self.features is not None:
+            parts.append(f"features={self.features!r}")
         if self.transform is not None:
             parts.append(f"transform={self.transform!r}")
         if self.input_size is not None:
@@ -188,11 +197,15 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
     return torch.float32
 
 
-def _check_submodule(module: nn.Module, name: str) -> None:
+def _check_output(argument: str, output: Any, module: nn.Module) -> None:
+    if not isinstance(output, str):
+        if output is not None and not callable(output):
+            raise InvalidType(argument, output, "None, a submodule's name or a callable")
+        return
     names = [n for n, _ in module.named_modules() if n]
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names[:5]
-        raise InvalidValue("output", name, f"a submodule's dotted name, such as {near}")
+    if output not in names:
+        near = difflib.get_close_matches(output, names, n=5, cutoff=0.3) or names[:5]
+        raise InvalidValue(argument, output, f"a submodule's dotted name, such as {near}")
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:
@@ -217,6 +230,10 @@ def _versions(module: str) -> dict[str, str]:
     with contextlib.suppress(PackageNotFoundError, ValueError):  # the user's own code has none
         found.setdefault(package, version(package))
     return found
+
+
+def _output_named(output: Output) -> str | None:
+    return output if isinstance(output, str | None) else _named(output)
 
 
 def _named(value: Callable[..., Any]) -> str:

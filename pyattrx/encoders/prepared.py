@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +47,7 @@ class PreparedEncoder:
         example: Tensor,
         *,
         cast: bool = True,
+        features: Output = None,
     ) -> None:
         _check_images("example", example)
         self.name = name
@@ -59,12 +61,14 @@ class PreparedEncoder:
         # Tensors made in inference mode could never be differentiated.
         with torch.inference_mode(False), random_state_kept(device):
             self.module = private_copy(module, name, device, dtype if cast else None)
-            self._output: Output | nn.Module = (
-                self.module.get_submodule(output) if isinstance(output, str) else output
-            )
-            self._look(example[:1].float(), output)
+            self._output = self._found(output)
+            self._features = self._found(features)
+            self._look(example[:1].float(), output, features)
 
-    def _look(self, example: Tensor, output: Output) -> None:
+    def _found(self, output: Output) -> Output | nn.Module:
+        return self.module.get_submodule(output) if isinstance(output, str) else output
+
+    def _look(self, example: Tensor, output: Output, features: Output) -> None:
         """Check what can be checked on an image, and make the copy faster."""
         transform = self._transform
         if transform is not None and not isinstance(transform, Normalize):
@@ -80,15 +84,17 @@ class PreparedEncoder:
         def run() -> Tensor:
             given = x.clone()
             version = given._version
-            outputs.append(self.forward(given))
+            outputs.append(self._everything(given))
             self._writes_input |= given._version != version
             return outputs[-1]
 
-        if isinstance(self._output, nn.Module):
-            self._check_calls(x.clone(), self._output, str(output))
-        elif self._output is not None:
+        chosen = {"output": (self._output, output), "features": (self._features, features)}
+        for argument, (part, name) in chosen.items():
+            if isinstance(part, nn.Module):
+                self._check_calls(x.clone(), part, f"{argument}={name!r}")
+        if any(part is not None and not isinstance(part, nn.Module) for part, _ in chosen.values()):
             self._check_callable(run)
-        keep = [self._output] if isinstance(self._output, nn.Module) else []
+        keep = [part for part, _ in chosen.values() if isinstance(part, nn.Module)]
         self.folded = fold_batch_norms(self.module, run, keep)
         if self._prefers_channels_last():
             self._try_channels_last(x, outputs[0])
@@ -132,14 +138,64 @@ class PreparedEncoder:
         EncoderError
             The network fails, or its output is not a floating tensor with one entry an image.
         """
+        return self._answer(x, self._output, "output")
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the network on what `preprocess` returned, without gradients.
+
+        Returns
+        -------
+        output, features : Tensor [N, ...]
+            What stands for it as a target and as a source; the same tensor where the encoder names
+            no `features`.
+
+        Raises
+        ------
+        EncoderError
+            As for `forward`.
+        """
+        with torch.no_grad():
+            return self._both(x)
+
+    def _both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The output and the features, of one pass where that is possible; differentiable."""
+        if self._features is None:
+            z = self.forward(x)
+            return z, z
+        if not isinstance(self._features, nn.Module):
+            return self.forward(x), self._answer(x, self._features, "features")
+        seen: list[Tensor] = []
+
+        def keep(_: nn.Module, __: Any, answer: Any) -> None:
+            # A copy: what follows may write into the tensor.
+            seen.append(pick_tensor(answer).clone())
+
+        hook = self._features.register_forward_hook(keep)
+        try:
+            z = self.forward(x)
+        finally:
+            hook.remove()
+        if not seen:  # the output was reached before them
+            return z, self._answer(x, self._features, "features")
+        return z, self._checked(seen[0], x, "features")
+
+    def _everything(self, x: Tensor) -> Tensor:
+        """The output, and the features if there are any, in one tensor; differentiable."""
+        z, c = self._both(x)
+        if c is z:
+            return z
+        # Of one size, so that a difference is judged against its own tensor.
+        return torch.cat([_of_unit_size(part.to(z.dtype)) for part in (z, c)])
+
+    def _answer(self, x: Tensor, part: Output | nn.Module, argument: str) -> Tensor:
         given = x
         if self._writes_input:
             x = x.clone()  # the caller's x is a leaf and is needed afterwards
         try:
-            if isinstance(self._output, nn.Module):
-                answer = run_until(self.module, x, self._output)
-            elif self._output is not None:
-                answer = self._output(self.module, x)  # type: ignore[operator]
+            if isinstance(part, nn.Module):
+                answer = run_until(self.module, x, part)
+            elif part is not None:
+                answer = part(self.module, x)  # type: ignore[operator]
             else:
                 answer = self.module(x)
             z = pick_tensor(answer)
@@ -150,11 +206,14 @@ class PreparedEncoder:
                 f"network {self.name!r} failed on an input of shape {tuple(x.shape)} and "
                 f"{x.dtype}: {type(error).__name__}: {error}"
             ) from error
-        if z.dim() == 0 or len(z) != len(given) or not z.is_floating_point() or z.numel() == 0:
+        return self._checked(z, given, argument)
+
+    def _checked(self, z: Tensor, x: Tensor, argument: str) -> Tensor:
+        if z.dim() == 0 or len(z) != len(x) or not z.is_floating_point() or z.numel() == 0:
             raise EncoderError(
-                f"network {self.name!r}: the output has shape {tuple(z.shape)} and {z.dtype} for "
-                f"{len(given)} images: expected a real floating tensor [{len(given)}, ...] that is "
-                "not empty; choose it with output="
+                f"network {self.name!r}: the {argument} has shape {tuple(z.shape)} and {z.dtype} "
+                f"for {len(x)} images: expected a real floating tensor [{len(x)}, ...] that is "
+                f"not empty; choose it with {argument}="
             )
         return z
 
@@ -192,7 +251,7 @@ class PreparedEncoder:
     def close(self) -> None:
         """Free the copy."""
         self.module = nn.Identity()
-        self._output = None
+        self._output = self._features = None
 
     def __enter__(self) -> PreparedEncoder:
         return self
@@ -228,7 +287,7 @@ class PreparedEncoder:
             _lay_out(self.module, torch.channels_last)
             self._layout = torch.channels_last
             try:
-                same = agree(before, self.forward(x.clone(memory_format=torch.channels_last)))
+                same = agree(before, self._everything(x.clone(memory_format=torch.channels_last)))
             except EncoderError:
                 same = False
             if not same:
@@ -242,8 +301,8 @@ class PreparedEncoder:
         if z.requires_grad:
             raise EncoderError(
                 f"network {self.name!r}: the output depends on parameters that are not frozen: "
-                "output(module, x) must use the module that it is given, which is a copy, and not "
-                "the original"
+                "output(module, x), and features(module, x), must use the module that it is "
+                "given, which is a copy, and not the original"
             )
 
     def _check_calls(self, x: Tensor, submodule: nn.Module, name: str) -> None:
@@ -269,8 +328,8 @@ class PreparedEncoder:
         if calls != 1:
             times = "never" if calls == 0 else f"{calls} times"
             raise EncoderError(
-                f"network {self.name!r}: the submodule output={name!r} is called {times} in one "
-                "forward pass; choose another, or give a callable output(module, x)"
+                f"network {self.name!r}: the submodule {name} is called {times} in one forward pass; "
+                f"choose another, or give a callable {name.partition('=')[0]}(module, x)"
             )
 
 
@@ -293,6 +352,11 @@ def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:
         weight = part._parameters.get("weight")
         if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)) and weight is not None:
             weight.data = weight.data.contiguous(memory_format=layout)
+
+
+def _of_unit_size(z: Tensor) -> Tensor:
+    largest = float(z.detach().abs().amax())
+    return z.flatten() / (largest if 0 < largest < float("inf") else 1.0)
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
