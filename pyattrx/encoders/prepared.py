@@ -328,8 +328,8 @@ class PreparedEncoder:
         if calls != 1:
             times = "never" if calls == 0 else f"{calls} times"
             raise EncoderError(
-                f"network {self.name!r}: the submodule {name} is called {times} in one forward pass; "
-                f"choose another, or give a callable {name.partition('=')[0]}(module, x)"
+                f"network {self.name!r}: the submodule {name} is called {times} in one forward "
+                f"pass; choose another, or give a callable {name.partition('=')[0]}(module, x)"
             )
 
 
