@@ -17,7 +17,7 @@ from pyattrx import errors, evaluate, ops
 from pyattrx._progress import set_progress
 from pyattrx.affinities import Affinity, Match, affinity
 from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
-from pyattrx.descriptors import AttributionMaps, Method
+from pyattrx.descriptors import AttributionMaps, Combined, FeatureMethod, Method
 from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
 from pyattrx.errors import PyattrxError
 from pyattrx.fitting import FitReport, FittedEncoder, fit_target
@@ -30,7 +30,9 @@ __all__ = [
     "Affinity",
     "Attribution",
     "AttributionMaps",
+    "Combined",
     "Encoder",
+    "FeatureMethod",
     "FitReport",
     "FittedEncoder",
     "GradXInput",

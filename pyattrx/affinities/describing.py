@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 
 from pyattrx._progress import progress
-from pyattrx.descriptors import AttributionMaps, arithmetic, map_cosines, quantise
+from pyattrx.descriptors import (
+    AttributionMaps,
+    ProbeSetDescriptor,
+    arithmetic,
+    map_cosines,
+    quantise,
+)
 from pyattrx.encoders import Encoder, PreparedEncoder, load_many
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
 from pyattrx.ops._heap import freed_memory_kept
@@ -134,19 +140,51 @@ class Description:
                 done += len(images)
                 step(len(images))
 
+    def observed(self, descriptor: ProbeSetDescriptor) -> dict[str, Tensor]:
+        """What a descriptor of the probes as a whole sees of them.
+
+        Returns
+        -------
+        dict of str to Tensor [N, ...]
+            On the host.
+
+        Raises
+        ------
+        NonFiniteError
+            Features hold NaN or Inf; the message names the network and the probe.
+        """
+        found: dict[str, Tensor] = {}
+        done = 0
+        count = len(self._probes)
+        with progress(f"{self._label}, {descriptor.method.kind}", count) as step:
+            for images in self._probes.batches(self._batch_size, np.arange(count)):
+                chosen = np.arange(done, done + len(images))
+                with arithmetic(self._precision, self._device), torch.no_grad():
+                    parts = descriptor.observe(self._prepared, images, chosen)
+                for name, part in parts.items():
+                    self._check_finite(chosen, part.flatten(1).isfinite().all(1), "features hold")
+                    if name not in found:
+                        found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+                    found[name][done : done + len(part)] = part
+                done += len(images)
+                step(len(images))
+        return found
+
+    def _check_finite(self, chosen: np.ndarray, finite: Tensor, what: str) -> None:
+        if not bool(finite.all()):
+            probe = int(chosen[int((~finite).nonzero()[0, 0])])
+            raise NonFiniteError(
+                f"network {self._encoder.name!r}, probe {probe} ({self._probes.names[probe]!r}): "
+                f"its {what} NaN or Inf"
+            )
+
     def _describe(self, which: int, chosen: np.ndarray, images: Tensor) -> Tensor:
         descriptor = self._descriptors[which]
         with arithmetic(self._precision, self._device):
             maps = descriptor.rows(self._prepared, images)
         if self._precision != "float32" and which == 0 and self.effect is None:
             self.effect = _effect_of_precision(descriptor, self._prepared, images, maps)
-        finite = maps.isfinite().all(1)
-        if not bool(finite.all()):
-            probe = int(chosen[int((~finite).nonzero()[0, 0])])
-            raise NonFiniteError(
-                f"network {self._encoder.name!r}, probe {probe} ({self._probes.names[probe]!r}): "
-                "its attribution map holds NaN or Inf"
-            )
+        self._check_finite(chosen, maps.isfinite().all(1), "attribution map holds")
         self.zero_maps[which] += int((maps == 0).all(1).sum())
         return quantise(maps, descriptor.method.storage)
 

@@ -22,7 +22,7 @@ class Match:
     ----------
     name : str
     affinity : float
-        In [-1, 1]; larger is nearer.
+        Larger is nearer; in [-1, 1] for attribution maps.
     stderr : float
         Standard error over the probes, cluster-robust; NaN where it cannot be known.
     low, high : float
@@ -63,6 +63,7 @@ def rank(
     *,
     k: int,
     level: float = 0.95,
+    bounds: tuple[float, float] = (-1.0, 1.0),
 ) -> list[Match]:
     """Rank sources for one target, nearest first; equal ones by name.
 
@@ -80,6 +81,8 @@ def rank(
         How many at most.
     level : float
         Confidence of the intervals and of the paired test.
+    bounds : (float, float)
+        Least and largest affinity that there can be.
 
     Returns
     -------
@@ -98,17 +101,23 @@ def rank(
         # One correction for all pairs: so A is tied with B exactly if B is with A.
         p = paired_p_values(mean, error, df, family=max(len(order) - 1, 1))
         ties = tuple(names[o] for o in ranked[p >= 1 - level].tolist() if o != j)
-        low, high = interval(float(values[j]), float(stderr[j]), level, df)
+        low, high = interval(float(values[j]), float(stderr[j]), level, df, bounds)
         matches.append(Match(names[j], float(values[j]), float(stderr[j]), low, high, ties))
     return matches
 
 
-def interval(value: float, stderr: float, level: float, df: float) -> tuple[float, float]:
+def interval(
+    value: float,
+    stderr: float,
+    level: float,
+    df: float,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+) -> tuple[float, float]:
     """Ends of the confidence interval of an affinity; NaN where they cannot be known."""
     half = reach(level, df) * stderr
     if np.isnan(half):
         return float("nan"), float("nan")
-    return max(value - half, -1.0), min(value + half, 1.0)
+    return max(value - half, bounds[0]), min(value + half, bounds[1])
 
 
 def jsonable(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx._files import atomic_write
+from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
 from pyattrx.affinities.statistics import Residuals, degrees_of_freedom, paired_p_values
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
@@ -30,20 +31,28 @@ class Affinity:
     ----------
     names : list of str
     values : ndarray [M, M], float64
-        Mean over probes of the cosine of two networks' maps.
+        Mean over probes of the cosine of two networks' maps, or the score of another method:
+        ``values[i, j]`` says how well source j suits target i.
     stderr : ndarray [M, M], float64
         Standard error of each value, cluster-robust over the probes' groups; NaN with one group.
     symmetric : bool
-        Whether ``values[i, j] == values[j, i]`` by construction.
+        Whether ``values[i, j] == values[j, i]`` by construction; False for a directional method.
     groups : ndarray [N], int64
         Group of each probe.
     cosines : ndarray [N, M, M], float64, or None
         The per-probe cosines, where they fit in memory. Without them the paired test of `nearest`
         is conservative: it bounds what it cannot compute.
     zero_maps : dict of str to int
-        How many probes had an all-zero map, for networks that have any.
+        On how many probes there was nothing to compare (an all-zero map, features that are all
+        alike), for networks that have any.
     provenance : dict
         Probes, method, networks, grid, versions, device and times, as JSON types.
+    bounds : (float, float)
+        Least and largest value that there can be.
+    blocks : ndarray [N], int64, or None
+        Block of each probe, for methods that are no mean over probes.
+    without : ndarray [K, M, M], float64, or None
+        Values without each block: what standard errors and the paired test are made of.
     """
 
     names: list[str]
@@ -54,6 +63,9 @@ class Affinity:
     cosines: np.ndarray | None = None
     zero_maps: dict[str, int] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    blocks: np.ndarray | None = None
+    without: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -90,10 +102,12 @@ class Affinity:
     def distance(self) -> np.ndarray:
         """Distances of Song et al. 2019: N over the sum of the cosines.
 
+        Of any other method one over the value; of a directional one, rows are targets here, too.
+
         Returns
         -------
         ndarray [M, M], float64
-            Infinite where that sum is not positive.
+            Infinite where the value is not positive.
         """
         with np.errstate(divide="ignore"):
             return np.where(self.values > 0, 1 / np.maximum(self.values, 0), np.inf)
@@ -122,21 +136,30 @@ class Affinity:
         target = self.index(name)
         check_ranking(k, level)
         others = np.array([j for j in range(len(self)) if j != target], dtype=int)
+        values = self.values[target, others]
         residuals = None
         if self.cosines is not None:
             residuals = Residuals.of(self.cosines[:, target, others], self.groups)
+        elif self.without is not None and self.blocks is not None:
+            residuals = jackknife_residuals(values, self.without[:, target, others], self.blocks)
         return rank(
             [self.names[j] for j in others],
-            self.values[target, others],
+            values,
             self.stderr[target, others],
             residuals,
-            degrees_of_freedom(self.groups),
+            self._degrees_of_freedom(),
             k=k,
             level=level,
+            bounds=self.bounds,
         )
+
+    def _degrees_of_freedom(self) -> float:
+        return degrees_of_freedom(self.groups if self.blocks is None else self.blocks)
 
     def differing_pairs(self, *, level: float = 0.95) -> tuple[int, int]:
         """Count the pairs of networks whose affinity differs from zero.
+
+        Of a directional method, both ways count.
 
         Parameters
         ----------
@@ -150,19 +173,25 @@ class Affinity:
         """
         if not 0 < level < 1:
             raise InvalidValue("level", level, "a number between 0 and 1")
-        upper = np.triu_indices(len(self), 1)
-        p = paired_p_values(self.values[upper], self.stderr[upper], degrees_of_freedom(self.groups))
+        pairs = np.ones((len(self), len(self)), bool)
+        np.fill_diagonal(pairs, False)
+        if self.symmetric:
+            pairs = np.triu(pairs)
+        p = paired_p_values(self.values[pairs], self.stderr[pairs], self._degrees_of_freedom())
         return int((p < 1 - level).sum()), len(p)
 
     def tree(self, form: TreeForm = "published") -> Tree:
         """Cluster the networks; see `pyattrx.tree.build_tree` for the forms.
+
+        A tree has no direction: of a directional method, the mean of both ways is clustered.
 
         Returns
         -------
         Tree
             With ``linkage`` as in scipy.
         """
-        return build_tree(self.values, self.names, form=form)
+        values = self.values if self.symmetric else (self.values + self.values.T) / 2
+        return build_tree(values, self.names, form=form)
 
     def to_frame(self) -> Any:
         """Return the values as a pandas DataFrame, rows targets and columns sources.
@@ -185,6 +214,7 @@ class Affinity:
             "values": jsonable(self.values),
             "stderr": jsonable(self.stderr),
             "symmetric": self.symmetric,
+            "bounds": [jsonable(bound) for bound in self.bounds],
             "n_probes": self.n_probes,
             "n_groups": self.n_groups,
             "zero_maps": dict(self.zero_maps),
@@ -208,12 +238,14 @@ class Affinity:
             "format": _FORMAT,
             "names": list(self.names),
             "symmetric": self.symmetric,
+            "bounds": [jsonable(bound) for bound in self.bounds],
             "zero_maps": self.zero_maps,
             "provenance": self.provenance,
         }
         arrays = {"values": self.values, "stderr": self.stderr, "groups": self.groups}
-        if self.cosines is not None:
-            arrays["cosines"] = self.cosines
+        for name in ("cosines", "blocks", "without"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
         with atomic_write(path) as out:
             np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
         return path
@@ -236,6 +268,7 @@ class Affinity:
                     if meta["format"] != _FORMAT:
                         raise ValueError(f"format {meta['format']!r}, expected {_FORMAT!r}")
                     arrays = {name: data[name] for name in data.files if name != "meta"}
+                low, high = meta.get("bounds", (-1.0, 1.0))
                 return cls(
                     names=meta["names"],
                     values=arrays["values"],
@@ -245,6 +278,12 @@ class Affinity:
                     cosines=arrays.get("cosines"),
                     zero_maps=meta["zero_maps"],
                     provenance=meta["provenance"],
+                    bounds=(
+                        float("-inf") if low is None else low,
+                        float("inf") if high is None else high,
+                    ),
+                    blocks=arrays.get("blocks"),
+                    without=arrays.get("without"),
                 )
             except Exception as error:  # damaged archives fail in many ways
                 raise PyattrxError(

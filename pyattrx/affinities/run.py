@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,10 +24,12 @@ from pyattrx.affinities.describing import (
     resolve_device,
     versions,
 )
+from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.rows import RowStore
+from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
 from pyattrx.affinities.statistics import PairMoments, clustered_stderr
-from pyattrx.descriptors import AttributionMaps, Method, check_precision, resolve_method
+from pyattrx.descriptors import AnyMethod, Method, Summary, check_precision, resolve_method
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 from pyattrx.probes import Probes
 
@@ -43,7 +46,7 @@ _COSINE_BYTES = 64 << 20
 def affinity(
     encoders: Iterable[Source],
     probes: Probes,
-    method: str | Method = "grad_x_input",
+    method: str | AnyMethod = "grad_x_input",
     batch_size: int = 32,
     device: str | torch.device | None = None,
     *,
@@ -52,8 +55,10 @@ def affinity(
 ) -> Affinity:
     """Compute how near networks are to one another: the mean cosine of their attribution maps.
 
-    Networks are loaded and run one at a time, and map rows that do not fit in memory wait in a
-    scratch file: memory grows with neither networks nor probes.
+    Or another score: see `method`. Networks are loaded and run one at a time, and map rows that do
+    not fit in memory wait in a scratch file: memory grows with neither networks nor probes. A
+    `FeatureMethod` has the features of one network in memory at a time, and keeps one or two
+    matrices of N x N for each, or its features.
 
     Parameters
     ----------
@@ -62,8 +67,10 @@ def affinity(
         that return an `Encoder`, called when their turn comes. A generator is consumed lazily.
     probes : Probes
         Images that every network sees; at least one.
-    method : str or Method
-        "saliency", "grad_x_input", "elrp" (the published forms) or a `pyattrx.Method`.
+    method : str, Method, FeatureMethod or Combined
+        "saliency", "grad_x_input", "elrp" (the published forms) or a `Method`; "rsa", "cka", "dds",
+        "svcca", "ridge", "normalized_ridge", "perturbation_response" or a `FeatureMethod`;
+        "depara" or a `Combined`.
     batch_size : int
         Images in one forward and backward pass, at least 1. It changes nothing but rounding.
     device : str or torch.device, optional
@@ -72,6 +79,7 @@ def affinity(
         Arithmetic of the passes. "tf32" (CUDA only) and "bfloat16" (autocast; slow on most CPUs)
         are faster on a GPU and change the maps: the cosines of the first maps to those in float32
         are measured for every network and kept as ``provenance["networks"][i]["precision"]``.
+        What it does to features is not measured.
     scratch : path, optional
         Folder for the scratch file; the system's temporary folder if left out.
 
@@ -84,7 +92,7 @@ def affinity(
     InvalidValue, InvalidType
         Wrong arguments: no networks, no probes, two networks of one name, and so on.
     NonFiniteError
-        A map holds NaN or Inf; the message names the network and the probe.
+        A map or features hold NaN or Inf; the message names the network and the probe.
     EncoderError
         A network cannot be loaded, run or differentiated.
 
@@ -93,6 +101,10 @@ def affinity(
     Song, Chen, Wang, Shen, Song: *Deep Model Transferability from Attribution Maps*, NeurIPS 2019,
     equation 1: the affinity is ``(1/N) sum_k cos(a_ik, a_jk)`` over the probes k. An all-zero map
     has cosine 0 with everything; how many a network has is in ``Affinity.zero_maps``.
+
+    Of a directional method, ``values[i, j]`` says how well source j suits target i. Standard errors
+    of methods that are no mean over probes come from a delete-a-block jackknife over the probes'
+    groups (`pyattrx.affinities.jackknife`); they are NaN where the groups are too few for one.
 
     Examples
     --------
@@ -116,45 +128,54 @@ def affinity(
     place = resolve_device(device)
     check_precision(precision, place)
     sources = check_sources(encoders)
-    descriptor = AttributionMaps(method, probes.size)
+    plan = Plan(method, probes)
 
     begun = time.perf_counter()
     described: list[dict[str, Any]] = []
     zero_maps: dict[str, int] = {}
     names: list[str] = []
     count = len(sources) if isinstance(sources, list) else None
-    with RowStore(len(probes), place, scratch) as rows:
+    with ExitStack() as stack:
+        stores = [stack.enter_context(RowStore(len(probes), place, scratch)) for _ in plan.maps]
+        spill = Spill(scratch)
+        summaries: list[list[Summary]] = [[] for _ in plan.sets]
         for encoder in encoders_of(sources):
             if encoder.name in names:
                 raise InvalidValue("encoders", encoder.name, "networks with different names")
             started = time.perf_counter()
             of = f" ({len(names) + 1} of {count})" if count else ""
-            zeros, effect = _describe(
-                Description(
-                    encoder,
-                    probes,
-                    [descriptor],
-                    batch_size=batch_size,
-                    device=place,
-                    precision=precision,
-                    label=encoder.name + of,
-                ),
-                rows,
-                encoder.name,
+            network = Description(
+                encoder,
+                probes,
+                plan.maps,
+                batch_size=batch_size,
+                device=place,
+                precision=precision,
+                label=encoder.name + of,
             )
+            facts = _describe(network, plan, stores, summaries, spill, encoder.name)
             names.append(encoder.name)
+            zeros = max([*network.zero_maps, *(kept[-1].zero_probes for kept in summaries)])
             if zeros:
                 zero_maps[encoder.name] = zeros
             seconds = round(time.perf_counter() - started, 3)
-            described.append({**encoder.describe(), "precision": effect, "seconds": seconds})
+            facts |= {"precision": network.effect, "seconds": seconds}
+            described.append({**encoder.describe(), **facts})
         if not names:
             raise InvalidValue("encoders", [], "at least one network")
         compared = time.perf_counter()
-        values, stderr, cosines = compare(rows, probes.groups)
+        cosines = without = blocks = None
+        if isinstance(method, Method):
+            values, stderr, cosines = compare(stores[0], probes.groups)
+        else:
+            blocks = jackknife_blocks(np.asarray(probes.groups))
+            scores = combined(plan, _scores(plan, stores, summaries, probes, blocks))
+            values = scores.values
+            stderr, without = by_blocks(scores, blocks)
     provenance = {
         "method": _method_dict(method),
         "method_name": str(method),
-        "grid": list(descriptor.grid),
+        "grid": list(plan.maps[0].grid) if plan.maps else None,
         "probes": probes.describe(),
         "networks": described,
         "batch_size": batch_size,
@@ -173,34 +194,75 @@ def affinity(
         names=names,
         values=values,
         stderr=stderr,
-        symmetric=True,
+        symmetric=plan.symmetric,
         groups=np.asarray(probes.groups),
         cosines=cosines,
         zero_maps=zero_maps,
         provenance=provenance,
+        bounds=plan.bounds,
+        blocks=None if without is None else blocks,
+        without=without,
     )
 
 
 def _describe(
-    network: Description, rows: RowStore, name: str
-) -> tuple[int, dict[str, float] | None]:
-    """Run one network over all probes into the row store.
+    network: Description,
+    plan: Plan,
+    stores: list[RowStore],
+    summaries: list[list[Summary]],
+    spill: Spill,
+    name: str,
+) -> dict[str, Any]:
+    """Run one network over all probes into the row stores and the summaries.
 
-    Returns the number of zero maps, and what the precision does to the maps.
+    Returns what is to be known of its features.
     """
-    place = None
+    observed = {}
     with network:
-        for probes, (maps,) in network.rows():
-            if place is None:
+        if stores:
+            _describe_maps(network, stores, name)
+        for descriptor, kept in zip(plan.sets, summaries, strict=True):
+            summary = descriptor.summarise(network.observed(descriptor))
+            kept.append(spill.keep(summary))
+            observed[str(descriptor.method)] = summary.facts
+    return {"observed": observed} if observed else {}
+
+
+def _describe_maps(network: Description, stores: list[RowStore], name: str) -> None:
+    places = None
+    for probes, batch in network.rows():
+        if places is None:
+            for rows, maps in zip(stores, batch, strict=True):
                 if rows.width not in (None, maps.shape[1]):
                     raise EncoderError(
                         f"network {name!r}: its maps have {maps.shape[1]} elements, those "
                         f"of the networks before it {rows.width}; reduce='none' needs networks "
                         "whose inputs have the same number of channels"
                     )
-                place = rows.begin(maps)
+            places = [rows.begin(maps) for rows, maps in zip(stores, batch, strict=True)]
+        for place, maps in zip(places, batch, strict=True):
             place.write(int(probes[0]), maps)
-    return network.zero_maps[0], network.effect
+
+
+def _scores(
+    plan: Plan,
+    stores: list[RowStore],
+    summaries: list[list[Summary]],
+    probes: Probes,
+    blocks: np.ndarray,
+) -> list[Scores]:
+    """Scores of every term of a method."""
+    groups = np.asarray(probes.groups)
+    of_maps = []
+    for rows in stores:
+        sums = BlockSums(blocks)
+        values, _, _ = compare(rows, groups, sums)
+        of_maps.append(sums.scores(values))
+    of_sets = [
+        Scores(*descriptor.compare(kept, kept, groups, blocks))
+        for descriptor, kept in zip(plan.sets, summaries, strict=True)
+    ]
+    return plan.in_order(of_maps, of_sets)
 
 
 class Rows(Protocol):
@@ -217,8 +279,13 @@ class Rows(Protocol):
         """Rows of some networks on some probes, [M, B, D], floating."""
 
 
-def compare(rows: Rows, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Cosines of all pairs on all probes: means, standard errors, and themselves if they fit."""
+def compare(
+    rows: Rows, groups: np.ndarray, sums: BlockSums | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Cosines of all pairs on all probes: means, standard errors, and themselves if they fit.
+
+    They are added to `sums`, too.
+    """
     m, n = len(rows), len(groups)
     keep = 8 * n * m * m <= _COSINE_BYTES
     cosines = np.empty((n, m, m)) if keep else None
@@ -232,6 +299,8 @@ def compare(rows: Rows, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
             chosen = order[first : first + at_once]
             rising, place = np.unique(chosen, return_inverse=True)
             block = _block_cosines(rows, rising, m)[place]
+            if sums is not None:
+                sums.add(chosen, block)
             if cosines is not None:
                 cosines[chosen] = block
             else:
@@ -261,7 +330,7 @@ def _block_cosines(rows: Rows, probes: np.ndarray, m: int) -> np.ndarray:
     return out
 
 
-def _method_dict(method: Method) -> dict[str, Any]:
+def _method_dict(method: AnyMethod) -> dict[str, Any]:
     try:
         return method.to_dict()
     except InvalidValue:  # parts that cannot be imported again are still worth a description

@@ -17,7 +17,7 @@ from pyattrx.attribution import (
 from pyattrx.descriptors.storage import STORAGES
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["Method", "resolve_method"]
+__all__ = ["Method", "resolve_maps_method"]
 
 _REDUCTIONS = ("mean", "abs_mean", "none")
 
@@ -170,8 +170,14 @@ class Method:
         return ", ".join(parts)
 
 
-def resolve_method(method: str | Method) -> Method:
+def resolve_maps_method(method: str | Method, others: tuple[str, ...] = ()) -> Method:
     """Turn the name of a published form, or a `Method`, into a `Method`.
+
+    Parameters
+    ----------
+    method : str or Method
+    others : tuple of str
+        Names that would have been something else, for the message.
 
     Raises
     ------
@@ -183,7 +189,7 @@ def resolve_method(method: str | Method) -> Method:
     if not isinstance(method, str):
         raise InvalidType("method", method, "a name or a pyattrx.Method")
     if method not in ATTRIBUTIONS:
-        names = ", ".join(repr(name) for name in ATTRIBUTIONS)
+        names = ", ".join(map(repr, (*ATTRIBUTIONS, *others)))
         raise InvalidValue("method", method, f"one of {names}, or a pyattrx.Method")
     return Method(method)
 

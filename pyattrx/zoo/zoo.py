@@ -28,7 +28,7 @@ from pyattrx.affinities.describing import (
 from pyattrx.affinities.ranking import check_ranking
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.run import compare
-from pyattrx.descriptors import Method, quantise, resolve_method
+from pyattrx.descriptors import Method, quantise, resolve_maps_method
 from pyattrx.encoders import Encoder, load, load_many
 from pyattrx.errors import (
     InvalidType,
@@ -143,7 +143,7 @@ class Zoo:
         if not isinstance(probes, Probes):
             raise InvalidType("probes", probes, "pyattrx.Probes")
         given: Sequence[Any] = method if isinstance(method, (list, tuple)) else [method]
-        methods = [resolve_method(one) for one in given]
+        methods = [resolve_maps_method(one) for one in given]
         names = [str(one) for one in methods]
         if not methods or len(set(names)) < len(names):
             raise InvalidValue("method", names, "one method, or several different ones")

@@ -1,0 +1,356 @@
+"""Directional scores over image and location: normalised ridge and perturbation response.
+
+Samples are the locations of all images where both features are maps, [N, C, H, W]: maps of
+different sizes are area-resampled to the smaller height and the smaller width, after features have
+been brought to unit length. Otherwise samples are images, and features are flattened.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.linalg import cho_factor, cho_solve
+from torch import Tensor
+
+from pyattrx.descriptors.probe_sets import ROUNDINGS, ProbeSetDescriptor, Summary, widened
+from pyattrx.encoders import PreparedEncoder
+
+__all__ = ["NormalizedRidge", "PerturbationResponse", "perturbations"]
+
+# Targets' samples in memory at once, in float64.
+_TARGET_BYTES = 256 << 20
+_NOISE = 8  # rows and columns of the noise that perturbations are made of
+
+
+class _Regression(ProbeSetDescriptor):
+    """R^2 of ridge regression between halves of the probes, the mean of both ways.
+
+    Groups of probes go to the halves in turn.
+    """
+
+    symmetric = False
+    bounds = (float("-inf"), 1.0)
+    least_probes = 2
+    least_groups = 2
+    intercept: ClassVar[bool]
+
+    def summarise(self, observed: dict[str, Tensor]) -> Summary:
+        """Keep the features themselves: [N, draws, C, H, W] where they are maps, or [N, draws, D].
+
+        Without perturbations there is one draw.
+        """
+        arrays = {name: part.numpy() for name, part in observed.items()}
+        facts: dict[str, Any] = {name: list(part.shape[2:]) for name, part in observed.items()}
+        nothing = np.zeros(len(arrays["latent"]), bool)
+        for name, array in arrays.items():
+            if self.intercept:
+                still = _still(array)
+                array[:, :, still] = 0  # neither do they explain, nor are they to be explained
+                if still.any():
+                    facts[f"constant {name}"] = int(still.sum())
+                nothing |= still.all()
+            else:
+                nothing |= ~np.any(array.reshape(len(array), -1), axis=1)
+        return Summary(arrays, int(nothing.sum()), facts)
+
+    @abstractmethod
+    def observe(
+        self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Run a network: "latent" and "features", of unit length at every location."""
+
+    def compare(
+        self,
+        targets: Sequence[Summary],
+        sources: Sequence[Summary],
+        groups: np.ndarray,
+        blocks: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predict every target from every source; see `ProbeSetDescriptor.compare`."""
+        halves = _halves(groups)
+        count = int(blocks.max()) + 1
+        scores = np.empty((1 + count, len(targets), len(sources)))
+        for column, source in enumerate(sources):
+            for rows, u, zs in self._pairs(targets, source):
+                scores[:, rows, column] = self._scores(u, zs, halves, blocks, count)
+        return scores[0], scores[1:]
+
+    def _pairs(
+        self, targets: Sequence[Summary], source: Summary
+    ) -> Iterator[tuple[list[int], _Source, list[np.ndarray]]]:
+        """Samples of a source, and of targets that it has them in common with."""
+        features = source.arrays["features"]
+        alike: dict[tuple[int, int] | None, list[int]] = {}
+        for index, target in enumerate(targets):
+            alike.setdefault(_common(features, target.arrays["latent"]), []).append(index)
+        for grid, members in alike.items():
+            u = _Source.of(_samples(features, grid))
+            rows: list[int] = []
+            zs: list[np.ndarray] = []
+            for index in members:
+                rows.append(index)
+                zs.append(_narrow(_samples(targets[index].arrays["latent"], grid)))
+                if sum(z.nbytes for z in zs) >= _TARGET_BYTES:
+                    yield rows, u, zs
+                    rows, zs = [], []
+            if rows:
+                yield rows, u, zs
+
+    def _scores(
+        self,
+        source: _Source,
+        zs: list[np.ndarray],
+        halves: np.ndarray,
+        blocks: np.ndarray,
+        count: int,
+    ) -> np.ndarray:
+        """R^2 of some targets, [1 + K, T]: over all probes, and without each block."""
+        z = np.concatenate(zs, axis=2)
+        starts = np.concatenate([[0], np.cumsum([part.shape[2] for part in zs])[:-1]])
+        if self.intercept:  # nothing changes but rounding
+            z = z - z.mean((0, 1))
+        u = source.samples
+        out = np.full((1 + count, len(zs)), np.nan)
+        whole = [_Moments.of(u, z, halves == half) for half in (0, 1)]
+        out[0] = self._both_ways(whole[0], whole[1], source.width, starts)
+        for block in range(count):
+            left = [
+                whole[half].without(_Moments.of(u, z, (halves == half) & (blocks == block)))
+                for half in (0, 1)
+            ]
+            if left[0].count and left[1].count:
+                out[1 + block] = self._both_ways(left[0], left[1], source.width, starts)
+        return out
+
+    def _both_ways(
+        self, first: _Moments, second: _Moments, width: int, starts: np.ndarray
+    ) -> np.ndarray:
+        there = self._r2(first, second, width, starts)
+        return np.asarray((there + self._r2(second, first, width, starts)) / 2)
+
+    def _r2(self, fit: _Moments, test: _Moments, width: int, starts: np.ndarray) -> np.ndarray:
+        """R^2 on one half of the fit to the other, [T]; targets begin at columns `starts`."""
+        gram, cross = fit.gram, fit.cross
+        means = np.zeros(len(gram)), np.zeros(cross.shape[1])
+        if self.intercept:
+            means = fit.u / fit.count, fit.z / fit.count
+            gram = gram - fit.count * np.outer(means[0], means[0])
+            cross = cross - fit.count * np.outer(means[0], means[1])
+        assert self.method.penalty is not None
+        penalty = self.method.penalty * np.trace(gram) / min(width, fit.count)
+        weights = np.zeros_like(cross)
+        if penalty > 0:
+            factor = cho_factor(gram + penalty * np.eye(len(gram)), lower=True)
+            weights = cho_solve(factor, cross)
+        constant = means[1] - means[0] @ weights
+        fitted = 2 * constant * (test.u @ weights)
+        fitted += np.einsum("cz,cz->z", weights, test.gram @ weights)
+        fitted += test.count * constant**2
+        product = np.einsum("cz,cz->z", weights, test.cross) + constant * test.z
+        left = np.add.reduceat(test.squares - 2 * product + fitted, starts)
+        total = test.squares - (test.z**2 / test.count if self.intercept else 0)
+        total = np.add.reduceat(total, starts)
+        nothing = total <= _ROUNDING * np.add.reduceat(fit.squares + test.squares, starts)
+        r2 = 1 - np.maximum(left, 0) / np.where(nothing, 1.0, total)
+        return np.where(nothing, 0.0, r2)
+
+
+class NormalizedRidge(_Regression):
+    """From a source's features, of unit length at every location, to a target's output."""
+
+    intercept = True
+
+    def observe(
+        self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Run a network; both of its outputs count."""
+        output, features = encoder.outputs(encoder.preprocess(images))
+        assert self.method.largest_grid is not None
+        most = self.method.largest_grid
+        return {
+            "latent": _shrunk(_shaped(output), most)[:, None],
+            "features": _shrunk(_unit(_shaped(features)), most)[:, None],
+        }
+
+
+class PerturbationResponse(_Regression):
+    """From the change of a source's features, of unit length, to that of a target's output."""
+
+    intercept = False
+
+    def observe(
+        self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Run a network on the images, and on each perturbation of them."""
+        method = self.method
+        assert method.draws is not None
+        assert method.strength is not None
+        assert method.seed is not None
+        assert method.largest_grid is not None
+
+        def seen(x: Tensor) -> list[Tensor]:
+            output, features = encoder.outputs(encoder.preprocess(x))
+            return [_shaped(output), _unit(_shaped(features))]
+
+        plain = seen(images)
+        changes: list[list[Tensor]] = [[], []]
+        for draw in range(method.draws):
+            noise = perturbations(probes, draw, images.shape[-2:], method.strength, method.seed)
+            for which, moved in enumerate(seen(images + noise.to(images))):
+                changes[which].append(_shrunk(moved - plain[which], method.largest_grid))
+        latent, features = (torch.stack(part, dim=1) for part in changes)
+        return {"latent": latent, "features": features}
+
+
+def perturbations(
+    probes: np.ndarray, draw: int, size: Sequence[int], strength: float, seed: int
+) -> Tensor:
+    """Noise to add to images, the same for every network: 8 x 8 normal numbers, made as large.
+
+    Parameters
+    ----------
+    probes : ndarray [B], int64
+        Numbers of the probes; each has noise of its own.
+    draw : int
+        Which of the perturbations of a probe.
+    size : (int, int)
+        Height and width.
+    strength : float
+        Root mean square of each image of noise.
+    seed : int
+
+    Returns
+    -------
+    Tensor [B, 3, H, W], float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyattrx.descriptors.regression import perturbations
+    >>> noise = perturbations(np.array([5]), 0, (32, 32), 0.25, seed=0)
+    >>> round(float(noise.square().mean().sqrt()), 6)
+    0.25
+    """
+    coarse = [
+        np.random.default_rng([seed, draw, int(probe)]).standard_normal((3, _NOISE, _NOISE))
+        for probe in probes
+    ]
+    noise = torch.from_numpy(np.stack(coarse))
+    noise = F.interpolate(noise, size=tuple(size), mode="bicubic", align_corners=False)
+    power = noise.square().mean((1, 2, 3), keepdim=True).sqrt()
+    return (strength * noise / power).float()
+
+
+# The share of a target's squares that is taken for what rounding left of zero.
+_ROUNDING = 1e-13
+
+
+@dataclass(frozen=True)
+class _Source:
+    samples: np.ndarray  # [N, L, C]
+    width: int  # features before they were turned into fewer
+
+    @classmethod
+    def of(cls, samples: np.ndarray) -> _Source:
+        return cls(_narrow(samples), samples.shape[2])
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """Sums over samples: all that a regression needs."""
+
+    count: int
+    u: np.ndarray  # [C]
+    z: np.ndarray  # [Z]
+    gram: np.ndarray  # [C, C]
+    cross: np.ndarray  # [C, Z]
+    squares: np.ndarray  # [Z]
+
+    @classmethod
+    def of(cls, u: np.ndarray, z: np.ndarray, chosen: np.ndarray) -> _Moments:
+        a, b = (x[chosen].reshape(-1, x.shape[2]) for x in (u, z))
+        return cls(len(a), a.sum(0), b.sum(0), a.T @ a, a.T @ b, np.square(b).sum(0))
+
+    def without(self, part: _Moments) -> _Moments:
+        return _Moments(
+            self.count - part.count,
+            self.u - part.u,
+            self.z - part.z,
+            self.gram - part.gram,
+            self.cross - part.cross,
+            self.squares - part.squares,
+        )
+
+
+def _halves(groups: np.ndarray) -> np.ndarray:
+    """Half of each probe, 0 or 1: groups in turn, in the order in which they come."""
+    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    halves: np.ndarray = rank[place] % 2
+    return halves
+
+
+def _common(features: np.ndarray, latent: np.ndarray) -> tuple[int, int] | None:
+    """Height and width of the maps that both are compared on; None where one of them is no map."""
+    if features.ndim != 5 or latent.ndim != 5:
+        return None
+    height, width = np.minimum(features.shape[-2:], latent.shape[-2:])
+    return int(height), int(width)
+
+
+def _samples(array: np.ndarray, grid: tuple[int, int] | None) -> np.ndarray:
+    """Features [N, draws, ...] as samples [N, L, C], float64."""
+    x = np.array(array, np.float64)
+    if grid is None:
+        return x.reshape(*x.shape[:2], -1)
+    if x.shape[-2:] != grid:
+        flat = torch.from_numpy(x.reshape(-1, *x.shape[2:]))
+        x = F.adaptive_avg_pool2d(flat, grid).numpy().reshape(*x.shape[:3], *grid)
+    return np.moveaxis(x, 2, -1).reshape(len(x), -1, x.shape[2])
+
+
+def _narrow(samples: np.ndarray) -> np.ndarray:
+    """The same samples, turned, in no more dimensions than there are samples."""
+    rows = samples.shape[0] * samples.shape[1]
+    if samples.shape[2] <= rows:
+        return samples
+    flat = samples.reshape(rows, -1)
+    triangle = np.asarray(np.linalg.qr(flat.T, mode="r"))
+    return np.ascontiguousarray(triangle.T).reshape(*samples.shape[:2], rows)
+
+
+def _still(array: np.ndarray) -> np.ndarray:
+    """Which channels, of features [N, draws, C, ...], are the same everywhere, [C]."""
+    channels = np.moveaxis(array, 2, 0).reshape(array.shape[2], -1)
+    largest = np.maximum(channels.max(1), -channels.min(1))
+    spread = np.ptp(channels, axis=1)
+    still: np.ndarray = spread <= ROUNDINGS * np.finfo(array.dtype).eps * largest
+    return still
+
+
+def _shaped(output: Tensor) -> Tensor:
+    """Maps as they are, [B, C, H, W]; everything else flattened, [B, D]."""
+    output = widened(output)
+    if output.dim() == 4:
+        return output
+    return output.flatten(1) if output.dim() > 1 else output[:, None]
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Features over their length, at every location; zeros stay zeros."""
+    wide = features.double()
+    norm = wide.norm(dim=1, keepdim=True)
+    return (wide / torch.where(norm == 0, 1.0, norm)).to(features.dtype)
+
+
+def _shrunk(features: Tensor, most: int) -> Tensor:
+    if features.dim() != 4 or max(features.shape[-2:]) <= most:
+        return features
+    height, width = features.shape[-2:]
+    return F.adaptive_avg_pool2d(features, (min(height, most), min(width, most)))
