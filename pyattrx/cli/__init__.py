@@ -24,6 +24,7 @@ from pyattrx.cli._environment import environment
 from pyattrx.cli._evaluate import add_evaluate_command
 from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
 from pyattrx.cli._zoo import add_zoo_commands
+from pyattrx.descriptors import Method
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue, PyattrxError
 from pyattrx.probes import Probes
@@ -122,7 +123,7 @@ def affinity_command(
     crops: options.Crops = 1,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
-    method: options.MethodName = "grad_x_input",
+    method: options.AnyMethodName = "grad_x_input",
     scalar: options.ScalarName = "mean",
     reduce: options.Reduce = "mean",
     grid: options.Grid = None,
@@ -195,7 +196,8 @@ def affinity_command(
     if rankings:
         out.print(nearest_table(rankings, "Nearest sources"))
     for name, count in result.zero_maps.items():
-        out.print(f"{name}: {count} of {result.n_probes} maps are all zero")
+        what = "maps are all zero" if isinstance(chosen, Method) else "probes have no say"
+        out.print(f"{name}: {count} of {result.n_probes} {what}")
     for network in result.provenance["networks"]:
         if effect := network["precision"]:
             out.print(
@@ -231,7 +233,8 @@ def _draw(result: Any, folder: Path) -> list[Path]:
         tree = result.tree()
         order = tree.order
         paths.append(folder / "tree.png")
-        report.tree_figure(tree, title=title, path=paths[1])
+        both = "" if result.symmetric else ", mean of both directions"
+        report.tree_figure(tree, title=title + both, path=paths[1])
     report.heatmap(
         result.values,
         result.names,

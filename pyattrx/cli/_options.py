@@ -11,7 +11,7 @@ import typer
 
 from pyattrx._progress import set_progress
 from pyattrx.attribution import ATTRIBUTIONS, SCALARS
-from pyattrx.descriptors import STORAGES, Method
+from pyattrx.descriptors import FEATURE_KINDS, STORAGES, AnyMethod, Method, resolve_method
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidValue
 
@@ -35,6 +35,13 @@ Crops = Annotated[int, typer.Option(help="Probes cut from each image.")]
 Seed = Annotated[int, typer.Option(help="Seed of the probes' order and crops.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")]
 MethodName = Annotated[str, typer.Option(help=f"Attribution: {', '.join(ATTRIBUTIONS)}.")]
+AnyMethodName = Annotated[
+    str,
+    typer.Option(
+        help=f"Attribution: {', '.join(ATTRIBUTIONS)}; or features: "
+        f"{', '.join(FEATURE_KINDS)}; or depara. The options of maps go with attribution only."
+    ),
+]
 ScalarName = Annotated[str, typer.Option(help=f"What is attributed: {', '.join(SCALARS)}.")]
 Reduce = Annotated[str, typer.Option(help="Channels: mean, abs_mean, none.")]
 Grid = Annotated[str | None, typer.Option(help="Size of the maps, HEIGHTxWIDTH.")]
@@ -77,8 +84,23 @@ def method(
     centre: bool,
     pixels: int | None,
     storage: str | None,
-) -> Method:
+) -> AnyMethod:
     """Make a method of its options."""
+    if name not in ATTRIBUTIONS:
+        chosen = resolve_method(name)
+        usual = {"scalar": "mean", "reduce": "mean", "centre": False}
+        given = {
+            "scalar": scalar,
+            "reduce": reduce,
+            "grid": grid,
+            "centre": centre,
+            "pixels": pixels,
+            "storage": storage,
+        }
+        for option, value in given.items():
+            if value != usual.get(option):
+                raise InvalidValue(option, value, f"nothing: {name} has no attribution maps")
+        return chosen
     return Method(
         name,
         scalar=scalar,

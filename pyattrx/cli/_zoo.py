@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, nearest_table, print_json
+from pyattrx.descriptors import resolve_maps_method
 from pyattrx.encoders import expand, load
 from pyattrx.probes import Probes
 from pyattrx.zoo import Entry, Matches, Report, Zoo
@@ -65,7 +66,9 @@ def create_command(
 ) -> None:
     """Make an empty zoo over the images of a folder."""
     options.be_quiet(quiet)
-    chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
+    chosen = resolve_maps_method(
+        options.method(method, scalar, reduce, grid, centre, pixels, storage)
+    )
     images = Probes.from_folder(
         probes,
         size=size,

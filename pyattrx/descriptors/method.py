@@ -170,7 +170,7 @@ class Method:
         return ", ".join(parts)
 
 
-def resolve_maps_method(method: str | Method, others: tuple[str, ...] = ()) -> Method:
+def resolve_maps_method(method: Any, others: tuple[str, ...] = ()) -> Method:
     """Turn the name of a published form, or a `Method`, into a `Method`.
 
     Parameters

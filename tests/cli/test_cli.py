@@ -255,3 +255,35 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
     assert code == 0
     assert "Nearest sources" in printed
     assert "image classification" in printed
+
+
+@pytest.mark.parametrize("method", ["cka", "normalized_ridge", "depara"])
+def test_affinity_by_features(folder, capsys, method):
+    code, out, _ = run(
+        capsys, "affinity", "nets.py:first", "nets.py:second", "--probes", "photos",
+        "--size", "16", "--method", method, "--json", "--quiet", "--pictures", "drawn",
+    )  # fmt: skip
+    assert code == 0
+    found = json.loads(out)
+    encoders = [pyattrx.load(f"nets.py:{name}") for name in ("first", "second")]
+    probes = pyattrx.Probes.from_folder("photos", size=16)
+    expected = pyattrx.affinity(encoders, probes, method)
+    assert found["values"] == expected.values.tolist()
+    assert found["symmetric"] == expected.symmetric
+    assert found["nearest"]["nets.py:first"][0]["name"] == "nets.py:second"
+    assert len(found["files"]) == 2
+    code, out, _ = run(
+        capsys, "affinity", "nets.py:first", "nets.py:ignores", "--probes", "photos",
+        "--size", "16", "--method", method, "--quiet",
+    )  # fmt: skip
+    assert code == 0
+    assert "nets.py:ignores: 5 of 5 probes have no say" in out
+
+
+def test_options_of_maps_do_not_go_with_features(folder, capsys):
+    code, _, err = run(
+        capsys, "affinity", "nets.py:first", "--probes", "photos", "--method", "rsa",
+        "--scalar", "half_squared_norm",
+    )  # fmt: skip
+    assert code == 2
+    assert "scalar='half_squared_norm': expected nothing: rsa has no attribution maps" in err
