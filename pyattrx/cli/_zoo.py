@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, nearest_table, print_json
-from pyattrx.descriptors import resolve_maps_method
+from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
 from pyattrx.probes import Probes
 from pyattrx.zoo import Entry, Matches, Report, Zoo
@@ -61,6 +61,10 @@ def create_command(
     sketches_only: Annotated[
         bool, typer.Option("--sketches-only", help="Keep 8 KiB a network, and no maps.")
     ] = False,
+    rerank: Annotated[
+        str | None,
+        typer.Option(help=f"Keep features, too, to re-rank by: {', '.join(FEATURE_KINDS)}."),
+    ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -77,7 +81,7 @@ def create_command(
         crops=crops,
         on_error="skip" if skip_bad else "raise",
     )
-    with Zoo.create(zoo, images, chosen, keep_rows=not sketches_only) as made:
+    with Zoo.create(zoo, images, chosen, keep_rows=not sketches_only, rerank=rerank) as made:
         if as_json:
             print_json(made.describe())
             return
@@ -350,6 +354,9 @@ def query_command(
         bool,
         typer.Option("--confident", help="Stop as soon as the nearest networks are settled."),
     ] = False,
+    rerank: Annotated[
+        str | None, typer.Option(help="Put the nearest in the order of the zoo's feature method.")
+    ] = None,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
@@ -371,6 +378,7 @@ def query_command(
             level=level,
             exact=exact,
             stop="confident" if confident else None,
+            rerank=rerank,
             batch_size=batch_size,
             device=device,
             precision=precision,
@@ -380,7 +388,10 @@ def query_command(
         print_json(matches.to_dict())
         return
     out = console()
-    out.print(nearest_table([(matches.target, matches)], f"Nearest sources, {matches.method}"))
+    by = matches.method
+    if matches.reranked_by is not None:
+        by += f", the nearest {matches.reranked} re-ranked by {matches.reranked_by}"
+    out.print(nearest_table([(matches.target, matches)], f"Nearest sources, {by}"))
     out.print(_how(matches))
     for name in matches.damaged:
         out.print(f"{name}: damaged, and left out")

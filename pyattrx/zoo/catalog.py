@@ -25,9 +25,10 @@ from xxhash import xxh3_64_intdigest
 from pyattrx.errors import ZooDamaged, ZooError
 from pyattrx.zoo.segments import Record
 
-__all__ = ["ROWS", "SKETCH", "Catalog", "EntryRow", "Located"]
+__all__ = ["ROWS", "SKETCH", "SUMMARY", "Catalog", "EntryRow", "Located"]
 
-ROWS, SKETCH = 0, 1  # kinds of records
+# Kinds of records; what a feature method keeps has one for each of its arrays, from SUMMARY on.
+ROWS, SKETCH, SUMMARY = 0, 1, 2
 
 _APPLICATION = 0x70796174
 _FORMAT = 1

@@ -133,6 +133,11 @@ class Matches(list[Match]):
         Otherwise None.
     damaged : tuple of str
         Entries that should have been compared and are damaged.
+    reranked : int
+        Entries, the nearest, that were put in the order of another method; 0 if that was not asked
+        for.
+    reranked_by : str or None
+        That method: matches and their affinities are its own.
     """
 
     def __init__(
@@ -147,6 +152,8 @@ class Matches(list[Match]):
         complete: bool,
         settled: bool | None = None,
         damaged: tuple[str, ...] = (),
+        reranked: int = 0,
+        reranked_by: str | None = None,
     ) -> None:
         super().__init__(matches)
         self.target = target
@@ -157,6 +164,8 @@ class Matches(list[Match]):
         self.complete = complete
         self.settled = settled
         self.damaged = damaged
+        self.reranked = reranked
+        self.reranked_by = reranked_by
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""

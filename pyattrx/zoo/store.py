@@ -18,10 +18,11 @@ from xxhash import xxh3_64_intdigest
 
 from pyattrx._files import sync_folder
 from pyattrx.affinities.statistics import degrees_of_freedom
-from pyattrx.descriptors import AttributionMaps, Method
+from pyattrx.descriptors import AttributionMaps, FeatureMethod, Method, Summary
 from pyattrx.errors import InvalidValue, ProbeError, UntrustedError, ZooDamaged, ZooError
 from pyattrx.probes import Probes
-from pyattrx.zoo.catalog import ROWS, SKETCH, Catalog, EntryRow, Located
+from pyattrx.zoo.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
+from pyattrx.zoo.features import StoredFeatures, tensors_of
 from pyattrx.zoo.lock import WriterLock
 from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments
 from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
@@ -82,6 +83,7 @@ class Store:
             _stored_method(number, definition, self.probes.size, trust, folder)
             for number, _, definition in self.catalog.methods()
         ]
+        self.features = _stored_features(facts.get("rerank"))
 
     def _load_probes(self) -> dict[str, Any]:
         """Open the probes; returns what is known of the zoo."""
@@ -146,7 +148,7 @@ class Store:
         self.catalog.close()
         self.segments.close()
 
-    def method(self, asked: str | Method | None) -> StoredMethod:
+    def method(self, asked: str | Method | FeatureMethod | None) -> StoredMethod:
         """Find one of the zoo's methods: the first one, or by its name or definition."""
         if asked is None:
             return self.methods[0]
@@ -355,7 +357,15 @@ class Addition:
         writer.write(0, sketch[None])
         self._note(SKETCH, method, first, count, writer.finish())
 
-    def copy(self, located: Located, rows: Tensor, method: StoredMethod) -> None:
+    def put_summary(self, features: StoredFeatures, summary: Summary) -> None:
+        """Write what a feature method keeps."""
+        for index, (_, rows) in enumerate(tensors_of(summary)):
+            kind = SUMMARY + index
+            writer = self.appender.begin(len(rows), rows, self._identity(features, kind, 0))
+            writer.write(0, rows)
+            self._note(kind, features, 0, len(rows), writer.finish())
+
+    def copy(self, located: Located, rows: Tensor, method: StoredMethod | StoredFeatures) -> None:
         """Write a record of another zoo again."""
         identity = self._identity(method, located.kind, located.first)
         writer = self.appender.begin(len(rows), rows, identity)
@@ -388,10 +398,12 @@ class Addition:
             catalog.set_meta(f"{_GROWN}{number}", zero_maps)
             catalog.set_length(self.appender.segment, self.appender.end)
 
-    def _identity(self, method: StoredMethod, kind: int, first: int) -> int:
+    def _identity(self, method: StoredMethod | StoredFeatures, kind: int, first: int) -> int:
         return xxh3_64_intdigest(self.key + f"{method.digest} {kind} {first}".encode())
 
-    def _note(self, kind: int, method: StoredMethod, first: int, count: int, at: Record) -> None:
+    def _note(
+        self, kind: int, method: StoredMethod | StoredFeatures, first: int, count: int, at: Record
+    ) -> None:
         self.records.append(Located(kind, method.id, first, count, at))
 
 
@@ -407,6 +419,13 @@ def _stored_method(
     method = Method.from_dict(definition)
     digest = xxh3_64_intdigest(_canonical(definition).encode())
     return StoredMethod(number, str(method), method, AttributionMaps(method, size), digest)
+
+
+def _stored_features(definition: dict[str, Any] | None) -> StoredFeatures | None:
+    if definition is None:
+        return None
+    digest = xxh3_64_intdigest(_canonical(definition).encode())
+    return StoredFeatures.of(FeatureMethod.from_dict(definition), digest)
 
 
 def _canonical(definition: dict[str, Any]) -> str:

@@ -28,7 +28,14 @@ from pyattrx.affinities.describing import (
 from pyattrx.affinities.ranking import check_ranking
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.run import compare
-from pyattrx.descriptors import Method, quantise, resolve_maps_method
+from pyattrx.affinities.scoring import by_blocks
+from pyattrx.descriptors import (
+    FeatureMethod,
+    Method,
+    feature_descriptor,
+    quantise,
+    resolve_maps_method,
+)
 from pyattrx.encoders import Encoder, load, load_many
 from pyattrx.errors import (
     InvalidType,
@@ -54,9 +61,11 @@ from pyattrx.zoo.arguments import (
 )
 from pyattrx.zoo.catalog import ROWS, EntryRow
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
+from pyattrx.zoo.features import FACTS, StoredFeatures, arrays_of, facts_of, resolve_features
 from pyattrx.zoo.fidelity import Fidelity, measure
 from pyattrx.zoo.growing import Growth, check_extension
 from pyattrx.zoo.querying import EntryRows, warn_damaged
+from pyattrx.zoo.reranking import Reranking, check_rerank, feature_scores, summarised
 from pyattrx.zoo.search import Question, Search
 from pyattrx.zoo.store import Store, StoredMethod
 
@@ -104,6 +113,7 @@ class Zoo:
         keep_rows: bool = True,
         sketch_size: int = 4096,
         seed: int = 0,
+        rerank: str | FeatureMethod | None = None,
         wait: bool | float = False,
     ) -> Zoo:
         """Make a new zoo.
@@ -125,6 +135,10 @@ class Zoo:
             ``1 / sqrt(sketch_size)``.
         seed : int
             Of the sketches, at least 0.
+        rerank : str or FeatureMethod, optional
+            Keep of every network what this method compares, too, so that queries can put their
+            finalists in its order: one or two matrices of N x N, 8 bytes a number, or the features
+            themselves for "normalized_ridge" and "perturbation_response".
         wait : bool or float
             See `open`.
 
@@ -153,13 +167,17 @@ class Zoo:
             raise InvalidValue("sketch_size", sketch_size, "a multiple of 1024, up to 65536")
         if not_integer(seed) or not 0 <= seed < 2**63:
             raise InvalidValue("seed", seed, "an integer from 0 to 2**63 - 1")
-        facts = {
+        facts: dict[str, Any] = {
             "created": now(),
             "versions": versions(),
             "keep_rows": keep_rows,
             "sketch_size": sketch_size,
             "sketch_seed": seed,
         }
+        if rerank is not None:
+            features = resolve_features(rerank)
+            feature_descriptor(features).check_probes(np.asarray(probes.groups))
+            facts["rerank"] = features.to_dict()
         for one in methods:
             StoredMethod.check(one, probes.size)
         waiting = check_wait(wait)
@@ -228,6 +246,12 @@ class Zoo:
     def methods(self) -> list[Method]:
         """What stands for a network; the first one answers unless a query says which."""
         return [stored.method for stored in self._store.methods]
+
+    @property
+    def rerank(self) -> FeatureMethod | None:
+        """The method that queries can put their finalists in order by."""
+        features = self._store.features
+        return None if features is None else features.method
 
     @property
     def names(self) -> list[str]:
@@ -428,17 +452,20 @@ class Zoo:
             ):
                 batches = self._checked(encoder.name, description.rows())
                 addition.feed(store.methods, batches)
+                names = [stored.name for stored in store.methods]
+                zeros = dict(zip(names, description.zero_maps, strict=True))
+                kept: dict[str, Any] = {}
+                if store.features is not None:
+                    summary = summarised(description, store.features)
+                    addition.put_summary(store.features, summary)
+                    kept[FACTS] = facts_of(summary)
+                    zeros[store.features.name] = summary.zero_probes
                 facts = {
                     **known,
                     **run.facts(),
-                    "zero_maps": dict(
-                        zip(
-                            [stored.name for stored in store.methods],
-                            description.zero_maps,
-                            strict=True,
-                        )
-                    ),
+                    "zero_maps": zeros,
                     "precision_effect": description.effect,
+                    **kept,
                     "seconds": round(time.perf_counter() - begun, 3),
                 }
                 entry = EntryRow(addition.key, encoder.name, identity, now(), facts)
@@ -461,7 +488,8 @@ class Zoo:
         name : str
         maps : Tensor [N, D], or a mapping of one to every method's name
             One row for each of the zoo's probes, of any scale, before they are rounded for storage:
-            what the method leaves of a map, pixel subset and all.
+            what the method leaves of a map, pixel subset and all. Such a network has no features:
+            queries cannot re-rank it.
         tags, replace
             As for `add`.
         facts : mapping, optional
@@ -678,7 +706,7 @@ class Zoo:
                         raise ZooDamaged("its records are damaged")
                     method = next(
                         mine
-                        for mine, yours in zip(store.methods, theirs.methods, strict=True)
+                        for mine, yours in _methods_of_both(store, theirs)
                         if yours.id == located.method
                     )
                     addition.copy(located, theirs.segments.read(located.record), method)
@@ -718,7 +746,7 @@ class Zoo:
     def _verify_entry(self, number: int, found: Verification) -> str | None:
         store = self._store
         try:
-            store.catalog.entry(number)
+            entry = store.catalog.entry(number)
             located = store.catalog.all_records(number)
             for part in located:
                 if part is None:
@@ -726,7 +754,8 @@ class Zoo:
                 store.segments.read(part.record)
                 found.bytes += part.record.length
             kinds = 2 if store.keep_rows else 1
-            if sum(p.count for p in located if p) != kinds * len(store.methods) * len(store.probes):
+            records = kinds * len(store.methods) + len(arrays_of(entry))
+            if sum(part.count for part in located if part) != records * len(store.probes):
                 return "records of it are missing"
         except ZooDamaged as error:
             return str(error)
@@ -744,6 +773,8 @@ class Zoo:
         level: float = 0.95,
         exact: bool = False,
         stop: str | None = None,
+        rerank: str | FeatureMethod | None = None,
+        finalists: int | None = None,
         batch_size: int = 32,
         device: str | torch.device | None = None,
         precision: str = "float32",
@@ -773,6 +804,12 @@ class Zoo:
             often one looks (see `pyattrx.zoo.stopping`). Where a few networks stand out this saves
             most passes; where the k-th and the next are alike it saves none. Affinities, errors and
             the order of the matches are then those of the probes seen.
+        rerank : str or FeatureMethod, optional
+            Find the nearest by their maps, and order them by this method, the zoo's `rerank`:
+            affinities, errors and ties are then its own. A directional method asks how well each
+            source suits the target.
+        finalists : int, optional
+            How many are re-ranked: four times `k`, and at least 20, if left out.
         batch_size, device, precision, scratch
             As for `pyattrx.affinity`.
 
@@ -786,7 +823,8 @@ class Zoo:
         InvalidValue, InvalidType
             Wrong arguments; no network has this name.
         ZooMismatch
-            The target's maps have another size than the zoo's.
+            The target's maps have another size than the zoo's; a network that is to be re-ranked
+            was added as maps.
         EncoderError, NonFiniteError
             As for `pyattrx.affinity`.
 
@@ -806,8 +844,11 @@ class Zoo:
             raise InvalidValue("stop", stop, "None or 'confident'")
         if stop is not None and not self._store.keep_rows:
             raise InvalidValue("stop", stop, "None: this zoo keeps sketches only")
+        count = None
+        if rerank is not None or finalists is not None:
+            count = check_rerank(self._store.features, rerank, finalists, stop, k, target)
         allowed = np.array(self._store.catalog.ids(labels), np.int64) if labels else None
-        question = Question(k, level, allowed, exact, run.description_options())
+        question = Question(count or k, level, allowed, exact, run.description_options())
         search = self._searches.setdefault(stored.id, Search(self._store, stored))
         with RowStore(len(self.probes), run.device, scratch) as rows:
             if isinstance(target, str):
@@ -826,21 +867,35 @@ class Zoo:
                     "target", target, "an Encoder, the name of a network in the zoo, or maps"
                 )
         compared = found.compared
+        complete = found.complete
+        reranked: dict[str, Any] = {}
+        if count is None:
+            names = self._store.catalog.names_of(compared.ids.tolist())
+            matches = compared.matches(names, k, level)
+        else:
+            reranking = Reranking(self._store, found, count)
+            matches = reranking.matches(target, question, k)
+            complete &= reranking.all_of_them
+            reranked = reranking.facts()
         damaged = warn_damaged(self._store, compared.damaged)
         return Matches(
-            compared.matches(self._store.catalog.names_of(compared.ids.tolist()), k, level),
+            matches,
             target=name,
             method=stored.name,
             n_probes=found.n_probes,
             compared=len(compared.ids),
             searched=found.searched,
-            complete=found.complete,
+            complete=complete,
             settled=None if stop is None else found.settled,
             damaged=damaged,
+            **reranked,
         )
 
     def affinity(
-        self, names: Sequence[str] | None = None, *, method: str | Method | None = None
+        self,
+        names: Sequence[str] | None = None,
+        *,
+        method: str | Method | FeatureMethod | None = None,
     ) -> Affinity:
         """Compute the affinities between networks of the zoo, as `pyattrx.affinity` does.
 
@@ -848,8 +903,8 @@ class Zoo:
         ----------
         names : list of str, optional
             Which networks; all of them if left out.
-        method : str or Method, optional
-            One of the zoo's; the first one if left out.
+        method : str, Method or FeatureMethod, optional
+            One of the zoo's, or that of its re-ranking; the first one if left out.
 
         Returns
         -------
@@ -861,11 +916,15 @@ class Zoo:
             No network has one of the names; the zoo is empty, or keeps sketches only.
         ZooDamaged
             One of the networks is damaged.
+        ZooMismatch
+            One of the networks was added as maps, and features are asked for.
         """
         self._refresh()
         store = self._store
-        stored = store.method(method)
-        if not store.keep_rows:
+        features = store.features
+        by_features = features is not None and method in (features.method, features.name)
+        stored = features if by_features and features is not None else store.method(method)
+        if not by_features and not store.keep_rows:
             raise InvalidValue("keep_rows", False, "a zoo that keeps rows")
         chosen = self.names if names is None else list(names)
         if not chosen:
@@ -874,22 +933,30 @@ class Zoo:
             raise InvalidValue("names", chosen, "different names")
         numbers = [self._id(name, "names") for name in chosen]
         entries = [self._entry(number) for number in numbers]
-        rows = EntryRows(store, stored, numbers, chosen)
         begun = time.perf_counter()
-        values, stderr, cosines = compare(rows, store.groups)
+        parts: dict[str, Any] = {"symmetric": True}
+        if isinstance(stored, StoredMethod):
+            rows = EntryRows(store, stored, numbers, chosen)
+            values, stderr, parts["cosines"] = compare(rows, store.groups)
+        else:
+            scores, blocks = feature_scores(store, stored, numbers, chosen)
+            values = scores.values
+            stderr, without = by_blocks(scores, blocks)
+            parts = {"symmetric": stored.descriptor.symmetric, "bounds": stored.descriptor.bounds}
+            if without is not None:
+                parts |= {"without": without, "blocks": blocks}
         zeros = {e.name: e.zero_maps[stored.name] for e in entries if e.zero_maps.get(stored.name)}
         return Affinity(
             names=chosen,
             values=values,
             stderr=stderr,
-            symmetric=True,
             groups=store.groups,
-            cosines=cosines,
             zero_maps=zeros,
+            **parts,
             provenance={
                 "method": stored.method.to_dict(),
                 "method_name": stored.name,
-                "grid": list(stored.descriptor.grid),
+                "grid": list(stored.descriptor.grid) if isinstance(stored, StoredMethod) else None,
                 "probes": store.probes.describe(),
                 "networks": [{**entry.facts, "name": entry.name} for entry in entries],
                 "zoo": store.uuid,
@@ -1081,6 +1148,9 @@ class Zoo:
         if [m.method for m in mine.methods] != [m.method for m in theirs.methods]:
             here, there = ("; ".join(m.name for m in s.methods) for s in (mine, theirs))
             differences.append(f"methods ({here!r} here, {there!r} there)")
+        if _definition(mine.features) != _definition(theirs.features):
+            here, there = (s.features.name if s.features else "none" for s in (mine, theirs))
+            differences.append(f"methods of re-ranking ({here!r} here, {there!r} there)")
         differences += [
             f"{what} ({getattr(mine, what)} here, {getattr(theirs, what)} there)"
             for what in ("sketch_size", "sketch_seed", "keep_rows")
@@ -1091,3 +1161,16 @@ class Zoo:
                 f"{theirs.folder} cannot be merged into {mine.folder}: they differ in "
                 + ", ".join(differences)
             )
+
+
+def _definition(features: StoredFeatures | None) -> FeatureMethod | None:
+    return None if features is None else features.method
+
+
+def _methods_of_both(
+    mine: Store, theirs: Store
+) -> Iterator[tuple[StoredMethod | StoredFeatures, StoredMethod | StoredFeatures]]:
+    """Pairs of the same method in two zoos that are alike."""
+    yield from zip(mine.methods, theirs.methods, strict=True)
+    if mine.features is not None and theirs.features is not None:
+        yield mine.features, theirs.features

@@ -135,3 +135,20 @@ def test_damage_is_an_exit_code(run, zoo, folder):  # noqa: F811
 def test_mistakes_are_explained(run, zoo, arguments, code, message):
     assert message in run(*arguments, code=code).err
     assert len(pyattrx.Zoo.open(zoo)) == 2
+
+
+def test_reranking(run, folder):  # noqa: F811
+    made = ["zoo", "create", "r", "--probes", "photos", "--size", 16, "--rerank", "cka", "--json"]
+    assert json.loads(run(*made).out)["rerank"] == {"kind": "cka"}
+    run("zoo", "add", "r", "nets.py:first", "nets.py:second")
+    found = json.loads(run("query", "r", "nets.py:first", "--rerank", "cka", "--json").out)
+    with pyattrx.Zoo.open("r") as opened:
+        direct = opened.query("nets.py:first", rerank="cka")
+    assert found["matches"] == [match.to_dict() for match in direct]
+    assert found["reranked_by"] == "cka"
+    said = run("query", "r", "nets.py:first", "--rerank", "cka").out
+    assert "Nearest sources, grad_x_input, the nearest 1 re-ranked by cka" in said
+    assert (
+        "expected this zoo's 'cka'"
+        in run("query", "r", "nets.py:first", "--rerank", "rsa", code=2).err
+    )

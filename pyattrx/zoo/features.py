@@ -1,0 +1,84 @@
+"""What a zoo keeps for its feature method: the summary of every network, as records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyattrx.descriptors import (
+    AnyMethod,
+    FeatureMethod,
+    ProbeSetDescriptor,
+    Summary,
+    feature_descriptor,
+    resolve_method,
+)
+from pyattrx.errors import InvalidValue
+from pyattrx.zoo.catalog import EntryRow
+
+__all__ = [
+    "FACTS",
+    "FEATURES_ID",
+    "StoredFeatures",
+    "arrays_of",
+    "facts_of",
+    "resolve_features",
+    "tensors_of",
+]
+
+FACTS = "features_kept"  # the fact of an entry that says which arrays are kept of it
+FEATURES_ID = 0  # methods of maps begin at 1
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """The feature method of a zoo."""
+
+    id: int
+    name: str
+    method: FeatureMethod
+    descriptor: ProbeSetDescriptor
+    digest: int
+
+    @classmethod
+    def of(cls, method: FeatureMethod, digest: int) -> StoredFeatures:
+        """Make one of a method, and of the hash of its definition."""
+        return cls(FEATURES_ID, str(method), method, feature_descriptor(method), digest)
+
+
+def resolve_features(method: Any) -> FeatureMethod:
+    """Turn the argument `rerank` into a feature method.
+
+    Raises
+    ------
+    InvalidValue, InvalidType
+    """
+    found: AnyMethod = resolve_method(method)
+    if not isinstance(found, FeatureMethod):
+        raise InvalidValue("rerank", str(method), "a FeatureMethod, or its kind")
+    return found
+
+
+def tensors_of(summary: Summary) -> list[tuple[str, Tensor]]:
+    """Arrays of a summary as rows [N, width], by name."""
+    found = []
+    for name, array in sorted(summary.arrays.items()):
+        rows = torch.from_numpy(np.ascontiguousarray(array)).reshape(len(array), -1)
+        found.append((name, rows))
+    return found
+
+
+def facts_of(summary: Summary) -> dict[str, Any]:
+    """What an entry has to say of its summary, as JSON types."""
+    shapes = {name: list(array.shape[1:]) for name, array in sorted(summary.arrays.items())}
+    return {"arrays": shapes, "zero_probes": summary.zero_probes, "observed": summary.facts}
+
+
+def arrays_of(entry: EntryRow) -> dict[str, list[int]]:
+    """Shapes of what is kept of an entry, by name; empty for one that was added as maps."""
+    shapes: dict[str, list[int]] = entry.facts.get(FACTS, {}).get("arrays", {})
+    return shapes
