@@ -177,10 +177,10 @@ def centred(features: Tensor, *, scale: bool = False) -> tuple[np.ndarray, int]:
     flat = features.flatten(1) if features.dim() > 1 else features[:, None]
     gram = np.zeros((len(flat), len(flat)))
     constant = 0
-    largest = float(flat.abs().max())
-    power = 2.0 ** -float(np.frexp(largest)[1])
+    exponent = int(np.frexp(float(flat.abs().max()))[1])
     for some in chunks(flat):
-        x = flat[:, some].double().numpy() * power
+        x = flat[:, some].double().numpy()
+        x = np.ldexp(x, -exponent)
         moving = ~is_constant(x, flat.dtype)
         constant += int((~moving).sum())
         x = x[:, moving] - x[:, moving].mean(0)

@@ -46,6 +46,9 @@ class _Regression(ProbeSetDescriptor):
         Without perturbations there is one draw.
         """
         arrays = {name: part.numpy() for name, part in observed.items()}
+        # Near one, exactly: no square under- or overflows.
+        exponent = np.frexp(np.abs(arrays["latent"]).max())[1]
+        arrays["latent"] = np.ldexp(arrays["latent"], -exponent)
         facts: dict[str, Any] = {name: list(part.shape[2:]) for name, part in observed.items()}
         nothing = np.zeros(len(arrays["latent"]), bool)
         for name, array in arrays.items():
@@ -345,6 +348,9 @@ def _shaped(output: Tensor) -> Tensor:
 def _unit(features: Tensor) -> Tensor:
     """Features over their length, at every location; zeros stay zeros."""
     wide = features.double()
+    # Scaled first: no square under- or overflows.
+    largest = wide.abs().amax(1, keepdim=True)
+    wide = wide / torch.where(largest == 0, 1.0, largest)
     norm = wide.norm(dim=1, keepdim=True)
     return (wide / torch.where(norm == 0, 1.0, norm)).to(features.dtype)
 

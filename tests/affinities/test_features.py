@@ -368,3 +368,35 @@ def test_large_maps_are_made_smaller(images):
         "latent": [4, 16, 16],
         "features": [4, 16, 16],
     }
+
+
+@pytest.mark.parametrize("method", FEATURE_KINDS)
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [
+        (2.0**-110, torch.float32),
+        (2.0**100, torch.float32),
+        (2.0**-600, torch.float64),
+        (2.0**600, torch.float64),
+    ],
+)
+def test_networks_of_any_scale(method, scale, dtype, probes):
+    """Powers of two, which change no rounding: not one score depends on them."""
+    plain = pyattrx.affinity(encoders(dtype, features=None), probes, method)
+    scaled = encoders(dtype, features=None)[1]
+    with torch.no_grad():
+        scaled.module.head.weight *= scale
+        scaled.module.head.bias *= scale
+    some = encoders(dtype, features=None)
+    some[1] = scaled
+    result = pyattrx.affinity(some, probes, method)
+    assert result.values == pytest.approx(plain.values, abs=1e-9)
+    assert result.stderr == pytest.approx(plain.stderr, abs=1e-9)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_devices_agree(method, probes):
+    host = pyattrx.affinity(encoders(torch.float64), probes, method, device="cpu")
+    device = pyattrx.affinity(encoders(torch.float64), probes, method, device="cuda")
+    assert device.values == pytest.approx(host.values, abs=1e-8)
