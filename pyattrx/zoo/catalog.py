@@ -347,6 +347,12 @@ class Catalog:
             "UPDATE entries SET facts = ?, checksum = ? WHERE id = ?", (text, checksum, entry.id)
         )
 
+    def remove_summaries(self, before: int) -> None:
+        """Delete what feature methods kept of fewer probes; within a transaction."""
+        self._connection.execute(
+            "DELETE FROM records WHERE kind >= ? AND first < ?", (SUMMARY, before)
+        )
+
     def remove_records(self, first: int) -> None:
         """Delete the records of all entries from a probe on; within a transaction."""
         self._connection.execute("DELETE FROM records WHERE first >= ?", (first,))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx.affinities.describing import Description
 from pyattrx.descriptors import (
     AnyMethod,
     FeatureMethod,
@@ -27,6 +28,7 @@ __all__ = [
     "arrays_of",
     "facts_of",
     "resolve_features",
+    "summarised",
     "tensors_of",
 ]
 
@@ -61,6 +63,11 @@ def resolve_features(method: Any) -> FeatureMethod:
     if not isinstance(found, FeatureMethod):
         raise InvalidValue("rerank", str(method), "a FeatureMethod, or its kind")
     return found
+
+
+def summarised(description: Description, features: StoredFeatures) -> Summary:
+    """Reduce a network to what a feature method keeps."""
+    return features.descriptor.summarise(description.observed(features.descriptor))
 
 
 def tensors_of(summary: Summary) -> list[tuple[str, Tensor]]:

@@ -22,6 +22,7 @@ from pyattrx.probes import Probes
 from pyattrx.zoo.arguments import Run, fingerprint
 from pyattrx.zoo.catalog import EntryRow
 from pyattrx.zoo.entry import Report
+from pyattrx.zoo.features import facts_of, summarised
 from pyattrx.zoo.store import Store
 
 __all__ = ["Growth", "check_extension"]
@@ -147,4 +148,9 @@ class Growth:
             )
             names = [stored.name for stored in store.methods]
             zeros = dict(zip(names, description.zero_maps, strict=True))
-            addition.stage(entry.id, zeros)
+            kept = None
+            if store.features is not None:  # of all probes together: anew
+                summary = summarised(description, store.features)
+                addition.put_summary(store.features, summary, first)
+                kept = facts_of(summary)
+            addition.stage(entry.id, zeros, kept)

@@ -22,11 +22,18 @@ from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooMismatch
 from pyattrx.zoo.arguments import not_integer
 from pyattrx.zoo.catalog import SUMMARY, EntryRow, Located
-from pyattrx.zoo.features import FACTS, FEATURES_ID, StoredFeatures, arrays_of, resolve_features
+from pyattrx.zoo.features import (
+    FACTS,
+    FEATURES_ID,
+    StoredFeatures,
+    arrays_of,
+    resolve_features,
+    summarised,
+)
 from pyattrx.zoo.search import Found, Question
 from pyattrx.zoo.store import Store
 
-__all__ = ["Reranking", "check_rerank", "feature_scores", "summarised"]
+__all__ = ["Reranking", "check_rerank", "feature_scores"]
 
 _LEAST_FINALISTS = 20
 _FINALISTS_PER_MATCH = 4
@@ -54,11 +61,6 @@ def check_rerank(
     if not_integer(finalists) or finalists < k:
         raise InvalidValue("finalists", finalists, f"an integer of at least k={k}")
     return int(finalists)
-
-
-def summarised(description: Description, features: StoredFeatures) -> Summary:
-    """Reduce a network to what a feature method keeps."""
-    return features.descriptor.summarise(description.observed(features.descriptor))
 
 
 class Reranking:

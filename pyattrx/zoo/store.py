@@ -22,7 +22,7 @@ from pyattrx.descriptors import AttributionMaps, FeatureMethod, Method, Summary
 from pyattrx.errors import InvalidValue, ProbeError, UntrustedError, ZooDamaged, ZooError
 from pyattrx.probes import Probes
 from pyattrx.zoo.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
-from pyattrx.zoo.features import StoredFeatures, tensors_of
+from pyattrx.zoo.features import FACTS, StoredFeatures, tensors_of
 from pyattrx.zoo.lock import WriterLock
 from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments
 from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
@@ -224,14 +224,20 @@ class Store:
                 entry = catalog.entry(number)
                 new = catalog.meta(f"{_GROWN}{number}", {})
                 zeros = dict(entry.facts.get("zero_maps", {}))
-                zeros.update({name: zeros.get(name, 0) + count for name, count in new.items()})
-                changed.append((entry, {**entry.facts, "zero_maps": zeros}))
+                more = new.get("zero_maps", {})
+                zeros.update({name: zeros.get(name, 0) + count for name, count in more.items()})
+                known = {**entry.facts, "zero_maps": zeros}
+                if self.features is not None and new.get(FACTS) is not None:
+                    known[FACTS] = new[FACTS]
+                    zeros[self.features.name] = new[FACTS]["zero_probes"]
+                changed.append((entry, known))
         name = catalog.meta(_GROWING)
         with catalog.transaction():
             for number in gone:
                 catalog.remove(number)
             for entry, known in changed:
                 catalog.set_facts(entry, known)
+            catalog.remove_summaries(len(self.probes))
             catalog.set_meta("zoo", {**facts, "probes": probes.describe(), "probes_file": name})
             catalog.set_meta("epoch", catalog.meta("epoch") + 1)
             catalog.unset_meta(_GROWN)
@@ -357,13 +363,17 @@ class Addition:
         writer.write(0, sketch[None])
         self._note(SKETCH, method, first, count, writer.finish())
 
-    def put_summary(self, features: StoredFeatures, summary: Summary) -> None:
-        """Write what a feature method keeps."""
+    def put_summary(self, features: StoredFeatures, summary: Summary, first: int = 0) -> None:
+        """Write what a feature method keeps of all probes.
+
+        `first` is the number of the first probe that is new: what was kept before them stays valid
+        until they count, see `Store.finish_growth`.
+        """
         for index, (_, rows) in enumerate(tensors_of(summary)):
             kind = SUMMARY + index
-            writer = self.appender.begin(len(rows), rows, self._identity(features, kind, 0))
+            writer = self.appender.begin(len(rows), rows, self._identity(features, kind, first))
             writer.write(0, rows)
-            self._note(kind, features, 0, len(rows), writer.finish())
+            self._note(kind, features, first, len(rows), writer.finish())
 
     def copy(self, located: Located, rows: Tensor, method: StoredMethod | StoredFeatures) -> None:
         """Write a record of another zoo again."""
@@ -389,13 +399,18 @@ class Addition:
             catalog.set_length(self.appender.segment, self.appender.end)
         return number
 
-    def stage(self, number: int, zero_maps: dict[str, int]) -> None:
-        """Make rows of probes to come durable, for an entry that is there."""
+    def stage(
+        self, number: int, zero_maps: dict[str, int], features: dict[str, Any] | None
+    ) -> None:
+        """Make rows of probes to come durable, for an entry that is there.
+
+        With what is to be known of them: their zero maps, and the features of all probes.
+        """
         catalog = self._store.catalog
         self.appender.sync()
         with catalog.transaction():
             catalog.add_records(number, self.records)
-            catalog.set_meta(f"{_GROWN}{number}", zero_maps)
+            catalog.set_meta(f"{_GROWN}{number}", {"zero_maps": zero_maps, FACTS: features})
             catalog.set_length(self.appender.segment, self.appender.end)
 
     def _identity(self, method: StoredMethod | StoredFeatures, kind: int, first: int) -> int:

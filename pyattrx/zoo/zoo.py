@@ -61,11 +61,18 @@ from pyattrx.zoo.arguments import (
 )
 from pyattrx.zoo.catalog import ROWS, EntryRow
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.features import FACTS, StoredFeatures, arrays_of, facts_of, resolve_features
+from pyattrx.zoo.features import (
+    FACTS,
+    StoredFeatures,
+    arrays_of,
+    facts_of,
+    resolve_features,
+    summarised,
+)
 from pyattrx.zoo.fidelity import Fidelity, measure
 from pyattrx.zoo.growing import Growth, check_extension
 from pyattrx.zoo.querying import EntryRows, warn_damaged
-from pyattrx.zoo.reranking import Reranking, check_rerank, feature_scores, summarised
+from pyattrx.zoo.reranking import Reranking, check_rerank, feature_scores
 from pyattrx.zoo.search import Question, Search
 from pyattrx.zoo.store import Store, StoredMethod
 

@@ -269,3 +269,32 @@ def test_silent_networks_are_counted(ranked):
     assert ranked.affinity(method="ridge").zero_maps == {"silent": 12}
     found = ranked.query("silent", rerank="ridge")
     assert np.array([m.affinity for m in found]) == pytest.approx(np.zeros(5))
+
+
+@pytest.mark.parametrize("method", ["ridge", "rsa", "perturbation_response"])
+def test_more_probes_are_as_if_they_had_been_there(tmp_path, method):
+    images = torch.rand(20, 3, 14, 14, generator=torch.Generator().manual_seed(5))
+    few, many = (pyattrx.Probes.from_tensor(images[:count]) for count in (12, 20))
+    with make(tmp_path / "small", few, method) as zoo:
+        before = zoo.query("net0", rerank=method)
+        # One network cannot be run: what is staged of the others is not seen.
+        failed = zoo.add_probes(many, encoders=networks()[:5])
+        assert list(failed.failed) == ["net5"]
+        assert list(zoo.query("net0", rerank=method)) == list(before)
+        assert zoo.verify().ok
+        assert zoo.add_probes(many, encoders=networks()).failed == {}
+        direct = pyattrx.affinity(networks(), many, method)
+        same(zoo.query("net0", rerank=method), direct.nearest("net0"))
+        assert zoo.affinity(method=method).values == pytest.approx(direct.values, abs=1e-7)
+        assert zoo.verify().ok
+        zoo.add(encoder(9, features="1"))
+        with pyattrx.Zoo.create(tmp_path / "new", many, "saliency", rerank=method) as new:
+            assert new.merge(zoo).failed == {}
+            same(new.query("net9", rerank=method), zoo.query("net9", rerank=method))
+            assert new.verify().ok
+    large = make(tmp_path / "large", many, method)
+    with large, pyattrx.Zoo.open(tmp_path / "small") as zoo:
+        for name in large.names:
+            ours, theirs = zoo.entry(name), large.entry(name)
+            assert ours.facts["features_kept"] == theirs.facts["features_kept"]
+            assert ours.zero_maps == theirs.zero_maps
