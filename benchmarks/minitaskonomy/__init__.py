@@ -1,0 +1,1 @@
+"""Taskonomy in miniature: rendered rooms, twenty tasks, encoders, and what really transfers."""

@@ -1,0 +1,141 @@
+"""``python -m benchmarks minitaskonomy``: renders, trains, transfers; stops and goes on anywhere."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..measure import Say
+from .data import prepare
+from .jobs import Job, run_jobs
+from .networks import ARCHITECTURES
+from .presets import PRESETS, Preset, find_preset
+from .tasks import TARGETS, TASKS
+from .train import UNTRAINED, train
+from .transfer import cache_codes, summarize, transfer
+
+__all__ = ["SOURCES", "add_command", "run_all", "run_training", "run_transfers"]
+
+SOURCES = (*TASKS, UNTRAINED)
+_STEPS = ("render", "train", "transfer", "all")
+
+
+def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Describe the command to a parser: `add` makes one from a name, a purpose and a function."""
+    command = add("minitaskonomy", "20 tasks on rendered rooms, and real transfers", _run)
+    command.add_argument("step", choices=_STEPS, help="`all` is one after the other")
+    command.add_argument(
+        "--folder", type=Path, default=_cache(), help="where everything goes (default: %(default)s)"
+    )
+    command.add_argument("--preset", choices=list(PRESETS), default="full")
+    command.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the encoders")
+    command.add_argument("--architecture", choices=list(ARCHITECTURES), default="residual")
+    command.add_argument(
+        "--sources", nargs="+", choices=SOURCES, default=list(SOURCES), metavar="TASK",
+        help="encoders (default: all tasks, and the control `untrained`)",
+    )  # fmt: skip
+    command.add_argument(
+        "--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="TASK"
+    )
+    command.add_argument("--jobs", type=int, default=2, help="processes of one thread (default: 2)")
+    command.add_argument("--quiet", "-q", action="store_true", help="say nothing of what is done")
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "pyattrx" / "minitaskonomy"
+
+
+def _run(given: argparse.Namespace) -> None:
+    say: Say = (lambda _line: None) if given.quiet else _say
+    preset = find_preset(given.preset)
+    before = signal.signal(signal.SIGTERM, _stop)  # so that the processes end with this one
+    try:
+        if given.step == "render":
+            prepare(given.folder, preset, given.jobs, say)
+        for seed in given.seeds if given.step != "render" else ():
+            step = {"train": run_training, "transfer": run_transfers, "all": run_all}[given.step]
+            names: dict[str, Any] = {"sources": tuple(given.sources)}
+            if given.step != "train":
+                names["targets"] = tuple(given.targets)
+            step(given.folder, preset, given.architecture, seed, given.jobs, say, **names)
+    except KeyboardInterrupt:
+        raise SystemExit("stopped; the same command goes on from here") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_training(
+    folder: Path, preset: Preset, architecture: str, seed: int, processes: int, say: Say,
+    sources: tuple[str, ...] = SOURCES,
+) -> None:  # fmt: skip
+    """Train the encoders that are missing.
+
+    Parameters
+    ----------
+    folder : Path
+        With a complete data set.
+    preset : Preset
+        How long.
+    architecture, seed
+        Of the encoders.
+    processes : int
+        How many at a time.
+    say : callable
+        Is told what is done.
+    sources : tuple of str
+        Tasks, or ``untrained``.
+    """
+    jobs = [
+        Job(f"train {name}, {architecture} seed {seed}", train,
+            (folder, preset, name, architecture, seed))
+        for name in sources
+    ]  # fmt: skip
+    run_jobs(jobs, processes, say)
+
+
+def run_transfers(
+    folder: Path, preset: Preset, architecture: str, seed: int, processes: int, say: Say,
+    sources: tuple[str, ...] = SOURCES, targets: tuple[str, ...] = TARGETS,
+) -> None:  # fmt: skip
+    """Measure the transfers that are missing, and gather all; parameters as for `run_training`."""
+    name = f"{architecture} seed {seed}"
+    todo = [
+        Job(f"codes of {source}, {name}", cache_codes, (folder, preset, source, architecture, seed))
+        for source in sources
+    ]
+    run_jobs(todo, processes, say)
+    todo = [
+        Job(f"transfer to {target}, {name}", transfer,
+            (folder, preset, target, sources, architecture, seed))
+        for target in targets
+    ]  # fmt: skip
+    run_jobs(todo, processes, say)
+    for path in summarize(folder, architecture, seed, targets):
+        say(f"wrote {path}")
+    shutil.rmtree(folder / "codes" / f"{architecture}-seed{seed}")
+
+
+def run_all(
+    folder: Path, preset: Preset, architecture: str, seed: int, processes: int, say: Say,
+    sources: tuple[str, ...] = SOURCES, targets: tuple[str, ...] = TARGETS,
+) -> None:  # fmt: skip
+    """Render, train and transfer what is missing; parameters as for `run_training`."""
+    prepare(folder, preset, processes, say)
+    run_training(folder, preset, architecture, seed, processes, say, sources)
+    run_transfers(folder, preset, architecture, seed, processes, say, sources, targets)
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
