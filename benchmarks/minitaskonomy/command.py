@@ -1,4 +1,4 @@
-"""``python -m benchmarks minitaskonomy``: renders, trains, transfers; stops and goes on anywhere."""
+"""``python -m benchmarks minitaskonomy``: renders, trains, transfers; stopped, it goes on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..measure import Say
 from .data import prepare
-from .jobs import Job, run_jobs
+from .jobs import Job, Say, run_jobs
 from .networks import ARCHITECTURES
 from .presets import PRESETS, Preset, find_preset
 from .tasks import TARGETS, TASKS
@@ -35,7 +34,7 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--folder", type=Path, default=_cache(), help="where everything goes (default: %(default)s)"
     )
     command.add_argument("--preset", choices=list(PRESETS), default="full")
-    command.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the encoders")
+    command.add_argument("--seeds", type=_whole(0), nargs="+", default=[0], help="of the encoders")
     command.add_argument("--architecture", choices=list(ARCHITECTURES), default="residual")
     command.add_argument(
         "--sources", nargs="+", choices=SOURCES, default=list(SOURCES), metavar="TASK",
@@ -44,8 +43,19 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="TASK"
     )
-    command.add_argument("--jobs", type=int, default=2, help="processes of one thread (default: 2)")
+    command.add_argument(
+        "--jobs", type=_whole(1), default=2, help="processes of one thread (default: 2)"
+    )
     command.add_argument("--quiet", "-q", action="store_true", help="say nothing of what is done")
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least}")
+        return int(text)
+
+    return parse
 
 
 def _cache() -> Path:
@@ -67,7 +77,8 @@ def _run(given: argparse.Namespace) -> None:
                 names["targets"] = tuple(given.targets)
             step(given.folder, preset, given.architecture, seed, given.jobs, say, **names)
     except KeyboardInterrupt:
-        raise SystemExit("stopped; the same command goes on from here") from None
+        _say("stopped; the same command goes on from here")
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -21,8 +21,7 @@ from torch import Tensor
 from pyattrx._files import atomic_write
 from pyattrx.errors import PyattrxError
 
-from ..measure import Say
-from .jobs import Job, run_jobs
+from .jobs import Job, Say, run_jobs
 from .labels import LABELS, make_labels
 from .presets import FULL, Preset
 from .render import view

@@ -20,9 +20,10 @@ import torch
 
 from pyattrx.errors import PyattrxError
 
-from ..measure import Say, limited_threads
+# Not by its full name: an installation has the benchmarks as pyattrx.benchmarks.
+from ..measure import Say, limited_threads  # noqa: TID252
 
-__all__ = ["Job", "JobError", "run_jobs"]
+__all__ = ["Job", "JobError", "Say", "run_jobs"]
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

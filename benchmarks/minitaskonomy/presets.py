@@ -1,4 +1,4 @@
-"""How much of everything: `FULL` is the benchmark, `SMOKE` shows in minutes that all of it works."""
+"""How much of everything: `FULL` is the benchmark, `SMOKE` shows in minutes that it works."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .furniture import BOX, FURNITURE, Part
-from .textures import TEXTURES, TEXTURE_SIZE
+from .textures import TEXTURE_SIZE, TEXTURES
 
 __all__ = ["CLASSES", "ROOMS", "Camera", "Room", "Scene", "make_scene"]
 

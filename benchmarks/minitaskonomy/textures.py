@@ -45,7 +45,8 @@ def texture_bank() -> Floats:
     textures = [_grey(_pattern(name), 0.14) for name in _PATTERNS]
     textures += [_grey(_tile(photos[name]).mean(-1), 0.3) for name in _GREY_PHOTOS]
     textures += [2 * _crop(photos[name]) / 255 for name in PICTURES]
-    return np.stack([_levels(texture) for texture in textures]).astype(np.float32)
+    bank = np.stack([_levels(texture) for texture in textures])
+    return np.maximum(bank, 0).astype(np.float32)  # running sums leave -1e-15 where all is black
 
 
 def _grey(pattern: NDArray[np.float64], contrast: float) -> NDArray[np.float64]:

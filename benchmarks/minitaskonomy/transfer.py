@@ -57,7 +57,12 @@ def cache_codes(folder: Path, preset: Preset, source: str, architecture: str, se
 
 
 def transfer(
-    folder: Path, preset: Preset, target: str, sources: tuple[str, ...], architecture: str, seed: int
+    folder: Path,
+    preset: Preset,
+    target: str,
+    sources: tuple[str, ...],
+    architecture: str,
+    seed: int,
 ) -> str:
     """Measure all transfers to one target, unless that is done.
 
@@ -96,9 +101,13 @@ def transfer(
     trivial = scale.trivial(task, labels["test"]).numpy()
     with atomic_write(file) as out:
         np.savez(out, losses=losses, trivial=trivial, sources=np.array(sources))
-    means = losses.mean((1, 2))
-    best = [sources[i] for i in means.argsort() if sources[i] != target][0]
-    return f"best from {best}: {np.sort(means)[0]:.3f}, trivial {trivial.mean():.3f}"
+    means = dict(zip(sources, losses.mean((1, 2)), strict=True))
+    own = means.pop(target, np.nan)
+    best = min(means, key=lambda source: means[source]) if means else target
+    return (
+        f"best from {best}: {means.get(best, own):.3f}; "
+        f"own encoder {own:.3f}, trivial {trivial.mean():.3f}"
+    )
 
 
 def _learn(

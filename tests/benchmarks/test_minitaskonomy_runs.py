@@ -1,0 +1,450 @@
+"""Tasks, training and transfers of MiniTaskonomy, as small as they can be, stopped and taken up."""
+
+import csv
+import importlib
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from pyattrx import cli
+from pyattrx.cli._bench import load_benchmarks
+from pyattrx.errors import InvalidValue
+
+
+def part(name):
+    """A module of the benchmarks, wherever they are."""
+    return importlib.import_module(f"{load_benchmarks().__package__}.minitaskonomy.{name}")
+
+
+data, jobs, tasks, networks = part("data"), part("jobs"), part("tasks"), part("networks")
+presets, trainer, transfers, command = (
+    part("presets"), part("train"), part("transfer"), part("command"),
+)  # fmt: skip
+
+TINY = presets.Preset("tiny", 20, 14, 6, 4, 4, 2, 6, 4, batch=8, transfer_batch=4, seed=5)
+
+
+def quiet(_line):
+    pass
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("rooms")
+    data.prepare(path, TINY, 1, quiet)
+    return path
+
+
+@pytest.fixture
+def fresh(folder, tmp_path):
+    """A folder with the scenes and nothing else."""
+    (tmp_path / "scenes").symlink_to(folder / "scenes")
+    return tmp_path
+
+
+# Tasks
+
+
+def test_twenty_tasks_eighteen_targets():
+    assert len(tasks.TASKS) == 20
+    assert set(tasks.TASKS) - set(tasks.TARGETS) == {"colorization", "inpainting_whole"}
+    assert len(tasks.TARGETS) == 18
+    with pytest.raises(InvalidValue, match="task='depth'"):
+        tasks.find_task("depth")
+
+
+def made_up_labels(task, n):
+    generator = torch.Generator().manual_seed(3)
+    shape = (n, task.channels, 32, 32) if task.dense else (n, task.channels)
+    if task.loss == "cross_entropy":
+        shape = (n, *shape[2:])
+        return torch.randint(0, task.channels, shape, generator=generator)
+    return torch.rand(shape, generator=generator)
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_losses_are_the_mean_of_each_image(name):
+    task = tasks.TASKS[name]
+    wanted = made_up_labels(task, 3)
+    shape = (3, task.channels, *wanted.shape[1 if task.loss == "cross_entropy" else 2 :])
+    guess = torch.randn(shape, generator=torch.Generator().manual_seed(1)).double()
+    losses = task.losses(guess, wanted if wanted.dtype == torch.int64 else wanted.double()).numpy()
+    y, p = wanted.numpy(), guess.numpy()
+    if task.loss == "cross_entropy":
+        logs = p - np.log(np.exp(p).sum(1, keepdims=True))
+        each = -np.take_along_axis(logs, y[:, None], 1)
+    elif task.loss == "bce":
+        q = 1 / (1 + np.exp(-p))
+        each = -(y * np.log(q) + (1 - y) * np.log(1 - q))
+    else:
+        each = np.abs(p - y) ** (1 if task.loss == "l1" else 2)
+    np.testing.assert_allclose(losses, each.reshape(3, -1).mean(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_no_other_constant_is_better_than_the_trivial_one(name):
+    task = tasks.TASKS[name]
+    raw = made_up_labels(task, 51)
+    scale = tasks.Scale.fit(task, raw)
+    labels = scale(raw)
+    best = scale.trivial(task, labels).mean()
+    generator = torch.Generator().manual_seed(0)
+    for size in (0.05, 0.5):
+        shift = size * torch.randn(scale.constant.shape, generator=generator)
+        other = scale.constant + shift
+        losses = task.losses(other.expand(len(labels), *other.shape), labels)
+        assert losses.mean() > best
+    if task.loss in ("l1", "l2"):
+        channels = labels.transpose(0, 1).flatten(1)
+        torch.testing.assert_close(channels.mean(1), torch.zeros(task.channels), atol=1e-5, rtol=0)
+        torch.testing.assert_close(channels.std(1), torch.ones(task.channels))
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_mirroring_twice_is_nothing(name):
+    task = tasks.TASKS[name]
+    labels = made_up_labels(task, 2)
+    once = task.mirrored(labels)
+    torch.testing.assert_close(task.mirrored(once), labels)
+    assert torch.equal(once, labels) == (name in ("class_1000", "class_places"))
+
+
+def test_pairs_of_pixels_change_places_when_mirrored():
+    assert tasks.TASKS["segment2d"].order == (0, 1, 2, 3, 5, 4)
+
+
+def test_labels_from_images():
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    small = tasks.TASKS["autoencoder"].from_image(images)
+    torch.testing.assert_close(small[1, 2, 3, 4], images[1, 2, 6:8, 8:10].mean())
+    chroma = tasks.TASKS["colorization"].from_image(images)
+    assert chroma.shape == (2, 2, 32, 32)
+    grey = images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    torch.testing.assert_close(tasks.TASKS["colorization"].from_image(grey), 0 * chroma)
+
+
+def test_corrupted_inputs():
+    images = torch.full((64, 3, 64, 64), 0.9)
+
+    def corrupted(name, seed):
+        return tasks.TASKS[name].corrupt(images, torch.Generator().manual_seed(seed))
+
+    noise = corrupted("denoise", 0) - images
+    assert noise.std().item() == pytest.approx(0.2, rel=0.01)
+    assert abs(noise.mean().item()) < 1e-3
+    holes = (corrupted("inpainting_whole", 0) == 0.5).all(1)
+    sides = holes.sum((1, 2)).float().sqrt()
+    assert sides.min() >= 20
+    assert sides.max() <= 28
+    assert torch.equal(sides, sides.round())
+    assert len(sides.unique()) > 4
+    for name in ("denoise", "inpainting_whole"):
+        assert torch.equal(corrupted(name, 1), corrupted(name, 1))
+        assert not torch.equal(corrupted(name, 1), corrupted(name, 2))
+
+
+# Data
+
+
+def test_the_data_are_the_same_however_they_are_made(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "_CHUNK", 16)
+    (tmp_path / "scenes" / "chunks").mkdir(parents=True)
+    data.render_chunks(tmp_path / "scenes", TINY, [1])  # as if stopped after one of three
+    lines = []
+    again = data.prepare(tmp_path, TINY, 1, lines.append)
+    assert sum("scenes" in line for line in lines) == 2
+    first = json.loads((folder / "scenes" / "complete.json").read_text())
+    assert json.loads((again.folder / "complete.json").read_text()) == first
+    assert not (again.folder / "chunks").exists()
+    assert data.prepare(tmp_path, TINY, 1, lines.append).preset == TINY
+    assert len(lines) == 2
+
+
+def test_splits_do_not_overlap(folder):
+    found = data.Data(folder, TINY, verify=True)
+    parts = [found.images(name) for name in ("train", "transfer", "test", "probes")]
+    assert [len(images) for images in parts] == [20, 14, 6, 4]
+    assert len({image.tobytes() for images in parts for image in images}) == 44
+    with pytest.raises(InvalidValue, match="split='validation'"):
+        found.images("validation")
+
+
+def test_labels_belong_to_their_images(folder):
+    scene, frame = part("render").view(5, 35)
+    found = data.Data(folder, TINY)
+    np.testing.assert_array_equal(found.images("test")[1], frame.image)
+    expected = part("labels").make_labels(scene, frame)
+    for name in ("rgb2sfnorm", "class_1000", "room_layout", "segmentsemantic"):
+        label = found.labels(tasks.TASKS[name], "test")[1].numpy()
+        np.testing.assert_array_equal(label, expected[name])
+    small = found.labels(tasks.TASKS["denoise"], "test")
+    torch.testing.assert_close(small[1].mean(), torch.tensor(frame.image.mean() / 255).float())
+
+
+def test_wrong_folders_are_named(folder, tmp_path):
+    with pytest.raises(data.DataError, match="no complete data set"):
+        data.Data(tmp_path, TINY)
+    with pytest.raises(data.DataError, match="was made for"):
+        data.Data(folder, presets.SMOKE)
+    with pytest.raises(data.DataError, match="was made for"):
+        data.prepare(folder, presets.SMOKE, 1, quiet)
+
+
+def test_damage_is_found(folder, tmp_path):
+    (tmp_path / "scenes").mkdir()
+    for file in (folder / "scenes").iterdir():
+        (tmp_path / "scenes" / file.name).write_bytes(file.read_bytes())
+    file = tmp_path / "scenes" / "rgb2depth.npy"
+    values = bytearray(file.read_bytes())
+    values[-100] ^= 1
+    file.write_bytes(values)
+    data.Data(tmp_path, TINY)
+    with pytest.raises(data.DataError, match=r"rgb2depth\.npy is not what was written"):
+        data.Data(tmp_path, TINY, verify=True)
+
+
+# Networks
+
+
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+def test_encoders(architecture):
+    before = torch.random.get_rng_state()
+    encoder = networks.make_encoder(architecture, tasks.TASKS["rgb2depth"], 1).eval()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert 250_000 < sum(p.numel() for p in encoder.parameters()) < 400_000
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert encoder(images).shape == (2, *networks.CODE)
+    same = networks.make_encoder(architecture, tasks.TASKS["rgb2depth"], 1).eval()
+    assert torch.equal(same(images), encoder(images))
+    other = networks.make_encoder(architecture, tasks.TASKS["rgb2depth"], 2).eval()
+    assert not torch.allclose(other(images), encoder(images))
+    mean = torch.tensor([0.45, 0.43, 0.40])[:, None, None]
+    std = torch.tensor([0.23, 0.22, 0.23])[:, None, None]
+    torch.testing.assert_close(encoder.normalized(images), (images - mean) / std)
+
+
+def test_the_network_that_colours_sees_no_colour():
+    encoder = networks.make_encoder("residual", tasks.TASKS["colorization"], 1).eval()
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    luma = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    grey = encoder(luma.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(encoder(images), grey, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["segmentsemantic", "class_1000", "rgb2sfnorm"])
+def test_decoders(name):
+    task = tasks.TASKS[name]
+    decoder = networks.make_decoder(task, 0, 8)
+    shape = (2, task.channels, 32, 32) if task.dense else (2, task.channels)
+    assert decoder(torch.zeros(2, *networks.CODE)).shape == shape
+
+
+def test_unknown_architecture():
+    with pytest.raises(InvalidValue, match="architecture='vgg'"):
+        networks.make_encoder("vgg", None, 0)
+
+
+# Steps
+
+
+def add(a, b):
+    return str(a + b)
+
+
+def test_jobs_report_in_this_process():
+    lines = []
+    jobs.run_jobs([jobs.Job("one", add, (1, 2)), jobs.Job("two", add, (3, 4))], 1, lines.append)
+    assert [line.split(" (")[0] for line in lines] == ["[1/2] one: 3", "[2/2] two: 7"]
+
+
+def test_jobs_in_processes_and_a_failure(folder, tmp_path, capfd):
+    (tmp_path / "scenes" / "chunks").mkdir(parents=True)
+    lines = []
+    work = [
+        jobs.Job("good", data.render_chunks, (tmp_path / "scenes", TINY, [0])),
+        jobs.Job("bad", transfers.cache_codes, (tmp_path, TINY, "rgb2depth", "residual", 0)),
+    ]
+    with pytest.raises(jobs.JobError, match="bad failed"):
+        jobs.run_jobs(work, 2, lines.append)
+    assert "no complete data set" in capfd.readouterr().err
+    jobs.run_jobs(work[:1], 2, lines.append)
+    assert lines[-1].startswith("[1/1] good: 1 x 50 scenes")
+
+
+# Training
+
+
+def test_training_taken_up_ends_with_the_same_bits(fresh, monkeypatch):
+    monkeypatch.setattr(trainer, "_CHECKPOINT", 2)
+    arguments = (fresh, TINY, "denoise", "residual")
+    trainer.train(*arguments, 3)
+    whole = load_file(trainer.encoder_file(*arguments[::3], 3, "denoise"))
+    step = trainer._Run.step
+
+    def interrupted(run, iteration):
+        if iteration == 3:
+            raise KeyboardInterrupt
+        step(run, iteration)
+
+    monkeypatch.setattr(trainer._Run, "step", interrupted)
+    file = trainer.encoder_file(fresh, "residual", 3, "denoise")
+    curve = json.loads(file.with_suffix(".json").read_text())["curve"]
+    file.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(*arguments, 3)
+    assert not file.exists()
+    assert file.with_suffix(".checkpoint").exists()
+    done = []
+    monkeypatch.setattr(trainer._Run, "step", lambda run, i: (done.append(i), step(run, i)))
+    trainer.train(*arguments, 3)
+    assert done == [2, 3]
+    again = load_file(file)
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    assert json.loads(file.with_suffix(".json").read_text())["curve"] == curve
+    assert not file.with_suffix(".checkpoint").exists()
+    assert trainer.train(*arguments, 3) == "was there"
+
+
+def test_training_learns_and_says_so(fresh):
+    longer = presets.Preset("tiny", 20, 14, 6, 4, 40, 2, 6, 4, batch=8, seed=5)
+    trainer.train(fresh, longer, "autoencoder", "residual", 0)
+    file = trainer.encoder_file(fresh, "residual", 0, "autoencoder")
+    report = json.loads(file.with_suffix(".json").read_text())
+    assert report["loss"] < 0.8 * report["trivial"]
+    assert report["curve"][-1][0] == report["iterations"] == 40
+    encoder = trainer.load_encoder(file, "residual")
+    assert not encoder.training
+    weights = load_file(file)
+    assert all(torch.equal(encoder.state_dict()[name], weights[name]) for name in weights)
+
+
+def test_seeds_and_tasks_start_apart(fresh):
+    codes = []
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for name, seed in (("untrained", 0), ("untrained", 1)):
+        assert trainer.train(fresh, TINY, name, "residual", seed) == "initial values"
+        encoder = trainer.load_encoder(
+            trainer.encoder_file(fresh, "residual", seed, name), "residual"
+        )
+        codes.append(encoder(images))
+    assert not torch.allclose(*codes)
+    assert len({trainer.stream_seed(*parts) for parts in ((0, 1), (1, 0), (0, 1, 2), (2,))}) == 4
+
+
+# Transfers
+
+
+def test_ahp_by_hand():
+    # One beats the other on 3 of 4 images: the ratio is 3, and the eigenvector 3 to 1.
+    losses = np.array([[1.0, 1.0, 1.0, 3.0], [2.0, 2.0, 2.0, 2.0]])
+    np.testing.assert_allclose(transfers.ahp(losses), [0.75, 0.25])
+    # Always better: clipped to .999 to .001. A tie on every image: equal shares.
+    np.testing.assert_allclose(transfers.ahp(losses[:, :3]), [0.999, 0.001])
+    np.testing.assert_allclose(transfers.ahp(np.ones((3, 5))), [1 / 3] * 3)
+    np.testing.assert_allclose(transfers.ahp(np.ones((1, 5))), [1.0])
+
+
+def test_ahp_against_a_loop_and_powers():
+    losses = np.random.default_rng(0).normal(np.arange(5)[:, None] / 2, 1, (5, 40))
+    ratio = np.ones((5, 5))
+    for i in range(5):
+        for j in range(5):
+            if i != j:
+                wins = min(max((losses[i] < losses[j]).mean(), 0.001), 0.999)
+                ratio[i, j] = wins / (1 - wins)
+    vector = np.ones(5)
+    for _ in range(200):
+        vector = ratio @ vector
+        vector /= vector.sum()
+    found = transfers.ahp(losses)
+    np.testing.assert_allclose(found, vector, rtol=1e-9)
+    order = [3, 0, 4, 1, 2]
+    np.testing.assert_allclose(transfers.ahp(losses[order]), found[order], rtol=1e-9)
+
+
+@pytest.mark.parametrize("losses", [np.ones(3), np.ones((2, 0)), np.array([[1.0, math.nan]])])
+def test_ahp_refuses(losses):
+    with pytest.raises(InvalidValue, match="losses"):
+        transfers.ahp(losses)
+
+
+def test_from_scenes_to_tables(fresh):
+    lines = []
+    sources = ("denoise", "class_1000", "untrained")
+    targets = ("denoise", "class_1000", "segmentsemantic")
+    arguments = (fresh, TINY, "residual", 0, 1, lines.append, sources, targets)
+    command.run_all(*arguments)
+    into = transfers.transfer_folder(fresh, "residual", 0)
+    with np.load(into / "losses.npz") as found:
+        losses, trivial = found["losses"], found["trivial"]
+        assert losses.shape == (3, 3, 2, 6)
+        assert losses.dtype == np.float16
+        assert trivial.shape == (3, 6)
+        assert tuple(found["targets"]) == targets
+        assert tuple(found["sources"]) == sources
+    assert np.isfinite(losses).all()
+    assert (losses.astype(float).std(1) > 0).any()
+    with (into / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 18
+    row = rows[2 * (3 * 1 + 2) + 1]
+    assert (row["target"], row["source"], row["decoder"]) == ("class_1000", "untrained", "1")
+    assert float(row["loss"]) == pytest.approx(losses[1, 2, 1].astype(float).mean(), rel=2e-3)
+    assert not (fresh / "codes" / "residual-seed0").exists()
+    first = (into / "losses.csv").read_bytes()
+    (into / "class_1000.npz").unlink()  # as if stopped before it
+    lines.clear()
+    command.run_transfers(*arguments)
+    assert (into / "losses.csv").read_bytes() == first
+    assert sum("was there" in line for line in lines) == 2
+
+
+def test_a_frozen_source_is_learnt_from(fresh):
+    """The decoder of a transfer fits what a code that holds the answer shows it."""
+    preset = presets.Preset("tiny", 20, 14, 6, 4, 4, 1, 14, 150, transfer_batch=8, seed=5)
+    found = data.Data(fresh, preset)
+    task = tasks.TASKS["rgb2depth"]
+    scale = tasks.Scale.fit(task, found.labels(task, "train"))
+    labels = {split: scale(found.labels(task, split)) for split in ("transfer", "test")}
+    answer = torch.cat([labels["transfer"], labels["test"]])
+    codes = F.pixel_unshuffle(answer, 4)
+    good = transfers._learn(task, preset, codes, labels, 0).mean()
+    bad = transfers._learn(task, preset, codes.roll(1, 0), labels, 0).mean()
+    assert good < 0.5 * scale.trivial(task, labels["test"]).mean() < bad
+    with pytest.raises(InvalidValue, match=r"preset\.subset"):
+        transfers._learn(task, preset, codes, labels, 1)
+
+
+def bench(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["bench", *(str(a) for a in arguments)])
+    return stop.value.code or 0
+
+
+def test_command_line(fresh, monkeypatch, capsys):
+    monkeypatch.setitem(presets.PRESETS, "smoke", TINY)
+    common = ("--folder", fresh, "--preset", "smoke", "--jobs", 1, "--sources", "class_places")
+    assert bench("minitaskonomy", "train", *common, "--quiet", "--seeds", 0, 1) == 0
+    assert capsys.readouterr().err == ""
+    for seed in (0, 1):
+        assert trainer.encoder_file(fresh, "residual", seed, "class_places").is_file()
+    assert bench("minitaskonomy", "transfer", *common, "--targets", "rgb2depth") == 0
+    err = capsys.readouterr().err
+    assert "transfer to rgb2depth, residual seed 0: best from class_places" in err
+    assert bench("minitaskonomy", "train", *common[:-1], "nothing") == 2
+    assert bench("minitaskonomy", "--help") == 0
+    assert "--architecture" in capsys.readouterr().out
+
+
+def test_an_interrupt_says_how_to_go_on(fresh, monkeypatch, capsys):
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "prepare", interrupted)
+    assert bench("minitaskonomy", "render", "--folder", fresh) != 0
+    assert "goes on from here" in capsys.readouterr().err
