@@ -92,7 +92,7 @@ def make_labels(scene: Scene, frame: Frame) -> dict[str, NDArray[np.generic]]:
     found = {
         "curvature": _pool(np.arcsinh(_curvatures(frame.points[:, 1::2, 1::2], normals)), 2),
         "edge2d": np.sqrt(_pool(ndimage.gaussian_gradient_magnitude(grey, 0.8)[None], 2)),
-        "edge3d": _pool(_bends(1 / depth)[None], 2),
+        "edge3d": _pool(_bends(np.reciprocal(depth))[None], 2),
         "keypoint2d": _corners(grey[None]),
         "keypoint3d": _corners(np.concatenate([normals, np.log(depth)[None]])),
         "reshade": _pool((frame.normals * sight).sum(0, keepdims=True), 4),
@@ -113,17 +113,18 @@ def make_labels(scene: Scene, frame: Frame) -> dict[str, NDArray[np.generic]]:
 def _pool(maps: Floats, factor: int) -> Floats:
     """Average squares of pixels."""
     c, h, w = maps.shape
-    return maps.reshape(c, h // factor, factor, w // factor, factor).mean((2, 4))
+    squares = maps.reshape(c, h // factor, factor, w // factor, factor)
+    return np.asarray(squares.mean((2, 4)))
 
 
 def _unit(vectors: Floats) -> Floats:
-    return vectors / np.maximum(np.sqrt((vectors * vectors).sum(0)), 1e-6)
+    return np.asarray(vectors / np.maximum(np.sqrt((vectors * vectors).sum(0)), 1e-6))
 
 
 def _slopes(maps: Floats) -> tuple[Floats, Floats]:
     """Central differences down and across."""
     down, across = np.gradient(maps, axis=(-2, -1))
-    return down, across
+    return np.asarray(down), np.asarray(across)
 
 
 def _corners(maps: Floats) -> Floats:
@@ -143,7 +144,7 @@ def _bends(inverse: Floats) -> Floats:
     middle = 2 * inverse
     bend = np.abs(padded[2:, 1:-1] - middle + padded[:-2, 1:-1])
     bend += np.abs(padded[1:-1, 2:] - middle + padded[1:-1, :-2])
-    return np.minimum(bend / inverse / 0.2, 1)
+    return np.asarray(np.minimum(bend / inverse / 0.2, 1))
 
 
 def _curvatures(points: Floats, normals: Floats) -> Floats:
@@ -163,7 +164,7 @@ def _curvatures(points: Floats, normals: Floats) -> Floats:
     mean = (second[2] * e - 2 * second[1] * f + second[0] * g) / (2 * area)
     gauss = (second[0] * second[2] - second[1] ** 2) / area
     spread = np.sqrt(np.maximum(mean * mean - gauss, 0))
-    return np.clip(np.stack([mean + spread, mean - spread]), -30, 30)
+    return np.asarray(np.clip(np.stack([mean + spread, mean - spread]), -30, 30))
 
 
 def _affinities(maps: Floats, width: float) -> Floats:
@@ -172,10 +173,11 @@ def _affinities(maps: Floats, width: float) -> Floats:
     padded = np.pad(maps, ((0, 0), (reach, reach), (reach, reach)), mode="edge")
 
     def moved(y: int, x: int) -> Floats:
-        return padded[:, reach + y : reach + y + LABEL_SIZE, reach + x : reach + x + LABEL_SIZE]
+        rows, columns = (slice(reach + a, reach + a + LABEL_SIZE) for a in (y, x))
+        return np.asarray(padded[:, rows, columns])
 
     apart = [((moved(y, x) - moved(-y, -x)) ** 2).sum(0) for y, x in PAIRS]
-    return np.exp(-np.stack(apart) / (2 * width * width))
+    return np.asarray(np.exp(-np.stack(apart) / (2 * width * width)))
 
 
 def _layout(scene: Scene) -> list[float]:

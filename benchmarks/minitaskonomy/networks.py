@@ -10,8 +10,15 @@ from pyattrx.errors import InvalidValue
 
 from .tasks import Task
 
-__all__ = ["ARCHITECTURES", "CODE", "MixerEncoder", "ResidualEncoder", "make_decoder",
-           "make_encoder"]  # fmt: skip
+__all__ = [
+    "ARCHITECTURES",
+    "CODE",
+    "MixerEncoder",
+    "ResidualEncoder",
+    "channels_last",
+    "make_decoder",
+    "make_encoder",
+]
 
 CODE = (16, 8, 8)  # channels, height and width of what every encoder puts out
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -190,3 +197,8 @@ def make_decoder(task: Task, seed: int, width: int) -> nn.Module:
             nn.ReLU(),
             nn.Linear(64, task.channels),
         )
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """Put a network's weights into the order in which the CPU convolves few channels faster."""
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -226,18 +226,24 @@ def make_scene(seed: int, index: int, attempt: int = 0) -> Scene:
     occupied = _add_furniture(builder, style, room)
     camera = _place_camera(rng, room, occupied)
     strength = rng.uniform(0.9, 1.25)
-    columns = {name: np.array(values) for name, values in builder.columns.items()}
-    for name in ("centers", "halves"):
-        columns[name] = columns[name].reshape(-1, 3)
+    columns = builder.columns
+    surfaces: dict[str, Any] = {
+        name: np.array(columns[name], dtype=np.int64)
+        for name in ("shapes", "classes", "objects", "textures")
+    }
+    surfaces |= {
+        name: np.array(columns[name], dtype=np.float64).reshape(-1, 3)
+        for name in ("centers", "halves", "colors", "scales", "offsets")
+    }
     return Scene(
         kind=kind,
         room=room,
         camera=camera,
         light=np.array([*(rng.uniform(0.2, 0.8, 2) * room[:2]), room[2] - 0.15]),
         light_color=strength * (1 + rng.normal(0, 0.05, 3)),
-        **{name: values.astype(np.int64) if values.dtype.kind in "iu" else values
-           for name, values in columns.items()},
-    )  # fmt: skip
+        yaws=np.array(columns["yaws"], dtype=np.float64),
+        **surfaces,
+    )
 
 
 def _add_room(builder: _Builder, style: Room) -> None:

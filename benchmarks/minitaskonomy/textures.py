@@ -104,11 +104,13 @@ def _pattern(name: str) -> NDArray[np.float64]:
         boards = np.repeat(np.random.default_rng(4).normal(0, 0.7, TEXTURE_SIZE // 16), 16)
         return joints + boards[:, None] + 0.6 * _noise(1.0, 5, stretch=8)
     if name == "stripes":
-        return np.sign(np.sin(4 * turn * x)) + 0.2 * _noise(0.7, 6)
+        return np.asarray(np.sign(np.sin(4 * turn * x)) + 0.2 * _noise(0.7, 6))
     if name == "checks":
-        return np.sign(np.sin(3 * turn * x) * np.sin(3 * turn * y)) + 0.2 * _noise(0.7, 7)
+        squares = np.sign(np.sin(3 * turn * x) * np.sin(3 * turn * y))
+        return np.asarray(squares + 0.2 * _noise(0.7, 7))
     if name == "weave":
-        return np.sin(16 * turn * x) * np.sin(16 * turn * y) + 0.5 * _noise(0.8, 8)
+        threads = np.sin(16 * turn * x) * np.sin(16 * turn * y)
+        return np.asarray(threads + 0.5 * _noise(0.8, 8))
     boards = np.where(y % 32 < 5, 1.5, 0.0)  # shelves with backs of books
     books = np.repeat(np.random.default_rng(9).normal(0, 1, (4, TEXTURE_SIZE // 4)), 4, axis=1)
     return np.where(y % 32 < 5, boards, books[y // 32, x])

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pyattrx._files import atomic_write
 
 from .data import Data, to_tensor
-from .networks import make_decoder, make_encoder
+from .networks import channels_last, make_decoder, make_encoder
 from .presets import Preset
 from .tasks import TASKS, Scale, Task, find_task
 
@@ -137,8 +137,7 @@ class _Run:
         self.labels = labels
         self.encoder = make_encoder(architecture, task, stream_seed(seed, self.number))
         decoder = make_decoder(task, stream_seed(seed, self.number, 1), _DECODER_WIDTH)
-        # Convolutions of few channels are faster on the CPU in this order.
-        self.model = nn.Sequential(self.encoder, decoder).to(memory_format=torch.channels_last)
+        self.model = channels_last(nn.Sequential(self.encoder, decoder))
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=_RATE, weight_decay=_DECAY, foreach=True
         )

@@ -18,7 +18,7 @@ from pyattrx._files import atomic_write
 from pyattrx.errors import InvalidValue
 
 from .data import Data, to_tensor
-from .networks import make_decoder
+from .networks import channels_last, make_decoder
 from .presets import Preset
 from .tasks import TASKS, Scale, Task, find_task
 from .train import encoder_file, evaluate_in_parts, load_encoder, stream_seed
@@ -41,8 +41,8 @@ def cache_codes(folder: Path, preset: Preset, source: str, architecture: str, se
         return "was there"
     file.parent.mkdir(parents=True, exist_ok=True)
     data = Data(folder, preset)
-    encoder = load_encoder(encoder_file(folder, architecture, seed, source), architecture)
-    encoder = encoder.to(memory_format=torch.channels_last)
+    file_of_source = encoder_file(folder, architecture, seed, source)
+    encoder = channels_last(load_encoder(file_of_source, architecture))
     images = to_tensor(np.concatenate([data.images("transfer"), data.images("test")]))
     codes = []
     for inputs in (images, _noisy(images)):
