@@ -61,7 +61,7 @@ class Preset:
         raise InvalidValue("split", name, "train, transfer, test or probes")
 
 
-FULL = Preset("full", 8000, 1000, 744, 256, 2000, 3, 320, 200)
+FULL = Preset("full", 8000, 1000, 744, 256, 1500, 3, 320, 200)
 SMOKE = Preset("smoke", 320, 96, 48, 16, 60, 2, 48, 30)
 PRESETS = {preset.name: preset for preset in (FULL, SMOKE)}
 
