@@ -33,7 +33,7 @@ LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 ROOT = Path(pyattrx.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = sorted(
-    m.name for m in pkgutil.walk_packages(pyattrx.__path__, "pyattrx.") if "__main__" not in m.name
+    m.name for m in pkgutil.walk_packages([str(ROOT)], "pyattrx.") if "__main__" not in m.name
 )
 
 
