@@ -15,7 +15,7 @@ import pyattrx
 from pyattrx import ops as native
 
 from . import gpu, ops, pipeline, plot, results, tables, zoo
-from .measure import Say, Settings, write_results
+from .measure import Say, Settings, results_path, write_results
 from .minitaskonomy.command import add_command as add_minitaskonomy
 
 __all__ = ["main"]
@@ -81,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     command = add("zoo", "zoos of a thousand to a million", _measure_zoo, measured, one_file)
     command.add_argument(
         "--sizes", type=_count, nargs="+", default=zoo.SIZES, help="networks (1000 ... 1000000)"
+    )
+    command.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep what the results file has of other sizes: for a run that was interrupted",
     )
     command.add_argument(
         "--families", action="store_true", help="measure what the made-up networks are like instead"
@@ -149,7 +154,8 @@ def _measure_zoo(given: argparse.Namespace) -> None:
     if given.families:
         _print_json(zoo.families(say))
         return
-    document = zoo.run(settings, say, tuple(given.sizes))
+    before = results.load(given.out or results_path("zoo")) if given.keep else None
+    document = zoo.run(settings, say, tuple(given.sizes), before)
     path = write_results(document, given.out)
     if given.json:
         _print_json(document)

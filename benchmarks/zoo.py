@@ -23,11 +23,12 @@ import numpy as np
 import torch
 
 import pyattrx
+from pyattrx.errors import InvalidValue
 from pyattrx.index import KINDS, SketchIndex, faiss_or_none
 from pyattrx.zoo.catalog import SKETCH, EntryRow
 from pyattrx.zoo.store import Addition
 
-from .measure import Say, Settings, document, limited_threads, results_path
+from .measure import Say, Settings, document, limited_threads, machine, results_path
 
 __all__ = ["families", "run"]
 
@@ -47,7 +48,12 @@ BETWEEN = (0.59, 0.10)
 WITHIN = (0.60, 0.99)
 
 
-def run(settings: Settings, say: Say, sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
+def run(
+    settings: Settings,
+    say: Say,
+    sizes: tuple[int, ...] = SIZES,
+    before: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """Measure zoos of some sizes.
 
     Parameters
@@ -55,12 +61,22 @@ def run(settings: Settings, say: Say, sizes: tuple[int, ...] = SIZES) -> dict[st
     settings : Settings
     say : callable
     sizes : tuple of int
+    before : dict, optional
+        An earlier results document of this machine, whose cases of other sizes are kept.
 
     Returns
     -------
     dict
         The results document.
+
+    Raises
+    ------
+    InvalidValue
+        `before` is of another machine.
     """
+    here = machine()
+    if before is not None and before["machine"]["cpu"] != here["cpu"]:
+        raise InvalidValue("before", before["machine"]["cpu"], f"results of {here['cpu']}")
     if settings.quick:
         sizes = (300, 1000)
     cases = []
@@ -68,8 +84,11 @@ def run(settings: Settings, say: Say, sizes: tuple[int, ...] = SIZES) -> dict[st
         for n in sizes:
             with tempfile.TemporaryDirectory(prefix="pyattrx-zoo-") as folder:
                 cases.append(_measure(n, Path(folder) / "zoo", settings, say))
+        if before is not None:
+            cases += [case for case in before["cases"] if case["n"] not in sizes]
         with tempfile.TemporaryDirectory(prefix="pyattrx-zoo-") as folder:
             rows = _measure_rows(Path(folder) / "zoo", 100 if settings.quick else 1000, say)
+    cases.sort(key=lambda case: int(case["n"]))
     return document("zoo", settings, cases=cases, rows=rows)
 
 
@@ -84,7 +103,9 @@ def _measure(n: int, path: Path, settings: Settings, say: Say) -> dict[str, Any]
     _fill(zoo, n)
     filled = time.perf_counter() - begun
     last = _add_maps_ms(zoo, 20, "last")
-    names = [f"n{index}" for index in np.random.default_rng(1).choice(n, QUERIES, replace=False)]
+    names = [
+        f"n{index}" for index in np.random.default_rng(1).choice(n, min(n, QUERIES), replace=False)
+    ]
     zoo.close()
     say(f"zoo of {n}: building the index")
     built = _in_a_new_process(path, names[:1], settings.threads)
@@ -97,6 +118,7 @@ def _measure(n: int, path: Path, settings: Settings, say: Say) -> dict[str, Any]
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return {
         "name": f"zoo of {n}",
+        "date": machine()["date"],
         "n": n,
         "kind": asked["kind"],
         "open_ms": asked["open_ms"],

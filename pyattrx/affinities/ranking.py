@@ -13,6 +13,8 @@ from pyattrx.errors import InvalidValue
 
 __all__ = ["Match", "check_ranking", "interval", "jsonable", "rank"]
 
+_ELEMENTS = 1 << 20  # of differences held at once
+
 
 @dataclass(frozen=True)
 class Match:
@@ -90,19 +92,23 @@ def rank(
     """
     order = sorted(range(len(names)), key=lambda j: (-values[j], names[j]))
     ranked = np.array(order, dtype=int)
+    groups = 1 if residuals is None else max(len(residuals.sums), 1)
+    at_once = max(1, _ELEMENTS // max(groups * len(order), 1))
     matches = []
-    for j in order[:k]:
-        mean = values[j] - values[ranked]
+    for start in range(0, min(k, len(order)), at_once):
+        best = ranked[start : min(start + at_once, k)]
+        difference = values[best, None] - values[ranked]
         if residuals is None:
             # The covariance is not known; this is the largest error that it allows.
-            error = stderr[j] + stderr[ranked]
+            error = stderr[best, None] + stderr[ranked]
         else:
-            error = residuals.stderr_of_differences(j, ranked)
+            error = residuals.stderr_of_differences(best, ranked)
         # One correction for all pairs: so A is tied with B exactly if B is with A.
-        p = paired_p_values(mean, error, df, family=max(len(order) - 1, 1))
-        ties = tuple(names[o] for o in ranked[p >= 1 - level].tolist() if o != j)
-        low, high = interval(float(values[j]), float(stderr[j]), level, df, bounds)
-        matches.append(Match(names[j], float(values[j]), float(stderr[j]), low, high, ties))
+        p = paired_p_values(difference, error, df, family=max(len(order) - 1, 1))
+        for j, tied in zip(best.tolist(), p >= 1 - level, strict=True):
+            ties = tuple(names[o] for o in ranked[tied].tolist() if o != j)
+            low, high = interval(float(values[j]), float(stderr[j]), level, df, bounds)
+            matches.append(Match(names[j], float(values[j]), float(stderr[j]), low, high, ties))
     return matches
 
 

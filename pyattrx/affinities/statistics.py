@@ -168,9 +168,9 @@ class Residuals:
         """Standard errors of the means; NaN where there is one group only."""
         return self._stderr(self.sums)
 
-    def stderr_of_differences(self, one: int, others: np.ndarray) -> np.ndarray:
-        """Standard errors of the mean differences of one column to others."""
-        return self._stderr(self.sums[:, [one]] - self.sums[:, others])
+    def stderr_of_differences(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Standard errors of the mean differences of columns [k] to others [K]: [k, K]."""
+        return self._stderr(self.sums[:, some, None] - self.sums[:, None, others])
 
     def _stderr(self, sums: np.ndarray) -> np.ndarray:
         if not len(self.weights):
@@ -247,7 +247,7 @@ def paired_p_values(
 
     Parameters
     ----------
-    difference, stderr : ndarray [K]
+    difference, stderr : ndarray [K], or of any shape with a `family`
         Means over probes of the difference of two cosines, and their standard errors.
     df : float
         Degrees of freedom of the standard errors.
@@ -257,19 +257,19 @@ def paired_p_values(
 
     Returns
     -------
-    ndarray [K]
+    ndarray of that shape
         1 where nothing is known (no degree of freedom). A difference that is the same on every
         probe is certain: 1 where it is 0, otherwise 0.
     """
-    count = len(difference)
     if df < 1:
-        return np.ones(count)
+        return np.ones_like(difference)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(difference) / stderr
     p = np.where(stderr > 0, 2 * stdtr(df, -t), np.where(difference == 0, 1.0, 0.0))
     if family is not None:
         bonferroni: np.ndarray = np.minimum(p * family, 1.0)
         return bonferroni
+    count = len(difference)
     order = np.argsort(p, kind="stable")
     stepped = np.maximum.accumulate(p[order] * (count - np.arange(count)))
     corrected = np.empty(count)

@@ -21,8 +21,8 @@ def test_of_a_mean_it_is_the_cluster_robust_error(sizes):
     expected = Residuals.of(samples, groups)
     assert got.stderr() == pytest.approx(expected.stderr())
     others = np.array([1, 2, 3])
-    assert got.stderr_of_differences(0, others) == pytest.approx(
-        expected.stderr_of_differences(0, others)
+    assert got.stderr_of_differences(np.array([0]), others) == pytest.approx(
+        expected.stderr_of_differences(np.array([0]), others)
     )
     assert got.df == expected.df
 
