@@ -75,7 +75,10 @@ class Search:
         self._store = store
         self._method = method
         self._candidates = Candidates(store, method)
-        self._all_probes = np.arange(len(store.probes))
+
+    @property
+    def _all_probes(self) -> np.ndarray:
+        return np.arange(len(self._store.probes))  # there may be more of them since
 
     @property
     def index_kind(self) -> str | None:

@@ -19,10 +19,8 @@ from torch import Tensor
 from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.affinities.describing import (
-    Description,
     Source,
     check_sources,
-    encoders_of,
     versions,
 )
 from pyattrx.affinities.ranking import check_ranking
@@ -40,41 +38,32 @@ from pyattrx.encoders import Encoder, load, load_many
 from pyattrx.errors import (
     InvalidType,
     InvalidValue,
-    NonFiniteError,
-    PyattrxError,
-    ZooDamaged,
-    ZooError,
-    ZooMismatch,
 )
 from pyattrx.probes import Probes
+from pyattrx.zoo.adding import add_given, add_network, add_source
 from pyattrx.zoo.arguments import (
-    BESIDE,
     Run,
     check_name,
     check_path,
     check_tags,
     check_wait,
-    fingerprint,
     maps_hash,
     not_integer,
     now,
 )
-from pyattrx.zoo.catalog import ROWS, EntryRow
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
 from pyattrx.zoo.features import (
-    FACTS,
-    StoredFeatures,
-    arrays_of,
-    facts_of,
     resolve_features,
-    summarised,
 )
 from pyattrx.zoo.fidelity import Fidelity, measure
+from pyattrx.zoo.given import check_all_maps, check_maps
 from pyattrx.zoo.growing import Growth, check_extension
+from pyattrx.zoo.merging import check_alike, copy_entry
 from pyattrx.zoo.querying import EntryRows, warn_damaged
 from pyattrx.zoo.reranking import Reranking, check_rerank, feature_scores
 from pyattrx.zoo.search import Question, Search
 from pyattrx.zoo.store import Store, StoredMethod
+from pyattrx.zoo.verifying import verify
 
 __all__ = ["Zoo"]
 
@@ -246,7 +235,7 @@ class Zoo:
     @property
     def probes(self) -> Probes:
         """The images that every network saw."""
-        self._refresh()
+        self._store.refresh()
         return self._store.probes
 
     @property
@@ -362,7 +351,7 @@ class Zoo:
         found = list(load_many(encoder)) if isinstance(encoder, str) else [encoder]
         if len(found) != 1:
             raise InvalidValue("encoder", encoder, f"one network, not {len(found)}; see add_many")
-        self._add(found[0], labels, replace, run)
+        add_network(self._store, found[0], labels, replace, run, wait=self._wait)
         return self.entry(found[0].name)
 
     def add_many(
@@ -406,78 +395,8 @@ class Zoo:
         total = len(sources) if isinstance(sources, list) else None
         for index, source in enumerate(sources):
             of = f" ({index + 1} of {total})" if total else ""
-            self._add_source(source, labels, run, report, of)
+            add_source(self._store, source, labels, run, report, wait=self._wait, of=of)
         return report
-
-    def _add_source(
-        self, source: Source, tags: tuple[str, ...], run: Run, report: Report, of: str
-    ) -> None:
-        label = source if isinstance(source, str) else getattr(source, "name", repr(source))
-        networks = encoders_of([source])
-        while True:
-            try:
-                encoder = next(networks)
-                label = encoder.name
-                if encoder.name in report.added:
-                    raise InvalidValue("encoders", encoder.name, "networks of different names")
-                added = self._add(encoder, tags, False, run, of)
-                (report.added if added else report.skipped).append(encoder.name)
-            except StopIteration:
-                return
-            except ZooError as error:
-                if not isinstance(error, ZooMismatch):
-                    raise
-                report.failed[label] = str(error)
-            except Exception as error:
-                kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
-                report.failed[label] = f"{kind}{error}"
-
-    def _add(
-        self, encoder: Encoder, tags: tuple[str, ...], replace: bool, run: Run, of: str = ""
-    ) -> bool:
-        store = self._store
-        check_name(encoder.name)
-        known = encoder.describe()
-        identity = fingerprint(known)
-        with store.writing(self._wait):
-            self._refresh()
-            taken = self._taken(encoder.name, identity, replace, known)
-            if taken is not None and not replace:
-                with store.catalog.transaction():
-                    store.catalog.tag(taken, tags)
-                return False
-            begun = time.perf_counter()
-            with (
-                store.addition() as addition,
-                Description(
-                    encoder,
-                    store.probes,
-                    [stored.descriptor for stored in store.methods],
-                    label=encoder.name + of,
-                    **run.description_options(),
-                ) as description,
-            ):
-                batches = self._checked(encoder.name, description.rows())
-                addition.feed(store.methods, batches)
-                names = [stored.name for stored in store.methods]
-                zeros = dict(zip(names, description.zero_maps, strict=True))
-                kept: dict[str, Any] = {}
-                if store.features is not None:
-                    summary = summarised(description, store.features)
-                    addition.put_summary(store.features, summary)
-                    kept[FACTS] = facts_of(summary)
-                    zeros[store.features.name] = summary.zero_probes
-                facts = {
-                    **known,
-                    **run.facts(),
-                    "zero_maps": zeros,
-                    "precision_effect": description.effect,
-                    **kept,
-                    "seconds": round(time.perf_counter() - begun, 3),
-                }
-                entry = EntryRow(addition.key, encoder.name, identity, now(), facts)
-                addition.commit(entry, tags, taken)
-        return True
 
     def add_maps(
         self,
@@ -519,10 +438,10 @@ class Zoo:
         store = self._store
         check_name(name)
         labels = check_tags(tags)
-        self._refresh()
+        self._store.refresh()
         rows = [
             quantise(some, stored.method.storage)
-            for stored, some in zip(store.methods, self._given(maps), strict=True)
+            for stored, some in zip(store.methods, check_all_maps(store, maps), strict=True)
         ]
         digest = "".join(maps_hash(some) for some in rows)
         known = {"specification": None, "weights_hash": None, **(facts or {}), "maps": digest}
@@ -530,25 +449,7 @@ class Zoo:
             json.dumps(known)
         except (TypeError, ValueError) as error:
             raise InvalidValue("facts", facts, f"JSON types ({error})") from error
-        identity = fingerprint(known)
-        with store.writing(self._wait):
-            if store.refresh():
-                raise ZooMismatch(f"{name!r}: the zoo got more probes meanwhile")
-            taken = self._taken(name, identity, replace, known)
-            if taken is not None and not replace:
-                with store.catalog.transaction():
-                    store.catalog.tag(taken, labels)
-                return self._entry(taken)
-            zeros = {
-                stored.name: int((some == 0).all(1).sum())
-                for stored, some in zip(store.methods, rows, strict=True)
-            }
-            everything = {**known, "zero_maps": zeros, "versions": versions()}
-            with store.addition() as addition:
-                batches = [(np.arange(len(store.probes)), rows)]
-                addition.feed(store.methods, self._checked(name, batches))
-                entry = EntryRow(addition.key, name, identity, now(), everything)
-                number = addition.commit(entry, labels, taken)
+        number = add_given(store, name, rows, known, labels, replace, wait=self._wait)
         return self._entry(number)
 
     def remove(self, name: str) -> None:
@@ -618,19 +519,13 @@ class Zoo:
             raise InvalidType("drop", drop, "True or False")
         store = self._store
         with store.writing(self._wait):
-            self._refresh()
+            store.refresh()
             check_extension(store.probes, probes)
             growth = Growth(store, probes, run, trust)
             report = growth.stage(list(encoders))
             if drop or not report.failed:
                 growth.finish(report.failed)
-                self._searches.clear()
         return report
-
-    def _refresh(self) -> None:
-        """Take notice of probes that another process has added."""
-        if self._store.refresh():
-            self._searches.clear()
 
     def tag(self, name: str, *tags: str) -> None:
         """Give a network tags.
@@ -684,43 +579,16 @@ class Zoo:
         if not isinstance(other, Zoo):
             with Zoo.open(other, trust=bool(self._outside())) as opened:
                 return self.merge(opened)
-        self._refresh()
-        other._refresh()
         mine, theirs = self._store, other._store
-        self._check_alike(theirs)
         report = Report()
         with mine.writing(self._wait), progress("merging", len(other)) as step:
+            mine.refresh()
+            theirs.refresh()
+            check_alike(mine, theirs)
             for number in theirs.catalog.ids():
-                self._merge_entry(theirs, number, report)
+                copy_entry(mine, theirs, number, report)
                 step(1)
         return report
-
-    def _merge_entry(self, theirs: Store, number: int, report: Report) -> None:
-        store = self._store
-        name = theirs.catalog.names_of([number]).get(number, f"entry {number}")
-        try:
-            entry = theirs.catalog.entry(number)
-            name = entry.name
-            taken = store.catalog.id_of(name)
-            if taken is not None:
-                if store.catalog.entry(taken).fingerprint != entry.fingerprint:
-                    raise ZooMismatch(f"{name!r} is another network here")
-                report.skipped.append(name)
-                return
-            with store.addition(entry.key) as addition:
-                for located in theirs.catalog.all_records(number):
-                    if located is None:
-                        raise ZooDamaged("its records are damaged")
-                    method = next(
-                        mine
-                        for mine, yours in _methods_of_both(store, theirs)
-                        if yours.id == located.method
-                    )
-                    addition.copy(located, theirs.segments.read(located.record), method)
-                addition.commit(entry, theirs.catalog.tags_of(number))
-            report.added.append(name)
-        except (ZooDamaged, ZooMismatch) as error:
-            report.failed[name] = str(error)
 
     def verify(self) -> Verification:
         """Read everything and compare every checksum.
@@ -729,44 +597,8 @@ class Zoo:
         -------
         Verification
         """
-        self._refresh()
-        store = self._store
-        found = Verification()
-        found.problems += [f"catalog: {text}" for text in store.catalog.check()]
-        ids = store.catalog.ids()
-        with progress("verifying", len(ids) + len(store.probes)) as step:
-            for index in range(len(store.probes)):
-                try:
-                    store.probes.images(index, index + 1)
-                except PyattrxError as error:
-                    found.problems.append(str(error))
-                step(1)
-            names = store.catalog.names_of(ids)
-            for number in ids:
-                wrong = self._verify_entry(number, found)
-                if wrong is not None:
-                    found.damaged[names.get(number, f"entry {number}")] = wrong
-                found.entries += 1
-                step(1)
-        return found
-
-    def _verify_entry(self, number: int, found: Verification) -> str | None:
-        store = self._store
-        try:
-            entry = store.catalog.entry(number)
-            located = store.catalog.all_records(number)
-            for part in located:
-                if part is None:
-                    return "a record of it is damaged"
-                store.segments.read(part.record)
-                found.bytes += part.record.length
-            kinds = 2 if store.keep_rows else 1
-            records = kinds * len(store.methods) + len(arrays_of(entry))
-            if sum(part.count for part in located if part) != records * len(store.probes):
-                return "records of it are missing"
-        except ZooDamaged as error:
-            return str(error)
-        return None
+        self._store.refresh()
+        return verify(self._store)
 
     # Asking
 
@@ -841,7 +673,7 @@ class Zoo:
             An entry is damaged and was left out.
         """
         run = Run(batch_size, device, precision)
-        self._refresh()
+        self._store.refresh()
         check_ranking(k, level)
         labels = check_tags(tags)
         stored = self._store.method(method)
@@ -863,7 +695,7 @@ class Zoo:
                 found = search.of_entry(number, name, question)
             elif isinstance(target, Tensor):
                 name = "maps"
-                maps = self._checked_maps("target", target, stored)
+                maps = check_maps(self._store, "target", target, stored)
                 found = search.of_maps(quantise(maps, stored.method.storage), rows, question)
             elif isinstance(target, Encoder):
                 name = target.name
@@ -926,7 +758,7 @@ class Zoo:
         ZooMismatch
             One of the networks was added as maps, and features are asked for.
         """
-        self._refresh()
+        self._store.refresh()
         store = self._store
         features = store.features
         by_features = features is not None and method in (features.method, features.name)
@@ -1062,122 +894,5 @@ class Zoo:
             raise InvalidValue(argument, name, f"a network in the zoo ({len(self)}){hint}")
         return number
 
-    def _taken(
-        self, name: str, identity: str, replace: bool, known: Mapping[str, Any]
-    ) -> int | None:
-        """The number of an entry of this name; None where there is none."""
-        number = self._store.catalog.id_of(name)
-        if number is None or replace:
-            return number
-        there = self._store.catalog.entry(number)
-        if there.fingerprint != identity:
-            differs = [
-                key
-                for key in known
-                if key in there.facts and key not in BESIDE and there.facts[key] != known[key]
-            ]
-            raise InvalidValue(
-                "name",
-                name,
-                "a name that is not taken: the zoo has another network of this name (it differs "
-                f"in {', '.join(differs) or 'its kind'}); replace=True puts this one in its place",
-            )
-        return number
-
-    def _checked(self, name: str, batches: Iterable[Any]) -> Iterator[Any]:
-        """Let rows through that have the size of those that are there."""
-        store = self._store
-        widths = [self._width(stored) for stored in store.methods]
-        for probes, rows in batches:
-            for width, some in zip(widths, rows, strict=True):
-                if width not in (None, some.shape[1]):
-                    raise ZooMismatch(
-                        f"network {name!r}: its maps have {some.shape[1]} elements, those of the "
-                        f"networks in the zoo {width}; reduce='none' needs networks whose inputs "
-                        "have the same number of channels"
-                    )
-            yield probes, rows
-
-    def _width(self, stored: StoredMethod) -> int | None:
-        """Elements of a row; None where any will do."""
-        method = stored.method
-        if method.pixels is not None:
-            return method.pixels
-        if method.reduce != "none":
-            return stored.descriptor.grid[0] * stored.descriptor.grid[1]
-        first = self._store.catalog.any_record(stored.id, ROWS)
-        return first.record.width if first else None
-
-    def _given(self, maps: Any) -> list[Tensor]:
-        """Maps for every method of the zoo, checked."""
-        methods = self._store.methods
-        if isinstance(maps, Tensor):
-            if len(methods) > 1:
-                names = ", ".join(repr(stored.name) for stored in methods)
-                raise InvalidType("maps", maps, f"maps for each of the zoo's methods: {names}")
-            return [self._checked_maps("maps", maps, methods[0])]
-        if not isinstance(maps, Mapping) or set(maps) != {stored.name for stored in methods}:
-            names = ", ".join(repr(stored.name) for stored in methods)
-            raise InvalidType("maps", maps, f"a tensor, or a mapping of one to each of {names}")
-        return [
-            self._checked_maps(f"maps[{stored.name!r}]", maps[stored.name], stored)
-            for stored in methods
-        ]
-
-    def _checked_maps(self, argument: str, given: Any, stored: StoredMethod) -> Tensor:
-        maps: Any = given
-        if not isinstance(maps, Tensor):
-            raise InvalidType(argument, maps, "a tensor [N, D]")
-        if maps.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-            raise InvalidType(f"{argument}.dtype", maps.dtype, "a floating type")
-        width = self._width(stored)
-        count = len(self.probes)
-        shape = (count, "D" if width is None else width)
-        if maps.dim() != 2 or maps.shape[0] != count or width not in (None, maps.shape[1]):
-            raise InvalidValue(f"{argument}.shape", tuple(maps.shape), f"{shape}")
-        rows: Tensor = maps.detach()
-        finite = rows.isfinite().all(1)
-        if not bool(finite.all()):
-            probe = int((~finite).nonzero()[0, 0])
-            raise NonFiniteError(f"{argument}[{probe}] holds NaN or Inf")
-        return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
-
     def _outside(self) -> list[str]:
         return [name for m in self._store.methods for name in Method.imports(m.method.to_dict())]
-
-    def _check_alike(self, theirs: Store) -> None:
-        mine = self._store
-        differences = []
-        if mine.probes.hash != theirs.probes.hash:
-            differences.append(
-                f"probes ({mine.probes.hash[:12]} here, {theirs.probes.hash[:12]} there)"
-            )
-        if [m.method for m in mine.methods] != [m.method for m in theirs.methods]:
-            here, there = ("; ".join(m.name for m in s.methods) for s in (mine, theirs))
-            differences.append(f"methods ({here!r} here, {there!r} there)")
-        if _definition(mine.features) != _definition(theirs.features):
-            here, there = (s.features.name if s.features else "none" for s in (mine, theirs))
-            differences.append(f"methods of re-ranking ({here!r} here, {there!r} there)")
-        differences += [
-            f"{what} ({getattr(mine, what)} here, {getattr(theirs, what)} there)"
-            for what in ("sketch_size", "sketch_seed", "keep_rows")
-            if getattr(mine, what) != getattr(theirs, what)
-        ]
-        if differences:
-            raise ZooMismatch(
-                f"{theirs.folder} cannot be merged into {mine.folder}: they differ in "
-                + ", ".join(differences)
-            )
-
-
-def _definition(features: StoredFeatures | None) -> FeatureMethod | None:
-    return None if features is None else features.method
-
-
-def _methods_of_both(
-    mine: Store, theirs: Store
-) -> Iterator[tuple[StoredMethod | StoredFeatures, StoredMethod | StoredFeatures]]:
-    """Pairs of the same method in two zoos that are alike."""
-    yield from zip(mine.methods, theirs.methods, strict=True)
-    if mine.features is not None and theirs.features is not None:
-        yield mine.features, theirs.features

@@ -1,0 +1,178 @@
+"""Networks on their way into a zoo: run, or given as maps, and written as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pyattrx.affinities.describing import Description, Source, encoders_of, versions
+from pyattrx.encoders import Encoder
+from pyattrx.errors import InvalidValue, PyattrxError, ZooError, ZooMismatch
+from pyattrx.zoo.arguments import BESIDE, Run, check_name, fingerprint, now
+from pyattrx.zoo.catalog import EntryRow
+from pyattrx.zoo.entry import Report
+from pyattrx.zoo.features import FACTS, facts_of, summarised
+from pyattrx.zoo.given import row_width
+from pyattrx.zoo.store import Store
+
+__all__ = ["add_given", "add_network", "add_source"]
+
+
+def add_source(
+    store: Store,
+    source: Source,
+    tags: tuple[str, ...],
+    run: Run,
+    report: Report,
+    *,
+    wait: float,
+    of: str = "",
+) -> None:
+    """Add the networks that a source stands for; one that fails goes into the report."""
+    label = source if isinstance(source, str) else getattr(source, "name", repr(source))
+    networks = encoders_of([source])
+    while True:
+        try:
+            encoder = next(networks)
+            label = encoder.name
+            if encoder.name in report.added:
+                raise InvalidValue("encoders", encoder.name, "networks of different names")
+            added = add_network(store, encoder, tags, False, run, wait=wait, of=of)
+            (report.added if added else report.skipped).append(encoder.name)
+        except StopIteration:
+            return
+        except ZooError as error:
+            if not isinstance(error, ZooMismatch):
+                raise
+            report.failed[label] = str(error)
+        except Exception as error:
+            kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
+            report.failed[label] = f"{kind}{error}"
+
+
+def add_network(
+    store: Store,
+    encoder: Encoder,
+    tags: tuple[str, ...],
+    replace: bool,
+    run: Run,
+    *,
+    wait: float,
+    of: str = "",
+) -> bool:
+    """Run a network and write it; False where it is there already and only gets the tags."""
+    check_name(encoder.name)
+    known = encoder.describe()
+    identity = fingerprint(known)
+    with store.writing(wait):
+        store.refresh()
+        taken = _taken(store, encoder.name, identity, replace, known)
+        if taken is not None and not replace:
+            with store.catalog.transaction():
+                store.catalog.tag(taken, tags)
+            return False
+        begun = time.perf_counter()
+        with (
+            store.addition() as addition,
+            Description(
+                encoder,
+                store.probes,
+                [stored.descriptor for stored in store.methods],
+                label=encoder.name + of,
+                **run.description_options(),
+            ) as description,
+        ):
+            batches = _checked(store, encoder.name, description.rows())
+            addition.feed(store.methods, batches)
+            names = [stored.name for stored in store.methods]
+            zeros = dict(zip(names, description.zero_maps, strict=True))
+            kept: dict[str, Any] = {}
+            if store.features is not None:
+                summary = summarised(description, store.features)
+                addition.put_summary(store.features, summary)
+                kept[FACTS] = facts_of(summary)
+                zeros[store.features.name] = summary.zero_probes
+            facts = {
+                **known,
+                **run.facts(),
+                "zero_maps": zeros,
+                "precision_effect": description.effect,
+                **kept,
+                "seconds": round(time.perf_counter() - begun, 3),
+            }
+            entry = EntryRow(addition.key, encoder.name, identity, now(), facts)
+            addition.commit(entry, tags, taken)
+    return True
+
+
+def add_given(
+    store: Store,
+    name: str,
+    rows: list[Tensor],
+    known: Mapping[str, Any],
+    tags: tuple[str, ...],
+    replace: bool,
+    *,
+    wait: float,
+) -> int:
+    """Write a network of given rows, by method; return its number."""
+    identity = fingerprint(known)
+    with store.writing(wait):
+        if store.refresh():
+            raise ZooMismatch(f"{name!r}: the zoo got more probes meanwhile")
+        taken = _taken(store, name, identity, replace, known)
+        if taken is not None and not replace:
+            with store.catalog.transaction():
+                store.catalog.tag(taken, tags)
+            return taken
+        zeros = {
+            stored.name: int((some == 0).all(1).sum())
+            for stored, some in zip(store.methods, rows, strict=True)
+        }
+        everything = {**known, "zero_maps": zeros, "versions": versions()}
+        with store.addition() as addition:
+            batches = [(np.arange(len(store.probes)), rows)]
+            addition.feed(store.methods, _checked(store, name, batches))
+            entry = EntryRow(addition.key, name, identity, now(), everything)
+            return addition.commit(entry, tags, taken)
+
+
+def _taken(
+    store: Store, name: str, identity: str, replace: bool, known: Mapping[str, Any]
+) -> int | None:
+    """The number of an entry of this name; None where there is none."""
+    number = store.catalog.id_of(name)
+    if number is None or replace:
+        return number
+    there = store.catalog.entry(number)
+    if there.fingerprint != identity:
+        differs = [
+            key
+            for key in known
+            if key in there.facts and key not in BESIDE and there.facts[key] != known[key]
+        ]
+        raise InvalidValue(
+            "name",
+            name,
+            "a name that is not taken: the zoo has another network of this name (it differs "
+            f"in {', '.join(differs) or 'its kind'}); replace=True puts this one in its place",
+        )
+    return number
+
+
+def _checked(store: Store, name: str, batches: Iterable[Any]) -> Iterator[Any]:
+    """Let rows through that have the size of those that are there."""
+    widths = [row_width(store, stored) for stored in store.methods]
+    for probes, rows in batches:
+        for width, some in zip(widths, rows, strict=True):
+            if width not in (None, some.shape[1]):
+                raise ZooMismatch(
+                    f"network {name!r}: its maps have {some.shape[1]} elements, those of the "
+                    f"networks in the zoo {width}; reduce='none' needs networks whose inputs "
+                    "have the same number of channels"
+                )
+        yield probes, rows

@@ -1,0 +1,62 @@
+"""Maps that a user gives, checked against what a zoo keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyattrx.errors import InvalidType, InvalidValue, NonFiniteError
+from pyattrx.zoo.catalog import ROWS
+from pyattrx.zoo.store import Store, StoredMethod
+
+__all__ = ["check_all_maps", "check_maps", "row_width"]
+
+
+def row_width(store: Store, stored: StoredMethod) -> int | None:
+    """Elements of a row; None where any will do."""
+    method = stored.method
+    if method.pixels is not None:
+        return method.pixels
+    if method.reduce != "none":
+        return stored.descriptor.grid[0] * stored.descriptor.grid[1]
+    first = store.catalog.any_record(stored.id, ROWS)
+    return first.record.width if first else None
+
+
+def check_all_maps(store: Store, maps: Any) -> list[Tensor]:
+    """Maps for every method of the zoo, checked."""
+    methods = store.methods
+    if isinstance(maps, Tensor):
+        if len(methods) > 1:
+            names = ", ".join(repr(stored.name) for stored in methods)
+            raise InvalidType("maps", maps, f"maps for each of the zoo's methods: {names}")
+        return [check_maps(store, "maps", maps, methods[0])]
+    if not isinstance(maps, Mapping) or set(maps) != {stored.name for stored in methods}:
+        names = ", ".join(repr(stored.name) for stored in methods)
+        raise InvalidType("maps", maps, f"a tensor, or a mapping of one to each of {names}")
+    return [
+        check_maps(store, f"maps[{stored.name!r}]", maps[stored.name], stored) for stored in methods
+    ]
+
+
+def check_maps(store: Store, argument: str, given: Any, stored: StoredMethod) -> Tensor:
+    """Check maps for one method; float32 or float64."""
+    maps: Any = given
+    if not isinstance(maps, Tensor):
+        raise InvalidType(argument, maps, "a tensor [N, D]")
+    if maps.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
+        raise InvalidType(f"{argument}.dtype", maps.dtype, "a floating type")
+    width = row_width(store, stored)
+    count = len(store.probes)
+    shape = (count, "D" if width is None else width)
+    if maps.dim() != 2 or maps.shape[0] != count or width not in (None, maps.shape[1]):
+        raise InvalidValue(f"{argument}.shape", tuple(maps.shape), f"{shape}")
+    rows: Tensor = maps.detach()
+    finite = rows.isfinite().all(1)
+    if not bool(finite.all()):
+        probe = int((~finite).nonzero()[0, 0])
+        raise NonFiniteError(f"{argument}[{probe}] holds NaN or Inf")
+    return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
