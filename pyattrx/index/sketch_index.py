@@ -38,6 +38,7 @@ _HEAD = struct.Struct("<8sQQ")
 _TRAINING = 81_920  # vectors that quantisers are trained on, at most
 _A_CENTROID = 39  # vectors for one, at least: what Faiss asks for
 _CHUNK = 4096
+_PIECE = 256  # of a chunk, on a CPU: as much as its cache holds
 _FOLDED = 512
 _LONGEST = 1.25  # squared length; the part beyond it is not seen by compressed kinds
 _GPU_SHARE = 0.5  # of its free memory
@@ -299,8 +300,15 @@ class _Flat:
     def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """As Faiss: scores and places, [1, k]."""
         row = torch.from_numpy(query[0].astype(np.float32)).to(self._device)
+        # Widened into the same memory again and again: new memory takes longer than the product.
+        pieces = _CHUNK if row.is_cuda else _PIECE
+        wide = torch.empty(pieces, self._size, device=self._device)
         scores = torch.cat(
-            [piece.float() @ row for part in self._parts for piece in part.split(_CHUNK)]
+            [
+                wide[: len(piece)].copy_(piece) @ row
+                for part in self._parts
+                for piece in part.split(pieces)
+            ]
         )
         best = torch.topk(scores, k)
         return best.values.cpu().numpy()[None], best.indices.cpu().numpy()[None]
