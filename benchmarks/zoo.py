@@ -263,7 +263,7 @@ def _fill(zoo: pyattrx.Zoo, n: int) -> None:
             with store.catalog.transaction():
                 for entry, records in rows:
                     store.catalog.add(entry, (), records)
-                store.catalog.set_length(shared.appender.segment, shared.appender.end)
+                store.catalog.note_segment(shared.appender.segment)
         done += len(block)
 
 

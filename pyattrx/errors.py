@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "EncoderError",
+    "EntryGone",
     "FitWarning",
     "IndexDamaged",
     "InvalidType",
@@ -102,6 +103,10 @@ class ZooError(PyattrxError):
 
 class ZooDamaged(ZooError):
     """Something in a zoo is not what was written; the message names it."""
+
+
+class EntryGone(ZooError):
+    """A network was removed from a zoo by somebody else meanwhile."""
 
 
 class ZooLocked(ZooError):

@@ -33,7 +33,7 @@ __all__ = ["KINDS", "SketchIndex", "faiss_or_none", "kind_for"]
 # a GPU, everything is "flat".
 KINDS = {"flat": 0, "pq": 700, "ivf": 2_000_000}
 
-_MAGIC = b"PYATTRI2"
+_MAGIC = b"PYATTRI3"
 _HEAD = struct.Struct("<8sQQ")
 _TRAINING = 81_920  # vectors that quantisers are trained on, at most
 _A_CENTROID = 39  # vectors for one, at least: what Faiss asks for
@@ -74,6 +74,8 @@ class SketchIndex:
         around centroids.
     ids : ndarray [n], int64
         What the vectors are called, in the order in which they were added.
+    facts : dict
+        What was given to `save`.
 
     Examples
     --------
@@ -90,6 +92,7 @@ class SketchIndex:
         self.size = size
         self.ids = ids
         self.trained = trained
+        self.facts: dict[str, Any] = {}
         self._body = body  # _Flat, or a Faiss index
 
     def __len__(self) -> int:
@@ -202,8 +205,14 @@ class SketchIndex:
             self.kind != "flat" and self.trained < _TRAINING and count > 4 * self.trained
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], facts: dict[str, Any] | None = None) -> None:
         """Write the index to one file, whole or not at all.
+
+        Parameters
+        ----------
+        path : path
+        facts : dict, optional
+            What else is to be known about it, as JSON types; comes back as `facts`.
 
         Raises
         ------
@@ -212,6 +221,7 @@ class SketchIndex:
         """
         faiss = faiss_or_none()
         header = {"kind": self.kind, "size": self.size, "n": len(self), "trained": self.trained}
+        header["facts"] = facts or {}
         if self.kind == "flat":
             body = self._body.vectors().tobytes()
         else:
@@ -258,8 +268,13 @@ class SketchIndex:
             faiss = faiss_or_none()
             if faiss is None:
                 raise IndexDamaged(f"{path}: needs faiss, which is not installed")
-            body = faiss.deserialize_index(whole[middle:])
-        return cls(header["kind"], header["size"], ids, body, header["trained"])
+            try:
+                body = faiss.deserialize_index(whole[middle:])
+            except RuntimeError as error:  # of another release of Faiss
+                raise IndexDamaged(f"{path}: cannot be read: {error}") from error
+        index = cls(header["kind"], header["size"], ids, body, header["trained"])
+        index.facts = header["facts"]
+        return index
 
     def _set_probes(self, wanted: int) -> None:
         faiss = faiss_or_none()

@@ -25,6 +25,8 @@ _WORTH_SAVING = 2000
 _FEW = 2000
 
 
+# The newest entries of an index, by which it is told whether it belongs to a zoo.
+_NEWEST = 64
 # Sketches of zoos of up to so many entries stay in memory: 128 MiB.
 _CACHED = 16384
 
@@ -172,9 +174,25 @@ class Candidates:
     def _loaded(self, epoch: int) -> SketchIndex:
         with contextlib.suppress(OSError, IndexDamaged):
             index = SketchIndex.load(self._path.with_suffix(f".{epoch}.index"))
-            if index.size == self._store.sketch_size:
+            if index.size == self._store.sketch_size and self._is_ours(index):
+                self.damaged.update({int(k): v for k, v in index.facts["damaged"].items()})
                 return index
         return SketchIndex.build([], lambda: [], self._store.sketch_size)
+
+    def _is_ours(self, index: SketchIndex) -> bool:
+        """Whether an index is of this zoo, and of the entries that it has now.
+
+        A catalog that was put back to an older state gives the numbers of newer entries to others:
+        the newest entries of the index are where that shows.
+        """
+        if index.facts.get("zoo") != self._store.uuid:
+            return False
+        known = {int(number): key for number, key in index.facts["newest"].items()}
+        keys = self._store.catalog.keys_of(list(known))
+        newest = int(index.ids.max(initial=0))
+        return newest <= self._store.catalog.last_id_ever() and all(
+            known[number] == key for number, key in keys.items()
+        )
 
     def _built(self) -> SketchIndex:
         """Build the index of everything that there is."""
@@ -212,7 +230,13 @@ class Candidates:
             for old in folder.glob(f"{self._path.stem}.*.index"):
                 if old.name != f"{self._path.stem}.{self._epoch}.index":
                     old.unlink()
-            index.save(self._path.with_suffix(f".{self._epoch}.index"))
+            newest = np.sort(index.ids)[-_NEWEST:].tolist()
+            facts = {
+                "zoo": self._store.uuid,
+                "newest": self._store.catalog.keys_of(newest),
+                "damaged": self.damaged,
+            }
+            index.save(self._path.with_suffix(f".{self._epoch}.index"), facts)
             self._saved = len(index)
 
 

@@ -22,10 +22,12 @@ _POLL_S = 0.05
 class WriterLock:
     """The right to write to a zoo; the system takes it back when a process dies.
 
+    What is locked is the folder. So nobody can be in by a file that somebody else has removed.
+
     Parameters
     ----------
     path : Path
-        The lock file. It says who holds the lock, for messages only.
+        A file in the folder that says who holds the lock, for messages only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,14 +63,15 @@ class WriterLock:
             try:
                 yield
             finally:
-                os.close(file)  # unlocks
+                fcntl.flock(file, fcntl.LOCK_UN)  # a child may have the file, too
+                os.close(file)
         finally:
             self._depth = max(self._depth - 1, 0)
             self._threads.release()
 
     def _acquire(self, until: float) -> int:
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise ZooError(f"{self._path.parent}: cannot be written: {error.strerror}") from error
         try:
@@ -80,12 +83,11 @@ class WriterLock:
                     if time.monotonic() >= until:
                         raise ZooLocked(
                             f"{self._path.parent}: another process is writing to this zoo "
-                            f"({self._holder(file)}); wait= says for how long to wait for it"
+                            f"({self._holder()}); wait= says for how long to wait for it"
                         ) from None
                     time.sleep(_POLL_S)
             note = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}
-            os.ftruncate(file, 0)
-            os.pwrite(file, json.dumps(note).encode(), 0)
+            self._path.write_text(json.dumps(note))
         except OSError as error:
             os.close(file)
             raise ZooError(f"{self._path.parent}: cannot be locked: {error.strerror}") from error
@@ -94,10 +96,9 @@ class WriterLock:
             raise
         return file
 
-    @staticmethod
-    def _holder(file: int) -> str:
+    def _holder(self) -> str:
         try:
-            note = json.loads(os.pread(file, 4096, 0))
+            note = json.loads(self._path.read_text())
             return f"process {note['pid']} on {note['host']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "unknown process"

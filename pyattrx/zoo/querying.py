@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,7 @@ __all__ = [
     "warn_damaged",
 ]
 
+_WARNINGS = 10  # of single damaged entries
 # Rows of entries in memory at once.
 _BLOCK_BYTES = 64 << 20
 
@@ -150,6 +151,7 @@ def row_cosines(
     for start in range(0, len(numbers), 256):
         some = numbers[start : start + 256]
         located = store.catalog.records(some, method.id, ROWS)
+        comparison.damaged.update(without_records(store, some, located))
         batch: dict[int, list[Located]] = {}
         held = 0
         for number in [n for n in some if n in located]:
@@ -272,7 +274,18 @@ def read_sketches(
             kept.append(number)
         except ZooDamaged as error:
             damaged[number] = str(error)
+    damaged.update(without_records(store, ids, located))
     return np.array(kept, np.int64), vectors[: len(kept)], damaged
+
+
+def without_records(
+    store: Store, ids: Sequence[int], located: Mapping[int, object]
+) -> dict[int, str]:
+    """Entries that are there and whose records are not found: the damage hides them."""
+    missing = [int(number) for number in ids if int(number) not in located]
+    if not missing:
+        return {}
+    return dict.fromkeys(store.catalog.names_of(missing), "records of it are missing")
 
 
 class EntryRows:
@@ -319,10 +332,19 @@ def sketch_rows(store: Store, rows: RowStore, probes: np.ndarray) -> np.ndarray:
 
 def warn_damaged(store: Store, damaged: dict[int, str]) -> tuple[str, ...]:
     """Warn of entries that an answer does not cover; return their names."""
-    names = store.catalog.names_of(list(damaged))
-    for number, name in names.items():
+    names = store.catalog.names_of(sorted(damaged))
+    shown = list(names.items())[:_WARNINGS]
+    for number, name in shown:
         warnings.warn(
             f"{store.folder}: entry {name!r} is damaged and was left out: {damaged[number]}",
+            ZooWarning,
+            stacklevel=4,
+        )
+    if len(names) > len(shown):
+        more = len(names) - len(shown)
+        warnings.warn(
+            f"{store.folder}: {more} more entries are damaged and were left out; "
+            "`Zoo.verify` names them",
             ZooWarning,
             stacklevel=4,
         )

@@ -19,7 +19,7 @@ from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.scoring import Scores
 from pyattrx.descriptors import Summary
 from pyattrx.encoders import Encoder
-from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooMismatch
+from pyattrx.errors import EntryGone, InvalidType, InvalidValue, ZooDamaged, ZooMismatch
 from pyattrx.zoo.arguments import not_integer
 from pyattrx.zoo.catalog import SUMMARY, EntryRow, Located
 from pyattrx.zoo.features import (
@@ -140,6 +140,8 @@ class Reranking:
         found, damaged = read_summaries(self._store, self._features, [number])
         if number in damaged:
             raise ZooDamaged(f"entry {name!r}: {damaged[number]}")
+        if number not in found:
+            raise EntryGone(f"entry {name!r} was removed meanwhile")
         return found[number]
 
 
@@ -154,11 +156,15 @@ def feature_scores(
         An entry was added as maps.
     ZooDamaged
         An entry is damaged.
+    EntryGone
+        An entry was removed meanwhile.
     """
     found, damaged = read_summaries(store, features, numbers)
     for number, name in zip(numbers, names, strict=True):
         if number in damaged:
             raise ZooDamaged(f"entry {name!r}: {damaged[number]}")
+        if number not in found:
+            raise EntryGone(f"entry {name!r} was removed meanwhile")
     kept = [found[number] for number in numbers]
     blocks = jackknife_blocks(store.groups)
     return Scores(*features.descriptor.compare(kept, kept, store.groups, blocks)), blocks
@@ -167,13 +173,15 @@ def feature_scores(
 def read_summaries(
     store: Store, features: StoredFeatures, numbers: Sequence[int]
 ) -> tuple[dict[int, Summary], dict[int, str]]:
-    """What is kept of some entries, and which of them are damaged and why."""
+    """What is kept of those entries that are there, and which are damaged and why."""
     catalog = store.catalog
     entries: dict[int, EntryRow] = {}
     damaged: dict[int, str] = {}
     for number in numbers:
         try:
             entries[number] = catalog.entry(number)
+        except EntryGone:
+            continue
         except ZooDamaged as error:
             damaged[number] = str(error)
     bare = [entry.name for entry in entries.values() if not arrays_of(entry)]
@@ -194,7 +202,8 @@ def read_summaries(
             )
         except ZooDamaged as error:
             damaged[number] = str(error)
-    return found, damaged
+    there = catalog.names_of(list(damaged))  # what was removed meanwhile is not damaged
+    return found, {number: why for number, why in damaged.items() if number in there}
 
 
 def _read(store: Store, entry: EntryRow, records: Mapping[int, Sequence[Located]]) -> Summary:

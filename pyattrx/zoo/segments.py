@@ -2,7 +2,8 @@
 
 A record is rows, one after another, and then the XXH3-64 of each of them. The checksums are seeded
 with the record's identity and the row's number, so that bytes that are right but in the wrong
-place do not pass. What was committed is never written again, and nobody reads beyond it.
+place do not pass. What is in a file is never written again nor cut off: a writer begins behind it,
+whatever the catalog says, and takes back no more than what it wrote itself.
 
 Files are read at given positions, not mapped: a file that is cut short by someone else then is an
 error that can be reported, where a mapping would kill the process, and rows of a million networks
@@ -25,7 +26,7 @@ from xxhash import xxh3_64_intdigest
 from pyattrx._files import read_exactly, sync_folder, write_all
 from pyattrx.errors import ZooDamaged
 
-__all__ = ["Appender", "Record", "RecordWriter", "Segments", "segment_name"]
+__all__ = ["Appender", "Record", "RecordWriter", "Segments", "segment_name", "segment_sizes"]
 
 # A segment that has reached this size is not appended to.
 SEGMENT_BYTES = 1 << 30
@@ -177,6 +178,15 @@ class Segments:
             raise ZooDamaged(f"{segment_name(record.segment)}: the file ends before byte {at}")
 
 
+def segment_sizes(folder: Path) -> dict[int, int]:
+    """Bytes of every segment file that there is."""
+    found = {}
+    for path in folder.glob("[0-9]*.rows"):
+        if path.stem.isdigit():
+            found[int(path.stem)] = path.stat().st_size
+    return found
+
+
 def _runs(probes: np.ndarray) -> Iterator[tuple[int, int]]:
     """Ranges of neighbouring rows."""
     starts = np.flatnonzero(np.diff(probes, prepend=probes[:1] - 2) != 1).tolist()
@@ -190,27 +200,18 @@ class Appender:
     ----------
     folder : Path
     segment : int
-    committed : int
-        Bytes of the segment that count. What lies beyond was never finished, and is cut off.
     """
 
-    def __init__(self, folder: Path, segment: int, committed: int) -> None:
+    def __init__(self, folder: Path, segment: int) -> None:
         self.segment = segment
-        self.end = committed
-        self._committed = committed
         path = folder / segment_name(segment)
         created = not path.exists()
-        if created and committed:
-            raise ZooDamaged(f"{path.name}: the file is missing")
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             if created:
                 sync_folder(folder)
-            size = os.fstat(self._file).st_size
-            if size < committed:
-                raise ZooDamaged(f"{path.name}: it has {size} bytes of {committed}")
-            if size > committed:
-                os.ftruncate(self._file, committed)
+            # Behind everything, also behind what a process that was killed left unfinished.
+            self.end = self._committed = os.fstat(self._file).st_size
         except BaseException:
             os.close(self._file)
             raise

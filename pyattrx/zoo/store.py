@@ -24,7 +24,7 @@ from pyattrx.probes import Probes
 from pyattrx.zoo.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
 from pyattrx.zoo.features import FACTS, StoredFeatures, tensors_of
 from pyattrx.zoo.lock import WriterLock
-from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments
+from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments, segment_sizes
 from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
 
 __all__ = ["Addition", "Store", "StoredMethod"]
@@ -171,12 +171,14 @@ class Store:
     @contextmanager
     def addition(self, key: bytes | None = None) -> Iterator[Addition]:
         """Begin to add a network; the writer's lock is held by the caller."""
-        lengths = self.catalog.segments()
-        segment = max(lengths, default=1)
-        if lengths.get(segment, 0) >= SEGMENT_BYTES:
-            segment += 1
         with self.files_written():
-            appender = Appender(self.segments.folder, segment, lengths.get(segment, 0))
+            sizes = segment_sizes(self.segments.folder)
+            used = self.catalog.segments()
+            segment = max([1, *sizes, *used])
+            lost = segment in used and segment not in sizes
+            if lost or sizes.get(segment, 0) >= SEGMENT_BYTES:
+                segment += 1
+            appender = Appender(self.segments.folder, segment)
             try:
                 yield Addition(self, appender, key or secrets.token_bytes(16))
             finally:
@@ -396,7 +398,7 @@ class Addition:
             if replace is not None:
                 catalog.remove(replace)
             number = catalog.add(entry, tags, self.records)
-            catalog.set_length(self.appender.segment, self.appender.end)
+            catalog.note_segment(self.appender.segment)
         return number
 
     def stage(
@@ -411,7 +413,7 @@ class Addition:
         with catalog.transaction():
             catalog.add_records(number, self.records)
             catalog.set_meta(f"{_GROWN}{number}", {"zero_maps": zero_maps, FACTS: features})
-            catalog.set_length(self.appender.segment, self.appender.end)
+            catalog.note_segment(self.appender.segment)
 
     def _identity(self, method: StoredMethod | StoredFeatures, kind: int, first: int) -> int:
         return xxh3_64_intdigest(self.key + f"{method.digest} {kind} {first}".encode())

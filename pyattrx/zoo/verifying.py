@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyattrx._progress import progress
-from pyattrx.errors import PyattrxError, ZooDamaged
+from pyattrx.errors import EntryGone, PyattrxError, ZooDamaged
 from pyattrx.zoo.entry import Verification
 from pyattrx.zoo.features import arrays_of
 from pyattrx.zoo.store import Store
@@ -26,9 +26,10 @@ def verify(store: Store) -> Verification:
         names = store.catalog.names_of(ids)
         for number in ids:
             wrong = _verify_entry(store, number, found)
-            if wrong is not None:
-                found.damaged[names.get(number, f"entry {number}")] = wrong
-            found.entries += 1
+            if wrong is None or store.catalog.names_of([number]):  # not removed meanwhile
+                found.entries += 1
+                if wrong is not None:
+                    found.damaged[names.get(number, f"entry {number}")] = wrong
             step(1)
     return found
 
@@ -46,6 +47,6 @@ def _verify_entry(store: Store, number: int, found: Verification) -> str | None:
         records = kinds * len(store.methods) + len(arrays_of(entry))
         if sum(part.count for part in located if part) != records * len(store.probes):
             return "records of it are missing"
-    except ZooDamaged as error:
+    except (EntryGone, ZooDamaged) as error:
         return str(error)
     return None

@@ -62,6 +62,7 @@ from pyattrx.zoo.merging import check_alike, copy_entry
 from pyattrx.zoo.querying import EntryRows, warn_damaged
 from pyattrx.zoo.reranking import Reranking, check_rerank, feature_scores
 from pyattrx.zoo.search import Question, Search
+from pyattrx.zoo.segments import segment_sizes
 from pyattrx.zoo.store import Store, StoredMethod
 from pyattrx.zoo.verifying import verify
 
@@ -295,7 +296,7 @@ class Zoo:
             "path": str(store.folder),
             "networks": len(self),
             "methods": [stored.name for stored in store.methods],
-            "bytes": sum(store.catalog.segments().values()),
+            "bytes": sum(segment_sizes(store.segments.folder).values()),
             "index": {
                 stored.name: self._searches[stored.id].index_kind
                 for stored in store.methods

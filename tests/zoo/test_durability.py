@@ -319,13 +319,14 @@ def test_a_truncated_segment_costs_what_it_held(spoilt, tmp_path):
         assert "ends before byte" in found.damaged["net5"]
         with pytest.warns(ZooWarning):
             assert {m.name for m in zoo.query("net0", k=9)} == {"net1", "net2"}
-        with pytest.raises(ZooDamaged, match=r"bytes of \d+"):
-            zoo.add(encoder(9))
+        zoo.add(encoder(9))
+        assert set(zoo.verify().damaged) == {"net3", "net4", "net5"}
     copy = spoilt(lambda path: (path / "rows" / "000001.rows").unlink())
     with Zoo.open(copy) as zoo:
         assert len(zoo.verify().damaged) == 6
-        with pytest.raises(ZooDamaged, match="the file is missing"):
-            zoo.add(encoder(9))
+        zoo.add(encoder(9))
+        assert len(zoo.verify().damaged) == 6
+        assert (copy / "rows" / "000002.rows").exists()
 
 
 def swap_records(path):
