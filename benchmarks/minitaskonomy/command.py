@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .data import prepare
+from .export import export
 from .jobs import Job, Say, run_jobs
 from .networks import ARCHITECTURES
 from .presets import PRESETS, Preset, find_preset
@@ -23,13 +23,15 @@ from .transfer import cache_codes, summarize, transfer
 __all__ = ["SOURCES", "add_command", "run_all", "run_training", "run_transfers"]
 
 SOURCES = (*TASKS, UNTRAINED)
-_STEPS = ("render", "train", "transfer", "all")
+_STEPS = ("render", "train", "transfer", "all", "export")
 
 
 def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Describe the command to a parser: `add` makes one from a name, a purpose and a function."""
     command = add("minitaskonomy", "20 tasks on rendered rooms, and real transfers", _run)
-    command.add_argument("step", choices=_STEPS, help="`all` is one after the other")
+    command.add_argument(
+        "step", choices=_STEPS, help="`all` is the first three; `export` copies what is kept"
+    )
     command.add_argument(
         "--folder", type=Path, default=_cache(), help="where everything goes (default: %(default)s)"
     )
@@ -45,6 +47,9 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     command.add_argument(
         "--jobs", type=_whole(1), default=2, help="processes of one thread (default: 2)"
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("minitaskonomy"), help="of `export` (default: %(default)s)"
     )
     command.add_argument("--quiet", "-q", action="store_true", help="say nothing of what is done")
 
@@ -71,16 +76,27 @@ def _run(given: argparse.Namespace) -> None:
         if given.step == "render":
             prepare(given.folder, preset, given.jobs, say)
         for seed in given.seeds if given.step != "render" else ():
-            step = {"train": run_training, "transfer": run_transfers, "all": run_all}[given.step]
-            names: dict[str, Any] = {"sources": tuple(given.sources)}
-            if given.step != "train":
-                names["targets"] = tuple(given.targets)
-            step(given.folder, preset, given.architecture, seed, given.jobs, say, **names)
+            _run_seed(given, preset, seed, say)
     except KeyboardInterrupt:
         _say("stopped; the same command goes on from here")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _run_seed(given: argparse.Namespace, preset: Preset, seed: int, say: Say) -> None:
+    sources, targets = tuple(given.sources), tuple(given.targets)
+    if given.step == "export":
+        for path in export(given.folder, given.out, given.architecture, seed, sources):
+            say(f"wrote {path}")
+        return
+    common = (given.folder, preset, given.architecture, seed, given.jobs, say, sources)
+    if given.step == "train":
+        run_training(*common)
+    elif given.step == "transfer":
+        run_transfers(*common, targets)
+    else:
+        run_all(*common, targets)
 
 
 def run_training(

@@ -27,7 +27,7 @@ class Preset:
     subset : int
         Images of one transfer; `decoders` disjoint subsets fit `transfer`.
     transfer_iterations, transfer_batch : int
-        Of a transfer.
+        Of a transfer to a map; half as many iterations for classes and numbers.
     seed : int
         Of the scenes.
     """

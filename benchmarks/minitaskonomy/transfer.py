@@ -125,11 +125,13 @@ def _learn(
     inputs, wanted = codes[torch.from_numpy(subset)], labels["transfer"][torch.from_numpy(subset)]
     decoder = make_decoder(task, stream_seed(place, number, 7), _WIDTH)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=_RATE, weight_decay=1e-2, foreach=True)
+    # A map has a thousand labels an image; what has one for each is learnt by heart in no time.
+    iterations = preset.transfer_iterations // (1 if task.dense else 2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, _RATE, total_steps=preset.transfer_iterations, pct_start=0.1
+        optimizer, _RATE, total_steps=iterations, pct_start=0.1
     )
     rng = np.random.default_rng([place, number, 8])
-    for _ in range(preset.transfer_iterations):
+    for _ in range(iterations):
         chosen = torch.from_numpy(rng.choice(preset.subset, preset.transfer_batch, replace=False))
         loss = task.losses(decoder(inputs[chosen]), wanted[chosen]).mean()
         optimizer.zero_grad()

@@ -1,6 +1,7 @@
 """Tasks, training and transfers of MiniTaskonomy, as small as they can be, stopped and taken up."""
 
 import csv
+import dataclasses
 import importlib
 import json
 import math
@@ -264,16 +265,20 @@ def test_jobs_report_in_this_process():
 
 def test_jobs_in_processes_and_a_failure(folder, tmp_path, capfd):
     (tmp_path / "scenes" / "chunks").mkdir(parents=True)
+    chunks = tmp_path / "scenes" / "chunks"
+    many = dataclasses.replace(TINY, train=10_000)
+    long = jobs.Job("long", data.render_chunks, (tmp_path / "scenes", many, list(range(200))))
+    bad = jobs.Job("bad", transfers.cache_codes, (tmp_path, TINY, "rgb2depth", "residual", 0))
     lines = []
-    work = [
-        jobs.Job("good", data.render_chunks, (tmp_path / "scenes", TINY, [0])),
-        jobs.Job("bad", transfers.cache_codes, (tmp_path, TINY, "rgb2depth", "residual", 0)),
-    ]
     with pytest.raises(jobs.JobError, match="bad failed"):
-        jobs.run_jobs(work, 2, lines.append)
+        jobs.run_jobs([bad, long], 2, lines.append)
     assert "no complete data set" in capfd.readouterr().err
-    jobs.run_jobs(work[:1], 2, lines.append)
-    assert lines[-1].startswith("[1/1] good: 1 x 50 scenes")
+    assert lines == []
+    assert len(list(chunks.glob("*.npz"))) < 200  # minutes of work: it was stopped
+    some = jobs.Job("some", data.render_chunks, (tmp_path / "scenes", TINY, [0]))
+    jobs.run_jobs([some], 2, lines.append)
+    assert len(lines) == 1
+    assert lines[0].startswith("[1/1] some: 1 x 50 scenes")
 
 
 # Training
@@ -420,6 +425,27 @@ def test_a_frozen_source_is_learnt_from(fresh):
         transfers._learn(task, preset, codes, labels, 1)
 
 
+def test_what_is_kept(fresh, tmp_path):
+    sources = ("class_1000", "untrained")
+    command.run_all(fresh, TINY, "mixer", 2, 1, quiet, sources, ("rgb2depth",))
+    written = part("export").export(fresh, tmp_path / "kept", "mixer", 2, sources)
+    into = tmp_path / "kept" / "mixer-seed2"
+    assert {path.relative_to(into).as_posix() for path in written} == {
+        "encoders/class_1000.safetensors", "encoders/untrained.safetensors", "encoders.csv",
+        "transfers.csv", "transfers.npz",
+    }  # fmt: skip
+    whole = trainer.encoder_file(fresh, "mixer", 2, "class_1000")
+    kept = into / "encoders" / "class_1000.safetensors"
+    assert kept.stat().st_size < 0.6 * whole.stat().st_size
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    codes = [trainer.load_encoder(file, "mixer")(images) for file in (whole, kept)]
+    assert (codes[0] - codes[1]).norm() < 5e-3 * codes[0].norm()
+    (row,) = csv.DictReader((into / "encoders.csv").open())
+    report = json.loads(whole.with_suffix(".json").read_text())
+    assert row["task"] == "class_1000"
+    assert float(row["trivial"]) == pytest.approx(report["trivial"], abs=1e-6)
+
+
 def bench(*arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main(["bench", *(str(a) for a in arguments)])
@@ -436,7 +462,11 @@ def test_command_line(fresh, monkeypatch, capsys):
     assert bench("minitaskonomy", "transfer", *common, "--targets", "rgb2depth") == 0
     err = capsys.readouterr().err
     assert "transfer to rgb2depth, residual seed 0: best from class_places" in err
+    capsys.readouterr()
+    assert bench("minitaskonomy", "export", *common, "--out", fresh / "kept") == 0
+    assert (fresh / "kept" / "residual-seed0" / "transfers.csv").is_file()
     assert bench("minitaskonomy", "train", *common[:-1], "nothing") == 2
+    assert bench("minitaskonomy", "train", *common, "--seeds", "-1") == 2
     assert bench("minitaskonomy", "--help") == 0
     assert "--architecture" in capsys.readouterr().out
 
