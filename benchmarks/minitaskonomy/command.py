@@ -18,7 +18,7 @@ from .networks import ARCHITECTURES
 from .presets import PRESETS, Preset, find_preset
 from .tasks import TARGETS, TASKS
 from .train import UNTRAINED, train
-from .transfer import cache_codes, summarize, transfer
+from .transfer import cache_codes, is_measured, summarize, transfer
 
 __all__ = ["SOURCES", "add_command", "run_all", "run_training", "run_transfers"]
 
@@ -134,20 +134,25 @@ def run_transfers(
 ) -> None:  # fmt: skip
     """Measure the transfers that are missing, and gather all; parameters as for `run_training`."""
     name = f"{architecture} seed {seed}"
-    todo = [
-        Job(f"codes of {source}, {name}", cache_codes, (folder, preset, source, architecture, seed))
-        for source in sources
+    missing = [
+        target for target in targets if not is_measured(folder, target, sources, architecture, seed)
     ]
-    run_jobs(todo, processes, say)
+    if missing:
+        todo = [
+            Job(f"codes of {source}, {name}", cache_codes,
+                (folder, preset, source, architecture, seed))
+            for source in sources
+        ]  # fmt: skip
+        run_jobs(todo, processes, say)
     todo = [
         Job(f"transfer to {target}, {name}", transfer,
             (folder, preset, target, sources, architecture, seed))
-        for target in targets
+        for target in missing
     ]  # fmt: skip
     run_jobs(todo, processes, say)
     for path in summarize(folder, architecture, seed, targets):
         say(f"wrote {path}")
-    shutil.rmtree(folder / "codes" / f"{architecture}-seed{seed}")
+    shutil.rmtree(folder / "codes" / f"{architecture}-seed{seed}", ignore_errors=True)
 
 
 def run_all(

@@ -23,7 +23,7 @@ from .presets import Preset
 from .tasks import TASKS, Scale, Task, find_task
 from .train import encoder_file, evaluate_in_parts, load_encoder, stream_seed
 
-__all__ = ["ahp", "cache_codes", "summarize", "transfer", "transfer_folder"]
+__all__ = ["ahp", "cache_codes", "is_measured", "summarize", "transfer", "transfer_folder"]
 
 _WIDTH = 32
 _RATE = 5e-3
@@ -86,7 +86,7 @@ def transfer(
         ``trivial``, float32 [images], the loss of the best constant.
     """
     file = transfer_folder(folder, architecture, seed) / f"{target}.npz"
-    if file.is_file():
+    if is_measured(folder, target, sources, architecture, seed):
         return "was there"
     file.parent.mkdir(parents=True, exist_ok=True)
     data, task = Data(folder, preset), find_task(target)
@@ -108,6 +108,17 @@ def transfer(
         f"best from {best}: {means.get(best, own):.3f}; "
         f"own encoder {own:.3f}, trivial {trivial.mean():.3f}"
     )
+
+
+def is_measured(
+    folder: Path, target: str, sources: tuple[str, ...], architecture: str, seed: int
+) -> bool:
+    """Whether the transfers from exactly these sources to a target are there."""
+    file = transfer_folder(folder, architecture, seed) / f"{target}.npz"
+    if not file.is_file():
+        return False
+    with np.load(file) as found:
+        return tuple(found["sources"].tolist()) == sources
 
 
 def _learn(

@@ -378,6 +378,11 @@ def test_ahp_refuses(losses):
         transfers.ahp(losses)
 
 
+def csv_rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
 def test_from_scenes_to_tables(fresh):
     lines = []
     sources = ("denoise", "class_1000", "untrained")
@@ -394,8 +399,7 @@ def test_from_scenes_to_tables(fresh):
         assert tuple(found["sources"]) == sources
     assert np.isfinite(losses).all()
     assert (losses.astype(float).std(1) > 0).any()
-    with (into / "losses.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows(into / "losses.csv")
     assert len(rows) == 18
     row = rows[2 * (3 * 1 + 2) + 1]
     assert (row["target"], row["source"], row["decoder"]) == ("class_1000", "untrained", "1")
@@ -406,7 +410,12 @@ def test_from_scenes_to_tables(fresh):
     lines.clear()
     command.run_transfers(*arguments)
     assert (into / "losses.csv").read_bytes() == first
-    assert sum("was there" in line for line in lines) == 2
+    assert sum("transfer to" in line for line in lines) == 1
+    lines.clear()
+    command.run_all(*arguments)
+    assert sum("was there" in line for line in lines) == len(lines) - 2 == 3  # two tables
+    command.run_all(*arguments[:6], sources[:2], targets)
+    assert len(csv_rows(into / "losses.csv")) == 12
 
 
 def test_a_frozen_source_is_learnt_from(fresh):
@@ -440,7 +449,7 @@ def test_what_is_kept(fresh, tmp_path):
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     codes = [trainer.load_encoder(file, "mixer")(images) for file in (whole, kept)]
     assert (codes[0] - codes[1]).norm() < 5e-3 * codes[0].norm()
-    (row,) = csv.DictReader((into / "encoders.csv").open())
+    (row,) = csv_rows(into / "encoders.csv")
     report = json.loads(whole.with_suffix(".json").read_text())
     assert row["task"] == "class_1000"
     assert float(row["trivial"]) == pytest.approx(report["trivial"], abs=1e-6)
