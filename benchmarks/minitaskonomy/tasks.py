@@ -20,7 +20,8 @@ from pyattrx.errors import InvalidValue
 
 from .furniture import FURNITURE
 from .labels import LABEL_SIZE, PAIRS
-from .scenes import CLASSES, ROOMS
+from .rooms import ROOMS
+from .scenes import CLASSES
 
 __all__ = ["TARGETS", "TASKS", "Scale", "Task", "find_task"]
 

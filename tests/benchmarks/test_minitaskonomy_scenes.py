@@ -18,6 +18,7 @@ def part(name):
 
 scenes, renderer, furniture = part("scenes"), part("render"), part("furniture")
 labels, tasks, textures = part("labels"), part("tasks"), part("textures")
+rooms = part("rooms")
 
 ROOM = (4.0, 6.0, 3.0)
 EYE = (1.5, 2.0, 1.25)
@@ -313,5 +314,5 @@ def test_every_kind_of_furniture():
             assert min(piece.half) > 0
             if name != "picture":  # hung up later
                 assert piece.center[2] - piece.half[2] > -1e-9
-    used = {name for room in scenes.ROOMS.values() for name in room.furniture}
+    used = {name for room in rooms.ROOMS.values() for name in room.furniture}
     assert used == set(furniture.FURNITURE)
