@@ -59,7 +59,8 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     Returns
     -------
     Encoder
-        Named after the specification unless the factory named it.
+        Named after the specification unless the factory named it. Its own specification loads the
+        same network from any folder: it holds the weights, and paths are absolute.
 
     Raises
     ------
@@ -84,7 +85,11 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
             "specification", specification, f"one network, not {len(names)}; see load_many"
         )
     encoder = _load(names[0], trust)
-    return encoder if weights is None else _with_weights(encoder, weights)
+    if weights is None:
+        return encoder
+    encoder = _with_weights(encoder, weights)
+    encoder.specification = _anywhere(names[0].partition(_WEIGHTS)[0], str(weights))
+    return encoder
 
 
 def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
@@ -121,16 +126,17 @@ def expand(specification: Any) -> list[str]:
     """List the specifications of single networks that one stands for, without loading any."""
     if not isinstance(specification, str):
         raise InvalidType("specification", specification, _FORMS)
-    kind, colon, name = specification.partition(":")
-    if kind == "timm" and any(c in name.partition(_WEIGHTS)[0] for c in "*?["):
+    target, mark, weights = specification.partition(_WEIGHTS)
+    kind, colon, name = target.partition(":")
+    if kind == "timm" and any(c in name for c in "*?["):
         pattern, at, variant = name.partition("@")
         found = _timm().list_models(pattern, pretrained=variant != "random")
         if not found:
             raise InvalidValue("specification", specification, "a pattern that timm has models for")
-        return [f"timm:{model}{at}{variant}" for model in found]
+        return [f"timm:{model}{at}{variant}{mark}{weights}" for model in found]
     if kind == "taskonomy" and name:
-        return [f"taskonomy:{path}" for path in taskonomy_files(name)]
-    if not specification.endswith(".pt2") and not (colon and kind and name):
+        return [f"taskonomy:{path}{mark}{weights}" for path in taskonomy_files(name)]
+    if not target.endswith(".pt2") and not (colon and kind and name):
         raise InvalidValue("specification", specification, _FORMS)
     return [specification]
 
@@ -141,7 +147,7 @@ def _load(specification: str, trust: bool) -> Encoder:
         encoder = _with_weights(_load(target, trust), weights)
         if encoder.name == target:  # files of weights for one factory are different networks
             encoder.name = specification
-        encoder.specification = specification
+        encoder.specification = _anywhere(target, weights)
         return encoder
     kind, _, name = specification.partition(":")
     if specification.endswith(".pt2"):
@@ -154,8 +160,21 @@ def _load(specification: str, trust: bool) -> Encoder:
         encoder = load_taskonomy(name)
     else:
         encoder = _from_factory(specification)
-    encoder.specification = specification
+    encoder.specification = _anywhere(specification)
     return encoder
+
+
+def _anywhere(target: str, weights: str = "") -> str:
+    """Specification that means the same in every folder: its paths are absolute."""
+    kind, colon, name = target.partition(":")
+    place, mark, factory = target.rpartition(":")
+    if target.endswith(".pt2"):
+        target = str(Path(target).absolute())
+    elif kind == "taskonomy" or (kind == "transformers" and Path(name).exists()):
+        target = f"{kind}{colon}{Path(name).absolute()}"
+    elif place.endswith(".py"):
+        target = f"{Path(place).absolute()}{mark}{factory}"
+    return f"{target}{_WEIGHTS}{Path(weights).absolute()}" if weights else target
 
 
 def _from_factory(specification: str) -> Encoder:

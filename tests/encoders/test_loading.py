@@ -294,6 +294,41 @@ def test_weights_in_the_specification(shared):
         pyattrx.load(f"{factory}?weights={shared}/none.safetensors")
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["argument", "specification"])
+def test_weights_are_part_of_the_specification(shared, monkeypatch, inside):
+    monkeypatch.chdir(shared)
+    if inside:
+        made = pyattrx.load("shared.py:net?weights=w1.safetensors")
+        assert made.name == "shared.py:net?weights=w1.safetensors"
+    else:  # what is loaded last counts
+        made = pyattrx.load("shared.py:net?weights=w2.safetensors", weights="w1.safetensors")
+    assert made.specification == f"{shared}/shared.py:net?weights={shared}/w1.safetensors"
+    monkeypatch.chdir("/")
+    assert pyattrx.load(made.specification).describe()["class"] == made.describe()["class"]
+    assert pyattrx.load(made.specification).weights_hash() == made.weights_hash()
+
+
+def test_specifications_mean_the_same_in_every_folder(shared, monkeypatch):
+    monkeypatch.chdir(shared)
+    made = pyattrx.load("shared.py:net")
+    assert made.name == "shared.py:net"
+    assert made.specification == f"{shared}/shared.py:net"
+    torch.export.save(torch.export.export(nn.ReLU(), (torch.rand(2, 3),)), "program.pt2")
+    program = pyattrx.load("program.pt2", trust=True)
+    assert (program.name, program.specification) == ("program", f"{shared}/program.pt2")
+    assert pyattrx.load("torch.nn:Identity").specification == "torch.nn:Identity"
+
+
+def test_weights_for_an_exported_program(shared):
+    program = torch.export.export(nn.Conv2d(3, 4, 3), (torch.rand(1, 3, 8, 8),))
+    torch.export.save(program, shared / "program.pt2")
+    weights = shared / "w1.safetensors"
+    made = pyattrx.load(f"{shared}/program.pt2", weights=weights, trust=True)
+    again = pyattrx.load(made.specification, trust=True)
+    assert again.weights_hash() == made.weights_hash()
+    assert again.specification == f"{shared}/program.pt2?weights={weights}"
+
+
 def test_an_encoder_of_the_users_is_not_renamed(shared):
     import sys
 
