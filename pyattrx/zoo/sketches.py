@@ -61,7 +61,6 @@ class Sketcher:
             self._ranks[members] = (block << 40) + np.arange(len(members))
         self._seed = seed
         self._sums = torch.zeros(BLOCKS, size // BLOCKS)
-        self.probes = 0
 
     def add(self, probes: np.ndarray, rows: Tensor) -> None:
         """Add the rows [B, D] of some probes."""
@@ -73,7 +72,6 @@ class Sketcher:
                 some = rows[torch.from_numpy(mine[run]).to(rows.device)]
                 part = ops.sketch(some, self._sums.shape[1], self._seed, int(ranks[run[0]]))
                 self._sums[block] += part.cpu()
-        self.probes += len(probes)
 
     def total(self) -> Tensor:
         """Sum over the probes added, float32 [size]; divide by ``sqrt(N)`` for unit length."""
