@@ -50,7 +50,7 @@ class Match:
 
 def check_ranking(k: Any, level: Any) -> None:
     """Refuse a number of sources or a confidence that make no sense."""
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InvalidValue("k", k, "an integer of at least 1")
     if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
         raise InvalidValue("level", level, "a number between 0 and 1")
