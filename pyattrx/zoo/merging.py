@@ -48,6 +48,8 @@ def copy_entry(store: Store, theirs: Store, number: int, report: Report) -> None
         if taken is not None:
             if store.catalog.entry(taken).fingerprint != entry.fingerprint:
                 raise ZooMismatch(f"{name!r} is another network here")
+            with store.catalog.transaction():
+                store.catalog.tag(taken, theirs.catalog.tags_of(number))
             report.skipped.append(name)
             return
         with store.addition(entry.key) as addition:
