@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pyattrx.affinities.describing import Description, Source, encoders_of, versions
 from pyattrx.encoders import Encoder
-from pyattrx.errors import InvalidValue, PyattrxError, ZooError, ZooMismatch
+from pyattrx.errors import InvalidValue, ZooDamaged, ZooMismatch
 from pyattrx.zoo.arguments import BESIDE, Run, check_name, fingerprint, now
 from pyattrx.zoo.catalog import EntryRow
-from pyattrx.zoo.entry import Report
+from pyattrx.zoo.entry import Report, note_failure
 from pyattrx.zoo.features import FACTS, facts_of, summarised
 from pyattrx.zoo.given import row_width
 from pyattrx.zoo.store import Store
@@ -26,6 +26,7 @@ def add_source(
     store: Store,
     source: Source,
     tags: tuple[str, ...],
+    replace: bool,
     run: Run,
     report: Report,
     *,
@@ -39,19 +40,15 @@ def add_source(
         try:
             encoder = next(networks)
             label = encoder.name
-            if encoder.name in report.added:
-                raise InvalidValue("encoders", encoder.name, "networks of different names")
-            added = add_network(store, encoder, tags, False, run, wait=wait, of=of)
-            (report.added if added else report.skipped).append(encoder.name)
+            anew = replace and label not in report.added  # what this call added stays
+            added = add_network(store, encoder, tags, anew, run, wait=wait, of=of)
+            names = report.added if added else report.skipped
+            if label not in names:
+                names.append(label)
         except StopIteration:
             return
-        except ZooError as error:
-            if not isinstance(error, ZooMismatch):
-                raise
-            report.failed[label] = str(error)
         except Exception as error:
-            kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
-            report.failed[label] = f"{kind}{error}"
+            note_failure(report, label, error)
 
 
 def add_network(
@@ -148,7 +145,12 @@ def _taken(
     number = store.catalog.id_of(name)
     if number is None or replace:
         return number
-    there = store.catalog.entry(number)
+    try:
+        there = store.catalog.entry(number)
+    except ZooDamaged as error:  # one network does not stop the rest
+        raise ZooMismatch(
+            f"{error}; replace=True (--replace) puts this network in its place"
+        ) from error
     if there.fingerprint != identity:
         differs = [
             key
@@ -159,7 +161,8 @@ def _taken(
             "name",
             name,
             "a name that is not taken: the zoo has another network of this name (it differs "
-            f"in {', '.join(differs) or 'its kind'}); replace=True puts this one in its place",
+            f"in {', '.join(differs) or 'its kind'}); replace=True (--replace) puts this one in "
+            "its place",
         )
     return number
 

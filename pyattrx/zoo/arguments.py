@@ -11,12 +11,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from xxhash import xxh3_128_hexdigest
 
 from pyattrx.affinities.describing import (
+    Source,
     check_batch_size,
+    check_sources,
     device_name,
     resolve_device,
     versions,
@@ -27,10 +30,12 @@ from pyattrx.errors import InvalidType, InvalidValue
 __all__ = [
     "BESIDE",
     "Run",
+    "check_encoders",
     "check_name",
     "check_path",
     "check_tags",
     "check_wait",
+    "encodable",
     "fingerprint",
     "maps_hash",
     "not_integer",
@@ -100,12 +105,20 @@ def check_wait(wait: Any) -> float:
     return float(wait)
 
 
+def check_encoders(encoders: Any) -> list[Source]:
+    """Return networks, which may be none, as a list."""
+    none = isinstance(encoders, (list, tuple)) and not encoders
+    return [] if none else list(check_sources(encoders))
+
+
 def check_name(name: Any) -> None:
     """Refuse what cannot be a name."""
     if not isinstance(name, str):
         raise InvalidType("name", name, "a str")
     if not name.strip() or len(name) > _LONGEST_NAME:
         raise InvalidValue("name", name, f"a name of 1 to {_LONGEST_NAME} characters")
+    if not encodable(name):
+        raise InvalidValue("name", name, "a name that UTF-8 can hold")
 
 
 def check_tags(tags: Any) -> tuple[str, ...]:
@@ -117,13 +130,24 @@ def check_tags(tags: Any) -> tuple[str, ...]:
         if not isinstance(tag, str):
             raise InvalidType("tags", tag, "a string")
         if not tag.strip() or len(tag) > _LONGEST_NAME:
-            raise InvalidValue("tags", tag, "a tag that is not empty")
+            raise InvalidValue("tags", tag, f"a tag of 1 to {_LONGEST_NAME} characters")
+        if not encodable(tag):
+            raise InvalidValue("tags", tag, "a tag that UTF-8 can hold")
     return tuple(given)
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can hold a text; names of files that are no text have lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def not_integer(value: Any) -> bool:
     """Whether something is not an integer."""
-    return isinstance(value, bool) or not isinstance(value, int)
+    return isinstance(value, bool) or not isinstance(value, (int, np.integer))
 
 
 def now() -> str:

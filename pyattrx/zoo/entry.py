@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyattrx.affinities import Match
+from pyattrx.errors import PyattrxError, ZooError, ZooMismatch
 
-__all__ = ["Entry", "Matches", "Report", "Verification"]
+__all__ = ["Entry", "Matches", "Report", "Verification", "note_failure"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ class Report:
         return {"added": self.added, "skipped": self.skipped, "failed": self.failed}
 
 
+def note_failure(report: Report, label: str, error: Exception) -> None:
+    """Note that one network failed; an error of the zoo itself (a full disk, ...) is raised."""
+    if isinstance(error, ZooError) and not isinstance(error, ZooMismatch):
+        raise error
+    kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
+    report.failed[label] = f"{kind}{error}"
+
+
 @dataclass
 class Verification:
     """What `Zoo.verify` found.
@@ -129,8 +138,11 @@ class Matches(list[Match]):
         sketches of the others are four standard errors too low. Otherwise sketches chose which
         entries were compared, and may have missed one.
     settled : bool or None
-        For ``stop="confident"``: whether the set of matches was settled before the probes ended.
-        Otherwise None.
+        For an encoder and ``stop="confident"``: whether the set of matches was settled before the
+        probes ended. Otherwise None: of a name, or of maps, all probes are known anyway.
+    looks : int
+        How often it could have been settled before the probes ended: 0 where nothing is stopped, or
+        where the probes have too few groups for it.
     damaged : tuple of str
         Entries that should have been compared and are damaged.
     reranked : int
@@ -151,6 +163,7 @@ class Matches(list[Match]):
         searched: int,
         complete: bool,
         settled: bool | None = None,
+        looks: int = 0,
         damaged: tuple[str, ...] = (),
         reranked: int = 0,
         reranked_by: str | None = None,
@@ -163,6 +176,7 @@ class Matches(list[Match]):
         self.searched = searched
         self.complete = complete
         self.settled = settled
+        self.looks = looks
         self.damaged = damaged
         self.reranked = reranked
         self.reranked_by = reranked_by

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +11,12 @@ from torch import Tensor
 
 from pyattrx.errors import InvalidType, InvalidValue, NonFiniteError
 from pyattrx.zoo.catalog import ROWS
+from pyattrx.zoo.features import FACTS
 from pyattrx.zoo.store import Store, StoredMethod
 
-__all__ = ["check_all_maps", "check_maps", "row_width"]
+__all__ = ["check_all_maps", "check_facts", "check_maps", "row_width"]
+
+_OWN_FACTS = frozenset((FACTS, "maps", "zero_maps"))  # the zoo's to say
 
 
 def row_width(store: Store, stored: StoredMethod) -> int | None:
@@ -24,6 +28,24 @@ def row_width(store: Store, stored: StoredMethod) -> int | None:
         return stored.descriptor.grid[0] * stored.descriptor.grid[1]
     first = store.catalog.any_record(stored.id, ROWS)
     return first.record.width if first else None
+
+
+def check_facts(facts: Any) -> dict[str, Any]:
+    """What is to be known of a network whose maps are given, as JSON types."""
+    if facts is None:
+        return {}
+    if not isinstance(facts, Mapping) or not all(isinstance(key, str) for key in facts):
+        raise InvalidType("facts", facts, "a mapping of JSON types to names")
+    if own := sorted(_OWN_FACTS & set(facts)):
+        raise InvalidValue("facts", facts, f"none of what the zoo says itself: {', '.join(own)}")
+    for name in ("specification", "weights_hash"):
+        if not isinstance(facts.get(name), (str, type(None))):
+            raise InvalidType(f"facts[{name!r}]", facts[name], "a string, or None")
+    try:
+        json.dumps(dict(facts), allow_nan=False, sort_keys=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValue("facts", facts, f"JSON types ({error})") from error
+    return dict(facts)
 
 
 def check_all_maps(store: Store, maps: Any) -> list[Tensor]:

@@ -8,21 +8,22 @@ stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.describing import Description, Source, check_sources, encoders_of
+from pyattrx.affinities.describing import Description, Source, encoders_of
 from pyattrx.descriptors import check_precision
-from pyattrx.encoders import Encoder, load
-from pyattrx.errors import InvalidType, InvalidValue, PyattrxError, ZooError, ZooMismatch
+from pyattrx.encoders import Encoder
+from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run, fingerprint
+from pyattrx.zoo.arguments import Run
 from pyattrx.zoo.catalog import EntryRow
-from pyattrx.zoo.entry import Report
+from pyattrx.zoo.entry import Report, note_failure
 from pyattrx.zoo.features import facts_of, summarised
+from pyattrx.zoo.loading import check_same, load_entry
 from pyattrx.zoo.store import Store
 
 __all__ = ["Growth", "check_extension"]
@@ -63,29 +64,28 @@ class Growth:
     run: Run
     trust: bool = False
 
-    def stage(self, given: Iterable[Source]) -> Report:
+    def stage(self, given: Sequence[Source]) -> Report:
         """Run every network on the new probes, unless that was done before.
 
         Parameters
         ----------
-        given : iterable of Encoder, str or callable
+        given : list of Encoder, str or callable
             Networks that cannot be loaded by what the zoo knows of them.
 
         Returns
         -------
         Report
-            Those that are ready are added or skipped, the others failed.
+            Those that are ready are added or skipped, the others failed: damaged ones, too.
         """
         self.store.begin_growth(self.probes)
         report = Report()
-        catalog = self.store.catalog
-        waiting = {entry.name: entry for entry in map(catalog.entry, catalog.ids())}
+        waiting = self._entries(report)
         ready = self.store.staged_entries()
         for name, entry in list(waiting.items()):
             if entry.id in ready:
                 report.skipped.append(name)
                 del waiting[name]
-        for encoder in encoders_of(check_sources(given) if given else []):
+        for encoder in encoders_of(given):
             if encoder.name in waiting:
                 self._one(waiting.pop(encoder.name), encoder, report)
         for done, entry in enumerate(waiting.values(), 1):
@@ -97,37 +97,29 @@ class Growth:
         numbers = [self.store.catalog.id_of(name) for name in drop]
         self.store.finish_growth(self.probes, [number for number in numbers if number is not None])
 
+    def _entries(self, report: Report) -> dict[str, EntryRow]:
+        """Entries by name; those whose description is damaged have failed."""
+        catalog = self.store.catalog
+        found = {}
+        for number, name in catalog.names_of(catalog.ids()).items():
+            try:
+                found[name] = catalog.entry(number)
+            except ZooDamaged as error:
+                report.failed[name] = str(error)
+        return found
+
     def _one(self, entry: EntryRow, encoder: Encoder | None, report: Report, of: str = "") -> None:
         try:
             if encoder is None:
-                encoder = self._loaded(entry)
+                encoder = load_entry(entry, trust=self.trust)
+            else:
+                check_same(entry, encoder)
             self._stage(entry, encoder, of)
             report.added.append(entry.name)
-        except ZooError as error:
-            if not isinstance(error, ZooMismatch):
-                raise  # the disk is full, ...
-            report.failed[entry.name] = str(error)
         except Exception as error:  # one network does not stop the rest
-            kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
-            report.failed[entry.name] = f"{kind}{error}"
-
-    def _loaded(self, entry: EntryRow) -> Encoder:
-        specification = entry.facts.get("specification")
-        if not specification:
-            raise ZooMismatch(
-                f"{entry.name!r} cannot be loaded: it was added without a specification; give it "
-                "with encoders="
-            )
-        encoder = load(specification, trust=self.trust)
-        encoder.name = entry.name
-        return encoder
+            note_failure(report, entry.name, error)
 
     def _stage(self, entry: EntryRow, encoder: Encoder, of: str) -> None:
-        if fingerprint(encoder.describe()) != entry.fingerprint:
-            raise ZooMismatch(
-                f"{entry.name!r} is not the network that was added: weights, preprocessing or "
-                "output are others"
-            )
         store = self.store
         first, count = len(store.probes), len(self.probes) - len(store.probes)
         precision = entry.facts.get("precision", "float32")

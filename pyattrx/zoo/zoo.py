@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import functools
-import json
 import os
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,35 +34,34 @@ from pyattrx.descriptors import (
     quantise,
     resolve_maps_method,
 )
-from pyattrx.encoders import Encoder, load, load_many
-from pyattrx.errors import (
-    InvalidType,
-    InvalidValue,
-)
+from pyattrx.encoders import Encoder, load_many
+from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooError, ZooWarning
 from pyattrx.probes import Probes
 from pyattrx.zoo.adding import add_given, add_network, add_source
 from pyattrx.zoo.arguments import (
     Run,
+    check_encoders,
     check_name,
     check_path,
     check_tags,
     check_wait,
+    encodable,
     maps_hash,
     not_integer,
     now,
 )
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.features import (
-    resolve_features,
-)
+from pyattrx.zoo.features import resolve_features
 from pyattrx.zoo.fidelity import Fidelity, measure
-from pyattrx.zoo.given import check_all_maps, check_maps
+from pyattrx.zoo.given import check_all_maps, check_facts, check_maps
 from pyattrx.zoo.growing import Growth, check_extension
+from pyattrx.zoo.loading import load_entry, loadable
 from pyattrx.zoo.merging import check_alike, copy_entry
 from pyattrx.zoo.querying import EntryRows, warn_damaged
 from pyattrx.zoo.reranking import Reranking, check_rerank, feature_scores
 from pyattrx.zoo.search import Question, Search
 from pyattrx.zoo.segments import segment_sizes
+from pyattrx.zoo.stopping import rounds
 from pyattrx.zoo.store import Store, StoredMethod
 from pyattrx.zoo.verifying import verify
 
@@ -96,7 +95,8 @@ class Zoo:
     def __init__(self, store: Store, wait: float) -> None:
         if not isinstance(store, Store):
             raise InvalidType("path", store, "Zoo.open(path) or Zoo.create(path, probes)")
-        self._store = store
+        self._opened = store
+        self._closed = False
         self._wait = wait
         self._searches: dict[int, Search] = {}
 
@@ -168,8 +168,8 @@ class Zoo:
             "created": now(),
             "versions": versions(),
             "keep_rows": keep_rows,
-            "sketch_size": sketch_size,
-            "sketch_seed": seed,
+            "sketch_size": int(sketch_size),
+            "sketch_seed": int(seed),
         }
         if rerank is not None:
             features = resolve_features(rerank)
@@ -213,7 +213,8 @@ class Zoo:
 
     def close(self) -> None:
         """Close all files; the zoo cannot be used afterwards."""
-        self._store.close()
+        self._closed = True
+        self._opened.close()
 
     def __enter__(self) -> Zoo:
         return self
@@ -231,7 +232,7 @@ class Zoo:
     @property
     def path(self) -> Path:
         """The folder."""
-        return self._store.folder
+        return self._opened.folder
 
     @property
     def probes(self) -> Probes:
@@ -269,7 +270,7 @@ class Zoo:
         return self._store.catalog.count()
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._store.catalog.id_of(name) is not None
+        return isinstance(name, str) and self._number(name) is not None
 
     def entry(self, name: str) -> Entry:
         """Return what is known of a network.
@@ -284,9 +285,76 @@ class Zoo:
         return self._entry(self._id(name))
 
     def entries(self, tags: str | Sequence[str] = ()) -> Iterator[Entry]:
-        """Go through the networks that have all of some tags, in the order of their names' ages."""
+        """Go through the networks that have all of some tags, in the order of their names' ages.
+
+        Those that are removed meanwhile are left out.
+
+        Warns
+        -----
+        ZooWarning
+            What was written of an entry is damaged; it was left out.
+        """
         for number in self._store.catalog.ids(check_tags(tags)):
-            yield self._entry(number)
+            try:
+                entry = self._entry(number)
+            except ZooDamaged as error:
+                message = f"{self.path}: {error}; it was left out"
+                warnings.warn(message, ZooWarning, stacklevel=2)
+                continue
+            except ZooError:
+                if self._store.catalog.names_of([number]):
+                    raise
+                continue
+            yield entry
+
+    def tags_of(self, name: str) -> tuple[str, ...]:
+        """Return the tags of a network, sorted; also where what was written of it is damaged.
+
+        Raises
+        ------
+        InvalidValue
+            No network has this name.
+        """
+        return self._store.catalog.tags_of(self._id(name))
+
+    def load(self, name: str, *, trust: bool = False) -> Encoder:
+        """Load a network again, by its specification, and compare it with the one that was added.
+
+        Parameters
+        ----------
+        name : str
+        trust : bool
+            Load exported programs, which may execute code.
+
+        Returns
+        -------
+        Encoder
+            Named as in the zoo.
+
+        Raises
+        ------
+        InvalidValue
+            No network has this name.
+        ZooMismatch
+            It was added without a specification, or as maps; its weights, preprocessing or output
+            are others by now.
+        ZooDamaged
+            What was written of it is damaged.
+        PyattrxError
+            As for `pyattrx.load`.
+
+        Examples
+        --------
+        >>> import tempfile, torch, pyattrx
+        >>> probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8))
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with pyattrx.Zoo.create(f"{folder.name}/zoo", probes, "saliency") as zoo:
+        ...     entry = zoo.add("torch.nn:Identity")
+        ...     print(zoo.load("torch.nn:Identity").module)
+        Identity()
+        >>> folder.cleanup()
+        """
+        return load_entry(self._store.catalog.entry(self._id(name)), trust=trust)
 
     def describe(self) -> dict[str, Any]:
         """Return what this zoo is, as JSON types."""
@@ -360,6 +428,7 @@ class Zoo:
         encoders: Iterable[Source],
         *,
         tags: str | Sequence[str] = (),
+        replace: bool = False,
         batch_size: int = 32,
         device: str | torch.device | None = None,
         precision: str = "float32",
@@ -375,6 +444,9 @@ class Zoo:
             As for `pyattrx.affinity`.
         tags : str or list of str
             For all of them.
+        replace : bool
+            Whether networks of the same names give way, be they the same or not. Of those that this
+            call adds, no one gives way to another.
         batch_size, device, precision
             As for `pyattrx.affinity`.
 
@@ -396,7 +468,7 @@ class Zoo:
         total = len(sources) if isinstance(sources, list) else None
         for index, source in enumerate(sources):
             of = f" ({index + 1} of {total})" if total else ""
-            add_source(self._store, source, labels, run, report, wait=self._wait, of=of)
+            add_source(self._store, source, labels, replace, run, report, wait=self._wait, of=of)
         return report
 
     def add_maps(
@@ -421,7 +493,8 @@ class Zoo:
             As for `add`.
         facts : mapping, optional
             What is to be known about the network, as JSON types. ``specification`` says how it can
-            be loaded.
+            be loaded. What the zoo says itself cannot be said: "features_kept", "maps",
+            "zero_maps".
 
         Returns
         -------
@@ -439,17 +512,14 @@ class Zoo:
         store = self._store
         check_name(name)
         labels = check_tags(tags)
-        self._store.refresh()
+        said = check_facts(facts)
+        store.refresh()
         rows = [
             quantise(some, stored.method.storage)
             for stored, some in zip(store.methods, check_all_maps(store, maps), strict=True)
         ]
         digest = "".join(maps_hash(some) for some in rows)
-        known = {"specification": None, "weights_hash": None, **(facts or {}), "maps": digest}
-        try:
-            json.dumps(known)
-        except (TypeError, ValueError) as error:
-            raise InvalidValue("facts", facts, f"JSON types ({error})") from error
+        known = {"specification": None, "weights_hash": None, **said, "maps": digest}
         number = add_given(store, name, rows, known, labels, replace, wait=self._wait)
         return self._entry(number)
 
@@ -518,12 +588,13 @@ class Zoo:
         run = Run(batch_size, device, "float32")
         if not isinstance(drop, bool):
             raise InvalidType("drop", drop, "True or False")
+        given = check_encoders(encoders)
         store = self._store
         with store.writing(self._wait):
             store.refresh()
             check_extension(store.probes, probes)
             growth = Growth(store, probes, run, trust)
-            report = growth.stage(list(encoders))
+            report = growth.stage(given)
             if drop or not report.failed:
                 growth.finish(report.failed)
         return report
@@ -567,8 +638,9 @@ class Zoo:
         Returns
         -------
         Report
-            Networks that are damaged there, or that have the name of another network here, are
-            among the failed.
+            Networks that are here already are skipped, and get the tags that they have there.
+            Those that are damaged, or that have the name of another network here, are among the
+            failed.
 
         Raises
         ------
@@ -640,7 +712,8 @@ class Zoo:
             which, where there are many.
         stop : {"confident"}, optional
             Show an encoder the probes in rounds, in random order, and stop as soon as it is settled
-            which k networks all probes would put first: with `level` as the confidence, and however
+            which k networks all probes would put first (of a name, or of maps, all are known):
+            with `level` as the confidence, and however
             often one looks (see `pyattrx.zoo.stopping`). Where a few networks stand out this saves
             most passes; where the k-th and the next are alike it saves none. Affinities, errors and
             the order of the matches are then those of the probes seen.
@@ -676,6 +749,7 @@ class Zoo:
         run = Run(batch_size, device, precision)
         self._store.refresh()
         check_ranking(k, level)
+        k = int(k)
         labels = check_tags(tags)
         stored = self._store.method(method)
         if exact and not self._store.keep_rows:
@@ -717,6 +791,7 @@ class Zoo:
             matches = reranking.matches(target, question, k)
             complete &= reranking.all_of_them
             reranked = reranking.facts()
+        asked = stop is not None and isinstance(target, Encoder)
         damaged = warn_damaged(self._store, compared.damaged)
         return Matches(
             matches,
@@ -726,7 +801,8 @@ class Zoo:
             compared=len(compared.ids),
             searched=found.searched,
             complete=complete,
-            settled=None if stop is None else found.settled,
+            settled=found.settled if asked else None,
+            looks=len(rounds(self._store.groups)[1]) - 1 if asked else 0,
             damaged=damaged,
             **reranked,
         )
@@ -845,26 +921,32 @@ class Zoo:
             Wrong arguments; fewer than two networks can be loaded.
         EncoderError, NonFiniteError
             As for `pyattrx.affinity`.
+
+        Warns
+        -----
+        ZooWarning
+            Networks that were chosen cannot be loaded; others took their places.
         """
         run = Run(batch_size, device, "float32")
         stored = self._store.method(method)
+        sources = check_encoders(encoders)
         for name, value, least in (("networks", networks, 2), ("probes", probes, 1)):
             if not_integer(value) or value < least:
                 raise InvalidValue(name, value, f"an integer of at least {least}")
-        sources = list(encoders)
         if not sources:
-            known = [e.specification for e in self.entries() if e.specification]
-            order = np.random.default_rng(0).permutation(len(known))
-            chosen = [str(known[index]) for index in sorted(order[:networks])]
-            sources = [functools.partial(load, one, trust=trust) for one in chosen]
+            known = [e.name for e in self.entries() if e.specification and "maps" not in e.facts]
+            load = functools.partial(self.load, trust=trust)
+            sources = [functools.partial(load, one) for one in loadable(known, networks, load)]
         if len(sources) < 2:
             raise InvalidValue(
-                "encoders", sources, "two or more networks: the zoo knows how to load fewer"
+                "encoders", encoders, "two or more networks: the zoo can load fewer by itself"
             )
         seen = self.probes.head(min(probes, len(self.probes)))
         return measure(sources, seen, stored.method, run)
 
     def __repr__(self) -> str:
+        if self._closed:
+            return f"Zoo({str(self.path)!r}, closed)"
         methods = "; ".join(stored.name for stored in self._store.methods)
         return (
             f"Zoo({str(self.path)!r}, {len(self)} networks, {len(self.probes)} probes, "
@@ -872,6 +954,12 @@ class Zoo:
         )
 
     # Inside
+
+    @property
+    def _store(self) -> Store:
+        if self._closed:
+            raise ZooError(f"{self.path}: the zoo is closed")
+        return self._opened
 
     def _entry(self, number: int) -> Entry:
         row = self._store.catalog.entry(number)
@@ -888,12 +976,16 @@ class Zoo:
     def _id(self, name: Any, argument: str = "name") -> int:
         if not isinstance(name, str):
             raise InvalidType(argument, name, "the name of a network in the zoo")
-        number = self._store.catalog.id_of(name)
+        number = self._number(name)
         if number is None:
             near = difflib.get_close_matches(name, self.names[:10000], n=3, cutoff=0.3)
             hint = f", for example {', '.join(map(repr, near))}" if near else ""
             raise InvalidValue(argument, name, f"a network in the zoo ({len(self)}){hint}")
         return number
+
+    def _number(self, name: str) -> int | None:
+        """Number of an entry; None where no network has this name."""
+        return self._store.catalog.id_of(name) if encodable(name) else None
 
     def _outside(self) -> list[str]:
         return [name for m in self._store.methods for name in Method.imports(m.method.to_dict())]

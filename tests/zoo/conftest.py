@@ -1,5 +1,8 @@
 """Small zoos of small networks."""
 
+import contextlib
+import sqlite3
+
 import pytest
 import torch
 from torch import nn
@@ -27,3 +30,15 @@ def zoo(tmp_path, probes):
     with pyattrx.Zoo.create(tmp_path / "zoo", probes, "saliency") as zoo:
         zoo.add_many([encoder(seed) for seed in range(6)], tags="small")
         yield zoo
+
+
+@pytest.fixture
+def spoil(zoo):
+    """Damages the description of one of the zoo's networks."""
+
+    def spoil(name):
+        with contextlib.closing(sqlite3.connect(zoo.path / "zoo.sqlite")) as connection:
+            connection.execute("UPDATE entries SET facts = '{}' WHERE name = ?", (name,))
+            connection.commit()
+
+    return spoil

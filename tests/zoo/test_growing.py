@@ -127,7 +127,7 @@ def test_networks_that_cannot_be_run_stop_it_or_go(tmp_path):
         other = encoder(3)
         other.name = "maps"
         failed = zoo.add_probes(probes(20), encoders=[other]).failed
-        assert "not the network that was added" in failed["maps"]
+        assert "whether this is its network cannot be compared" in failed["maps"]
         report = zoo.add_probes(probes(20), drop=True)
         assert (zoo.names, report.skipped, list(report.failed)) == (["net0"], ["net0"], ["maps"])
         assert len(zoo.probes) == 20
@@ -182,3 +182,19 @@ def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
             assert zoo.verify().ok
         zoo.add_probes(probes(20), encoders=nets)
         assert zoo.verify().ok
+
+
+def test_a_damaged_description_is_a_network_that_fails(zoo, spoil, probes):
+    images = torch.cat([probes.images(), IMAGES[:4]])
+    more = Probes.from_tensor(images, groups=[*probes.groups.tolist(), 6, 6, 7, 7])
+    nets = [encoder(seed) for seed in range(6)]
+    spoil("net2")
+    report = zoo.add_probes(more, encoders=nets)
+    assert list(report.failed) == ["net2"]
+    assert "damaged" in report.failed["net2"]
+    assert len(zoo.probes) == 12
+    report = zoo.add_probes(more, encoders=nets, drop=True)
+    assert (list(report.failed), len(report.skipped)) == (["net2"], 5)
+    assert "net2" not in zoo
+    assert len(zoo.probes) == 16
+    assert zoo.verify().ok

@@ -157,6 +157,7 @@ def test_a_confident_query_sees_fewer_probes(large):
     early = large.query(target, k=3, stop="confident")
     assert {m.name for m in early} == {m.name for m in full} == {"kin0", "kin1", "kin2"}
     assert early.settled
+    assert (early.looks, full.looks) == (2, 0)  # 96 groups: after 4 and 8 of 16 blocks
     assert early.complete
     assert early.n_probes < 192 / 2
     assert full.n_probes == 192
@@ -197,3 +198,17 @@ def test_what_cannot_stop_is_refused(large, tmp_path):
     with pytest.raises(InvalidValue, match="keeps sketches only"):
         sketches.query(pyattrx.Encoder(nn.Conv2d(3, 2, 3)), stop="confident")
     assert large.query("kin0", k=2, stop="confident").n_probes == 192
+
+
+def test_what_is_known_is_not_settled(large):
+    for target in ("kin0", torch.rand(192, 100)):
+        found = large.query(target, k=2, stop="confident")
+        assert (found.settled, found.looks, found.n_probes) == (None, 0, 192)
+
+
+def test_few_groups_cannot_be_looked_at_early(tmp_path):
+    probes = pyattrx.Probes.from_tensor(torch.rand(24, 3, 10, 10), groups=np.arange(24) // 2)
+    with Zoo.create(tmp_path / "zoo", probes) as zoo:
+        zoo.add_many([pyattrx.Encoder(network(i), name=f"n{i}") for i in range(4)])
+        found = zoo.query(pyattrx.Encoder(network(9)), k=1, stop="confident")
+    assert (found.settled, found.looks, found.n_probes) == (False, 0, 24)

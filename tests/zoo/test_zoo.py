@@ -16,9 +16,12 @@ from pyattrx.errors import (
     InvalidType,
     InvalidValue,
     NonFiniteError,
+    PyattrxError,
     UntrustedError,
+    ZooDamaged,
     ZooError,
     ZooMismatch,
+    ZooWarning,
 )
 
 METHODS = [
@@ -372,3 +375,115 @@ def test_rows_of_float64_networks_stay_float64(tmp_path, probes):
     zoo.add_many(networks)
     assert np.array_equal(zoo.affinity().values, direct.values)
     assert_same(zoo.query("net0"), direct.nearest("net0"))
+
+
+def test_a_damaged_description_does_not_stop_the_rest(zoo, spoil):
+    spoil("net2")
+    zoo.tag("net2", "spoilt")
+    assert zoo.tags_of("net2") == ("small", "spoilt")
+    with pytest.warns(ZooWarning, match="'net2'.*damaged.*left out"):
+        assert [e.name for e in zoo.entries()] == ["net0", "net1", "net3", "net4", "net5"]
+    report = zoo.add_many([encoder(2), encoder(1), encoder(7)])
+    assert (report.added, report.skipped) == (["net7"], ["net1"])
+    assert "--replace" in report.failed["net2"]
+    zoo.remove("net2")
+    assert len(list(zoo.entries())) == 6
+
+
+def test_what_is_removed_meanwhile_is_no_entry(zoo):
+    with Zoo.open(zoo.path) as other:
+        entries = zoo.entries()
+        next(entries)
+        other.remove("net3")
+        assert [e.name for e in entries] == ["net1", "net2", "net4", "net5"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind"),
+    [
+        (5, TypeError),
+        ({1: 2}, TypeError),
+        ({"x": float("nan")}, ValueError),
+        ({"x": {"y": float("inf")}}, ValueError),
+        ({"x": {1: 2, "y": 3}}, ValueError),
+        ({"x": torch.rand(1)}, ValueError),
+        ({"features_kept": {"arrays": 5}}, ValueError),
+        ({"maps": "mine"}, ValueError),
+        ({"specification": 7}, TypeError),
+        ({"weights_hash": 7}, TypeError),
+    ],
+)
+def test_facts_are_checked(zoo, facts, kind):
+    with pytest.raises(PyattrxError, match="facts") as caught:
+        zoo.add_maps("x", torch.rand(12, 196), facts=facts)
+    assert isinstance(caught.value, kind)
+    assert "x" not in zoo
+
+
+def test_a_closed_zoo_says_so(zoo):
+    entries = zoo.entries()
+    next(entries)
+    zoo.close()
+    zoo.close()
+    asked = [
+        lambda: zoo.query("net0"),
+        lambda: zoo.add(encoder(9)),
+        lambda: zoo.names,
+        lambda: "net0" in zoo,
+        lambda: next(entries),
+        zoo.verify,
+        zoo.describe,
+    ]
+    for ask in asked:
+        with pytest.raises(ZooError, match="the zoo is closed") as caught:
+            ask()
+        assert not isinstance(caught.value, ZooDamaged)
+    assert repr(zoo) == f"Zoo({str(zoo.path)!r}, closed)"
+
+
+def test_names_that_cannot_be_encoded_are_refused(zoo):
+    name = "a\udc80"
+    with pytest.raises(InvalidValue, match="name="):
+        zoo.add_maps(name, torch.rand(12, 196))
+    with pytest.raises(InvalidValue, match="name="):
+        zoo.add(encoder(9, name=name))
+    with pytest.raises(InvalidValue, match="tags="):
+        zoo.tag("net0", name)
+    with pytest.raises(InvalidValue, match="target="):
+        zoo.query(name)
+    assert name not in zoo
+
+
+def test_merging_keeps_tags_of_both(tmp_path, probes, zoo):
+    with Zoo.create(tmp_path / "other", probes, "saliency") as other:
+        other.add(encoder(0), tags=["theirs", "small"])
+        other.add(encoder(9, name="net1"), tags="another")
+        assert zoo.merge(other).skipped == ["net0"]
+    assert zoo.tags_of("net0") == ("small", "theirs")
+    assert zoo.tags_of("net1") == ("small",)
+
+
+def test_a_network_given_twice_is_there_already(zoo):
+    given = ["torch.nn:Identity", "torch.nn:Identity", "torch.nn:Identity"]
+    report = zoo.add_many(given)
+    assert (report.added, report.skipped, report.failed) == (given[:1], given[:1], {})
+    report = zoo.add_many(iter([encoder(8), encoder(9, name="net8")]))
+    assert report.added == ["net8"]
+    assert "another network of this name" in report.failed["net8"]
+
+
+def test_many_give_way(zoo):
+    created = [zoo.entry(f"net{i}").weights_hash for i in (1, 2)]
+    given = [encoder(1), encoder(9, name="net2"), functools.partial(encoder, 8, name="net2")]
+    report = zoo.add_many(given, replace=True)
+    assert report.added == ["net1", "net2"]
+    assert list(report.failed) == ["net2"]  # what this call added stays
+    assert zoo.names[-2:] == ["net1", "net2"]
+    assert zoo.entry("net1").weights_hash == created[0]
+    assert zoo.entry("net2").weights_hash == encoder(9).weights_hash() != created[1]
+
+
+def test_numpy_integers_are_integers(tmp_path, probes, zoo):
+    assert len(zoo.query("net0", np.int64(3))) == 3
+    with Zoo.create(tmp_path / "n", probes, seed=np.int64(1), sketch_size=np.int32(1024)) as made:
+        assert made.describe()["sketch_size"] == 1024

@@ -1,0 +1,94 @@
+"""Networks of a zoo, loaded again by what the zoo knows of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pyattrx.encoders import Encoder, load
+from pyattrx.errors import ZooMismatch, ZooWarning
+from pyattrx.zoo.arguments import fingerprint
+from pyattrx.zoo.catalog import EntryRow
+
+__all__ = ["check_same", "load_entry", "loadable"]
+
+_SHOWN = 3  # of the networks that a warning speaks of
+
+
+def load_entry(entry: EntryRow, *, trust: bool) -> Encoder:
+    """Load the network of an entry by its specification, under its name in the zoo.
+
+    Raises
+    ------
+    ZooMismatch
+        There is no specification, or it loads another network by now.
+    PyattrxError
+        As for `pyattrx.load`.
+    """
+    specification = entry.facts.get("specification")
+    if not specification:
+        raise ZooMismatch(
+            f"{entry.name!r} cannot be loaded: it was added without a specification; give it "
+            "with encoders="
+        )
+    encoder = load(specification, trust=trust)
+    encoder.name = entry.name
+    check_same(entry, encoder)
+    return encoder
+
+
+def check_same(entry: EntryRow, encoder: Encoder) -> None:
+    """Refuse a network that is not the one that was added.
+
+    Raises
+    ------
+    ZooMismatch
+    """
+    if "maps" in entry.facts:
+        raise ZooMismatch(
+            f"{entry.name!r} was added as maps: whether this is its network cannot be compared"
+        )
+    if fingerprint(encoder.describe()) != entry.fingerprint:
+        raise ZooMismatch(
+            f"{entry.name!r} is not the network that was added: weights, preprocessing or "
+            "output are others"
+        )
+
+
+def loadable(names: Sequence[str], count: int, load: Callable[[str], Encoder]) -> list[str]:
+    """Some networks that can be loaded, chosen at random; in their order.
+
+    Parameters
+    ----------
+    names : sequence of str
+    count : int
+        How many, if there are as many.
+    load : callable
+        Loads one.
+
+    Warns
+    -----
+    ZooWarning
+        Some that were chosen cannot be loaded; others took their places.
+    """
+    chosen: list[int] = []
+    failed: list[str] = []
+    for index in np.random.default_rng(0).permutation(len(names)).tolist():
+        try:
+            load(names[index])
+        except Exception as error:  # whatever it is: another one will do
+            failed.append(f"{names[index]!r} ({error})")
+        else:
+            chosen.append(index)
+        if len(chosen) == count:
+            break
+    if failed:
+        more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+        warnings.warn(
+            f"left out, since they cannot be loaded: {'; '.join(failed[:_SHOWN])}{more}",
+            ZooWarning,
+            stacklevel=3,
+        )
+    return [names[index] for index in sorted(chosen)]
