@@ -22,7 +22,11 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console on the current standard output (or error); wide where nobody watches."""
     stream = sys.stderr if stderr else sys.stdout
     return Console(
-        stderr=stderr, width=None if stream.isatty() else 160, highlight=False, markup=False
+        stderr=stderr,
+        width=None if stream.isatty() else 160,
+        highlight=False,
+        markup=False,
+        emoji=False,  # a network may be called :x:
     )
 
 
@@ -45,13 +49,15 @@ def affinity_table(result: Affinity, title: str) -> Table | Text:
     return table
 
 
-def nearest_table(rankings: Sequence[tuple[str, Sequence[Match]]], title: str) -> Table:
-    """Draw every target's nearest sources with intervals and ties."""
+def nearest_table(
+    rankings: Sequence[tuple[str, Sequence[Match]]], title: str, level: float = 0.95
+) -> Table:
+    """Draw every target's nearest sources with intervals, of some confidence, and ties."""
     table = Table(title=title, title_justify="left")
     table.add_column("target", no_wrap=True)
     table.add_column("nearest source", no_wrap=True)
     table.add_column("affinity", justify="right")
-    table.add_column("95 % interval", justify="right")
+    table.add_column(f"{100 * level:g} % interval", justify="right")
     table.add_column("cannot be told apart from")
     for target, matches in rankings:
         for rank, match in enumerate(matches):

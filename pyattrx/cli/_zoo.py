@@ -96,6 +96,9 @@ def add_command(
     zoo: ZooPath,
     specifications: options.Specifications,
     tags: Tags = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Let networks of the same names give way.")
+    ] = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
@@ -112,7 +115,12 @@ def add_command(
     sources = [_Loader(name, trust) for name in names]
     with Zoo.open(zoo, wait=wait, trust=trust) as opened:
         report = opened.add_many(
-            sources, tags=tags or (), batch_size=batch_size, device=device, precision=precision
+            sources,
+            tags=tags or (),
+            replace=replace,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
         )
         total = len(opened)
     _tell(report, total, as_json)
@@ -263,8 +271,8 @@ def remove_command(
     """Remove networks."""
     with Zoo.open(zoo, wait=wait, trust=trust) as opened:
         for name in names:
-            opened.entry(name)  # all are there, before one is removed
-        for name in names:
+            opened.tags_of(name)  # all are there, before one is removed
+        for name in dict.fromkeys(names):
             opened.remove(name)
         total = len(opened)
     if as_json:
@@ -286,11 +294,11 @@ def tag_command(
     with Zoo.open(zoo, wait=wait, trust=trust) as opened:
         opened.tag(name, *[tag for tag in tags if not tag.startswith("-")])
         opened.untag(name, *[tag[1:] for tag in tags if tag.startswith("-")])
-        entry = opened.entry(name)
+        left = opened.tags_of(name)
     if as_json:
-        print_json(entry.to_dict())
+        print_json({"name": name, "tags": list(left)})
     else:
-        console().print(f"{name}: {', '.join(entry.tags) or 'no tags'}")
+        console().print(f"{name}: {', '.join(left) or 'no tags'}")
 
 
 @zoo_app.command("merge")
@@ -391,8 +399,8 @@ def query_command(
     by = matches.method
     if matches.reranked_by is not None:
         by += f", the nearest {matches.reranked} re-ranked by {matches.reranked_by}"
-    out.print(nearest_table([(matches.target, matches)], f"Nearest sources, {by}"))
-    out.print(_how(matches))
+    out.print(nearest_table([(matches.target, matches)], f"Nearest sources, {by}", level))
+    out.print(_how(matches, confident))
     for name in matches.damaged:
         out.print(f"{name}: damaged, and left out")
 
@@ -428,11 +436,17 @@ def _tell(report: Report, total: int, as_json: bool, **facts: int) -> None:
         raise typer.Exit(FAILED)
 
 
-def _how(matches: Matches) -> str:
+def _how(matches: Matches, confident: bool) -> str:
     compared = f"{matches.compared} of {matches.searched} networks compared"
     if not matches.complete:
         compared += ", chosen by their sketches"
     seen = f"{matches.n_probes} probes seen"
-    if matches.settled is not None:
-        seen += ": settled" if matches.settled else ": not settled by any number of these probes"
+    if confident and matches.settled is None:
+        seen += ": its maps are in the zoo, nothing had to be run"
+    elif matches.settled and matches.looks:
+        seen += ": settled"
+    elif matches.looks:
+        seen += ": not settled before all were seen"
+    elif confident:
+        seen += ": too few groups of probes to look before all were seen"
     return f"{compared}; {seen}"

@@ -1,6 +1,8 @@
 """``pyattrx zoo ...`` and ``pyattrx query`` as a user meets them."""
 
+import contextlib
 import json
+import sqlite3
 
 import pytest
 from cli.test_cli import folder  # noqa: F401
@@ -152,3 +154,36 @@ def test_reranking(run, folder):  # noqa: F811
         "expected this zoo's 'cka'"
         in run("query", "r", "nets.py:first", "--rerank", "rsa", code=2).err
     )
+
+
+def test_a_damaged_description_does_not_stop_commands(run, zoo):
+    with contextlib.closing(sqlite3.connect(f"{zoo}/zoo.sqlite")) as connection:
+        connection.execute("UPDATE entries SET facts = '{}' WHERE name = 'nets.py:first'")
+        connection.commit()
+    with pytest.warns(UserWarning, match="nets.py:first"):
+        assert "nets.py:second" in run("zoo", "list", zoo).out
+    assert "good, new, small" in run("zoo", "tag", zoo, "nets.py:first", "new").out
+    assert "description is damaged" in run("zoo", "show", zoo, "nets.py:first", code=1).err
+    assert "1 networks are left" in run("zoo", "remove", zoo, "nets.py:first").out
+
+
+def test_replacing(run, zoo, folder):  # noqa: F811
+    text = (folder / "nets.py").read_text()
+    (folder / "nets.py").write_text(text + "\nfirst = slow\n")
+    assert "replace=True (--replace)" in run("zoo", "add", zoo, "nets.py:first", code=1).out
+    assert "added nets.py:first" in run("zoo", "add", zoo, "nets.py:first", "--replace").out
+
+
+def test_answers_are_told_as_they_are(run, zoo, folder):  # noqa: F811
+    with pyattrx.Zoo.open(zoo) as opened:
+        network = pyattrx.load("nets.py:first")
+        network.name = ":x:"
+        opened.add(network)
+    out = run("query", zoo, "nets.py:second", "--confident", "--level", 0.5).out
+    assert ":x:" in out
+    assert "50 % interval" in out
+    assert "its maps are in the zoo" in out
+    run("zoo", "remove", zoo, "nets.py:second")
+    out = run("query", zoo, "nets.py:second", "--confident", "-k", 1).out
+    assert "95 % interval" in out
+    assert "too few groups of probes" in out
