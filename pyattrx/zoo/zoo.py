@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import functools
 import os
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,9 +23,6 @@ from pyattrx.affinities.describing import (
     versions,
 )
 from pyattrx.affinities.ranking import check_ranking
-from pyattrx.affinities.rows import RowStore
-from pyattrx.affinities.run import compare
-from pyattrx.affinities.scoring import by_blocks
 from pyattrx.descriptors import (
     FeatureMethod,
     Method,
@@ -38,6 +34,7 @@ from pyattrx.encoders import Encoder, load_many
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooError, ZooWarning
 from pyattrx.probes import Probes
 from pyattrx.zoo.adding import add_given, add_network, add_source
+from pyattrx.zoo.answering import Asked, answer, stored_affinity
 from pyattrx.zoo.arguments import (
     Run,
     check_encoders,
@@ -53,15 +50,14 @@ from pyattrx.zoo.arguments import (
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
 from pyattrx.zoo.features import resolve_features
 from pyattrx.zoo.fidelity import Fidelity, measure
-from pyattrx.zoo.given import check_all_maps, check_facts, check_maps
+from pyattrx.zoo.given import check_all_maps, check_facts
 from pyattrx.zoo.growing import Growth, check_extension
 from pyattrx.zoo.loading import load_entry, loadable
 from pyattrx.zoo.merging import check_alike, copy_entry
-from pyattrx.zoo.querying import EntryRows, warn_damaged
-from pyattrx.zoo.reranking import Reranking, check_rerank, feature_scores
+from pyattrx.zoo.querying import warn_damaged
+from pyattrx.zoo.reranking import check_rerank
 from pyattrx.zoo.search import Question, Search
 from pyattrx.zoo.segments import segment_sizes
-from pyattrx.zoo.stopping import rounds
 from pyattrx.zoo.store import Store, StoredMethod
 from pyattrx.zoo.verifying import verify
 
@@ -764,48 +760,19 @@ class Zoo:
         allowed = np.array(self._store.catalog.ids(labels), np.int64) if labels else None
         question = Question(count or k, level, allowed, exact, run.description_options())
         search = self._searches.setdefault(stored.id, Search(self._store, stored))
-        with RowStore(len(self.probes), run.device, scratch) as rows:
-            if isinstance(target, str):
-                name, number = target, self._id(target, "target")
-                found = search.of_entry(number, name, question)
-            elif isinstance(target, Tensor):
-                name = "maps"
-                maps = check_maps(self._store, "target", target, stored)
-                found = search.of_maps(quantise(maps, stored.method.storage), rows, question)
-            elif isinstance(target, Encoder):
-                name = target.name
-                ask = search.of_encoder if stop is None else search.race
-                found = ask(target, rows, question)
-            else:
-                raise InvalidType(
-                    "target", target, "an Encoder, the name of a network in the zoo, or maps"
-                )
-        compared = found.compared
-        complete = found.complete
-        reranked: dict[str, Any] = {}
-        if count is None:
-            names = self._store.catalog.names_of(compared.ids.tolist())
-            matches = compared.matches(names, k, level)
-        else:
-            reranking = Reranking(self._store, found, count)
-            matches = reranking.matches(target, question, k)
-            complete &= reranking.all_of_them
-            reranked = reranking.facts()
-        asked = stop is not None and isinstance(target, Encoder)
-        damaged = warn_damaged(self._store, compared.damaged)
-        return Matches(
-            matches,
-            target=name,
-            method=stored.name,
-            n_probes=found.n_probes,
-            compared=len(compared.ids),
-            searched=found.searched,
-            complete=complete,
-            settled=found.settled if asked else None,
-            looks=len(rounds(self._store.groups)[1]) - 1 if asked else 0,
-            damaged=damaged,
-            **reranked,
-        )
+        seen = (self._id(target, "target"), target) if isinstance(target, str) else target
+        if not isinstance(seen, (tuple, Tensor, Encoder)):
+            raise InvalidType(
+                "target", target, "an Encoder, the name of a network in the zoo, or maps"
+            )
+        early = stop is not None
+        asked = Asked(seen, k, level, question, early, count, run, scratch)
+        answered, damaged = answer(self._store, stored, search, asked)
+        if damaged and self._store.refresh():
+            # Somebody gave the zoo more probes in between: what was missing is elsewhere now.
+            answered, damaged = answer(self._store, stored, search, asked)
+        answered.damaged = warn_damaged(self._store, damaged)
+        return answered
 
     def affinity(
         self,
@@ -834,6 +801,8 @@ class Zoo:
             One of the networks is damaged.
         ZooMismatch
             One of the networks was added as maps, and features are asked for.
+        EntryGone
+            One of the networks was removed by another process meanwhile.
         """
         self._store.refresh()
         store = self._store
@@ -848,39 +817,7 @@ class Zoo:
         if len(set(chosen)) < len(chosen):
             raise InvalidValue("names", chosen, "different names")
         numbers = [self._id(name, "names") for name in chosen]
-        entries = [self._entry(number) for number in numbers]
-        begun = time.perf_counter()
-        parts: dict[str, Any] = {"symmetric": True}
-        if isinstance(stored, StoredMethod):
-            rows = EntryRows(store, stored, numbers, chosen)
-            values, stderr, parts["cosines"] = compare(rows, store.groups)
-        else:
-            scores, blocks = feature_scores(store, stored, numbers, chosen)
-            values = scores.values
-            stderr, without = by_blocks(scores, blocks)
-            parts = {"symmetric": stored.descriptor.symmetric, "bounds": stored.descriptor.bounds}
-            if without is not None:
-                parts |= {"without": without, "blocks": blocks}
-        zeros = {e.name: e.zero_maps[stored.name] for e in entries if e.zero_maps.get(stored.name)}
-        return Affinity(
-            names=chosen,
-            values=values,
-            stderr=stderr,
-            groups=store.groups,
-            zero_maps=zeros,
-            **parts,
-            provenance={
-                "method": stored.method.to_dict(),
-                "method_name": stored.name,
-                "grid": list(stored.descriptor.grid) if isinstance(stored, StoredMethod) else None,
-                "probes": store.probes.describe(),
-                "networks": [{**entry.facts, "name": entry.name} for entry in entries],
-                "zoo": store.uuid,
-                "seconds": {"comparison": round(time.perf_counter() - begun, 3)},
-                "created": now(),
-                "versions": versions(),
-            },
-        )
+        return stored_affinity(store, stored, numbers, chosen)
 
     def fidelity(
         self,
