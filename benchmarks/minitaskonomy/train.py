@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from pyattrx._files import atomic_write
+from pyattrx.demo.networks.mini_taskonomy import load_encoder
 
 from .data import Data, to_tensor
 from .networks import channels_last, make_decoder, make_encoder
@@ -44,28 +45,6 @@ def run_folder(folder: Path, architecture: str, seed: int) -> Path:
 def encoder_file(folder: Path, architecture: str, seed: int, name: str) -> Path:
     """Return the file of an encoder's weights; its curve is beside it as .json."""
     return run_folder(folder, architecture, seed) / f"{name}.safetensors"
-
-
-def load_encoder(file: Path, architecture: str) -> nn.Module:
-    """Load an encoder for inference.
-
-    Parameters
-    ----------
-    file : Path
-        Its weights, in single or half precision.
-    architecture : {"residual", "mixer"}
-        Which.
-
-    Returns
-    -------
-    Module
-        Single precision, in evaluation mode: from [N, 3, 64, 64] in [0, 1] to [N, 16, 8, 8].
-    """
-    encoder = make_encoder(architecture, None, 0)
-    weights = load_file(file)
-    encoder.load_state_dict({k: v.float() if v.is_floating_point() else v
-                             for k, v in weights.items()})  # fmt: skip
-    return encoder.eval()
 
 
 def stream_seed(*parts: int) -> int:
