@@ -1,6 +1,6 @@
 """Descriptors: what a network becomes before it is compared."""
 
-from pyattrx.descriptors.combined import AnyMethod, Combined, resolve_method
+from pyattrx.descriptors.combined import RECOMMENDED, AnyMethod, Combined, resolve_method
 from pyattrx.descriptors.feature_method import FEATURE_KINDS, FeatureMethod
 from pyattrx.descriptors.maps import AttributionMaps, choose_pixels
 from pyattrx.descriptors.method import Method, resolve_maps_method
@@ -14,6 +14,7 @@ from pyattrx.descriptors.svcca import SVCCA
 __all__ = [
     "FEATURE_KINDS",
     "PRECISIONS",
+    "RECOMMENDED",
     "STORAGES",
     "AnyMethod",
     "AttributionMaps",

@@ -12,7 +12,7 @@ from pyattrx.descriptors.feature_method import FEATURE_KINDS, FeatureMethod
 from pyattrx.descriptors.method import Method, resolve_maps_method
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["AnyMethod", "Combined", "resolve_method"]
+__all__ = ["RECOMMENDED", "AnyMethod", "Combined", "resolve_method"]
 
 Part = Method | FeatureMethod
 
@@ -154,7 +154,8 @@ def resolve_method(method: Any) -> AnyMethod:
     Parameters
     ----------
     method : str or Method, FeatureMethod or Combined
-        A form of attribution, a kind of `FeatureMethod`, or "depara".
+        A form of attribution, a kind of `FeatureMethod`, "depara", or "recommended": the method
+        that predicted transfers best where they were measured (docs/transfer.md).
 
     Raises
     ------
@@ -167,9 +168,11 @@ def resolve_method(method: Any) -> AnyMethod:
         return method
     if method == "depara":
         return Combined.depara()
+    if method == "recommended":
+        return RECOMMENDED
     if isinstance(method, str) and method in FEATURE_KINDS:
         return FeatureMethod(method)
-    return resolve_maps_method(method, others=("depara", *FEATURE_KINDS))
+    return resolve_maps_method(method, others=("recommended", "depara", *FEATURE_KINDS))
 
 
 def _standardised(scores: np.ndarray) -> np.ndarray:
@@ -182,3 +185,9 @@ def _standardised(scores: np.ndarray) -> np.ndarray:
     # What rounding leaves of equal scores is no difference.
     nothing = deviation <= 1e-12 * np.abs(others).max(-1, keepdims=True)
     return np.where(nothing, 0.0, (scores - mean) / np.where(nothing, 1.0, deviation))
+
+
+# What "recommended" means; docs/transfer.md has the evidence.
+RECOMMENDED: AnyMethod = Combined(
+    ((FeatureMethod("normalized_ridge"), 1.0), (FeatureMethod("perturbation_response"), 1.0))
+)

@@ -71,7 +71,7 @@ class AttributionMaps:
                 f"network {encoder.name!r}: the attribution {self._attribution!r} returned shape "
                 f"{tuple(gradient.shape)} for an input of shape {tuple(x.shape)}"
             )
-        return self._map(gradient.detach(), x)
+        return self.of_gradient(gradient.detach(), x)
 
     def _gradient(self, encoder: PreparedEncoder, x: Tensor) -> Tensor | None:
         try:
@@ -88,7 +88,8 @@ class AttributionMaps:
                 f"{type(error).__name__}: {error}"
             ) from error
 
-    def _map(self, gradient: Tensor, x: Tensor) -> Tensor:
+    def of_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
+        """Make maps [N, D] of what the attribution's backward pass left, [N, C, H, W], at x."""
         count, channels, height, width = x.shape
         kept = channels if self.method.reduce == "none" else 1
         # What has to be resampled or centred is needed whole.
