@@ -17,6 +17,7 @@ from pyattrx import ops as native
 from . import gpu, ops, pipeline, plot, results, tables, zoo
 from .measure import Say, Settings, results_path, write_results
 from .minitaskonomy.command import add_command as add_minitaskonomy
+from .transfer.command import add_command as add_transfer
 
 __all__ = ["main"]
 
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("all", "ops, pipeline and, with a device, gpu", _measure_all, measured, resnets)
     command.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the JSON files")
     add_minitaskonomy(add)
+    add_transfer(add, shared)
     command = add("compare", "two result files side by side", _compare, shared)
     command.add_argument("a", type=Path, metavar="A.json")
     command.add_argument("b", type=Path, metavar="B.json")

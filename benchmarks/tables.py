@@ -28,13 +28,15 @@ def show_zoos(document: dict[str, Any]) -> None:
         "on disk, bytes each": ("disk_each", "{:.0f}"),
         "add_maps, ms": ("add_maps_last_ms", "{:.1f}"),
     }
-    table = _table(*[f">{name}" for name in columns])
+    table = new_table(*[f">{name}" for name in columns])
     for case in document["cases"]:
         facts = {**case, "disk_each": case["disk_bytes"] / case["n"]}
         table.add_row(*[text.format(facts[key]) for key, text in columns.values()])
-    out = _console()
+    out = console()
     out.print(table)
-    kinds = _table(">networks", "index alone", ">p50, ms", ">p99, ms", ">offers of 5", ">built, s")
+    kinds = new_table(
+        ">networks", "index alone", ">p50, ms", ">p99, ms", ">offers of 5", ">built, s"
+    )
     for case in document["cases"]:
         for kind, found in case["kinds"].items():
             texts = (f"{found['p50_ms']:.2f}", f"{found['p99_ms']:.2f}")
@@ -57,14 +59,14 @@ def show_results(document: dict[str, Any]) -> None:
     document : dict
         What a benchmark returned.
     """
-    out = _console()
+    out = console()
     machine = document["machine"]
     ceilings = ", ".join(f"{key} {rate:.1f}" for key, rate in machine["ceilings"].items())
     out.print(f"{machine['cpu']}, threads: {machine['threads']}, torch {machine['torch']}")
     out.print(f"ops: {machine['ops']['cpu']}; GPUs: {', '.join(machine['gpus']) or 'none'}")
     if ceilings:
         out.print(f"ceilings: {ceilings}")
-    table = _table("case", "candidate", ">ms", ">x ours", ">quartiles", ">error", ">memory, MiB")
+    table = new_table("case", "candidate", ">ms", ">x ours", ">quartiles", ">error", ">memory, MiB")
     for case in document["cases"]:
         _add_case(table, case)
     out.print(table)
@@ -101,7 +103,7 @@ def _add_case(table: Table, case: dict[str, Any]) -> None:
 
 def _sweep(name: str, cases: list[dict[str, Any]]) -> Table:
     rivals = list(dict.fromkeys(c for case in cases for c in list(case["candidates"])[1:]))
-    table = _table(f">{name}", ">ours, ms", *(f">{rival}, x ours" for rival in rivals))
+    table = new_table(f">{name}", ">ours, ms", *(f">{rival}, x ours" for rival in rivals))
     for case in cases:
         ours = next(iter(case["candidates"].values()))
         ratios = [case["candidates"].get(rival, {}).get("ratio") for rival in rivals]
@@ -132,7 +134,7 @@ def show_comparison(found: dict[str, Any]) -> None:
     found : dict
         What `benchmarks.results.compare` returned.
     """
-    out = _console()
+    out = console()
     out.print(f"A: {found['a']}\nB: {found['b']}")
     for part in ("machine", "settings"):
         for key, (a, b) in found[part].items():
@@ -140,7 +142,7 @@ def show_comparison(found: dict[str, Any]) -> None:
     for key, rates in found["ceilings"].items():
         a, b = ("none" if rate is None else f"{rate:.1f}" for rate in rates)
         out.print(f"{key}: {a} and {b}")
-    table = _table("case", "candidate", ">A, ms", ">B, ms", ">B / A")
+    table = new_table("case", "candidate", ">A, ms", ">B, ms", ">B / A")
     for row in found["rows"]:
         ratio = row["b_over_a"]
         table.add_row(
@@ -156,12 +158,13 @@ def show_comparison(found: dict[str, Any]) -> None:
             out.print(f"only in {side.upper()}: {case}, {candidate}")
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return where tables are printed."""
     width = None if sys.stdout.isatty() else 160
     return Console(width=width, highlight=False, markup=False)
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
     """Make a table; names of columns with numbers begin with ``>``."""
     table = Table()
     for column in columns:

@@ -20,7 +20,7 @@ from .tasks import TARGETS, TASKS
 from .train import UNTRAINED, train
 from .transfer import cache_codes, is_measured, summarize, transfer
 
-__all__ = ["SOURCES", "add_command", "run_all", "run_training", "run_transfers"]
+__all__ = ["SOURCES", "add_command", "cache_folder", "run_all", "run_training", "run_transfers"]
 
 SOURCES = (*TASKS, UNTRAINED)
 _STEPS = ("render", "train", "transfer", "all", "export")
@@ -33,7 +33,10 @@ def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
         "step", choices=_STEPS, help="`all` is the first three; `export` copies what is kept"
     )
     command.add_argument(
-        "--folder", type=Path, default=_cache(), help="where everything goes (default: %(default)s)"
+        "--folder",
+        type=Path,
+        default=cache_folder(),
+        help="where everything goes (default: %(default)s)",
     )
     command.add_argument("--preset", choices=list(PRESETS), default="full")
     command.add_argument("--seeds", type=_whole(0), nargs="+", default=[0], help="of the encoders")
@@ -63,7 +66,8 @@ def _whole(least: int) -> Callable[[str], int]:
     return parse
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where everything goes if nothing else is said."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "pyattrx" / "minitaskonomy"
 

@@ -21,7 +21,7 @@ import torch
 from pyattrx.errors import PyattrxError
 
 # Not by its full name: an installation has the benchmarks as pyattrx.benchmarks.
-from ..measure import Say, limited_threads  # noqa: TID252
+from ..measure import Say, limited_threads
 
 __all__ = ["Job", "JobError", "Say", "run_jobs"]
 

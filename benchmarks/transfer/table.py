@@ -1,0 +1,186 @@
+"""Everything that the study says, from committed tables, as one document and as tables to read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from pyattrx.evaluate import Estimate
+
+from .. import tables
+from ..minitaskonomy.tasks import TARGETS
+from .methods import BASE, CANDIDATES, FEWER_PROBES, PUBLISHED
+from .probes import PROBE_SETS
+from .scores import COUNTS
+from .study import HELD_OUT, MEASURES, Study, choose, differences, judge
+from .trees import agreement, tree_of_method, tree_of_truth
+
+__all__ = ["document", "show"]
+
+# Single methods that the chosen one is compared with; each by its own published form.
+RIVALS = (
+    *PUBLISHED, "saliency_hsn", "rsa", "cka", "dds", "depara, grad_x_input + 1 edges", "svcca",
+    "ridge", "normalized_ridge", "perturbation_response",
+)  # fmt: skip
+_SUMS_SHOWN = 8
+_TREES = ("saliency", "rsa")
+
+
+def document(study: Study) -> dict[str, Any]:
+    """Compute all that is shown, as JSON types.
+
+    Parameters
+    ----------
+    study : Study
+
+    Returns
+    -------
+    dict
+        ``seeds``; ``choice``, all candidates by the criterion; ``methods``, on all targets and
+        seeds, and ``baselines``; ``held_out``, what had no say in the choice, with the differences
+        of the chosen method to its rivals; ``fewer_probes``; ``control``; ``trees``.
+    """
+    order = choose(study)
+    chosen = order[0][0]
+    sums = [name for name, _ in order if len(CANDIDATES[name].terms) > 1][:_SUMS_SHOWN]
+    depara = [name for name in CANDIDATES if name.startswith("depara")]
+    shown = list(dict.fromkeys([chosen, *BASE, *depara, *sums]))
+    found: dict[str, Any] = {
+        "benchmark": "transfer",
+        "seeds": study.seeds,
+        "targets": list(TARGETS),
+        "held_out_targets": list(HELD_OUT),
+        "choice": [{"method": name, "criterion": value} for name, value in order],
+        "methods": {
+            name: {probes: _judged(study.runs(name, probes)) for probes in PROBE_SETS}
+            for name in shown
+        },
+        "baselines": {name: _judged(runs) for name, runs in study.baselines().items()},
+        "held_out": _held_out(study, chosen),
+        "fewer_probes": {
+            name: {
+                probes: {str(n): _judged(study.fewer(name, probes, n)) for n in COUNTS}
+                for probes in PROBE_SETS
+            }
+            for name in FEWER_PROBES
+        },
+        "control": {
+            name: {probes: study.control(name, probes) for probes in PROBE_SETS}
+            for name in ("saliency", "saliency_hsn", "normalized_ridge", "perturbation_response")
+        },
+    }
+    truth = tree_of_truth(study)
+    found["trees"] = {"ground truth": {"": agreement(truth, truth)}}
+    for name in dict.fromkeys([chosen, *_TREES]):
+        found["trees"][name] = {
+            probes: agreement(tree_of_method(study, name, probes), truth) for probes in PROBE_SETS
+        }
+    return found
+
+
+def _held_out(study: Study, chosen: str) -> dict[str, Any]:
+    """What had no say: the other targets, and all targets of other encoder seeds."""
+    parts: dict[str, tuple[tuple[str, ...], list[int]]] = {"other targets": (HELD_OUT, study.seeds)}
+    if others := [seed for seed in study.seeds if seed != 0]:
+        parts["other encoders"] = (TARGETS, others)
+    return {
+        part: {
+            "seeds": seeds,
+            "methods": {
+                name: {
+                    probes: _judged(study.runs(name, probes, targets, seeds))
+                    for probes in PROBE_SETS
+                }
+                for name in dict.fromkeys([chosen, *RIVALS])
+            },
+            "baselines": {
+                name: _judged(runs) for name, runs in study.baselines(targets, seeds).items()
+            },
+            "chosen_less": {
+                probes: {
+                    rival: {measure: d.to_dict() for measure, d in of_rival.items()}
+                    for rival, of_rival in differences(
+                        study, chosen, [r for r in RIVALS if r != chosen], probes, targets, seeds
+                    ).items()
+                }
+                for probes in PROBE_SETS
+            },
+        }
+        for part, (targets, seeds) in parts.items()
+    }
+
+
+def _judged(runs: Sequence[Any]) -> dict[str, dict[str, float | None]]:
+    return {name: estimate.to_dict() for name, estimate in judge(runs).items()}
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """Print a document.
+
+    Parameters
+    ----------
+    found : dict
+        What `document` returned.
+    """
+    out = tables.console()
+    chosen = found["choice"][0]["method"]
+    out.print(f"Encoder seeds {found['seeds']}, {len(found['targets'])} targets, 19 sources each")
+    out.print(f"Chosen on half of the targets of seed 0: {chosen}\n")
+    out.print(_table("All targets and seeds (95 % intervals)", found))
+    for part, of_part in found["held_out"].items():
+        out.print(_table(f"No say in the choice: {part}, seeds {of_part['seeds']}", of_part))
+        out.print(_differences_table(f"{chosen}, less others: {part}", of_part["chosen_less"]))
+    fewer = tables.new_table(
+        "from fewer probes", *(f">{p}, {n}" for p in PROBE_SETS for n in COUNTS)
+    )
+    fewer.title = "Spearman / P@5"
+    for name, of_method in found["fewer_probes"].items():
+        cells = [of_method[p][str(n)] for p in PROBE_SETS for n in COUNTS]
+        fewer.add_row(
+            name, *(f"{c['spearman']['value']:.2f} / {c['P@5']['value']:.2f}" for c in cells)
+        )
+    out.print(fewer)
+    control = tables.new_table("place of an untrained network, of 20", ">truth",
+                           *(f">{p}" for p in PROBE_SETS))  # fmt: skip
+    for name, of_method in found["control"].items():
+        places = [f"{of_method[p]['score']:.1f}" for p in PROBE_SETS]
+        control.add_row(name, f"{of_method[PROBE_SETS[0]]['truth']:.1f}", *places)
+    out.print(control)
+    trees = tables.new_table("tree", "probes", ">cophenetic correlation", ">Rand index of families")
+    for name, of_tree in found["trees"].items():
+        for probes, values in of_tree.items():
+            trees.add_row(name, probes, f"{values['cophenetic']:.2f}", f"{values['families']:.2f}")
+    out.print(trees)
+
+
+def _table(title: str, found: Mapping[str, Any]) -> Any:
+    columns = [f">{probes[:8]}, {m}" for probes in PROBE_SETS for m in MEASURES]
+    table = tables.new_table("method", *columns)
+    table.title = title
+    rows = list(found["methods"].items())
+    for place, (name, of_method) in enumerate(rows):
+        cells = [_cell(of_method[p][m]) for p in PROBE_SETS for m in MEASURES]
+        table.add_row(Text(name), *cells, end_section=place in (0, len(rows) - 1))
+    for name, values in found["baselines"].items():
+        table.add_row(Text(name), *(_cell(values[m]) for m in MEASURES))
+    return table
+
+
+def _differences_table(title: str, found: Mapping[str, Any]) -> Any:
+    table = tables.new_table(
+        "less", *(f">{p}, {m}" for p in PROBE_SETS for m in ("spearman", "P@5"))
+    )
+    table.title = title
+    for rival in found[PROBE_SETS[0]]:
+        cells = [_cell(found[p][rival][m], "+") for p in PROBE_SETS for m in ("spearman", "P@5")]
+        table.add_row(Text(rival), *cells)
+    return table
+
+
+def _cell(estimate: Mapping[str, Any] | Estimate, sign: str = "") -> str:
+    values = estimate if isinstance(estimate, Mapping) else estimate.to_dict()
+    if values["low"] is None:
+        return f"{values['value']:{sign}.2f}"
+    return f"{values['value']:{sign}.2f} {values['low']:{sign}.2f} {values['high']:{sign}.2f}"

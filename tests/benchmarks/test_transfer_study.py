@@ -1,0 +1,219 @@
+"""The study on made-up tables: what the choice may see, and that numbers are those of evaluate."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+
+from pyattrx import cli, evaluate
+from pyattrx.cli._bench import load_benchmarks
+from pyattrx.descriptors import RECOMMENDED
+from pyattrx.errors import PyattrxError
+
+
+def part(name):
+    """A module of the benchmarks, wherever they are."""
+    return importlib.import_module(f"{load_benchmarks().__package__}.{name}")
+
+
+study, table, scores, truth, methods, figures, trees, command = (
+    part(f"transfer.{name}")
+    for name in ("study", "table", "scores", "truth", "methods", "figures", "trees", "command")
+)
+tasks = part("minitaskonomy.tasks")
+NETWORKS = (*tasks.TASKS, "untrained")
+
+
+def write_truth(root, seed, losses):
+    file = truth.truth_folder(root, f"residual-seed{seed}") / "losses.csv"
+    rows = [
+        (target, source, decoder, f"{losses[t, s, decoder]:.6g}")
+        for t, target in enumerate(tasks.TARGETS)
+        for s, source in enumerate(NETWORKS)
+        for decoder in range(losses.shape[2])
+    ]
+    truth._write(file, ("target", "source", "decoder", "loss"), rows)
+
+
+def write_scores(root, seed, rng, losses):
+    """Scores that follow the truth more or less, by method."""
+    goodness = np.zeros((len(NETWORKS), len(NETWORKS)))
+    places = [NETWORKS.index(target) for target in tasks.TARGETS]
+    goodness[places] = -losses.mean(2)
+    for probes in study.PROBE_SETS:
+        for number, name in enumerate(methods.BASE):
+            noise = rng.normal(size=goodness.shape) * (0.2 + number / 10)
+            for count in (None, *(scores.COUNTS if name in methods.FEWER_PROBES else ())):
+                file = scores.score_file(root, f"residual-seed{seed}", probes, name, count)
+                scores.write_scores(file, goodness + noise, NETWORKS)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    rng = np.random.default_rng(0)
+    common = rng.normal(size=(18, 21, 1))
+    for seed in (0, 1):
+        losses = (
+            3 + common + 0.3 * rng.normal(size=(18, 21, 1)) + 0.1 * rng.normal(size=(18, 21, 3))
+        )
+        write_truth(folder, seed, losses)
+        write_scores(folder, seed, rng, losses)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(root):
+    return study.Study(root)
+
+
+@pytest.fixture(scope="module")
+def found(made):
+    return table.document(made)
+
+
+def test_half_of_the_targets_and_seed_0_choose():
+    assert len(study.CHOSEN_ON) == len(study.HELD_OUT) == 9
+    assert set(study.CHOSEN_ON) | set(study.HELD_OUT) == set(tasks.TARGETS)
+
+
+def test_the_choice_sees_nothing_else(root, made, tmp_path):
+    rng = np.random.default_rng(1)
+    for seed in (0, 1):
+        kept = truth.read_truth(root, f"residual-seed{seed}").losses.copy()
+        hidden = [tasks.TARGETS.index(t) for t in study.HELD_OUT] if seed == 0 else range(18)
+        kept[list(hidden)] = rng.random((len(hidden), 21, 3))
+        write_truth(tmp_path, seed, kept)
+        rows = [NETWORKS.index(t) for t in (study.HELD_OUT if seed == 0 else NETWORKS)]
+        for probes in study.PROBE_SETS:
+            for name in methods.BASE:
+                place = (f"residual-seed{seed}", probes, name)
+                values = scores.read_scores(scores.score_file(root, *place), NETWORKS)
+                values[rows] = rng.random((len(rows), 21))
+                scores.write_scores(scores.score_file(tmp_path, *place), values, NETWORKS)
+    other = study.Study(tmp_path)
+    assert study.choose(other) == study.choose(made)
+
+
+def test_a_term_more_has_to_be_worth_it(made):
+    name = next(n for n in methods.CANDIDATES if n.count(" + ") == 2 and "depara" not in n)
+    expected = -0.04
+    for probes in study.PROBE_SETS:
+        ((affinity, measured),) = made.runs(name, probes, study.CHOSEN_ON, [0])
+        expected += evaluate.spearman(affinity, measured) / 2
+        expected += evaluate.precision_at_k(affinity, measured, 5) / 2
+    assert study.criterion(made, name) == pytest.approx(expected)
+
+
+def test_sums_are_those_of_the_package(made):
+    candidate = methods.CANDIDATES["rsa + ridge"]
+    own = [
+        scores.read_scores(
+            scores.score_file(made.root, "residual-seed1", "photos", name), tuple(tasks.TASKS)
+        )
+        for name in ("rsa", "ridge")
+    ]
+    expected = candidate.method.combine(own)
+    np.testing.assert_array_equal(made.affinity(candidate, 1, "photos").values, expected)
+    assert made.affinity(methods.CANDIDATES["svcca"], 0, "photos").sources == tuple(tasks.TASKS)
+
+
+def test_numbers_are_those_of_evaluate(made, found):
+    values = found["methods"]["rsa"]["rendered"]
+    expected = [evaluate.spearman(a, t) for a, t in made.runs("rsa", "rendered")]
+    assert values["spearman"]["value"] == pytest.approx(np.mean(expected))
+    expected = [evaluate.precision_at_k(a, t, 3) for a, t in made.runs("rsa", "rendered")]
+    assert values["P@3"]["value"] == pytest.approx(np.mean(expected))
+    assert values["P@3"]["low"] < values["P@3"]["value"] < values["P@3"]["high"]
+    assert found["choice"][0]["method"] == study.choose(made)[0][0]
+    assert found["seeds"] == [0, 1]
+
+
+def test_baselines_and_ceilings(made, found):
+    base = found["baselines"]
+    assert base["random"]["spearman"]["value"] == 0
+    assert base["random"]["P@5"]["value"] == pytest.approx(5 / 19)
+    first, second = made.truths[0].table, made.truths[1].table
+    expected = (evaluate.spearman(first, second) + evaluate.spearman(second, first)) / 2
+    assert base["other encoders (ceiling)"]["spearman"]["value"] == pytest.approx(expected)
+    losses = made.truths[0].losses
+    pair = evaluate.spearman(-losses[:, :, 2], -losses[:, :, :2].mean(2))
+    assert pair == pytest.approx(
+        evaluate.spearman(*(t.values for t in made.baselines(seeds=[0])["retest (ceiling)"][2])),
+        abs=0.02,  # names tell own columns here
+    )
+    assert base["retest (ceiling)"]["spearman"]["value"] > 0.9
+    assert set(made.baselines(seeds=[0])) == set(base) - {"other encoders (ceiling)"}
+
+
+def test_held_out_parts(made, found):
+    parts = found["held_out"]
+    assert list(parts) == ["other targets", "other encoders"]
+    for part_, targets, seeds in (
+        ("other targets", study.HELD_OUT, [0, 1]),
+        ("other encoders", tasks.TARGETS, [1]),
+    ):
+        runs = made.runs("ridge", "photos", targets, seeds)
+        value = np.mean([evaluate.spearman(a, t) for a, t in runs])
+        assert parts[part_]["methods"]["ridge"]["photos"]["spearman"]["value"] == pytest.approx(
+            value
+        )
+        chosen = parts[part_]["methods"][found["choice"][0]["method"]]["photos"]
+        less = parts[part_]["chosen_less"]["photos"]
+        if "ridge" in less:
+            expected = chosen["spearman"]["value"] - value
+            assert less["ridge"]["spearman"]["value"] == pytest.approx(expected)
+
+
+def test_trees(made, found):
+    assert found["trees"]["ground truth"][""]["cophenetic"] == pytest.approx(1)
+    same = trees.tree_of([made.truths[0].table])
+    assert set(same.names) == set(tasks.TARGETS)
+    assert trees.agreement(same, same)["cophenetic"] == pytest.approx(1)
+
+
+def test_the_control_is_placed(made):
+    places = made.control("saliency", "rendered")
+    assert 1 <= places["score"] <= 20
+    assert 1 <= places["truth"] <= 20
+
+
+def bench(*arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["bench", *(str(a) for a in arguments)])
+    return stop.value.code or 0
+
+
+def test_command_line(root, tmp_path, capsys):
+    assert bench("transfer", "--results", root, "--json", "--pictures", tmp_path / "drawn") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["benchmark"] == "transfer"
+    assert [file.rpartition("/")[2] for file in printed["files"]] == [
+        "precision_rendered.png", "precision_photos.png", "trees.png",
+    ]  # fmt: skip
+    assert all((tmp_path / "drawn" / f.name).stat().st_size > 10_000
+               for f in (tmp_path / "drawn").iterdir())  # fmt: skip
+    assert bench("transfer", "--results", root) == 0
+    out = capsys.readouterr().out
+    assert "perturbation_response" in out
+    assert "No say in the choice: other encoders, seeds [1]" in out
+    assert bench("transfer", "--results", tmp_path) == 1
+    assert "no seed with transfers and all scores" in capsys.readouterr().err
+
+
+def test_a_missing_loss_is_named(root, tmp_path):
+    file = truth.truth_folder(tmp_path, "residual-seed0") / "losses.csv"
+    lines = (truth.truth_folder(root, "residual-seed0") / "losses.csv").read_text().splitlines()
+    file.parent.mkdir(parents=True)
+    file.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(PyattrxError, match="a loss is missing"):
+        truth.read_truth(tmp_path, "residual-seed0")
+    with pytest.raises(PyattrxError, match="no transfers from residual-seed7"):
+        truth.read_truth(tmp_path, "residual-seed7")
+
+
+@pytest.mark.skipif(not command.ROOT.is_dir(), reason="an installation has no results")
+def test_recommended_is_what_the_committed_results_choose():
+    chosen = study.choose(study.Study(command.ROOT))[0][0]
+    assert methods.CANDIDATES[chosen].method == RECOMMENDED
