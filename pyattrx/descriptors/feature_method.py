@@ -9,7 +9,7 @@ from pyattrx.errors import InvalidType, InvalidValue
 
 __all__ = ["FEATURE_KINDS", "FeatureMethod"]
 
-_PAIRED = {"penalty": 0.01, "largest_grid": 16}
+_PAIRED = {"penalty": 0.01, "largest_grid": 16, "window": 1}
 
 # Every kind, with its options and what they are if nobody says.
 FEATURE_KINDS: dict[str, dict[str, Any]] = {
@@ -57,6 +57,9 @@ class FeatureMethod:
         probes for "ridge", otherwise the smaller one, of samples or of features.
     largest_grid : int
         Features with more rows or columns than this are area-resampled to it.
+    window : int, odd
+        How many rows and columns of a source's features, around a location, predict a target there;
+        zeros beyond the edge. It costs that many times as many features: for narrow ones.
     draws : int
         Perturbations of each probe.
     strength : float, positive
@@ -84,6 +87,7 @@ class FeatureMethod:
     kind: str
     penalty: float | None = None
     largest_grid: int | None = None
+    window: int | None = None
     draws: int | None = None
     strength: float | None = None
     seed: int | None = None
@@ -148,5 +152,7 @@ def _check(name: str, value: Any) -> None:
         raise InvalidValue(name, value, "a number in (0, 1]")
     if name in ("draws", "largest_grid") and value < 1:
         raise InvalidValue(name, value, "at least 1")
+    if name == "window" and (value < 1 or value % 2 == 0):
+        raise InvalidValue(name, value, "an odd number of rows and columns")
     if name == "seed" and not 0 <= value < 2**63:
         raise InvalidValue(name, value, "an integer from 0 to 2**63 - 1")

@@ -93,7 +93,8 @@ class _Regression(ProbeSetDescriptor):
         for index, target in enumerate(targets):
             alike.setdefault(_common(features, target.arrays["latent"]), []).append(index)
         for grid, members in alike.items():
-            u = _Source.of(_samples(features, grid))
+            assert self.method.window is not None
+            u = _Source.of(_samples(features, grid, self.method.window))
             rows: list[int] = []
             zs: list[np.ndarray] = []
             for index in members:
@@ -307,14 +308,18 @@ def _common(features: np.ndarray, latent: np.ndarray) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def _samples(array: np.ndarray, grid: tuple[int, int] | None) -> np.ndarray:
-    """Features [N, draws, ...] as samples [N, L, C], float64."""
+def _samples(array: np.ndarray, grid: tuple[int, int] | None, window: int = 1) -> np.ndarray:
+    """Features [N, draws, ...] as samples [N, L, C], float64; of a window, C times its size."""
     x = np.array(array, np.float64)
     if grid is None:
         return x.reshape(*x.shape[:2], -1)
     if x.shape[-2:] != grid:
         flat = torch.from_numpy(x.reshape(-1, *x.shape[2:]))
         x = F.adaptive_avg_pool2d(flat, grid).numpy().reshape(*x.shape[:3], *grid)
+    if window > 1:
+        flat = torch.from_numpy(x.reshape(-1, *x.shape[2:]))
+        around = F.unfold(flat, window, padding=window // 2).numpy()
+        x = around.reshape(*x.shape[:2], -1, *grid)
     return np.moveaxis(x, 2, -1).reshape(len(x), -1, x.shape[2])
 
 

@@ -50,6 +50,9 @@ def test_options():
         (InvalidType, "draws=1.5", {"kind": "perturbation_response", "draws": 1.5}),
         (InvalidValue, "seed=-1", {"kind": "perturbation_response", "seed": -1}),
         (InvalidValue, "largest_grid=0", {"kind": "normalized_ridge", "largest_grid": 0}),
+        (InvalidValue, "window=2: expected an odd", {"kind": "normalized_ridge", "window": 2}),
+        (InvalidValue, "window=-1", {"kind": "perturbation_response", "window": -1}),
+        (InvalidValue, "window=3: expected nothing", {"kind": "ridge", "window": 3}),
     ],
 )
 def test_wrong_options(error, text, options):

@@ -257,6 +257,26 @@ def test_regressions_over_locations(kind, grids, penalty):
 
 
 @pytest.mark.parametrize("kind", REGRESSIONS)
+@pytest.mark.parametrize("grid", [(4, 6), (2, 3)])
+def test_a_window_is_what_lies_around(kind, grid):
+    """Shifted copies of the source as more channels; a target that is shifted is found again."""
+    rng = np.random.default_rng(11)
+    u = unit(rng.normal(size=(20, 1, 2, 4, 6)))
+    small = pooled(u, *grid)
+    height, width = grid
+    wide = np.pad(small, [(0, 0)] * 3 + [(1, 1)] * 2)
+    shifted = [wide[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    z = shifted[1][:, :, :1] + 0.1 * rng.normal(size=(20, 1, 1, *grid))
+    target, source = summary(kind, z, z, window=3), summary(kind, u, u, window=3)
+    values, _ = compare(kind, [target], [source], window=3)
+    zs, us = locations(z), locations(np.concatenate(shifted, axis=2))
+    expected = halves_r2(zs, us, np.arange(20) % 2, 0.01, REGRESSIONS[kind])
+    assert values[0, 0] == pytest.approx(expected, abs=1e-10)
+    alone, _ = compare(kind, [summary(kind, z, z)], [summary(kind, u, u)])
+    assert values[0, 0] > 0.5 > alone[0, 0]
+
+
+@pytest.mark.parametrize("kind", REGRESSIONS)
 def test_regressions_where_one_is_no_map(kind):
     """Samples are images then, and features are flattened, however many there are."""
     rng = np.random.default_rng(8)
