@@ -22,7 +22,7 @@ from pyattrx.attribution import ELRP, Attribution, resolve_attribution, resolve_
 from pyattrx.descriptors import AttributionMaps, feature_descriptor
 from pyattrx.encoders import PreparedEncoder
 
-from .methods import BASE, LAYER
+from .methods import BASE, CODE, LAYER
 
 __all__ = ["describe", "group_of", "read"]
 
@@ -33,10 +33,11 @@ def group_of(name: str) -> str:
     """Name what a method of `BASE` shares with others: a gradient, or what is observed."""
     method = BASE[name]
     if isinstance(method, FeatureMethod):
+        place = "-code" if name in CODE else ""
         if method.kind in ("ridge", "normalized_ridge"):
-            return method.kind
+            return method.kind + place
         if method.kind == "perturbation_response":
-            return f"{method.kind}-{method.strength:g}-{method.draws}-{method.seed}"
+            return f"{method.kind}-{method.strength:g}-{method.draws}-{method.seed}{place}"
         return "output"
     rules = "elrp" if isinstance(resolve_attribution(method.attribution), ELRP) else "gradient"
     scalar = str(getattr(method.scalar, "__name__", method.scalar))
@@ -69,10 +70,11 @@ def describe(
     folder.mkdir(parents=True, exist_ok=True)
     for group, names in missing.items():
         layer = LAYER.get(names[0], encoder.output)
-        of_layer = Encoder(encoder.module, encoder.name, layer, encoder.transform,
-                           encoder.input_size, features=encoder.features)  # fmt: skip
+        features = None if names[0] in CODE else encoder.features
+        read_there = Encoder(encoder.module, encoder.name, layer, encoder.transform,
+                             encoder.input_size, features=features)  # fmt: skip
         with ExitStack() as stack:
-            prepared = stack.enter_context(of_layer.prepare("cpu", probes.images(0, 1)))
+            prepared = stack.enter_context(read_there.prepare("cpu", probes.images(0, 1)))
             feature = isinstance(BASE[names[0]], FeatureMethod)
             parts = list((_features if feature else _maps)(prepared, probes, names))
         arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}

@@ -18,7 +18,16 @@ from torch import Tensor
 from pyattrx import Combined, FeatureMethod, Method
 from pyattrx.descriptors import AnyMethod
 
-__all__ = ["BASE", "CANDIDATES", "FEWER_PROBES", "LAYER", "PUBLISHED", "Candidate", "place_norms"]
+__all__ = [
+    "BASE",
+    "CANDIDATES",
+    "CODE",
+    "FEWER_PROBES",
+    "LAYER",
+    "PUBLISHED",
+    "Candidate",
+    "place_norms",
+]
 
 Part = Method | FeatureMethod
 
@@ -34,6 +43,7 @@ def _saliency(scalar: str = "half_squared_norm", **options: object) -> Method:
 
 
 PUBLISHED = ("saliency", "grad_x_input", "elrp")
+_DIRECTIONAL = ("ridge", "normalized_ridge", "perturbation_response")  # what their names begin with
 
 BASE: dict[str, Part] = {
     # The published forms: the mean output, the mean over channels.
@@ -77,10 +87,20 @@ BASE: dict[str, Part] = {
     "perturbation_response_p0.1": FeatureMethod("perturbation_response", penalty=0.1),
     "perturbation_response_p0.001": FeatureMethod("perturbation_response", penalty=0.001),
     "perturbation_response_weak": FeatureMethod("perturbation_response", strength=0.05),
+    # The source's output, on which transfers are trained, in place of its last block; and windows.
+    "ridge_code": FeatureMethod("ridge"),
+    "normalized_ridge_code": FeatureMethod("normalized_ridge"),
+    "perturbation_response_code": FeatureMethod("perturbation_response"),
+    "normalized_ridge_code_window3": FeatureMethod("normalized_ridge", window=3),
+    "perturbation_response_code_window3": FeatureMethod("perturbation_response", window=3),
+    "normalized_ridge_code_window5": FeatureMethod("normalized_ridge", window=5),
+    "perturbation_response_code_window5": FeatureMethod("perturbation_response", window=5),
 }
 
 # Where a network is read, if not at its output.
 LAYER = {"saliency_hsn_last_block": "network.block3"}
+# Where a source is read, if not at its last block: at its output.
+CODE = frozenset(name for name in BASE if "_code" in name)
 
 # Scored on the first 8, 32 and 128 probes, too.
 FEWER_PROBES = (
@@ -90,7 +110,8 @@ FEWER_PROBES = (
 # What sums are made of: the leading form of every kind.
 _SHORTLIST = (
     "saliency_hsn_centred", "abs_grad_x_input_hsn", "rsa", "cka", "edges", "ridge",
-    "normalized_ridge", "perturbation_response",
+    "normalized_ridge", "perturbation_response", "ridge_code", "normalized_ridge_code_window3",
+    "perturbation_response_code_window3",
 )  # fmt: skip
 
 
@@ -111,7 +132,7 @@ class Candidate:
 
     @property
     def method(self) -> AnyMethod:
-        """The method that computes it; a layer of the network aside."""
+        """The method that computes it; where networks are read (`LAYER`, `CODE`) aside."""
         if len(self.terms) == 1:
             return BASE[next(iter(self.terms))]
         terms = tuple((BASE[name], weight) for name, weight in self.terms.items())
@@ -132,6 +153,8 @@ def _candidates() -> dict[str, Candidate]:
             found[name] = Candidate({maps: 1.0, "edges": weight}, standardise=False)
     for count in (2, 3):
         for names in combinations(_SHORTLIST, count):
+            if len({name in CODE for name in names if name.startswith(_DIRECTIONAL)}) > 1:
+                continue  # a source is read in one place
             found[" + ".join(names)] = Candidate(dict.fromkeys(names, 1.0))
     return found
 

@@ -33,7 +33,7 @@ SOME = (
     "saliency", "elrp", "abs_grad_x_input_hsn", "saliency_norms", "saliency_hsn_centred",
     "saliency_hsn_channels", "saliency_hsn_grid16", "saliency_hsn_pixels512",
     "saliency_hsn_last_block", "rsa", "svcca", "ridge_p0.1", "normalized_ridge",
-    "perturbation_response_weak",
+    "perturbation_response_weak", "ridge_code", "normalized_ridge_code_window3",
 )  # fmt: skip
 
 
@@ -86,10 +86,13 @@ def test_scores_are_those_of_affinity(folder, probes, tmp_path, monkeypatch):
         if name in methods.LAYER:
             for encoder in encoders:
                 encoder.output = methods.LAYER[name]
+        if name in methods.CODE:
+            for encoder in encoders:
+                encoder.features = None
         expected = pyattrx.affinity(encoders, probes, methods.BASE[name])
         np.testing.assert_allclose(found.values, expected.values, rtol=1e-4, atol=2e-5)
         for encoder in encoders:
-            encoder.output = None
+            encoder.output, encoder.features = None, "network.block3"
     few = scores.score_file(tmp_path, "residual-seed0", "photos", "saliency", 8)
     expected = pyattrx.affinity(encoders, probes.head(8), "saliency")
     np.testing.assert_allclose(evaluate.read_table(few).values, expected.values, atol=1e-5)
@@ -119,7 +122,7 @@ def test_every_method_has_its_group():
     assert groups["rsa"] == groups["svcca"] == "output"
     assert groups["saliency_hsn_last_block"] != groups["saliency_hsn"]
     assert groups["perturbation_response_weak"] != groups["perturbation_response"]
-    assert len(set(groups.values())) == 11
+    assert len(set(groups.values())) == 14
     for candidate in methods.CANDIDATES.values():
         assert candidate.method is not None
 
