@@ -17,11 +17,13 @@ from ..minitaskonomy.presets import PRESETS, find_preset
 from ..minitaskonomy.tasks import TARGETS, TASKS
 from ..minitaskonomy.train import UNTRAINED
 from .figures import draw
+from .fitted import compute_fitted
+from .methods import CANDIDATES
 from .probes import PROBE_SETS
 from .scores import compute_scores, describe_networks
 from .shipping import ship
-from .study import Study
-from .table import document, show
+from .study import Study, choose
+from .table import FITTED, document, show
 from .truth import gather_truth, read_truth
 
 __all__ = ["ROOT", "add_command"]
@@ -44,6 +46,9 @@ def add_command(
     steps = command.add_argument_group("make the results anew, from what `minitaskonomy` made")
     steps.add_argument("--describe", action="store_true", help="describe the networks so far")
     steps.add_argument("--scores", action="store_true", help="score all pairs by every method")
+    steps.add_argument(
+        "--fit", action="store_true", help="fit targets to the images of one transfer, and score"
+    )
     steps.add_argument("--gather", action="store_true", help="gather the measured transfers")
     steps.add_argument(
         "--export", action="store_true", help="put the encoders of the first seed into the package"
@@ -54,7 +59,7 @@ def add_command(
 
 
 def _run(given: argparse.Namespace) -> None:
-    steps = given.describe or given.scores or given.gather or given.export
+    steps = given.describe or given.scores or given.fit or given.gather or given.export
     if given.pictures is not None:
         report.require_matplotlib()
     if steps:
@@ -83,6 +88,17 @@ def _make(given: argparse.Namespace) -> None:
                 compute_scores(given.folder, preset, seed, kind, names, given.results, _say)
             elif given.describe:
                 describe_networks(given.folder, preset, seed, kind, names, _say)
+            if given.fit:
+                methods = [*CANDIDATES[choose(Study(given.results))[0][0]].terms, *FITTED]
+                compute_fitted(
+                    given.folder,
+                    preset,
+                    seed,
+                    kind,
+                    given.results,
+                    _say,
+                    list(dict.fromkeys(methods)),
+                )
     if given.export:
         seed = given.seeds[0]
         truth = read_truth(given.results, f"residual-seed{seed}")

@@ -28,18 +28,11 @@ from ..minitaskonomy.presets import Preset
 from ..minitaskonomy.tasks import TARGETS, TASKS, Task
 from .describe import describe, read
 from .probes import make_probes
-from .scores import described_folder, score, write_scores
+from .scores import described_folder, fitted_run, score, score_file, write_scores
 
-__all__ = ["FITTED_METHODS", "compute_fitted", "fit", "fitted_file"]
+__all__ = ["compute_fitted", "fit"]
 
-FITTED_METHODS = ("saliency", "saliency_hsn", "rsa", "ridge", "normalized_ridge",
-                  "perturbation_response")  # fmt: skip
 _SEED = 2019
-
-
-def fitted_file(root: Path, run: str, probes: str, name: str) -> Path:
-    """Return where the scores of fitted targets are, [18, 20]."""
-    return root / "scores" / run / probes / "fitted" / f"{name}.csv"
 
 
 def fit(folder: Path, preset: Preset, target: str) -> Encoder:
@@ -78,15 +71,23 @@ def _kind(task: Task) -> Kind:
 
 
 def compute_fitted(
-    folder: Path, preset: Preset, seed: int, kind: str, root: Path, say: Say,
+    folder: Path,
+    preset: Preset,
+    seed: int,
+    kind: str,
+    root: Path,
+    say: Say,
+    methods: Sequence[str],
     targets: Sequence[str] = TARGETS,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Score all sources for the fitted targets; files that are there stay.
 
     Parameters
     ----------
     folder, preset, seed, kind, root, say
         As for `scores.compute_scores`, which has described the sources.
+    methods : sequence of str
+        Names in `BASE`.
     targets : sequence of str
         Tasks.
 
@@ -94,8 +95,7 @@ def compute_fitted(
     -------
     list of Path
     """
-    run = f"residual-seed{seed}"
-    files = {name: fitted_file(root, run, kind, name) for name in FITTED_METHODS}
+    files = {name: score_file(root, fitted_run(seed), kind, name) for name in methods}
     missing = [name for name, file in files.items() if not file.is_file()]
     if not missing:
         return []
@@ -104,7 +104,7 @@ def compute_fitted(
     own = described_folder(folder, seed, kind)
     of_fitted = folder / "descriptors" / "fitted" / kind
     for target in targets:
-        made = describe(fit(folder, preset, target), probes, of_fitted / target, FITTED_METHODS)
+        made = describe(fit(folder, preset, target), probes, of_fitted / target, missing)
         if made:
             say(f"fitted {target}, {kind}: {', '.join(made)}")
     sources = tuple(TASKS)

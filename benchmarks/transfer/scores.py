@@ -31,6 +31,7 @@ __all__ = [
     "compute_scores",
     "describe_networks",
     "described_folder",
+    "fitted_run",
     "read_scores",
     "score",
     "score_file",
@@ -44,6 +45,11 @@ def score_file(root: Path, run: str, probes: str, name: str, count: int | None =
     """Return where the scores of a method are; `count` for fewer probes than all."""
     suffix = "" if count is None else f"@{count}"
     return root / "scores" / run / probes / f"{name}{suffix}.csv"
+
+
+def fitted_run(seed: int) -> str:
+    """Name the scores of targets whose networks saw only the images of one transfer."""
+    return f"fitted-seed{seed}"
 
 
 def describe_networks(

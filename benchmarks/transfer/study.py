@@ -23,7 +23,7 @@ from pyattrx.evaluate import Difference, Estimate, Table
 from ..minitaskonomy.tasks import TARGETS, TASKS
 from .methods import BASE, CANDIDATES, Candidate
 from .probes import PROBE_SETS
-from .scores import read_scores, score_file
+from .scores import fitted_run, read_scores, score_file
 from .truth import Truth, read_truth, truth_folder
 
 __all__ = ["CHOSEN_ON", "HELD_OUT", "MEASURES", "Study", "choose", "criterion"]
@@ -130,6 +130,25 @@ class Study:
             )
             for seed in self.seeds
         ]
+
+    def fitted(self, name: str, probes: str) -> list[Run]:
+        """Scores of targets fitted to the images of one transfer; none where they are missing."""
+        candidate, found = CANDIDATES[name], []
+        for seed in self.seeds:
+            files = {
+                term: score_file(self.root, fitted_run(seed), probes, term)
+                for term in candidate.terms
+            }
+            if not all(file.is_file() for file in files.values()):
+                continue
+            square = {}
+            for term, file in files.items():
+                square[term] = np.zeros((len(TASKS), len(TASKS)))
+                rows = [list(TASKS).index(target) for target in TARGETS]
+                square[term][rows] = evaluate.read_table(file).select(TARGETS, tuple(TASKS)).values
+            whole = Table(candidate.scores(square), tuple(TASKS), tuple(TASKS))
+            found.append((whole.select(TARGETS, tuple(TASKS)), self.truths[seed].table))
+        return found
 
     def baselines(
         self, targets: Sequence[str] = TARGETS, seeds: Sequence[int] | None = None

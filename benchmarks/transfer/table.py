@@ -17,13 +17,14 @@ from .scores import COUNTS
 from .study import HELD_OUT, MEASURES, Study, choose, differences, judge
 from .trees import agreement, tree_of_method, tree_of_truth
 
-__all__ = ["document", "show"]
+__all__ = ["FITTED", "document", "show"]
 
 # Single methods that the chosen one is compared with; each by its own published form.
 RIVALS = (
     *PUBLISHED, "saliency_hsn", "rsa", "cka", "dds", "depara, grad_x_input + 1 edges", "svcca",
     "ridge", "normalized_ridge", "perturbation_response",
 )  # fmt: skip
+FITTED = ("saliency", "saliency_hsn", "rsa", "ridge", "normalized_ridge", "perturbation_response")
 _SUMS_SHOWN = 8
 _TREES = ("saliency", "rsa")
 
@@ -40,7 +41,8 @@ def document(study: Study) -> dict[str, Any]:
     dict
         ``seeds``; ``choice``, all candidates by the criterion; ``methods``, on all targets and
         seeds, and ``baselines``; ``held_out``, what had no say in the choice, with the differences
-        of the chosen method to its rivals; ``fewer_probes``; ``control``; ``trees``.
+        of the chosen method to its rivals; ``fewer_probes``; ``control``; ``fitted``, for targets
+        whose networks saw 320 images; ``trees``.
     """
     order = choose(study)
     chosen = order[0][0]
@@ -70,6 +72,11 @@ def document(study: Study) -> dict[str, Any]:
             name: {probes: study.control(name, probes) for probes in PROBE_SETS}
             for name in ("saliency", "saliency_hsn", "normalized_ridge", "perturbation_response")
         },
+    }
+    found["fitted"] = {
+        name: {probes: _judged(study.fitted(name, probes)) for probes in PROBE_SETS}
+        for name in dict.fromkeys([chosen, *FITTED])
+        if all(study.fitted(name, probes) for probes in PROBE_SETS)
     }
     truth = tree_of_truth(study)
     found["trees"] = {"ground truth": {"": agreement(truth, truth)}}
@@ -142,6 +149,10 @@ def show(found: Mapping[str, Any]) -> None:
             name, *(f"{c['spearman']['value']:.2f} / {c['P@5']['value']:.2f}" for c in cells)
         )
     out.print(fewer)
+    if found["fitted"]:
+        out.print(
+            _table("Targets fitted to 320 images", {"methods": found["fitted"], "baselines": {}})
+        )
     control = tables.new_table("place of an untrained network, of 20", ">truth",
                            *(f">{p}" for p in PROBE_SETS))  # fmt: skip
     for name, of_method in found["control"].items():

@@ -18,9 +18,9 @@ def part(name):
     return importlib.import_module(f"{load_benchmarks().__package__}.{name}")
 
 
-scores, truth, methods, describing, shipping, probe_sets = (
+scores, truth, methods, describing, shipping, probe_sets, fitting = (
     part(f"transfer.{name}")
-    for name in ("scores", "truth", "methods", "describe", "shipping", "probes")
+    for name in ("scores", "truth", "methods", "describe", "shipping", "probes", "fitted")
 )
 data, presets, trainer, networks, transfers, tasks = (
     part(f"minitaskonomy.{name}")
@@ -113,6 +113,65 @@ def test_networks_that_are_missing_are_waited_for(folder, probes, tmp_path):
     assert scores.compute_scores(*arguments) == []
     assert lines[-1] == "seed 0: without reshade there are no scores yet"
     assert not list(tmp_path.rglob("*.csv"))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_scores_of_fitted_targets(folder, probes, tmp_path, monkeypatch):
+    """A target that has learnt what a source has is told from it by nothing."""
+    work = tmp_path / "work"
+    (work / "encoders").parent.mkdir()
+    (work / "encoders").symlink_to(folder / "encoders")
+
+    def load(name):
+        file = trainer.encoder_file(folder, "residual", 0, name)
+        return as_encoder(load_encoder(file, "residual"), name)
+
+    monkeypatch.setattr(fitting, "make_probes", lambda *_: probes)
+    monkeypatch.setattr(fitting, "TASKS", dict.fromkeys(NAMES))
+    monkeypatch.setattr(fitting, "fit", lambda _folder, _preset, name: load(name))
+    chosen = ("saliency", "normalized_ridge")
+    scores.compute_scores(work, TINY, 0, "photos", NAMES, tmp_path, quiet, chosen)
+    arguments = (work, TINY, 0, "photos", tmp_path, quiet, chosen, NAMES[:2])
+    assert len(fitting.compute_fitted(*arguments)) == 2
+    assert fitting.compute_fitted(*arguments) == []
+    for name in chosen:
+        found, whole = (
+            evaluate.read_table(scores.score_file(tmp_path, run, "photos", name))
+            for run in ("fitted-seed0", "residual-seed0")
+        )
+        assert found.sources == NAMES
+        np.testing.assert_allclose(found.values, whole.values[:2], atol=2e-5)
+
+
+def test_targets_are_fitted_once(monkeypatch, tmp_path):
+    """A few steps on a few images, written down, and read again."""
+    raw = (images(12).permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
+
+    class Scenes:
+        def __init__(self, *_arguments):
+            pass
+
+        def images(self, _split):
+            return raw
+
+        def labels(self, task, _split):
+            return task.from_image(images(12))
+
+    def few(*arguments, **options):
+        return pyattrx.fit_target(*arguments, **options, steps=1)
+
+    monkeypatch.setattr(fitting, "Data", Scenes)
+    monkeypatch.setattr(fitting, "fit_target", few)
+    preset = presets.Preset("tiny", 4, 12, 4, 12, 1, 1, 12, 1, seed=5)
+    for name in ("autoencoder", "denoise"):
+        made = fitting.fit(tmp_path, preset, name)
+        monkeypatch.setattr(fitting, "fit_target", None)
+        again = fitting.fit(tmp_path, preset, name)
+        monkeypatch.setattr(fitting, "fit_target", few)
+        assert made.weights_hash() == again.weights_hash()
+        assert made.transform == again.transform
+    kinds = {fitting._kind(task) for task in tasks.TASKS.values()}
+    assert kinds == {"classification", "regression", "dense_classification", "dense_regression"}
 
 
 def test_every_method_has_its_group():

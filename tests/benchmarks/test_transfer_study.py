@@ -173,6 +173,23 @@ def test_trees(made, found):
     assert trees.agreement(same, same)["cophenetic"] == pytest.approx(1)
 
 
+def test_fitted_targets_are_judged_where_they_are(made, root):
+    assert made.fitted("rsa + ridge", "photos") == []
+    rng = np.random.default_rng(2)
+    for name in ("rsa", "ridge"):
+        file = scores.score_file(root, scores.fitted_run(1), "photos", name)
+        scores.write_scores(file, rng.normal(size=(18, 20)), tasks.TARGETS, tuple(tasks.TASKS))
+    (run,) = made.fitted("rsa", "photos")
+    np.testing.assert_allclose(
+        run[0].values,
+        evaluate.read_table(scores.score_file(root, scores.fitted_run(1), "photos", "rsa")).values,
+    )
+    ((both, measured),) = made.fitted("rsa + ridge", "photos")
+    assert measured.targets == both.targets == tasks.TARGETS
+    own = both.own
+    np.testing.assert_allclose(np.where(own, 0, both.values).sum(1), 0, atol=1e-9)
+
+
 def test_the_control_is_placed(made):
     places = made.control("saliency", "rendered")
     assert 1 <= places["score"] <= 20
