@@ -7,8 +7,6 @@ from typing import Any
 
 from rich.text import Text
 
-from pyattrx.evaluate import Estimate
-
 from .. import tables
 from ..minitaskonomy.tasks import TARGETS
 from .methods import BASE, CANDIDATES, FEWER_PROBES, PUBLISHED
@@ -167,7 +165,7 @@ def show(found: Mapping[str, Any]) -> None:
 
 
 def _table(title: str, found: Mapping[str, Any]) -> Any:
-    columns = [f">{probes[:8]}, {m}" for probes in PROBE_SETS for m in MEASURES]
+    columns = [f">{probes}\n{m}" for probes in PROBE_SETS for m in MEASURES]
     table = tables.new_table("method", *columns)
     table.title = title
     rows = list(found["methods"].items())
@@ -181,7 +179,7 @@ def _table(title: str, found: Mapping[str, Any]) -> Any:
 
 def _differences_table(title: str, found: Mapping[str, Any]) -> Any:
     table = tables.new_table(
-        "less", *(f">{p}, {m}" for p in PROBE_SETS for m in ("spearman", "P@5"))
+        "less", *(f">{p}\n{m}" for p in PROBE_SETS for m in ("spearman", "P@5"))
     )
     table.title = title
     for rival in found[PROBE_SETS[0]]:
@@ -190,8 +188,7 @@ def _differences_table(title: str, found: Mapping[str, Any]) -> Any:
     return table
 
 
-def _cell(estimate: Mapping[str, Any] | Estimate, sign: str = "") -> str:
-    values = estimate if isinstance(estimate, Mapping) else estimate.to_dict()
-    if values["low"] is None:
-        return f"{values['value']:{sign}.2f}"
-    return f"{values['value']:{sign}.2f} {values['low']:{sign}.2f} {values['high']:{sign}.2f}"
+def _cell(estimate: Mapping[str, Any], sign: str = "") -> str:
+    """Write a value and its interval, without the zeros before the point."""
+    parts = [estimate[part] for part in ("value", "low", "high") if estimate[part] is not None]
+    return " ".join(f"{part:{sign}.2f}".replace("0.", ".", 1) for part in parts)
