@@ -7,7 +7,7 @@ import pytest
 
 import pyattrx
 from pyattrx import Combined, FeatureMethod, Method
-from pyattrx.descriptors import FEATURE_KINDS, resolve_method
+from pyattrx.descriptors import FEATURE_KINDS, RECOMMENDED, resolve_method
 from pyattrx.errors import InvalidType, InvalidValue
 
 
@@ -72,9 +72,10 @@ def test_wrong_dictionaries():
 def test_names():
     assert resolve_method("saliency") == Method("saliency")
     assert resolve_method("depara") == Combined.depara()
+    assert resolve_method("recommended") is RECOMMENDED
     for method in (Method("elrp"), FeatureMethod("rsa"), Combined.depara()):
         assert resolve_method(method) is method
-    with pytest.raises(InvalidValue, match="'saliency', .*'depara', 'rsa', 'cka'"):
+    with pytest.raises(InvalidValue, match="'saliency', .*'recommended', 'depara', 'rsa', 'cka'"):
         resolve_method("cka2")
     with pytest.raises(InvalidType, match="method=3"):
         resolve_method(3)
