@@ -132,7 +132,7 @@ def test_json_goes_to_standard_output_and_into_the_file(tmp_path, capsys):
     assert set(document["seconds"]) == ways
     assert bench("compare", path, path) == 0
     assert bench("plot", path) == 2
-    assert "expected results of `pyattrx bench ops` or `gpu`" in capsys.readouterr().err
+    assert "expected results of `pyattrx bench ops`, `gpu` or `zoo`" in capsys.readouterr().err
 
 
 def test_default_place_of_results(tmp_path, monkeypatch):
