@@ -9,6 +9,7 @@ from rich.table import Table
 from pyattrx.cli._output import affinity_table, console, nearest_table
 
 if TYPE_CHECKING:
+    from pyattrx.demo.known import KnownZoo
     from pyattrx.demo.run import Demo
 
 __all__ = ["print_demo"]
@@ -43,7 +44,30 @@ def print_demo(demo: Demo) -> None:
         title = f"Asked of the zoo on disk: sources for {matches.target}, {matches.method}"
         out.print(nearest_table([(matches.target, matches)], title))
         out.print(f"Ask it yourself: pyattrx query {demo.zoo} {matches[-1].name} -k 3\n")
+    if demo.known is not None:
+        _print_known(demo.known)
     times = ", ".join(f"{name}: {seconds:.1f} s" for name, seconds in demo.seconds.items())
     out.print(f"Time: {times}; {sum(demo.seconds.values()):.1f} s in all")
     for path in demo.files:
         out.print(f"wrote {path}")
+
+
+def _print_known(known: KnownZoo) -> None:
+    """What was predicted for a target, beside what is true."""
+    out = console()
+    best = {name for name, _ in known.best}
+    title = f"Twenty networks whose transfers were measured: sources for {known.target}"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "predicted", "score", "truly best", "loss"):
+        table.add_column(column, justify="right" if column in ("", "score", "loss") else "left")
+    for place, (match, (name, loss)) in enumerate(
+        zip(known.predicted, known.best, strict=True), start=1
+    ):
+        mark = " ✓" if match.name in best else ""
+        table.add_row(str(place), match.name + mark, f"{match.affinity:.2f}", name, f"{loss:.3f}")
+    out.print(table)
+    out.print(
+        f"{known.affinity.provenance['method_name']}, {known.affinity.n_probes} probes; over all "
+        f"18 targets {known.precision:.0%} of the five predicted are among the five best, "
+        f"Spearman {known.spearman:.2f}\n"
+    )

@@ -13,6 +13,7 @@ import torch
 
 from pyattrx import report
 from pyattrx.affinities import Affinity
+from pyattrx.demo.known import KnownZoo, rank_known
 from pyattrx.demo.networks import DemoNetwork, demo_networks
 from pyattrx.demo.photos import demo_photos
 from pyattrx.descriptors import AttributionMaps, Method
@@ -49,6 +50,8 @@ class Demo:
         Where the networks are kept; another run goes on from there.
     matches : Matches
         The nearest sources of the first network, asked of the zoo on disk.
+    known : KnownZoo
+        The shipped networks whose transfers have been measured, ranked.
     seconds : dict of str to float
         By stage.
     """
@@ -59,6 +62,7 @@ class Demo:
     files: list[Path] = field(default_factory=list)
     zoo: Path | None = None
     matches: Matches | None = None
+    known: KnownZoo | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self, k: int = 3) -> dict[str, Any]:
@@ -82,6 +86,7 @@ class Demo:
             "files": [str(path) for path in self.files],
             "zoo": None if self.zoo is None else str(self.zoo),
             "query": None if self.matches is None else self.matches.to_dict(),
+            "known": None if self.known is None else self.known.to_dict(),
             "seconds": self.seconds,
         }
 
@@ -157,6 +162,8 @@ def run(
         demo.matches = zoo.query(
             networks[0].name, k=3, method=METHODS["saliency_half_squared_norm"]
         )
+    with _stage("networks whose transfers are known", stages, say):
+        demo.known = rank_known(device=device)
     with _stage("pictures", stages, say):
         for name, result in demo.affinities.items():
             demo.files += _draw(result, name, out)

@@ -233,17 +233,21 @@ def test_interruption_is_clean(folder):
 
 
 def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
-    """Two of its networks, one crop a photo."""
+    """Two of its networks, one crop a photo; a few probes for the networks that are known."""
+    from pyattrx.demo import known
     from pyattrx.demo import run as module
     from pyattrx.demo.networks import demo_networks
 
     few = [n for n in demo_networks() if n.name in ("efficientnet-lite0", "xfeat")]
     monkeypatch.setattr(module, "demo_networks", lambda: few)
+    monkeypatch.setattr(known, "_PROBES", 4)
     out = tmp_path / "pictures"
     code, printed, _ = run(capsys, "demo", "--out", out, "--crops", 1, "--size", 64, "--json")
     assert code == 0
     result = json.loads(printed)
     assert set(result["affinities"]) == {"grad_x_input", "saliency_half_squared_norm"}
+    assert result["known"]["target"] == "rgb2sfnorm"
+    assert len(result["known"]["predicted"]) == len(result["known"]["best"]) == 5
     assert sorted(p.name for p in out.glob("*.png")) == [
         "affinity_grad_x_input.png",
         "affinity_saliency_half_squared_norm.png",
@@ -255,6 +259,7 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
     assert code == 0
     assert "Nearest sources" in printed
     assert "image classification" in printed
+    assert "truly best" in printed
 
 
 @pytest.mark.parametrize("method", ["cka", "normalized_ridge", "depara"])

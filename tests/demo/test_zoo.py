@@ -3,6 +3,7 @@
 import pytest
 
 import pyattrx
+from pyattrx.demo import known
 from pyattrx.demo.networks import demo_networks
 from pyattrx.demo.run import METHODS, run
 from pyattrx.errors import EncoderError, ZooMismatch
@@ -17,7 +18,8 @@ def test_networks_are_loaded_by_name():
 
 
 @pytest.mark.slow
-def test_the_demo_answers_from_its_zoo(tmp_path):
+def test_the_demo_answers_from_its_zoo(tmp_path, monkeypatch):
+    monkeypatch.setattr(known, "_PROBES", 4)
     made = run(tmp_path, crops=1, size=64)
     names = [network.name for network in demo_networks()]
     with pyattrx.Zoo.open(made.zoo) as zoo:
