@@ -70,7 +70,8 @@ def affinity(
     method : str, Method, FeatureMethod or Combined
         "saliency", "grad_x_input", "elrp" (the published forms) or a `Method`; "rsa", "cka", "dds",
         "svcca", "ridge", "normalized_ridge", "perturbation_response" or a `FeatureMethod`;
-        "depara" or a `Combined`.
+        "depara" or a `Combined`; "recommended", the one that predicted measured transfers best
+        (docs/transfer.md).
     batch_size : int
         Images in one forward and backward pass, at least 1. It changes nothing but rounding.
     device : str or torch.device, optional

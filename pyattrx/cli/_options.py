@@ -39,7 +39,8 @@ AnyMethodName = Annotated[
     str,
     typer.Option(
         help=f"Attribution: {', '.join(ATTRIBUTIONS)}; or features: "
-        f"{', '.join(FEATURE_KINDS)}; or depara. The options of maps go with attribution only."
+        f"{', '.join(FEATURE_KINDS)}; or depara; or recommended, the best where transfers were "
+        "measured. The options of maps go with attribution only."
     ),
 ]
 ScalarName = Annotated[str, typer.Option(help=f"What is attributed: {', '.join(SCALARS)}.")]
