@@ -11,7 +11,7 @@ from zoo.conftest import encoder
 
 import pyattrx
 from pyattrx import FeatureMethod
-from pyattrx.descriptors import FEATURE_KINDS
+from pyattrx.descriptors import FEATURE_KINDS, resolve_method
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooMismatch, ZooWarning
 from pyattrx.zoo.catalog import SUMMARY
 
@@ -49,7 +49,7 @@ def same(matches, expected):
         assert got.ties == wanted.ties
 
 
-@pytest.mark.parametrize("method", FEATURE_KINDS)
+@pytest.mark.parametrize("method", [*FEATURE_KINDS, "recommended"])
 def test_answers_are_those_of_affinity(tmp_path, probes, method):
     direct = pyattrx.affinity(networks(), probes, method)
     with make(tmp_path / "zoo", probes, method) as zoo:
@@ -64,10 +64,11 @@ def test_answers_are_those_of_affinity(tmp_path, probes, method):
         assert again[[m.name for m in again].index("net2")].affinity == pytest.approx(
             direct.values[2, 2], abs=1e-7
         )
-        assert (found.reranked, found.reranked_by, found.method) == (5, method, "saliency")
+        assert (found.reranked, found.method) == (5, "saliency")
+        assert found.reranked_by == str(resolve_method(method))
         assert found.complete
         assert zoo.verify().ok
-        got = zoo.affinity(method=method)
+        got = zoo.affinity(method=resolve_method(method))
         assert got.values == pytest.approx(direct.values, abs=1e-7)
         assert got.stderr == pytest.approx(direct.stderr, abs=1e-7)
         assert (got.symmetric, got.bounds) == (direct.symmetric, direct.bounds)
