@@ -123,7 +123,7 @@ def affinity_command(
     crops: options.Crops = 1,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
-    method: options.AnyMethodName = "grad_x_input",
+    method: options.AnyMethodName = "recommended",
     scalar: options.ScalarName = "mean",
     reduce: options.Reduce = "mean",
     grid: options.Grid = None,

@@ -100,7 +100,11 @@ def method(
         }
         for option, value in given.items():
             if value != usual.get(option):
-                raise InvalidValue(option, value, f"nothing: {name} has no attribution maps")
+                raise InvalidValue(
+                    option,
+                    value,
+                    f"nothing: {name} has no attribution maps; --method saliency, for one, has",
+                )
         return chosen
     return Method(
         name,

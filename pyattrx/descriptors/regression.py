@@ -149,7 +149,11 @@ class _Regression(ProbeSetDescriptor):
         assert self.method.penalty is not None
         penalty = self.method.penalty * np.trace(gram) / min(width, fit.count)
         weights = np.zeros_like(cross)
-        if penalty > 0:
+        # What rounding leaves of features that do not vary in this half, or of directions that they
+        # do not vary in, may be negative.
+        rounding = 4 * len(gram) * np.finfo(np.float64).eps * np.trace(fit.gram)
+        if np.trace(gram) > rounding:
+            penalty = max(penalty, rounding)
             factor = cho_factor(gram + penalty * np.eye(len(gram)), lower=True)
             weights = cho_solve(factor, cross)
         constant = means[1] - means[0] @ weights

@@ -76,7 +76,7 @@ def affinity(capsys, *more, networks=NETS):
 def test_affinity_prints_tables(folder, capsys):
     code, out, _ = affinity(capsys)
     assert code == 0
-    assert "Affinity, grad_x_input, 5 probes in 5 groups" in out
+    assert "Affinity, normalized_ridge, penalty=0.1, 5 probes" in out  # what is recommended
     assert "Nearest sources" in out
     assert "nets.py:second" in out
 
@@ -97,7 +97,9 @@ def test_affinity_as_json_is_what_python_gives(folder, capsys):
 
 
 def test_the_effect_of_a_cheaper_precision_is_printed(folder, capsys):
-    code, out, _ = affinity(capsys, "--device", "cpu", "--precision", "bfloat16")
+    code, out, _ = affinity(
+        capsys, "--device", "cpu", "--precision", "bfloat16", "--method", "elrp"
+    )
     assert code == 0
     for name in NETS:
         assert f"{name}: maps in bfloat16 have cosine 0." in out
@@ -106,7 +108,8 @@ def test_the_effect_of_a_cheaper_precision_is_printed(folder, capsys):
 def test_options_reach_the_run(folder, capsys):
     code, out, _ = affinity(
         capsys,
-        *("--json", "--limit", 3, "--grid", "8x9", "--reduce", "abs_mean", "--centre"),
+        *("--json", "--limit", 3, "--method", "grad_x_input", "--grid", "8x9", "--centre"),
+        *("--reduce", "abs_mean"),
         *("--pixels", 20, "--batch-size", 2, "--device", "cpu", "-k", 1),
     )
     assert code == 0
@@ -138,9 +141,13 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
     code, out, err = affinity(capsys)
     assert code == 1
     assert "bad.png" in err
-    code, out, _ = affinity(capsys, "--skip-bad", networks=[*NETS, "nets.py:ignores"])
+    networks = [*NETS, "nets.py:ignores"]
+    code, out, _ = affinity(capsys, "--skip-bad", "--method", "saliency", networks=networks)
     assert code == 0
     assert "nets.py:ignores: 5 of 5 maps are all zero" in out
+    code, out, _ = affinity(capsys, "--skip-bad", networks=networks)
+    assert code == 0
+    assert "nets.py:ignores: 5 of 5 probes have no say" in out
     assert "left out bad.png" in out
     probes = pyattrx.Probes.from_folder("photos", size=32, on_error="skip")
     assert pyattrx.affinity(NETS, probes).skipped_images == 1
@@ -155,7 +162,16 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
         (["affinity", "resnet18", "--probes", "photos"], 2, "timm:NAME"),
         (["affinity", "nets.py:none", "--probes", "photos"], 1, "has no 'none'"),
         (["affinity", "nets.py:first", "--probes", "photos", "--method", "best"], 2, "best"),
-        (["affinity", "nets.py:first", "--probes", "photos", "--grid", "big"], 2, "56x56"),
+        (
+            ["affinity", "nets.py:first", "--probes", "photos", "--grid", "8"],
+            2,
+            "--method saliency",
+        ),
+        (
+            ["affinity", "nets.py:first", "--probes", "photos", "--method", "elrp", "--grid", "x"],
+            2,
+            "56x56",
+        ),
         (["affinity", "nets.py:first", "--probes", "photos", "--save", "x.csv"], 2, "npz"),
         (["affinity", "nets.py:first", "--probes", "photos", "--save", "no/x.npz"], 2, "folder"),
         (["affinity", "nets.py:first", "--probes", "photos", "--device", "cuda:77"], 2, "device"),

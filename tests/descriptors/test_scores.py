@@ -468,3 +468,19 @@ def test_features_in_pieces(monkeypatch):
     for kind, kept in whole.items():
         for name, array in summary(kind, z).arrays.items():
             assert array == pytest.approx(kept.arrays[name], abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", REGRESSIONS)
+@pytest.mark.parametrize("penalty", [0.1, 1e-15])
+@pytest.mark.parametrize("probes", [2, 3, 5])
+def test_regressions_on_hardly_any_samples(kind, penalty, probes):
+    """A half of one sample, or of copies of one: nothing varies, and nothing is predicted."""
+    rng = np.random.default_rng(probes)
+    features = unit(rng.normal(size=(probes, 1, 7)))
+    latent = rng.normal(size=(probes, 1, 3))
+    for u in (features, np.repeat(features[:1], probes, axis=0), np.zeros_like(features)):
+        one = summary(kind, latent, u, penalty=penalty)
+        values, without = compare(kind, [one], [one], penalty=penalty)
+        assert np.isfinite(values).all()
+        assert (values <= 1).all()
+        assert np.isfinite(without).all() or probes < 5
