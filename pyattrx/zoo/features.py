@@ -51,6 +51,15 @@ class StoredFeatures:
         """Make one of a method, and of the hash of its definition."""
         return cls(FEATURES_ID, str(method), method, feature_descriptor(method), digest)
 
+    def is_meant(self, method: Any) -> bool:
+        """Whether somebody asks for this method: by its definition, or by a name of it."""
+        if method in (self.method, self.name):
+            return True
+        try:
+            return isinstance(method, str) and resolve_method(method) == self.method
+        except InvalidValue:
+            return False
+
 
 def resolve_features(method: Any) -> FeatureMethod:
     """Turn the argument `rerank` into a feature method.

@@ -807,7 +807,7 @@ class Zoo:
         self._store.refresh()
         store = self._store
         features = store.features
-        by_features = features is not None and method in (features.method, features.name)
+        by_features = features is not None and features.is_meant(method)
         stored = features if by_features and features is not None else store.method(method)
         if not by_features and not store.keep_rows:
             raise InvalidValue("keep_rows", False, "a zoo that keeps rows")

@@ -59,6 +59,7 @@ def test_answers_are_those_of_affinity(tmp_path, probes, method):
             assert min(m.affinity for m in [*found, *expected]) > 1 - 1e-9
             return
         same(found, expected)
+        assert zoo.affinity(method=method).values == pytest.approx(direct.values, abs=1e-7)
         asked = encoder(2, name="asked", features="1")
         again = zoo.query(asked, k=6, rerank=method)
         assert again[[m.name for m in again].index("net2")].affinity == pytest.approx(
