@@ -23,7 +23,7 @@ from .presets import Preset
 from .tasks import TASKS, Scale, Task, find_task
 from .train import encoder_file, evaluate_in_parts, load_encoder, stream_seed
 
-__all__ = ["ahp", "cache_codes", "is_measured", "summarize", "transfer", "transfer_folder"]
+__all__ = ["cache_codes", "is_measured", "summarize", "transfer", "transfer_folder"]
 
 _WIDTH = 32
 _RATE = 5e-3
@@ -209,42 +209,3 @@ def summarize(
             sources=sources,
         )
     return numbers, table
-
-
-def ahp(losses: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turn losses of sources on the same images into affinities that sum to 1.
-
-    The analytic hierarchy process of Zamir et al. (2018), section 3.3: the share W of images on
-    which one source beats another, clipped to [.001, .999], over the opposite share; then the
-    principal eigenvector. A tie is half a win for both.
-
-    Parameters
-    ----------
-    losses : ndarray, float, [S, K]
-        Of each source on each image; finite.
-
-    Returns
-    -------
-    ndarray, float64, [S]
-        Positive; larger is better.
-
-    Raises
-    ------
-    InvalidValue
-        `losses` is not a finite matrix with at least one image.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> ahp(np.array([[1.0, 1.0, 1.0, 3.0], [2.0, 2.0, 2.0, 2.0]]))
-    array([0.75, 0.25])
-    """
-    losses = np.asarray(losses, dtype=np.float64)
-    if losses.ndim != 2 or not losses.size or not np.isfinite(losses).all():
-        raise InvalidValue("losses", losses.shape, "a finite matrix of sources and images")
-    less = (losses[:, None] < losses[None]).mean(-1)
-    equal = (losses[:, None] == losses[None]).mean(-1)
-    wins = np.clip(less + equal / 2, 0.001, 0.999)
-    values, vectors = np.linalg.eig(wins / wins.T)
-    vector = np.abs(np.real(vectors[:, np.real(values).argmax()]))
-    return np.asarray(vector / vector.sum())

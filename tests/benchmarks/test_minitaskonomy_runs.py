@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import importlib
 import json
-import math
 
 import numpy as np
 import pytest
@@ -200,40 +199,6 @@ def test_seeds_and_tasks_start_apart(fresh):
 
 
 # Transfers
-
-
-def test_ahp_by_hand():
-    # One beats the other on 3 of 4 images: the ratio is 3, and the eigenvector 3 to 1.
-    losses = np.array([[1.0, 1.0, 1.0, 3.0], [2.0, 2.0, 2.0, 2.0]])
-    np.testing.assert_allclose(transfers.ahp(losses), [0.75, 0.25])
-    # Always better: clipped to .999 to .001. A tie on every image: equal shares.
-    np.testing.assert_allclose(transfers.ahp(losses[:, :3]), [0.999, 0.001])
-    np.testing.assert_allclose(transfers.ahp(np.ones((3, 5))), [1 / 3] * 3)
-    np.testing.assert_allclose(transfers.ahp(np.ones((1, 5))), [1.0])
-
-
-def test_ahp_against_a_loop_and_powers():
-    losses = np.random.default_rng(0).normal(np.arange(5)[:, None] / 2, 1, (5, 40))
-    ratio = np.ones((5, 5))
-    for i in range(5):
-        for j in range(5):
-            if i != j:
-                wins = min(max((losses[i] < losses[j]).mean(), 0.001), 0.999)
-                ratio[i, j] = wins / (1 - wins)
-    vector = np.ones(5)
-    for _ in range(200):
-        vector = ratio @ vector
-        vector /= vector.sum()
-    found = transfers.ahp(losses)
-    np.testing.assert_allclose(found, vector, rtol=1e-9)
-    order = [3, 0, 4, 1, 2]
-    np.testing.assert_allclose(transfers.ahp(losses[order]), found[order], rtol=1e-9)
-
-
-@pytest.mark.parametrize("losses", [np.ones(3), np.ones((2, 0)), np.array([[1.0, math.nan]])])
-def test_ahp_refuses(losses):
-    with pytest.raises(InvalidValue, match="losses"):
-        transfers.ahp(losses)
 
 
 def csv_rows(path):
