@@ -26,6 +26,14 @@ def test_the_demo_answers_from_its_zoo(tmp_path, monkeypatch):
         assert zoo.names == names
         assert zoo.methods == list(METHODS.values())
         assert zoo.verify().ok
+        # The five nearest of every real network, as those who keep no zoo compute them.
+        method = METHODS["saliency_half_squared_norm"]
+        specifications = [str(entry.specification) for entry in zoo.entries()]
+        direct = pyattrx.affinity(specifications, zoo.probes, method, batch_size=8)
+        for name, there in zip(names, direct.names, strict=True):
+            found = [m.name for m in zoo.query(name, 5, method=method)]
+            wanted = [names[direct.names.index(m.name)] for m in direct.nearest(there, 5)]
+            assert found == wanted
         expected = made.affinities["saliency_half_squared_norm"].nearest(names[0], 3)
         assert [m.name for m in made.matches] == [m.name for m in expected]
         assert {m.name for m in made.matches[:2]} == {"efficientnet-lite1", "efficientnet-lite2"}
