@@ -32,6 +32,7 @@ from pyattrx.evaluate import (
     spearman,
     summarise,
 )
+from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.tables import as_table
 
 __all__ = ["add_evaluate_command"]
@@ -223,7 +224,7 @@ def _table(
         f"{targets} targets, {sources} sources, the {relevant} best of a target relevant; "
         f"{100 * level:g} % intervals over targets"
     )
-    if any(table.cosines is not None for table in found.tables.values()):
+    if any(ProbeParts.of(table) is not None for table in found.tables.values()):
         title += " and probes"
     measures = ["spearman", "kendall", *(f"P@{count}" for count in counts)]
     table = RichTable(title=title, title_justify="left")

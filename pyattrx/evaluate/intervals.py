@@ -11,6 +11,9 @@ know about the bootstrap", The American Statistician 2015). Seeds are few as wel
 widened for: with two or three of them, take the part of the interval that they add as a lower
 bound. Probes drawn anew add their noise to affinities that have it already, so that an interval
 over probes can lie a little below its value.
+
+Each draw of probes costs a computation of the measure, so there are fewer of them than samples, and
+they are shared out evenly.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from numpy.typing import NDArray
 
 from pyattrx._progress import progress
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate.tables import Table, as_table
+from pyattrx.evaluate.redrawing import ProbeParts
+from pyattrx.evaluate.tables import as_table
 
 __all__ = ["Difference", "Estimate", "bootstrap", "interval", "paired_difference"]
 
@@ -123,6 +127,7 @@ def bootstrap(
     runs: Sequence[Run],
     *,
     samples: int = 2000,
+    probe_samples: int = 500,
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
@@ -134,11 +139,13 @@ def bootstrap(
         ``measure(affinity, truth, per_target=True)`` returns one value for every target: a measure
         of this package, or ``functools.partial(precision_at_k, k=1)``.
     runs : sequence of (affinity, truth)
-        One pair for every seed of the encoders, all of the same targets. An affinity that has
-        `cosines` [N, T, S] (an `Affinity`, a `Table`) is averaged anew over every draw of its
-        groups of probes.
+        One pair for every seed of the encoders, all of the same targets. Of an affinity that knows
+        its probes (an `Affinity`, a `Table` with `cosines` or with `without`) they are drawn anew,
+        too, in groups or in blocks.
     samples, level, seed
         As for `interval`.
+    probe_samples : int
+        Number of different draws of probes, at least 100; no more than `samples` are used.
 
     Returns
     -------
@@ -158,9 +165,11 @@ def bootstrap(
     >>> estimate.low < estimate.value < estimate.high
     True
     """
-    _check(samples, level)
+    _check(samples, level, probe_samples)
     prepared = _Runs(measure, runs, "runs")
-    draws = _Draws(prepared.n_targets, len(prepared), prepared.n_groups, samples, seed)
+    draws = _Draws(
+        prepared.n_targets, len(prepared), prepared.n_groups, samples, seed, probe_samples
+    )
     return _estimate(prepared.value, prepared.replicates(draws), draws, level)
 
 
@@ -170,6 +179,7 @@ def paired_difference(
     second: Sequence[Run],
     *,
     samples: int = 2000,
+    probe_samples: int = 500,
     level: float = 0.95,
     seed: int = 0,
 ) -> Difference:
@@ -181,9 +191,10 @@ def paired_difference(
         As for `bootstrap`.
     first, second : sequence of (affinity, truth)
         Runs of two methods, as for `bootstrap`: the same targets and seeds in the same order, and
-        the same probes where both are given with theirs.
-    samples, level, seed
-        As for `interval`.
+        the same probes where both are given with theirs. If the groups of one lie within the
+        blocks of the other, blocks are drawn.
+    samples, probe_samples, level, seed
+        As for `bootstrap`.
 
     Returns
     -------
@@ -203,8 +214,10 @@ def paired_difference(
     >>> paired_difference(spearman, [(truth, truth)], [(noise, truth)]).p_value < 0.05
     True
     """
-    _check(samples, level)
+    _check(samples, level, probe_samples)
     one, two = _Runs(measure, first, "first"), _Runs(measure, second, "second")
+    one.join(two)
+    two.join(one)
     for what, a, b in (
         ("targets", one.n_targets, two.n_targets),
         ("seeds", len(one), len(two)),
@@ -212,24 +225,35 @@ def paired_difference(
     ):
         if a != b:
             raise InvalidValue("second", f"{b} {what}", f"those of first, {a} {what}")
-    draws = _Draws(one.n_targets, len(one), one.n_groups or two.n_groups, samples, seed)
+    groups = one.n_groups or two.n_groups
+    draws = _Draws(one.n_targets, len(one), groups, samples, seed, probe_samples)
     replicates = one.replicates(draws) - two.replicates(draws)
     estimate = _estimate(one.value - two.value, replicates, draws, level)
     return Difference(**asdict(estimate), p_value=_p_value(replicates, draws))
 
 
 class _Draws:
-    """Weights of targets, seeds and groups of probes in every sample; each row sums to 1."""
+    """Weights of targets and seeds in every sample, which sum to 1; copies of groups of probes."""
 
-    def __init__(self, targets: int, seeds: int, groups: int, samples: int, seed: int) -> None:
+    def __init__(
+        self, targets: int, seeds: int, groups: int, samples: int, seed: int,
+        probe_samples: int = 500,
+    ) -> None:  # fmt: skip
         rng = np.random.default_rng(seed)
         self.targets = rng.multinomial(targets, np.full(targets, 1 / targets), samples) / targets
         self.seeds = rng.multinomial(seeds, np.full(seeds, 1 / seeds), samples) / seeds
-        self.groups = (
-            rng.multinomial(groups, np.full(groups, 1 / groups), samples) if groups else None
-        )
+        self.groups: NDArray[np.int64] | None = None
+        if groups:
+            shares = np.full(groups, 1 / groups)
+            self.groups = rng.multinomial(groups, shares, min(samples, probe_samples))
         self.n_targets = targets
         self.vary = targets > 1 or seeds > 1 or groups > 1
+
+    @property
+    def which_groups(self) -> NDArray[np.int64]:
+        """Which of the draws of probes a sample has."""
+        assert self.groups is not None
+        return np.arange(len(self.targets)) % len(self.groups)
 
 
 class _Runs:
@@ -253,29 +277,46 @@ class _Runs:
         self.n_targets = counts[0]
         self.value = float(np.mean(self._values))
         self._probed = [_probed(affinity) for affinity in self._affinities]
-        groups = {int(table.groups.max()) + 1 for table in self._probed if table is not None}  # type: ignore[union-attr]
+        groups = {len(parts.sizes) for parts in self._probed if parts is not None}
         if len(groups) > 1:
             raise InvalidValue(argument, sorted(groups), "the same groups of probes in every run")
-        self.n_groups = groups.pop() if groups else 0
 
     def __len__(self) -> int:
         return len(self._values)
 
+    @property
+    def n_groups(self) -> int:
+        """Number of groups, or blocks, of probes; 0 where none are known."""
+        return next((len(parts.sizes) for parts in self._probed if parts is not None), 0)
+
+    def join(self, other: _Runs) -> None:
+        """Put groups of probes together to the blocks of another method, if they fit into them."""
+        theirs = next((parts.parts for parts in other._probed if parts is not None), None)
+        if theirs is None or other.n_groups >= self.n_groups:
+            return
+        joined = [None if parts is None else parts.coarser(theirs) for parts in self._probed]
+        if all((a is None) == (b is None) for a, b in zip(joined, self._probed, strict=True)):
+            self._probed = joined
+
     def replicates(self, draws: _Draws) -> _Vector:
         """Return the measure of every sample, the mean over its targets and seeds."""
         total = np.zeros(len(draws.targets))
-        with progress("bootstrap over probes", self.n_groups and len(self) * len(total)) as advance:
-            for run, table in enumerate(self._probed):
+        steps = 0 if draws.groups is None else len(draws.groups)
+        known = sum(parts is not None for parts in self._probed)
+        with progress("bootstrap over probes", steps * known) as advance:
+            for run, parts in enumerate(self._probed):
                 weights = draws.seeds[:, run]
-                if table is None or draws.groups is None:
+                if parts is None or draws.groups is None:
                     total += weights * (draws.targets @ self._values[run])
                     continue
-                for sample in range(len(total)):
-                    if weights[sample]:
-                        drawn = _drawn(table, draws.groups[sample])
-                        values = self._per_target(drawn, self._truths[run])
-                        total[sample] += weights[sample] * (draws.targets[sample] @ values)
+                table = as_table(self._affinities[run], "affinity")
+                values = []
+                for counts in draws.groups:
+                    drawn = table.with_values(parts.drawn(counts))
+                    values.append(self._per_target(drawn, self._truths[run]))
                     advance(1)
+                of_samples = np.stack(values)[draws.which_groups]
+                total += weights * (draws.targets * of_samples).sum(1)
         return total
 
     def _per_target(self, affinity: Any, truth: Any) -> _Vector:
@@ -286,14 +327,11 @@ class _Runs:
         return values
 
 
-def _probed(affinity: Any) -> Table | None:
-    """Return the table with its per-probe values, if it has any."""
-    return None if getattr(affinity, "cosines", None) is None else as_table(affinity, "affinity")
-
-
-def _drawn(table: Table, counts: NDArray[np.int64]) -> Table:
-    weights = counts[table.groups].astype(np.float64)
-    return table.with_values(np.tensordot(weights / weights.sum(), table.cosines, 1))  # type: ignore[arg-type]
+def _probed(affinity: Any) -> ProbeParts | None:
+    """Return what an affinity knows of its probes."""
+    if all(getattr(affinity, name, None) is None for name in ("cosines", "without")):
+        return None
+    return ProbeParts.of(as_table(affinity, "affinity"))
 
 
 def _widening(n_targets: int) -> float:
@@ -325,10 +363,11 @@ def _p_value(replicates: _Vector, draws: _Draws) -> float:
     return float(2 * stdtr(draws.n_targets - 1, ndtri(p / 2) / _widening(draws.n_targets)))
 
 
-def _check(samples: int, level: float) -> None:
-    if isinstance(samples, bool) or not isinstance(samples, (int, np.integer)):
-        raise InvalidType("samples", samples, "an integer of at least 100")
-    if samples < 100:
-        raise InvalidValue("samples", samples, "an integer of at least 100")
+def _check(samples: int, level: float, probe_samples: int = 500) -> None:
+    for argument, value in (("samples", samples), ("probe_samples", probe_samples)):
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InvalidType(argument, value, "an integer of at least 100")
+        if value < 100:
+            raise InvalidValue(argument, value, "an integer of at least 100")
     if not 0 < level < 1:
         raise InvalidValue("level", level, "a number between 0 and 1")

@@ -23,6 +23,7 @@ def summarise(
     k: Sequence[int] = (1, 3, 5),
     relevant: int = 5,
     samples: int = 2000,
+    probe_samples: int = 500,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, dict[str, Estimate]]:
@@ -36,7 +37,7 @@ def summarise(
         Runs of every method, as for `bootstrap`.
     k : sequence of int
         Numbers of sources to take.
-    relevant, samples, level, seed
+    relevant, samples, probe_samples, level, seed
         As for `precision_at_k` and `bootstrap`.
 
     Returns
@@ -60,7 +61,9 @@ def summarise(
         raise InvalidType("methods", methods, "a mapping of names to runs")
     if not k or len(set(k)) < len(k):
         raise InvalidValue("k", k, "different numbers of sources, at least one")
-    draw = functools.partial(bootstrap, samples=samples, level=level, seed=seed)
+    draw = functools.partial(
+        bootstrap, samples=samples, probe_samples=probe_samples, level=level, seed=seed
+    )
     found: dict[str, dict[str, Estimate]] = {}
     for name, runs in methods.items():
         found[name] = {"spearman": draw(spearman, runs), "kendall": draw(kendall, runs)}
@@ -79,6 +82,7 @@ def precision_curve(
     k: Sequence[int],
     relevant: int = 5,
     samples: int = 2000,
+    probe_samples: int = 500,
     level: float = 0.95,
     seed: int = 0,
 ) -> list[Estimate]:
@@ -91,10 +95,10 @@ def precision_curve(
     >>> [estimate.value for estimate in curve]
     [1.0, 1.0, 0.5]
     """
-    return [
-        bootstrap(_precision(count, relevant), runs, samples=samples, level=level, seed=seed)
-        for count in k
-    ]
+    draw = functools.partial(
+        bootstrap, samples=samples, probe_samples=probe_samples, level=level, seed=seed
+    )
+    return [draw(_precision(count, relevant), runs) for count in k]
 
 
 def recall_of(precision: Estimate, k: int, relevant: int) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,10 @@ class Table:
         Per-probe values whose mean over the N probes is `values`, for intervals over probes.
     groups : array_like, [N], int64, optional
         Probes of one group belong together; every probe is its own group if left out.
+    without : array_like, [K, T, S], float64, optional
+        For scores that are no mean over probes, in place of `cosines`: scores without each block.
+    blocks : array_like, [N], int64, optional
+        Block of each probe, 0 to K - 1; goes with `without`.
 
     Raises
     ------
@@ -52,6 +56,8 @@ class Table:
     sources: tuple[str, ...]
     cosines: _Vector | None = None
     groups: NDArray[np.int64] | None = None
+    without: _Vector | None = None
+    blocks: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         values = _numbers("values", self.values)
@@ -60,13 +66,17 @@ class Table:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "targets", targets)
         object.__setattr__(self, "sources", sources)
+        self._check_cosines(values.shape)
+        self._check_blocks(values.shape)
+
+    def _check_cosines(self, shape: tuple[int, ...]) -> None:
         if self.cosines is None:
             if self.groups is not None:
                 raise InvalidValue("groups", self.groups, "none, as there are no cosines")
             return
         cosines = np.asarray(self.cosines, dtype=np.float64)
-        if cosines.ndim != 3 or cosines.shape[1:] != values.shape or not len(cosines):
-            expected = f"[probes, {values.shape[0]}, {values.shape[1]}]"
+        if cosines.ndim != 3 or cosines.shape[1:] != shape or not len(cosines):
+            expected = f"[probes, {shape[0]}, {shape[1]}]"
             raise InvalidValue("cosines", cosines.shape, expected)
         groups = np.arange(len(cosines)) if self.groups is None else np.asarray(self.groups)
         if groups.shape != (len(cosines),):
@@ -74,6 +84,25 @@ class Table:
         numbered = np.unique(groups, return_inverse=True)[1].astype(np.int64)
         object.__setattr__(self, "cosines", cosines)
         object.__setattr__(self, "groups", numbered)
+
+    def _check_blocks(self, shape: tuple[int, ...]) -> None:
+        if (self.without is None) != (self.blocks is None):
+            expected = "given where blocks are, and only there"
+            raise InvalidValue("without", self.without, expected)
+        if self.without is None:
+            return
+        if self.cosines is not None:
+            raise InvalidValue("without", self.without, "none, as there are cosines")
+        without, blocks = np.asarray(self.without, dtype=np.float64), np.asarray(self.blocks)
+        if without.ndim != 3 or without.shape[1:] != shape or not len(without):
+            expected = f"[blocks, {shape[0]}, {shape[1]}]"
+            raise InvalidValue("without", without.shape, expected)
+        numbers = np.unique(blocks)
+        if blocks.ndim != 1 or not np.array_equal(numbers, np.arange(len(without))):
+            expected = f"the block of each probe, each of 0 to {len(without) - 1} for some"
+            raise InvalidValue("blocks", blocks, expected)
+        object.__setattr__(self, "without", without)
+        object.__setattr__(self, "blocks", blocks.astype(np.int64))
 
     @property
     def index(self) -> tuple[str, ...]:
@@ -106,8 +135,14 @@ class Table:
         rows = [_position("targets", name, self.targets) for name in targets]
         columns = [_position("sources", name, self.sources) for name in sources]
         picked = np.ix_(rows, columns)
-        cosines = None if self.cosines is None else self.cosines[:, picked[0], picked[1]]
-        return Table(self.values[picked], tuple(targets), tuple(sources), cosines, self.groups)
+        cosines, without = (
+            None if values is None else values[:, picked[0], picked[1]]
+            for values in (self.cosines, self.without)
+        )
+        return Table(
+            self.values[picked], tuple(targets), tuple(sources), cosines, self.groups, without,
+            self.blocks,
+        )  # fmt: skip
 
     def renamed(self, names: Mapping[str, str]) -> Table:
         """Return the same scores under other names; a name that `names` has not is kept.
@@ -119,7 +154,7 @@ class Table:
         """
         targets = tuple(names.get(name, name) for name in self.targets)
         sources = tuple(names.get(name, name) for name in self.sources)
-        return Table(self.values, targets, sources, self.cosines, self.groups)
+        return replace(self, targets=targets, sources=sources)
 
     def with_values(self, values: _Vector) -> Table:
         """Return other scores of the same targets and sources."""
@@ -149,7 +184,9 @@ def as_table(table: Any, argument: str = "table") -> Table:
             targets = [f"target {name}" for name in targets]
     cosines = getattr(table, "cosines", None)
     groups = None if cosines is None else getattr(table, "groups", None)
-    return Table(values, tuple(targets), tuple(sources), cosines, groups)
+    without = None if cosines is not None else getattr(table, "without", None)
+    blocks = None if without is None else getattr(table, "blocks", None)
+    return Table(values, tuple(targets), tuple(sources), cosines, groups, without, blocks)
 
 
 def align(affinity: Any, truth: Any) -> tuple[Table, Table]:

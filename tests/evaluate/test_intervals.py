@@ -5,8 +5,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+import pyattrx
+from networks import build
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.evaluate import (
     Table,
@@ -31,7 +34,7 @@ def row_means(affinity, truth, per_target):
 
 def variance(measure, runs, groups=0, samples=20000):
     prepared = module._Runs(measure, runs, "runs")
-    draws = module._Draws(prepared.n_targets, len(prepared), groups, samples, 0)
+    draws = module._Draws(prepared.n_targets, len(prepared), groups, samples, 0, samples)
     return prepared.replicates(draws).var()
 
 
@@ -110,6 +113,61 @@ def test_probes_widen_an_interval():
     probed = bootstrap(spearman, [(Table(cosines.mean(0), *names, cosines), truth)], samples=400)
     assert probed.value == plain.value
     assert probed.high - probed.low > plain.high - plain.low
+
+
+class TestScoresThatAreNoMean:
+    """Blocks of probes that are left out tell as much as the values of the probes."""
+
+    rng = np.random.default_rng(9)
+    names = (tuple("abcd"), tuple("abcdx"))
+    blocks = np.array([0, 2, 1, 1, 0, 2, 2, 3, 3])
+    cosines = rng.normal(size=(9, 4, 5))
+    truth = Table(rng.normal(size=(4, 5)), *names)
+
+    def left_out(self, cosines):
+        without = [cosines[self.blocks != b].mean(0) for b in range(4)]
+        return Table(cosines.mean(0), *self.names, without=without, blocks=self.blocks)
+
+    def test_a_mean_is_drawn_as_its_values_are(self):
+        one = Table(self.cosines.mean(0), *self.names, self.cosines, self.blocks)
+        two = self.left_out(self.cosines)
+        first, second = (bootstrap(spearman, [(table, self.truth)]) for table in (one, two))
+        assert first.high - first.low > 0.1
+        assert (first.low, first.high) == pytest.approx((second.low, second.high), abs=1e-9)
+
+    def test_methods_share_the_draws_of_blocks(self):
+        """Also where one of them knows every probe, in groups that lie within the blocks."""
+        fine = np.array([0, 4, 2, 3, 0, 4, 5, 6, 6])
+        gain = Table(self.cosines.mean(0) + 0.5, *self.names, self.cosines + 0.5, fine)
+        for one, two in ((gain, self.left_out(self.cosines)), (self.left_out(self.cosines), gain)):
+            found = paired_difference(row_means, [(one, None)], [(two, None)], samples=200)
+            assert found.high - found.low == pytest.approx(0, abs=1e-9)
+            assert abs(found.value) == pytest.approx(0.5)
+
+    def test_groups_that_a_block_tears_apart_do_not_match(self):
+        fine = np.array([0, 0, 2, 3, 1, 4, 5, 6, 6])
+        torn = Table(self.cosines.mean(0), *self.names, self.cosines, fine)
+        with pytest.raises(InvalidValue, match="4 groups of probes"):
+            paired_difference(row_means, [(torn, None)], [(self.left_out(self.cosines), None)])
+
+    def test_a_block_that_cannot_be_left_out_leaves_probes_out(self):
+        known = self.left_out(self.cosines)
+        without = known.without.copy()
+        without[2] = np.nan
+        unknown = Table(known.values, *self.names, without=without, blocks=self.blocks)
+        plain = Table(known.values, *self.names)
+        found, expected = (bootstrap(spearman, [(t, self.truth)]) for t in (unknown, plain))
+        assert found == expected
+
+    def test_of_an_affinity(self):
+        encoders = [pyattrx.Encoder(build("plain", s), f"n{s}", input_size=8) for s in range(4)]
+        probes = pyattrx.Probes.from_tensor(torch.rand(12, 3, 8, 8))
+        found = pyattrx.affinity(encoders, probes, pyattrx.FeatureMethod("cka"))
+        truth = np.random.default_rng(0).normal(size=(4, 4))
+        probed = bootstrap(spearman, [(found, truth)])
+        plain = bootstrap(spearman, [(found.values, truth)])
+        assert probed.value == plain.value
+        assert probed.high - probed.low > plain.high - plain.low
 
 
 def test_nothing_to_draw_gives_no_interval():
@@ -209,6 +267,10 @@ class TestErrors:
             bootstrap(spearman, self.runs, **arguments)
         with pytest.raises(error, match=match):
             paired_difference(spearman, self.runs, self.runs, **arguments)
+
+    def test_draws_of_probes(self):
+        with pytest.raises(InvalidValue, match="probe_samples=10"):
+            bootstrap(spearman, self.runs, probe_samples=10)
 
     @pytest.mark.parametrize("values", [[], [[[1.0]]], [1.0, np.nan]])
     def test_values(self, values):

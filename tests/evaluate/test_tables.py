@@ -41,6 +41,10 @@ def test_select_and_rename_keep_what_belongs_together():
     other = part.renamed({"d": "delta", "absent": "x"})
     assert (other.targets, other.sources) == (("c", "a"), ("delta", "b"))
     assert other.cosines is not None
+    table = Table(VALUES, *NAMES, without=cosines[:2], blocks=[0, 0, 1])
+    other = table.renamed({"a": "alpha"}).select(["c", "alpha"], ["b"])
+    np.testing.assert_array_equal(other.without, cosines[:2, [2, 0]][:, :, [1]])
+    assert other.blocks.tolist() == [0, 0, 1]
 
 
 def test_align_takes_what_both_have_in_the_truths_order():
@@ -77,6 +81,16 @@ def test_tables_of_anything():
         ((VALUES, *NAMES, None, [0]), InvalidValue, "groups="),
         ((VALUES, *NAMES, np.zeros((2, 4, 3))), InvalidValue, "cosines="),
         ((VALUES, *NAMES, np.zeros((2, 3, 4)), [0]), InvalidValue, "groups="),
+        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4))), InvalidValue, "without="),
+        ((VALUES, *NAMES, None, None, None, [0, 1]), InvalidValue, "without="),
+        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 3)), [0, 1]), InvalidValue, "without="),
+        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4)), [0, 0]), InvalidValue, "blocks="),
+        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4)), [0, 1, 2]), InvalidValue, "blocks="),
+        (
+            (VALUES, *NAMES, np.zeros((2, 3, 4)), None, np.zeros((2, 3, 4)), [0, 1]),
+            InvalidValue,
+            "without=",
+        ),
     ],
 )
 def test_what_it_refuses(arguments, error, match):

@@ -1,0 +1,78 @@
+"""What scores would be on other probes, told by the probes that there were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyattrx.evaluate.tables import Table
+
+__all__ = ["ProbeParts"]
+
+_Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeParts:
+    """The share of every group, or block, of probes in the scores.
+
+    A score that is a mean over probes is the sum of its shares over the number of probes. Any other
+    is made one by the pseudo-values of a jackknife: with t the score on all N probes and t_b that
+    without the n_b probes of block b, the share of b is ``N t - (N - n_b) t_b``, which is the sum
+    of its values where the score is a mean (Busing, Meijer, van der Leeden 1999). Scores of probes
+    drawn anew are linear in the shares then: no probe is ever shown twice to a method that would
+    take that for structure.
+
+    Attributes
+    ----------
+    sums : ndarray [K, T, S]
+        Shares.
+    sizes : ndarray [K]
+        Probes that each is of.
+    parts : ndarray [N], int64
+        Part that each probe belongs to, 0 to K - 1.
+    """
+
+    sums: _Vector
+    sizes: NDArray[np.int64]
+    parts: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, table: Table) -> ProbeParts | None:
+        """Return the parts of a table, or None where it does not know its probes."""
+        if table.cosines is not None and table.groups is not None:
+            return cls._of_values(table.cosines, table.groups)
+        if table.without is None or table.blocks is None or np.isnan(table.without).any():
+            return None
+        sizes = np.bincount(table.blocks)
+        if len(sizes) < 2:
+            return None
+        left = (sizes.sum() - sizes)[:, None, None]
+        sums = sizes[:, None, None] * table.values + left * (table.values - table.without)
+        return cls(sums, sizes, table.blocks)
+
+    @classmethod
+    def _of_values(cls, values: _Vector, parts: NDArray[np.int64]) -> ProbeParts:
+        sizes = np.bincount(parts)
+        if len(sizes) == len(parts):  # each probe by itself: in order, nothing to add up
+            return cls(values[np.argsort(parts)], sizes, parts)
+        sums = np.zeros((len(sizes), *values.shape[1:]))
+        np.add.at(sums, parts, values)
+        return cls(sums, sizes, parts)
+
+    def drawn(self, counts: NDArray[np.int64]) -> _Vector:
+        """Return the scores [T, S] of so many copies of each part."""
+        return np.asarray(np.tensordot(counts, self.sums, 1) / (counts @ self.sizes))
+
+    def coarser(self, parts: NDArray[np.int64]) -> ProbeParts | None:
+        """Return larger parts of the same probes; None where some part would be torn apart."""
+        if len(parts) != len(self.parts):
+            return None
+        pairs = np.unique(np.stack([self.parts, parts]), axis=1)
+        if pairs.shape[1] != len(self.sizes):
+            return None
+        sums = np.zeros((int(parts.max()) + 1, *self.sums.shape[1:]))
+        np.add.at(sums, pairs[1], self.sums[pairs[0]])
+        return ProbeParts(sums, np.bincount(parts), parts)
