@@ -35,6 +35,7 @@ from pyattrx.evaluate.measures import (
     precision_at_k,
     random_precision,
     recall_at_k,
+    regret_at_k,
     spearman,
 )
 from pyattrx.evaluate.reading import read_table, write_table
@@ -65,6 +66,7 @@ __all__ = [
     "read_table",
     "recall_at_k",
     "recall_of",
+    "regret_at_k",
     "retest_scores",
     "spearman",
     "summarise",
@@ -74,5 +76,7 @@ __all__ = [
 ]
 
 # Written into files as part of a method, a function is named by the place where users find it.
-for _measure in (kendall, precision_at_k, random_precision, recall_at_k, spearman):
+for _measure in (
+    kendall, precision_at_k, random_precision, recall_at_k, regret_at_k, spearman,
+):  # fmt: skip
     _measure.__module__ = __name__

@@ -28,15 +28,17 @@ from numpy.typing import NDArray
 
 from pyattrx._progress import progress
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.evaluate.measures import for_all_draws
 from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.tables import as_table
 
 __all__ = ["Difference", "Estimate", "bootstrap", "interval", "paired_difference"]
 
-Measure = Callable[..., NDArray[np.float64]]
+Measure = Callable[..., Any]
 Run = tuple[Any, Any]
 
 _Vector = NDArray[np.float64]
+_DRAWN = 1 << 22  # scores of other probes in memory at once
 
 
 @dataclass(frozen=True)
@@ -301,23 +303,31 @@ class _Runs:
     def replicates(self, draws: _Draws) -> _Vector:
         """Return the measure of every sample, the mean over its targets and seeds."""
         total = np.zeros(len(draws.targets))
-        steps = 0 if draws.groups is None else len(draws.groups)
-        known = sum(parts is not None for parts in self._probed)
-        with progress("bootstrap over probes", steps * known) as advance:
-            for run, parts in enumerate(self._probed):
-                weights = draws.seeds[:, run]
-                if parts is None or draws.groups is None:
-                    total += weights * (draws.targets @ self._values[run])
-                    continue
-                table = as_table(self._affinities[run], "affinity")
-                values = []
-                for counts in draws.groups:
-                    drawn = table.with_values(parts.drawn(counts))
-                    values.append(self._per_target(drawn, self._truths[run]))
-                    advance(1)
-                of_samples = np.stack(values)[draws.which_groups]
+        for run, parts in enumerate(self._probed):
+            weights = draws.seeds[:, run]
+            if parts is None or draws.groups is None:
+                total += weights * (draws.targets @ self._values[run])
+            else:
+                of_samples = self._on_draws(run, parts, draws.groups)[draws.which_groups]
                 total += weights * (draws.targets * of_samples).sum(1)
         return total
+
+    def _on_draws(self, run: int, parts: ProbeParts, groups: NDArray[np.int64]) -> _Vector:
+        """Return the measure [B, T] of every draw of probes."""
+        affinity, truth = as_table(self._affinities[run], "affinity"), self._truths[run]
+        out = np.empty((len(groups), self.n_targets))
+        step = max(1, _DRAWN // affinity.values.size)
+        with progress("bootstrap over probes", len(groups)) as advance:
+            for start in range(0, len(groups), step):
+                some = slice(start, start + step)
+                drawn = parts.drawn(groups[some])
+                values = for_all_draws(self._measure, affinity, truth, drawn)
+                if values is None:  # somebody's own measure
+                    each = [self._per_target(affinity.with_values(d), truth) for d in drawn]
+                    values = np.stack(each)
+                out[some] = values
+                advance(len(drawn))
+        return out
 
     def _per_target(self, affinity: Any, truth: Any) -> _Vector:
         values = np.asarray(self._measure(affinity, truth, per_target=True), dtype=np.float64)

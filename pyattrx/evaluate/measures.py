@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate.tables import mean_ranks, paired
+from pyattrx.evaluate import rankings
+from pyattrx.evaluate.tables import paired
 
-__all__ = ["kendall", "precision_at_k", "random_precision", "recall_at_k", "spearman"]
+__all__ = [
+    "for_all_draws",
+    "kendall",
+    "precision_at_k",
+    "random_precision",
+    "recall_at_k",
+    "regret_at_k",
+    "spearman",
+]
 
 Ties = Literal["columns", "mean"]
 
 _Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A measure with its tables, checked.
+
+    Parameters
+    ----------
+    rows : callable
+        From scores [B, C] of the candidates of a target, and its row of the truth, to [B].
+    scores, measured : ndarray [T, S]
+    candidates : list of ndarray
+        Columns, for every target.
+    """
+
+    rows: Callable[[_Vector, _Vector], _Vector]
+    scores: _Vector
+    measured: _Vector
+    candidates: list[NDArray[np.intp]]
+
+    def of(self, draws: _Vector) -> _Vector:
+        """Return the measure [B, T] of many tables of scores [B, T, S]."""
+        out = np.empty(draws.shape[:2])
+        for target, columns in enumerate(self.candidates):
+            out[:, target] = self.rows(draws[:, target, columns], self.measured[target, columns])
+        return out
+
+    def result(self, per_target: bool) -> float | _Vector:
+        """Return what a measure returns."""
+        values = self.of(self.scores[None])[0]
+        return values if per_target else float(values.mean())
 
 
 @overload
@@ -91,7 +134,7 @@ def precision_at_k(
     >>> precision_at_k(affinity, truth, k=2, relevant=2, per_target=True)
     array([0.5, 1. , 0.5, 0.5])
     """
-    return _result(_hits(affinity, truth, k, relevant, ties) / k, per_target)
+    return _precision(affinity, truth, k, relevant, ties).result(per_target)
 
 
 @overload
@@ -155,7 +198,79 @@ def recall_at_k(
     >>> recall_at_k(affinity, truth, k=1, relevant=2)
     0.5
     """
-    return _result(_hits(affinity, truth, k, relevant, ties) / relevant, per_target)
+    return _recall(affinity, truth, k, relevant, ties).result(per_target)
+
+
+@overload
+def regret_at_k(
+    affinity: Any,
+    truth: Any,
+    k: int = ...,
+    *,
+    per_target: Literal[False] = ...,
+    ties: Ties = ...,
+) -> float: ...
+@overload
+def regret_at_k(
+    affinity: Any,
+    truth: Any,
+    k: int = ...,
+    *,
+    per_target: Literal[True],
+    ties: Ties = ...,
+) -> _Vector: ...
+def regret_at_k(
+    affinity: Any,
+    truth: Any,
+    k: int = 1,
+    *,
+    per_target: bool = False,
+    ties: Ties = "columns",
+) -> float | _Vector:
+    """What is lost by trying only the `k` sources that the affinity ranks first.
+
+    How far the best of them falls short of the best source there is, over how far all candidates
+    fall short of it on average: 0 if the best source is among them, 1 for what a source picked by
+    chance costs. Other than P@K it tells a near miss from a bad choice (after Renggli et al.,
+    "Which Model to Transfer? Finding the Needle in the Growing Haystack", CVPR 2022, who divide by
+    the best performance instead; this needs no zero on the scale of the performance).
+
+    Parameters
+    ----------
+    affinity, truth : table, [T, S]
+        As for `precision_at_k`; the truth on a scale whose differences mean something, such as
+        losses (negative, as larger is better) or accuracies. A candidate at minus infinity, such as
+        a transfer that diverged, counts as the worst of the others.
+    k : int
+        Number of sources tried, from 1 to the number of candidates of the target that has fewest.
+    per_target : bool
+        Return one value for every target instead of their mean.
+    ties : {"columns", "mean"}
+        As for `precision_at_k`.
+
+    Returns
+    -------
+    float or ndarray, [T], float64
+        At least 0.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        As `precision_at_k`; all candidates of a target are equally good, or one infinitely so.
+
+    Examples
+    --------
+    >>> truth = [[0, 9, 5, 1], [9, 0, 5, 1], [1, 9, 0, 5], [5, 1, 9, 0]]
+    >>> affinity = [[0, 8, 1, 7], [8, 0, 7, 1], [7, 8, 0, 1], [1, 7, 8, 0]]
+    >>> regret_at_k(affinity, truth, k=1)
+    0.0
+    >>> misled = [[0, 7, 8, 1], [8, 0, 7, 1], [7, 8, 0, 9], [1, 7, 8, 0]]
+    >>> regret_at_k(misled, truth, k=1, per_target=True)
+    array([1., 0., 1., 0.])
+    >>> regret_at_k(misled, truth, k=2)
+    0.0
+    """
+    return _regret(affinity, truth, k, ties).result(per_target)
 
 
 @overload
@@ -194,14 +309,7 @@ def spearman(affinity: Any, truth: Any, *, per_target: bool = False) -> float | 
     >>> spearman(affinity, truth)
     0.625
     """
-    scores, measured, candidates = _ranked(affinity, truth)
-    correlations = np.zeros(len(scores))
-    for target, columns in enumerate(candidates):
-        a, b = mean_ranks(scores[target, columns]), mean_ranks(measured[target, columns])
-        a, b = a - a.mean(), b - b.mean()
-        if a.any():
-            correlations[target] = a @ b / np.sqrt((a @ a) * (b @ b))
-    return _result(np.clip(correlations, -1, 1), per_target)
+    return _spearman(affinity, truth).result(per_target)
 
 
 @overload
@@ -239,15 +347,7 @@ def kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _
     >>> round(kendall(affinity, truth), 3)
     0.5
     """
-    scores, measured, candidates = _ranked(affinity, truth)
-    correlations = np.zeros(len(scores))
-    for target, columns in enumerate(candidates):
-        a = _order(scores[target, columns])
-        b = _order(measured[target, columns])
-        ordered = np.count_nonzero(a) * np.count_nonzero(b)
-        if ordered:
-            correlations[target] = (a * b).sum(dtype=np.int64) / np.sqrt(ordered)
-    return _result(np.clip(correlations, -1, 1), per_target)
+    return _kendall(affinity, truth).result(per_target)
 
 
 def random_precision(n_sources: int, relevant: int = 5) -> float:
@@ -286,28 +386,95 @@ def random_precision(n_sources: int, relevant: int = 5) -> float:
     return relevant / int(n_sources)
 
 
-def _hits(affinity: Any, truth: Any, k: int, relevant: int, ties: Ties) -> _Vector:
-    """Count, for every target, the relevant sources among the first `k`."""
-    if ties not in ("columns", "mean"):
-        raise InvalidValue("ties", ties, "'columns' or 'mean'")
+def for_all_draws(measure: Any, affinity: Any, truth: Any, draws: _Vector) -> _Vector | None:
+    """Compute a measure of many affinities at once.
+
+    Parameters
+    ----------
+    measure : callable
+        A measure of this module, or a `functools.partial` of one.
+    affinity, truth : table, [T, S]
+        Whose candidates are meant.
+    draws : ndarray [B, T, S]
+        Scores in place of those of the affinity.
+
+    Returns
+    -------
+    ndarray [B, T] or None
+        None if the measure is another function.
+    """
+    options: dict[str, Any] = {}
+    if isinstance(measure, partial) and not measure.args:
+        measure, options = measure.func, measure.keywords
+    prepare = next((p for known, p in _PREPARE.items() if known is measure), None)
+    if prepare is None or "per_target" in options:
+        return None
+    return prepare(affinity, truth, **options).of(draws)
+
+
+def _spearman(affinity: Any, truth: Any) -> _Prepared:
+    return _Prepared(rankings.spearman, *_ranked(affinity, truth))
+
+
+def _kendall(affinity: Any, truth: Any) -> _Prepared:
+    return _Prepared(rankings.kendall, *_ranked(affinity, truth))
+
+
+def _precision(
+    affinity: Any, truth: Any, k: int = 5, relevant: int = 5, ties: Ties = "columns"
+) -> _Prepared:
+    return _of_hits(affinity, truth, k, relevant, ties, k)
+
+
+def _recall(
+    affinity: Any, truth: Any, k: int = 5, relevant: int = 5, ties: Ties = "columns"
+) -> _Prepared:
+    return _of_hits(affinity, truth, k, relevant, ties, relevant)
+
+
+def _of_hits(affinity: Any, truth: Any, k: int, relevant: int, ties: Ties, of: int) -> _Prepared:
+    _check_ties(ties)
     scores, measured, candidates = paired(affinity, truth)
     fewest = min(len(columns) for columns in candidates)
     _check_count("k", k, fewest)
     _check_count("relevant", relevant, fewest)
-    hits = np.zeros(len(scores))
+
+    def rows(some: _Vector, true: _Vector) -> _Vector:
+        return rankings.hits(some, true, k, relevant, ties) / of
+
+    return _Prepared(rows, scores, measured, candidates)
+
+
+def _regret(affinity: Any, truth: Any, k: int = 1, ties: Ties = "columns") -> _Prepared:
+    _check_ties(ties)
+    scores, measured, candidates = _ranked(affinity, truth)
+    _check_count("k", k, min(len(columns) for columns in candidates))
+    short = np.full(measured.shape, np.nan)
     for target, columns in enumerate(candidates):
-        row = scores[target, columns]
-        taken = np.argsort(-row, kind="stable")[:k]
-        wanted = np.zeros(len(columns), dtype=bool)
-        wanted[np.argsort(-measured[target, columns], kind="stable")[:relevant]] = True
-        if ties == "columns":
-            hits[target] = wanted[taken].sum()
-        else:
-            last = row[taken[-1]]  # those above it are taken; of those equal to it, a share
-            above, equal = row > last, row == last
-            share = (k - above.sum()) / equal.sum()
-            hits[target] = wanted[above].sum() + share * wanted[equal].sum()
-    return hits
+        values = measured[target, columns]
+        finite = values[np.isfinite(values)]
+        if values.max() == np.inf or not len(finite) or finite.min() == finite.max():
+            expected = f"finite values that differ among the candidates (row {target})"
+            raise InvalidValue("truth", measured[target], expected)
+        values = np.maximum(values, finite.min())
+        # Near one, exactly: no difference over- or underflows.
+        values = np.ldexp(values, -1 - int(np.frexp(np.abs(values).max())[1]))
+        values = values.max() - values
+        short[target, columns] = values / values.mean()
+
+    def rows(some: _Vector, of_target: _Vector) -> _Vector:
+        return rankings.least(some, of_target, k, ties)
+
+    return _Prepared(rows, scores, short, candidates)
+
+
+_PREPARE: dict[Callable[..., Any], Callable[..., _Prepared]] = {
+    spearman: _spearman,
+    kendall: _kendall,
+    precision_at_k: _precision,
+    recall_at_k: _recall,
+    regret_at_k: _regret,
+}
 
 
 def _ranked(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np.intp]]]:
@@ -323,9 +490,9 @@ def _ranked(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[n
     return scores, measured, candidates
 
 
-def _order(row: _Vector) -> NDArray[np.int8]:
-    """Sign of the difference of every two values, infinities included."""
-    return (row[:, None] > row).astype(np.int8) - (row[:, None] < row).astype(np.int8)
+def _check_ties(ties: str) -> None:
+    if ties not in ("columns", "mean"):
+        raise InvalidValue("ties", ties, "'columns' or 'mean'")
 
 
 def _check_count(argument: str, value: Any, most: int) -> None:
@@ -334,7 +501,3 @@ def _check_count(argument: str, value: Any, most: int) -> None:
         raise InvalidType(argument, value, expected)
     if not 1 <= value <= most:
         raise InvalidValue(argument, value, expected)
-
-
-def _result(per_target: _Vector, keep: bool) -> float | _Vector:
-    return per_target if keep else float(per_target.mean())

@@ -63,8 +63,9 @@ class ProbeParts:
         return cls(sums, sizes, parts)
 
     def drawn(self, counts: NDArray[np.int64]) -> _Vector:
-        """Return the scores [T, S] of so many copies of each part."""
-        return np.asarray(np.tensordot(counts, self.sums, 1) / (counts @ self.sizes))
+        """Return the scores [B, T, S] of so many copies [B, K] of each part."""
+        means = counts / (counts @ self.sizes)[:, None]
+        return np.asarray(np.tensordot(means, self.sums, 1))
 
     def coarser(self, parts: NDArray[np.int64]) -> ProbeParts | None:
         """Return larger parts of the same probes; None where some part would be torn apart."""

@@ -5,14 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.evaluate.intervals import Estimate, Measure, Run, bootstrap
-from pyattrx.evaluate.measures import kendall, precision_at_k, spearman
+from pyattrx.evaluate.measures import kendall, precision_at_k, regret_at_k, spearman
 
 __all__ = ["precision_curve", "recall_of", "summarise"]
 
@@ -43,7 +39,7 @@ def summarise(
     Returns
     -------
     dict of str to dict of str to Estimate
-        For every method ``spearman``, ``kendall``, and ``P@1``, ``R@1`` and so on.
+        For every method ``spearman``, ``kendall``, and ``P@1``, ``R@1``, ``regret@1`` and so on.
 
     Raises
     ------
@@ -52,10 +48,11 @@ def summarise(
 
     Examples
     --------
+    >>> import numpy as np
     >>> truth = np.random.default_rng(0).random((8, 8))
     >>> found = summarise({"itself": [(truth, truth)]}, k=[1], relevant=2)
     >>> {measure: round(estimate.value, 3) for measure, estimate in found["itself"].items()}
-    {'spearman': 1.0, 'kendall': 1.0, 'P@1': 1.0, 'R@1': 0.5}
+    {'spearman': 1.0, 'kendall': 1.0, 'P@1': 1.0, 'R@1': 0.5, 'regret@1': 0.0}
     """
     if not isinstance(methods, Mapping):
         raise InvalidType("methods", methods, "a mapping of names to runs")
@@ -72,6 +69,7 @@ def summarise(
             found[name] |= {
                 f"P@{count}": precision,
                 f"R@{count}": recall_of(precision, count, relevant),
+                f"regret@{count}": draw(functools.partial(regret_at_k, k=count, ties="mean"), runs),
             }
     return found
 
@@ -90,6 +88,7 @@ def precision_curve(
 
     Examples
     --------
+    >>> import numpy as np
     >>> truth = np.random.default_rng(0).random((8, 8))
     >>> curve = precision_curve([(truth, truth)], k=[1, 2, 4], relevant=2)
     >>> [estimate.value for estimate in curve]
@@ -115,7 +114,4 @@ def recall_of(precision: Estimate, k: int, relevant: int) -> Estimate:
 
 
 def _precision(k: int, relevant: int) -> Measure:
-    def precision(affinity: Any, truth: Any, *, per_target: Literal[True]) -> NDArray[np.float64]:
-        return precision_at_k(affinity, truth, k, relevant, per_target=per_target, ties="mean")
-
-    return precision
+    return functools.partial(precision_at_k, k=k, relevant=relevant, ties="mean")

@@ -15,8 +15,11 @@ from pyattrx.evaluate import (
     Table,
     bootstrap,
     interval,
+    kendall,
     paired_difference,
     precision_at_k,
+    recall_at_k,
+    regret_at_k,
     spearman,
 )
 from pyattrx.evaluate import intervals as module
@@ -113,6 +116,36 @@ def test_probes_widen_an_interval():
     probed = bootstrap(spearman, [(Table(cosines.mean(0), *names, cosines), truth)], samples=400)
     assert probed.value == plain.value
     assert probed.high - probed.low > plain.high - plain.low
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        spearman,
+        kendall,
+        functools.partial(precision_at_k, k=3, relevant=2, ties="mean"),
+        functools.partial(recall_at_k, k=2, relevant=3),
+        functools.partial(regret_at_k, k=2, ties="mean"),
+        regret_at_k,
+    ],
+)
+@pytest.mark.parametrize("ties", [False, True])
+def test_draws_of_probes_are_judged_as_tables_are(measure, ties):
+    """The measures of the package, all draws at once, against any other function, draw by draw."""
+    rng = np.random.default_rng(10)
+    names = (tuple("abcd"), tuple("abcdxy"))
+    cosines = rng.normal(size=(5, 4, 6))
+    if ties:
+        cosines = np.round(cosines)
+    measured = rng.normal(size=(4, 6))
+    measured[1, 4] = np.nan  # no candidate
+    truth = Table(measured, *names)
+    runs = [(Table(cosines.mean(0), *names, cosines), truth)] * 2
+
+    def another(affinity, truth, per_target):
+        return measure(affinity, truth, per_target=per_target)
+
+    assert bootstrap(measure, runs, samples=300) == bootstrap(another, runs, samples=300)
 
 
 class TestScoresThatAreNoMean:

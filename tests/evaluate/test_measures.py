@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate import kendall, precision_at_k, recall_at_k
+from pyattrx.evaluate import kendall, precision_at_k, recall_at_k, regret_at_k
 
 tables = st.integers(3, 6).flatmap(
     lambda n: st.tuples(
@@ -88,3 +88,53 @@ def test_a_constant_score_is_chance_exactly():
 def test_unknown_ties():
     with pytest.raises(InvalidValue, match="ties='last'"):
         precision_at_k(np.eye(7), np.eye(7), ties="last")
+
+
+class TestRegret:
+    def test_of_the_best_and_of_chance(self):
+        rng = np.random.default_rng(0)
+        truth = rng.normal(size=(6, 7))
+        assert regret_at_k(truth, truth) == 0
+        assert regret_at_k(np.zeros((6, 7)), truth, ties="mean") == pytest.approx(1)
+        worst = regret_at_k(-truth, truth, per_target=True)
+        expected = (truth.max(1) - truth.min(1)) / (truth.max(1) - truth.mean(1))
+        np.testing.assert_allclose(worst, expected)
+        assert regret_at_k(-truth, truth, 7) == 0
+
+    @given(
+        st.lists(st.integers(-3, 3), min_size=5, max_size=5),
+        st.lists(st.integers(-50, 50), min_size=5, max_size=5).filter(lambda x: len(set(x)) > 1),
+        st.integers(1, 5),
+    )
+    def test_ties_are_the_mean_of_all_orders(self, scores, truth, k):
+        short = max(truth) - np.array(truth)
+        orders = [
+            min(short[list(order[:k])])
+            for order in itertools.permutations(range(5))
+            if all(scores[a] >= scores[b] for a, b in itertools.pairwise(order))
+        ]
+        found = regret_at_k([scores], [truth], k, ties="mean")
+        assert found == pytest.approx(np.mean(orders) / short.mean())
+        first = np.argsort(-np.array(scores), kind="stable")[:k]
+        assert regret_at_k([scores], [truth], k) == pytest.approx(min(short[first]) / short.mean())
+
+    @given(st.integers(-1060, 960), st.floats(-2, 2))
+    def test_units_do_not_matter(self, exponent, shift):
+        rng = np.random.default_rng(1)
+        truth, scores = rng.integers(1, 9, (2, 4, 6)).astype(float)
+        truth[:, :2] = 0, 9
+        expected = regret_at_k(scores, truth, 2)
+        assert regret_at_k(scores, truth + shift, 2) == pytest.approx(expected)
+        assert regret_at_k(scores, np.ldexp(truth, exponent), 2) == pytest.approx(expected)
+
+    def test_of_what_diverged(self):
+        truth = [[3.0, 1.0, -np.inf, 2.0]]
+        assert regret_at_k([[0, 0, 1, 0]], truth) == regret_at_k([[0, 1, 0, 0]], truth)
+        assert regret_at_k([[0, 0, 1, 0]], truth) == pytest.approx(2 / 1.25)
+        for bad in ([[np.inf, 0.0, 1.0]], [[-np.inf, 2.0, 2.0]], [[1.0, 1.0, 1.0]]):
+            with pytest.raises(InvalidValue, match="truth="):
+                regret_at_k([[0, 1, 2]], bad)
+        with pytest.raises(InvalidValue, match="k=5"):
+            regret_at_k([[0, 0, 1, 0]], truth, 5)
+        with pytest.raises(InvalidValue, match="ties="):
+            regret_at_k([[0, 0, 1, 0]], truth, ties="last")

@@ -26,7 +26,9 @@ RUNS = [(AFFINITY, TRUTH)]
 def test_a_summary_is_made_of_the_measures():
     found = summarise({"a": RUNS, "b": [(TRUTH, TRUTH)] * 2}, k=[1, 4], relevant=3, samples=200)
     assert list(found) == ["a", "b"]
-    assert list(found["a"]) == ["spearman", "kendall", "P@1", "R@1", "P@4", "R@4"]
+    assert list(found["a"]) == [
+        "spearman", "kendall", "P@1", "R@1", "regret@1", "P@4", "R@4", "regret@4",
+    ]  # fmt: skip
     assert found["a"]["spearman"] == bootstrap(spearman, RUNS, samples=200)
     assert found["a"]["kendall"] == bootstrap(kendall, RUNS, samples=200)
     for k in (1, 4):
