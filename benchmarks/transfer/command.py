@@ -13,12 +13,14 @@ import pyattrx.demo.minitaskonomy
 from pyattrx import report
 
 from ..minitaskonomy.command import cache_folder
+from ..minitaskonomy.networks import ARCHITECTURES
 from ..minitaskonomy.presets import PRESETS, find_preset
-from ..minitaskonomy.tasks import TARGETS, TASKS
-from ..minitaskonomy.train import UNTRAINED
+from ..minitaskonomy.tasks import TARGETS
+from ..minitaskonomy.transfer import transfer_folder
 from .figures import draw
 from .fitted import compute_fitted
-from .methods import CANDIDATES
+from .methods import CANDIDATES, JUDGED
+from .networks import both_architectures, one_architecture
 from .probes import PROBE_SETS
 from .scores import compute_scores, describe_networks
 from .shipping import ship
@@ -78,16 +80,24 @@ def _run(given: argparse.Namespace) -> None:
 
 def _make(given: argparse.Namespace) -> None:
     preset = find_preset(given.preset)
-    names = (*TASKS, UNTRAINED)
     for seed in given.seeds:
         if given.gather:
-            for file in gather_truth(given.folder, seed, TARGETS, given.results):
-                _say(f"wrote {file}")
+            for architecture in ARCHITECTURES:
+                if not transfer_folder(given.folder, architecture, seed).is_dir():
+                    continue
+                for file in gather_truth(given.folder, seed, TARGETS, given.results, architecture):
+                    _say(f"wrote {file}")
+        one, both = one_architecture(seed), both_architectures(seed)
+        mixers = all(network.file(given.folder).is_file() for network in both.members)
         for kind in PROBE_SETS:
             if given.scores:
-                compute_scores(given.folder, preset, seed, kind, names, given.results, _say)
+                compute_scores(given.folder, preset, one, kind, given.results, _say)
+                if mixers:
+                    compute_scores(
+                        given.folder, preset, both, kind, given.results, _say, JUDGED, ()
+                    )
             elif given.describe:
-                describe_networks(given.folder, preset, seed, kind, names, _say)
+                describe_networks(given.folder, preset, one, kind, _say)
             if given.fit:
                 methods = [*CANDIDATES[choose(Study(given.results))[0][0]].terms, *FITTED]
                 compute_fitted(

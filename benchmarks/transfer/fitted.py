@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from ..minitaskonomy.jobs import Say
 from ..minitaskonomy.presets import Preset
 from ..minitaskonomy.tasks import TARGETS, TASKS, Task
 from .describe import describe, read
+from .networks import one_architecture
 from .probes import make_probes
 from .scores import described_folder, fitted_run, score, score_file, write_scores
 
@@ -101,17 +101,16 @@ def compute_fitted(
         return []
     probes = make_probes(kind, folder, preset)
     groups = np.asarray(probes.groups)
-    own = described_folder(folder, seed, kind)
     of_fitted = folder / "descriptors" / "fitted" / kind
     for target in targets:
         made = describe(fit(folder, preset, target), probes, of_fitted / target, missing)
         if made:
             say(f"fitted {target}, {kind}: {', '.join(made)}")
-    sources = tuple(TASKS)
+    sources = one_architecture(seed, tuple(TASKS))
     for name in missing:
         kept = [read(of_fitted / target, name) for target in targets]
-        kept += [read(own / source, name) for source in sources]
-        values: NDArray[np.float64] = score(name, kept, groups)[: len(targets), len(targets) :]
-        write_scores(files[name], values, targets, sources)
+        kept += [read(described_folder(folder, n, kind), name) for n in sources.members]
+        values = score(name, kept, groups).values[: len(targets), len(targets) :]
+        write_scores(files[name], values, targets, sources.labels)
         say(f"wrote {files[name]}")
     return [files[name] for name in missing]

@@ -23,6 +23,7 @@ __all__ = [
     "CANDIDATES",
     "CODE",
     "FEWER_PROBES",
+    "JUDGED",
     "LAYER",
     "PUBLISHED",
     "Candidate",
@@ -105,6 +106,12 @@ CODE = frozenset(name for name in BASE if "_code" in name)
 # Scored on the first 8, 32 and 128 probes, too.
 FEWER_PROBES = (
     "saliency", "saliency_hsn", "rsa", "ridge", "normalized_ridge", "perturbation_response",
+)  # fmt: skip
+
+# What is compared with one another: intervals over probes, rankings across architectures.
+JUDGED = (
+    *PUBLISHED, "saliency_hsn", "saliency_hsn_centred", "rsa", "cka", "dds", "edges", "svcca",
+    "ridge", "normalized_ridge", "normalized_ridge_p0.1", "perturbation_response",
 )  # fmt: skip
 
 # What sums are made of: the leading form of every kind.

@@ -1,7 +1,7 @@
-"""Scores of every method for one set of encoders and one set of probes, a CSV file each.
+"""Scores of every method for a set of networks and of probes, a CSV file each.
 
-What is there is not made again. The networks are the sources of `minitaskonomy`, the untrained
-control last; rows are targets, columns are sources.
+What is there is not made again. Rows are targets, columns are sources. For the methods of `JUDGED`
+there are the scores without each block of probes, too, from which intervals over probes are made.
 """
 
 from __future__ import annotations
@@ -16,35 +16,47 @@ from numpy.typing import NDArray
 
 from pyattrx import FeatureMethod, Probes, evaluate, ops
 from pyattrx._files import atomic_write
-from pyattrx.demo.networks.mini_taskonomy import as_encoder, load_encoder
+from pyattrx.affinities.jackknife import jackknife_blocks
+from pyattrx.affinities.scoring import BlockSums, Scores
 from pyattrx.descriptors import Summary, feature_descriptor
 
 from ..minitaskonomy.jobs import Say
 from ..minitaskonomy.presets import Preset
-from ..minitaskonomy.train import encoder_file
 from .describe import describe, read
-from .methods import BASE, FEWER_PROBES
+from .methods import BASE, FEWER_PROBES, JUDGED
+from .networks import Network, Networks
 from .probes import make_probes
 
 __all__ = [
     "COUNTS",
+    "blocks_file",
     "compute_scores",
     "describe_networks",
     "described_folder",
     "fitted_run",
+    "read_blocks",
     "read_scores",
     "score",
     "score_file",
+    "write_blocks",
     "write_scores",
 ]
 
 COUNTS = (8, 32, 128)
+Blocks = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+_UNIT = 2.0**-10  # of what a block is worth, in half precision
 
 
 def score_file(root: Path, run: str, probes: str, name: str, count: int | None = None) -> Path:
     """Return where the scores of a method are; `count` for fewer probes than all."""
     suffix = "" if count is None else f"@{count}"
     return root / "scores" / run / probes / f"{name}{suffix}.csv"
+
+
+def blocks_file(root: Path, run: str, probes: str, name: str) -> Path:
+    """Return where the scores without each block of probes are."""
+    return root / "scores" / run / probes / f"{name}.blocks.npz"
 
 
 def fitted_run(seed: int) -> str:
@@ -55,9 +67,8 @@ def fitted_run(seed: int) -> str:
 def describe_networks(
     folder: Path,
     preset: Preset,
-    seed: int,
+    networks: Networks,
     kind: str,
-    names: Sequence[str],
     say: Say,
     methods: Sequence[str] = tuple(BASE),
 ) -> tuple[list[str], Probes]:
@@ -69,12 +80,9 @@ def describe_networks(
         Of `minitaskonomy`, with encoders.
     preset : Preset
         Of its data.
-    seed : int
-        Of the encoders.
+    networks : Networks
     kind : str
         Of the probes, one of `PROBE_SETS`.
-    names : sequence of str
-        Networks.
     say : callable
         Is told what is done.
     methods : sequence of str
@@ -87,64 +95,81 @@ def describe_networks(
     """
     probes = make_probes(kind, folder, preset)
     missing = []
-    for name in names:
-        file = encoder_file(folder, "residual", seed, name)
-        if not file.is_file():
-            missing.append(name)
+    for network in networks.members:
+        if not network.file(folder).is_file():
+            missing.append(network.label)
             continue
-        encoder = as_encoder(load_encoder(file, "residual"), name)
-        made = describe(encoder, probes, described_folder(folder, seed, kind) / name, methods)
+        into = described_folder(folder, network, kind)
+        made = describe(network.load(folder), probes, into, methods)
         if made:
-            say(f"{name}, seed {seed}, {kind}: {', '.join(made)}")
+            say(f"{network.label}, {network.run}, {kind}: {', '.join(made)}")
     return missing, probes
 
 
 def compute_scores(
     folder: Path,
     preset: Preset,
-    seed: int,
+    networks: Networks,
     kind: str,
-    names: Sequence[str],
     root: Path,
     say: Say,
     methods: Sequence[str] = tuple(BASE),
+    counts: Sequence[int] = COUNTS,
 ) -> list[Path]:
     """Compare described networks by every method whose file is missing.
 
     Parameters
     ----------
-    folder, preset, seed, kind, names, say, methods
+    folder, preset, networks, kind, say, methods
         As for `describe_networks`, which makes what is missing first; all networks must be there.
     root : Path
         Where files go, see `score_file`.
+    counts : sequence of int
+        Numbers of probes that the methods of `FEWER_PROBES` are tried with, too.
 
     Returns
     -------
     list of Path
         What was written.
     """
-    run = f"residual-seed{seed}"
-    wanted = [(name, None) for name in methods]
-    counts = [n for n in COUNTS if n < preset.probes]
-    wanted += [(name, n) for name in methods if name in FEWER_PROBES for n in counts]  # type: ignore[misc]
-    missing = [w for w in wanted if not score_file(root, run, kind, *w).is_file()]
+    wanted: list[tuple[str, int | None]] = [(name, None) for name in methods]
+    fewer = [n for n in counts if n < preset.probes]
+    wanted += [(name, n) for name in methods if name in FEWER_PROBES for n in fewer]
+    files = {
+        (name, count): [
+            score_file(root, networks.run, kind, name, count),
+            *([blocks_file(root, networks.run, kind, name)] if _with_blocks(name, count) else []),
+        ]
+        for name, count in wanted
+    }
+    missing = [w for w, pair in files.items() if not all(file.is_file() for file in pair)]
     if not missing:
         return []
-    absent, probes = describe_networks(folder, preset, seed, kind, names, say, methods)
+    needed = tuple(dict.fromkeys(name for name, _ in missing))
+    absent, probes = describe_networks(folder, preset, networks, kind, say, needed)
     if absent:
-        say(f"seed {seed}: without {', '.join(absent)} there are no scores yet")
+        say(f"{networks.run}: without {', '.join(absent)} there are no scores yet")
         return []
     groups = np.asarray(probes.groups)
-    described = described_folder(folder, seed, kind)
+    blocks = jackknife_blocks(groups)
     written = []
     for name, count in missing:
-        kept = [read(described / network, name) for network in names]
-        values = score(name, kept, groups, count)
-        file = score_file(root, run, kind, name, count)
-        write_scores(file, values, names)
-        written.append(file)
-        say(f"wrote {file}")
+        kept = [read(described_folder(folder, n, kind), name) for n in networks.members]
+        found = score(name, kept, groups, count, blocks if _with_blocks(name, count) else None)
+        for file in files[name, count]:
+            if file.is_file():
+                continue
+            if file.suffix == ".csv":
+                write_scores(file, found.values, networks.labels)
+            else:
+                write_blocks(file, found, blocks)
+            written.append(file)
+            say(f"wrote {file}")
     return written
+
+
+def _with_blocks(name: str, count: int | None) -> bool:
+    return name in JUDGED and count is None
 
 
 def write_scores(
@@ -168,9 +193,41 @@ def read_scores(file: Path, names: Sequence[str]) -> NDArray[np.float64]:
     return evaluate.read_table(file).select(names, names).values
 
 
-def described_folder(folder: Path, seed: int, kind: str) -> Path:
-    """Return where what is kept of networks is."""
-    return folder / "descriptors" / f"residual-seed{seed}" / kind
+def write_blocks(file: Path, scores: Scores, blocks: NDArray[np.int64]) -> None:
+    """Write what the scores are without each block: by how much less, in half precision."""
+    less = ((scores.values - scores.without) / _UNIT).astype(np.float16)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(file) as out:
+        np.savez_compressed(out, less=less, blocks=blocks.astype(np.uint8))
+
+
+def read_blocks(file: Path, names: Sequence[str], chosen: Sequence[str]) -> Blocks:
+    """Read what `write_blocks` wrote of some of the networks.
+
+    Parameters
+    ----------
+    file : Path
+    names : sequence of str
+        All of the networks.
+    chosen : sequence of str
+        Those that are asked for.
+
+    Returns
+    -------
+    less : ndarray [K, M, M], float64
+        By how much scores are less without each block.
+    blocks : ndarray [N], int64
+        Block of each probe.
+    """
+    places = [list(names).index(name) for name in chosen]
+    with np.load(file) as found:
+        less = found["less"].astype(np.float64) * _UNIT
+        return less[:, places][:, :, places], found["blocks"].astype(np.int64)
+
+
+def described_folder(folder: Path, network: Network, kind: str) -> Path:
+    """Return where what is kept of a network is."""
+    return folder / "descriptors" / network.run / kind / network.task
 
 
 def score(
@@ -178,7 +235,8 @@ def score(
     networks: Sequence[dict[str, NDArray[np.float32]]],
     groups: NDArray[np.int64],
     count: int | None = None,
-) -> NDArray[np.float64]:
+    blocks: NDArray[np.int64] | None = None,
+) -> Scores:
     """Compare described networks by a method.
 
     Parameters
@@ -191,23 +249,29 @@ def score(
         Of the probes.
     count : int, optional
         Use only so many of the probes, the first ones.
+    blocks : ndarray [N], int64, optional
+        Block of each probe, if scores without each block are wanted.
 
     Returns
     -------
-    ndarray [M, M], float64
+    Scores
         Rows are targets.
     """
     parts = [
         {key: torch.from_numpy(value[:count]) for key, value in network.items()}
         for network in networks
     ]
+    some = groups[:count]
     method = BASE[name]
     if not isinstance(method, FeatureMethod):
         maps = torch.stack([part["maps"] for part in parts])
-        return np.asarray(ops.cosine_affinity(maps).numpy())
+        values = np.asarray(ops.cosine_affinity(maps).numpy())
+        if blocks is None:
+            return Scores(values, np.zeros((0, *values.shape)))
+        sums = BlockSums(blocks)
+        sums.add(np.arange(len(some)), np.asarray(ops.probe_cosines(maps).numpy()))
+        return sums.scores(values)
     descriptor = feature_descriptor(method)
     summaries: list[Summary] = [descriptor.summarise(part) for part in parts]
-    some = groups[:count]
-    together = np.zeros(len(some), np.int64)  # one block: no standard errors are made
-    values, _ = descriptor.compare(summaries, summaries, some, together)
-    return values
+    of_probe = np.zeros(len(some), np.int64) if blocks is None else blocks
+    return Scores(*descriptor.compare(summaries, summaries, some, of_probe))

@@ -7,7 +7,7 @@ a sum beyond the first. Everything else is reported on targets, and encoder seed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,16 +21,31 @@ from pyattrx.errors import PyattrxError
 from pyattrx.evaluate import Difference, Estimate, Table
 
 from ..minitaskonomy.tasks import TARGETS, TASKS
-from .methods import BASE, CANDIDATES, Candidate
+from .methods import BASE, CANDIDATES, JUDGED, Candidate
+from .networks import Networks, one_architecture
 from .probes import PROBE_SETS
-from .scores import fitted_run, read_scores, score_file
+from .scores import Blocks, blocks_file, fitted_run, read_blocks, read_scores, score_file
 from .truth import Truth, read_truth, truth_folder
 
-__all__ = ["CHOSEN_ON", "HELD_OUT", "MEASURES", "Study", "choose", "criterion"]
+__all__ = [
+    "CHOSEN_ON",
+    "COSTS",
+    "HELD_OUT",
+    "MEASURES",
+    "Run",
+    "Study",
+    "blocks_of",
+    "choose",
+    "criterion",
+    "differences",
+    "judge",
+    "table_of",
+]
 
 Run = tuple[Table, Table]
 
-MEASURES = ("spearman", "P@1", "P@3", "P@5")
+MEASURES = ("spearman", "P@1", "P@3", "P@5")  # in the tables
+COSTS = ("regret@1", "regret@3", "regret@5")
 _SPLIT_SEED = 2019
 _SELECTION_SEED = 0  # of the encoders
 _A_TERM = 0.02
@@ -99,9 +114,23 @@ class Study:
             for probes in PROBE_SETS
         }
 
+    @cached_property
+    def _blocks(self) -> dict[tuple[int, str], dict[str, Blocks]]:
+        return {
+            (seed, probes): blocks_of(self.root, one_architecture(seed), probes, tuple(TASKS))
+            for seed in self.seeds
+            for probes in PROBE_SETS
+        }
+
     def affinity(self, candidate: Candidate, seed: int, probes: str) -> Table:
-        """Scores of all networks by a method."""
-        return Table(candidate.scores(self._scores[seed, probes]), tuple(TASKS), tuple(TASKS))
+        """Scores of all networks by a method, also without blocks of probes where they are kept."""
+        return table_of(
+            candidate, self._scores[seed, probes], self._blocks[seed, probes], tuple(TASKS)
+        )
+
+    def knows_probes(self, name: str) -> bool:
+        """Whether intervals of a candidate are over probes, too."""
+        return all(set(CANDIDATES[name].terms) <= set(of_run) for of_run in self._blocks.values())
 
     def runs(
         self,
@@ -202,10 +231,37 @@ class Study:
         return {"score": float(np.mean(ranks)), "truth": float(np.mean(true_ranks))}
 
 
+def blocks_of(
+    root: Path, networks: Networks, probes: str, chosen: Sequence[str]
+) -> dict[str, Blocks]:
+    """Read the scores without each block of probes, of the methods that have them."""
+    files = {name: blocks_file(root, networks.run, probes, name) for name in JUDGED}
+    return {
+        name: read_blocks(file, networks.labels, chosen)
+        for name, file in files.items()
+        if file.is_file()
+    }
+
+
+def table_of(
+    candidate: Candidate,
+    scores: Mapping[str, NDArray[np.float64]],
+    blocks: Mapping[str, Blocks],
+    names: Sequence[str],
+) -> Table:
+    """Put the scores of a candidate together, and what they are without each block of probes."""
+    values = candidate.scores(scores)
+    if not set(candidate.terms) <= set(blocks):
+        return Table(values, tuple(names), tuple(names))
+    without = candidate.scores({name: scores[name] - blocks[name][0] for name in candidate.terms})
+    of_probe = blocks[next(iter(candidate.terms))][1]
+    return Table(values, tuple(names), tuple(names), without=without, blocks=of_probe)
+
+
 def judge(runs: Sequence[Run], samples: int = 2000) -> dict[str, Estimate]:
     """Judge a method by all measures; sources with equal scores count the mean of their orders."""
     found = evaluate.summarise({"it": runs}, samples=samples)["it"]
-    return {measure: found[measure] for measure in MEASURES}
+    return {measure: found[measure] for measure in (*MEASURES, *COSTS)}
 
 
 def criterion(study: Study, name: str) -> float:

@@ -9,10 +9,11 @@ from rich.text import Text
 
 from .. import tables
 from ..minitaskonomy.tasks import TARGETS
+from .across import CONDITIONS, Across
 from .methods import BASE, CANDIDATES, FEWER_PROBES, PUBLISHED
 from .probes import PROBE_SETS
 from .scores import COUNTS
-from .study import HELD_OUT, MEASURES, Study, choose, differences, judge
+from .study import COSTS, HELD_OUT, MEASURES, Study, choose, differences, judge
 from .trees import agreement, tree_of_method, tree_of_truth
 
 __all__ = ["FITTED", "document", "show"]
@@ -38,9 +39,10 @@ def document(study: Study) -> dict[str, Any]:
     -------
     dict
         ``seeds``; ``choice``, all candidates by the criterion; ``methods``, on all targets and
-        seeds, and ``baselines``; ``held_out``, what had no say in the choice, with the differences
+        seeds, and ``baselines``; ``over_probes``, methods whose intervals are over probes, too;
+        ``held_out``, what had no say in the choice, with the differences
         of the chosen method to its rivals; ``fewer_probes``; ``control``; ``fitted``, for targets
-        whose networks saw 320 images; ``trees``.
+        whose networks saw 320 images; ``across``, rankings across architectures; ``trees``.
     """
     order = choose(study)
     chosen = order[0][0]
@@ -58,6 +60,7 @@ def document(study: Study) -> dict[str, Any]:
             for name in shown
         },
         "baselines": {name: _judged(runs) for name, runs in study.baselines().items()},
+        "over_probes": [name for name in shown if study.knows_probes(name)],
         "held_out": _held_out(study, chosen),
         "fewer_probes": {
             name: {
@@ -76,6 +79,7 @@ def document(study: Study) -> dict[str, Any]:
         for name in dict.fromkeys([chosen, *FITTED])
         if all(study.fitted(name, probes) for probes in PROBE_SETS)
     }
+    found["across"] = _across(study, chosen)
     truth = tree_of_truth(study)
     found["trees"] = {"ground truth": {"": agreement(truth, truth)}}
     for name in dict.fromkeys([chosen, *_TREES]):
@@ -117,6 +121,33 @@ def _held_out(study: Study, chosen: str) -> dict[str, Any]:
     }
 
 
+def _across(study: Study, chosen: str) -> dict[str, Any]:
+    """Rankings across architectures, of the methods that need no sum but DEPARA's."""
+    across = Across(study)
+    if not across.seeds:
+        return {}
+    names = dict.fromkeys([chosen, *RIVALS])
+    conditions: dict[str, Any] = {}
+    for title, condition in CONDITIONS.items():
+        runs = {
+            name: {probes: across.runs(name, probes, condition) for probes in PROBE_SETS}
+            for name in names
+        }
+        conditions[title] = {
+            "methods": {
+                name: {probes: _judged(r) for probes, r in of_name.items()}
+                for name, of_name in runs.items()
+            },
+            "baselines": {name: _judged(r) for name, r in across.baselines(condition).items()},
+        }
+        if "both" in title:
+            conditions[title]["mixers_first"] = {
+                name: {probes: across.mixers_first(r) for probes, r in of_name.items()}
+                for name, of_name in runs.items()
+            }
+    return {"seeds": across.seeds, "agreement": across.agreement(), "conditions": conditions}
+
+
 def _judged(runs: Sequence[Any]) -> dict[str, dict[str, float | None]]:
     return {name: estimate.to_dict() for name, estimate in judge(runs).items()}
 
@@ -133,7 +164,11 @@ def show(found: Mapping[str, Any]) -> None:
     chosen = found["choice"][0]["method"]
     out.print(f"Encoder seeds {found['seeds']}, {len(found['targets'])} targets, 19 sources each")
     out.print(f"Chosen on half of the targets of seed 0: {chosen}\n")
-    out.print(_table("All targets and seeds (95 % intervals)", found))
+    title = "All targets and seeds (95 % intervals over targets and seeds, and probes but for *)"
+    out.print(_table(title, found))
+    title = "What is lost by trying the first sources alone; 1 is a source picked by chance"
+    costs = {name: found["methods"][name] for name in dict.fromkeys([chosen, *RIVALS])}
+    out.print(_table(title, {"methods": costs, "baselines": found["baselines"]}, COSTS))
     for part, of_part in found["held_out"].items():
         out.print(_table(f"No say in the choice: {part}, seeds {of_part['seeds']}", of_part))
         out.print(_differences_table(f"{chosen}, less others: {part}", of_part["chosen_less"]))
@@ -151,6 +186,8 @@ def show(found: Mapping[str, Any]) -> None:
         out.print(
             _table("Targets fitted to 320 images", {"methods": found["fitted"], "baselines": {}})
         )
+    if found["across"]:
+        _show_across(out, found["across"])
     control = tables.new_table("place of an untrained network, of 20", ">truth",
                            *(f">{p}" for p in PROBE_SETS))  # fmt: skip
     for name, of_method in found["control"].items():
@@ -164,16 +201,36 @@ def show(found: Mapping[str, Any]) -> None:
     out.print(trees)
 
 
-def _table(title: str, found: Mapping[str, Any]) -> Any:
-    columns = [f">{probes}\n{m}" for probes in PROBE_SETS for m in MEASURES]
+def _show_across(out: Any, found: Mapping[str, Any]) -> None:
+    for title, of_condition in found["conditions"].items():
+        out.print(_table(f"Across architectures: {title}, seeds {found['seeds']}", of_condition))
+        if "mixers_first" not in of_condition:
+            continue
+        shares = tables.new_table("share of mixers among the first five", ">truth",
+                                  *(f">{p}" for p in PROBE_SETS))  # fmt: skip
+        for name, of_method in of_condition["mixers_first"].items():
+            cells = [f"{of_method[p]['method']:.2f}" for p in PROBE_SETS]
+            shares.add_row(Text(name), f"{of_method[PROBE_SETS[0]]['truth']:.2f}", *cells)
+        out.print(shares)
+    out.print(
+        "Transfers from the same task by one and the other architecture: Spearman "
+        f"{found['agreement']:.2f}"
+    )
+
+
+def _table(title: str, found: Mapping[str, Any], measures: Sequence[str] = MEASURES) -> Any:
+    columns = [f">{probes}\n{m}" for probes in PROBE_SETS for m in measures]
     table = tables.new_table("method", *columns)
     table.title = title
     rows = list(found["methods"].items())
+    starred = set(found["methods"]) - set(found.get("over_probes", found["methods"]))
     for place, (name, of_method) in enumerate(rows):
         cells = [_cell(of_method[p][m]) for p in PROBE_SETS for m in MEASURES]
-        table.add_row(Text(name), *cells, end_section=place in (0, len(rows) - 1))
+        table.add_row(
+            Text(name + " *" * (name in starred)), *cells, end_section=place in (0, len(rows) - 1)
+        )
     for name, values in found["baselines"].items():
-        table.add_row(Text(name), *(_cell(values[m]) for m in MEASURES))
+        table.add_row(Text(name), *(_cell(values[m]) for m in measures))
     return table
 
 

@@ -55,7 +55,9 @@ class Truth:
         return Truth(tuple(targets), tuple(sources), self.losses[np.ix_(rows, columns)])
 
 
-def gather_truth(folder: Path, seed: int, targets: Sequence[str], root: Path) -> list[Path]:
+def gather_truth(
+    folder: Path, seed: int, targets: Sequence[str], root: Path, architecture: str = "residual"
+) -> list[Path]:
     """Write what is kept of the transfers from a set of encoders.
 
     Parameters
@@ -68,6 +70,8 @@ def gather_truth(folder: Path, seed: int, targets: Sequence[str], root: Path) ->
         Tasks.
     root : Path
         Where files go, see `truth_folder`.
+    architecture : {"residual", "mixer"}
+        Of the encoders.
 
     Returns
     -------
@@ -77,16 +81,15 @@ def gather_truth(folder: Path, seed: int, targets: Sequence[str], root: Path) ->
         and ``win_rates.csv`` (how often, of the held-out images, one source is better than another,
         a tie counting half; every pair once).
     """
-    run = f"residual-seed{seed}"
     each, trivial = [], []
     names: list[str] = []
     for target in targets:
-        with np.load(transfer_folder(folder, "residual", seed) / f"{target}.npz") as found:
+        with np.load(transfer_folder(folder, architecture, seed) / f"{target}.npz") as found:
             each.append(found["losses"].astype(np.float64))
             trivial.append(float(found["trivial"].mean(dtype=np.float64)))
             names = found["sources"].tolist()
     losses = np.stack(each)  # [T, S, decoders, images]
-    into = truth_folder(root, run)
+    into = truth_folder(root, f"{architecture}-seed{seed}")
     means = losses.mean(3)
     of_images = losses.mean(2)
     rows = [

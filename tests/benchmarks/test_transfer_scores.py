@@ -18,10 +18,12 @@ def part(name):
     return importlib.import_module(f"{load_benchmarks().__package__}.{name}")
 
 
-scores, truth, methods, describing, shipping, probe_sets, fitting = (
+scores, truth, methods, describing, shipping, probe_sets, fitting, sets = (
     part(f"transfer.{name}")
-    for name in ("scores", "truth", "methods", "describe", "shipping", "probes", "fitted")
-)
+    for name in (
+        "scores", "truth", "methods", "describe", "shipping", "probes", "fitted", "networks"
+    )
+)  # fmt: skip
 data, presets, trainer, networks, transfers, tasks = (
     part(f"minitaskonomy.{name}")
     for name in ("data", "presets", "train", "networks", "transfer", "tasks")
@@ -29,6 +31,7 @@ data, presets, trainer, networks, transfers, tasks = (
 
 TINY = presets.Preset("tiny", 4, 4, 4, 12, 1, 2, 2, 1, seed=5)
 NAMES = ("rgb2depth", "edge2d", "colorization")
+THREE = sets.one_architecture(0, NAMES)
 SOME = (
     "saliency", "elrp", "abs_grad_x_input_hsn", "saliency_norms", "saliency_hsn_centred",
     "saliency_hsn_channels", "saliency_hsn_grid16", "saliency_hsn_pixels512",
@@ -72,10 +75,21 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+def without_each_group(affinity):
+    """Scores [K, M, M] without each group of probes."""
+    if affinity.without is not None:
+        return affinity.without
+    groups = range(affinity.n_groups)
+    return np.stack([affinity.cosines[affinity.groups != g].mean(0) for g in groups])
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_scores_are_those_of_affinity(folder, probes, tmp_path, monkeypatch):
-    files = scores.compute_scores(folder, TINY, 0, "photos", NAMES, tmp_path, quiet, SOME)
-    assert len(files) == len(SOME) + 3  # three of them from 8 probes, too
+    files = scores.compute_scores(folder, TINY, THREE, "photos", tmp_path, quiet, SOME)
+    judged = [name for name in SOME if name in methods.JUDGED]
+    # Three of them from 8 probes, too, and some without each block of probes.
+    assert len(files) == len(SOME) + 3 + len(judged)
+    assert len(judged) == 6
     encoders = [
         as_encoder(load_encoder(trainer.encoder_file(folder, "residual", 0, n), "residual"), n)
         for n in NAMES
@@ -91,6 +105,12 @@ def test_scores_are_those_of_affinity(folder, probes, tmp_path, monkeypatch):
                 encoder.features = None
         expected = pyattrx.affinity(encoders, probes, methods.BASE[name])
         np.testing.assert_allclose(found.values, expected.values, rtol=1e-4, atol=2e-5)
+        if name in judged:
+            file = scores.blocks_file(tmp_path, "residual-seed0", "photos", name)
+            less, blocks = scores.read_blocks(file, NAMES, NAMES[::-1])
+            assert blocks.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+            wanted = expected.values - without_each_group(expected)
+            np.testing.assert_allclose(less[:, ::-1, ::-1], wanted, rtol=2e-3, atol=5e-5)
         for encoder in encoders:
             encoder.output, encoder.features = None, "network.block3"
     few = scores.score_file(tmp_path, "residual-seed0", "photos", "saliency", 8)
@@ -100,7 +120,7 @@ def test_scores_are_those_of_affinity(folder, probes, tmp_path, monkeypatch):
     first = files[3].read_bytes()
     files[3].unlink()
     monkeypatch.setattr(describing, "_maps", None)  # nothing is described anew
-    again = scores.compute_scores(folder, TINY, 0, "photos", NAMES, tmp_path, quiet, SOME)
+    again = scores.compute_scores(folder, TINY, THREE, "photos", tmp_path, quiet, SOME)
     assert again == files[3:4]
     assert files[3].read_bytes() == first
 
@@ -108,10 +128,10 @@ def test_scores_are_those_of_affinity(folder, probes, tmp_path, monkeypatch):
 @pytest.mark.usefixtures("one_thread")
 def test_networks_that_are_missing_are_waited_for(folder, probes, tmp_path):
     lines = []
-    names = (*NAMES, "reshade")
-    arguments = (folder, TINY, 0, "rendered", names, tmp_path, lines.append, ("rsa",))
+    four = sets.one_architecture(0, (*NAMES, "reshade"))
+    arguments = (folder, TINY, four, "rendered", tmp_path, lines.append, ("rsa",))
     assert scores.compute_scores(*arguments) == []
-    assert lines[-1] == "seed 0: without reshade there are no scores yet"
+    assert lines[-1] == "residual-seed0: without reshade there are no scores yet"
     assert not list(tmp_path.rglob("*.csv"))
 
 
@@ -130,7 +150,7 @@ def test_scores_of_fitted_targets(folder, probes, tmp_path, monkeypatch):
     monkeypatch.setattr(fitting, "TASKS", dict.fromkeys(NAMES))
     monkeypatch.setattr(fitting, "fit", lambda _folder, _preset, name: load(name))
     chosen = ("saliency", "normalized_ridge")
-    scores.compute_scores(work, TINY, 0, "photos", NAMES, tmp_path, quiet, chosen)
+    scores.compute_scores(work, TINY, THREE, "photos", tmp_path, quiet, chosen)
     arguments = (work, TINY, 0, "photos", tmp_path, quiet, chosen, NAMES[:2])
     assert len(fitting.compute_fitted(*arguments)) == 2
     assert fitting.compute_fitted(*arguments) == []

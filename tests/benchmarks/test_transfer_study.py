@@ -17,20 +17,23 @@ def part(name):
     return importlib.import_module(f"{load_benchmarks().__package__}.{name}")
 
 
-study, table, scores, truth, methods, figures, trees, command = (
+study, table, scores, truth, methods, figures, trees, command, across, sets = (
     part(f"transfer.{name}")
-    for name in ("study", "table", "scores", "truth", "methods", "figures", "trees", "command")
-)
+    for name in (
+        "study", "table", "scores", "truth", "methods", "figures", "trees", "command", "across",
+        "networks",
+    )
+)  # fmt: skip
 tasks = part("minitaskonomy.tasks")
 NETWORKS = (*tasks.TASKS, "untrained")
 
 
-def write_truth(root, seed, losses):
-    file = truth.truth_folder(root, f"residual-seed{seed}") / "losses.csv"
+def write_truth(root, seed, losses, architecture="residual", sources=NETWORKS):
+    file = truth.truth_folder(root, f"{architecture}-seed{seed}") / "losses.csv"
     rows = [
         (target, source, decoder, f"{losses[t, s, decoder]:.6g}")
         for t, target in enumerate(tasks.TARGETS)
-        for s, source in enumerate(NETWORKS)
+        for s, source in enumerate(sources)
         for decoder in range(losses.shape[2])
     ]
     truth._write(file, ("target", "source", "decoder", "loss"), rows)
@@ -49,6 +52,20 @@ def write_scores(root, seed, rng, losses):
                 scores.write_scores(file, goodness + noise, NETWORKS)
 
 
+def write_blocks(root, run, rng, names):
+    """Scores of the methods in `JUDGED` if they are missing, and without each of four blocks."""
+    blocks = np.arange(20) % 4
+    for probes in study.PROBE_SETS:
+        for name in methods.JUDGED:
+            file = scores.score_file(root, run, probes, name)
+            if not file.is_file():
+                scores.write_scores(file, rng.normal(size=(len(names), len(names))), names)
+            values = scores.read_scores(file, names)
+            without = values + 0.1 * rng.normal(size=(4, *values.shape))
+            made = scores.Scores(values, without)
+            scores.write_blocks(scores.blocks_file(root, run, probes, name), made, blocks)
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
@@ -60,6 +77,10 @@ def root(tmp_path_factory):
         )
         write_truth(folder, seed, losses)
         write_scores(folder, seed, rng, losses)
+        write_blocks(folder, f"residual-seed{seed}", rng, NETWORKS)
+    both = sets.both_architectures(0)
+    write_blocks(folder, both.run, rng, both.labels)
+    write_truth(folder, 0, rng.random((18, 8, 3)), "mixer", sets.MIXERS)
     return folder
 
 
@@ -119,12 +140,111 @@ def test_sums_are_those_of_the_package(made):
     assert made.affinity(methods.CANDIDATES["svcca"], 0, "photos").sources == tuple(tasks.TASKS)
 
 
+def test_intervals_are_over_probes_where_blocks_are_kept(made, found):
+    candidate = methods.CANDIDATES["rsa + ridge"]
+    whole = made.affinity(candidate, 1, "photos")
+    assert whole.without.shape == (4, 20, 20)
+    parts = []
+    for name in candidate.terms:
+        file = scores.blocks_file(made.root, "residual-seed1", "photos", name)
+        values = scores.read_scores(file.with_name(f"{name}.csv"), tuple(tasks.TASKS))
+        parts.append(values - scores.read_blocks(file, NETWORKS, tuple(tasks.TASKS))[0])
+    np.testing.assert_array_equal(whole.without, candidate.method.combine(parts))
+    assert made.affinity(methods.CANDIDATES["ridge_code"], 0, "photos").without is None
+    assert made.knows_probes("rsa + ridge")
+    assert not made.knows_probes("ridge_code")
+    assert "rsa" in found["over_probes"]
+    assert "ridge_code" not in found["over_probes"]
+    probed = found["methods"]["rsa"]["photos"]["spearman"]
+    runs = [(table.values, measured) for table, measured in made.runs("rsa", "photos")]
+    plain = evaluate.bootstrap(evaluate.spearman, [
+        (measured.with_values(values), measured) for values, measured in runs
+    ])  # fmt: skip
+    assert probed["value"] == pytest.approx(plain.value)
+    assert (probed["low"], probed["high"]) != (plain.low, plain.high)
+
+
+def test_blocks_come_back_in_half_precision(tmp_path):
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=(3, 3))
+    without = values + 1e-3 * rng.normal(size=(5, 3, 3))
+    file = tmp_path / "x.blocks.npz"
+    scores.write_blocks(file, scores.Scores(values, without), np.arange(10) % 5)
+    less, blocks = scores.read_blocks(file, "abc", "ca")
+    np.testing.assert_allclose(less, (values - without)[:, [2, 0]][:, :, [2, 0]], rtol=1e-3)
+    assert blocks.tolist() == [0, 1, 2, 3, 4] * 2
+
+
+class TestAcrossArchitectures:
+    def test_who_is_compared(self, made):
+        found = across.Across(made)
+        assert found.seeds == [0]
+        conditions = across.CONDITIONS
+        for title, targets, sources in (
+            ("target and sources residual", 8, 20),
+            ("target mixer, sources residual", 8, 20),
+            ("target residual, sources both", 18, 28),
+            ("target mixer, sources both", 8, 28),
+        ):
+            ((scored, measured),) = found.runs("rsa", "photos", conditions[title])
+            assert scored.values.shape == measured.values.shape == (targets, sources)
+            assert scored.without is not None
+        ((one, truth_one),) = found.runs("rsa", "photos", conditions["target and sources residual"])
+        ((two, truth_two),) = found.runs(
+            "rsa", "photos", conditions["target mixer, sources residual"]
+        )
+        np.testing.assert_array_equal(truth_one.values, truth_two.values)
+        assert one.targets == two.targets == sets.MIXERS
+        assert (one.values != two.values).all()
+        whole = evaluate.read_table(scores.score_file(made.root, "both-seed0", "photos", "rsa"))
+        row = whole.targets.index("edge2d@mixer")
+        np.testing.assert_array_equal(
+            two.values[two.targets.index("edge2d")], whole.values[row, :20]
+        )
+
+    def test_networks_of_the_targets_own_task_are_no_candidates(self, made):
+        for title in ("target residual, sources both", "target mixer, sources both"):
+            ((_, measured),) = across.Across(made).runs("rsa", "photos", across.CONDITIONS[title])
+            row = measured.values[measured.targets.index("edge2d")]
+            no_candidates = {s for s, value in zip(measured.sources, row, strict=True)
+                             if np.isnan(value)}  # fmt: skip
+            assert no_candidates == {"edge2d", "edge2d@mixer"}
+
+    def test_the_truth_of_mixers_is_theirs(self, made):
+        losses = truth.read_truth(made.root, "mixer-seed0").losses
+        whole = across.Across(made).truths[0]
+        np.testing.assert_allclose(whole.values[:, 20:], -losses.mean(2))
+        np.testing.assert_allclose(whole.values[:, :20], made.truths[0].table.values)
+
+    def test_the_share_of_mixers(self, made):
+        sources = ("a", "b", "c", "d", "e@mixer", "f@mixer", "g@mixer")
+        measured = evaluate.Table([[6, 5, 4, 3, 2, 1, np.nan]], ("t",), sources)
+        scored = evaluate.Table([[1, 2, 3, 4, 5, 6, 7]], ("t",), sources)
+        shares = across.Across(made).mixers_first([(scored, measured)])
+        assert shares == {"method": pytest.approx(0.4), "truth": pytest.approx(0.2)}
+
+    def test_in_the_document(self, made, found):
+        part_ = found["across"]
+        assert part_["seeds"] == [0]
+        assert set(part_["conditions"]) == set(across.CONDITIONS)
+        of_both = part_["conditions"]["target residual, sources both"]
+        assert set(of_both["baselines"]) == {"random", "family only", "source popularity"}
+        runs = across.Across(made).runs(
+            "ridge", "rendered", across.CONDITIONS["target residual, sources both"]
+        )
+        value = of_both["methods"]["ridge"]["rendered"]["spearman"]["value"]
+        assert value == pytest.approx(np.mean([evaluate.spearman(a, t) for a, t in runs]))
+        assert -1 <= part_["agreement"] <= 1
+
+
 def test_numbers_are_those_of_evaluate(made, found):
     values = found["methods"]["rsa"]["rendered"]
     expected = [evaluate.spearman(a, t) for a, t in made.runs("rsa", "rendered")]
     assert values["spearman"]["value"] == pytest.approx(np.mean(expected))
     expected = [evaluate.precision_at_k(a, t, 3) for a, t in made.runs("rsa", "rendered")]
     assert values["P@3"]["value"] == pytest.approx(np.mean(expected))
+    expected = [evaluate.regret_at_k(a, t, 3) for a, t in made.runs("rsa", "rendered")]
+    assert values["regret@3"]["value"] == pytest.approx(np.mean(expected))
     assert values["P@3"]["low"] < values["P@3"]["value"] < values["P@3"]["high"]
     assert found["choice"][0]["method"] == study.choose(made)[0][0]
     assert found["seeds"] == [0, 1]
@@ -215,6 +335,8 @@ def test_command_line(root, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "perturbation_response" in out
     assert "No say in the choice: other encoders, seeds [1]" in out
+    assert "Across architectures: target mixer, sources residual, seeds [0]" in out
+    assert "What is lost" in out
     assert bench("transfer", "--results", tmp_path) == 1
     assert "no seed with transfers and all scores" in capsys.readouterr().err
 
