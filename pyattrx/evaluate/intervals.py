@@ -9,8 +9,11 @@ Percentiles of few targets are too close together. They are widened to the perce
 the interval of a mean of normal values would be the t interval (Hesterberg, "What teachers should
 know about the bootstrap", The American Statistician 2015). Seeds are few as well, but are not
 widened for: with two or three of them, take the part of the interval that they add as a lower
-bound. Probes drawn anew add their noise to affinities that have it already, so that an interval
-over probes can lie a little below its value.
+bound.
+
+Probes drawn anew add their noise to affinities that have it already, which makes nearly every
+measure of them worse. Only the spread that they add is wanted, so of every target the mean over the
+draws of probes is put back to its value, and ends of intervals to where the measure can be.
 
 Each draw of probes costs a computation of the measure, so there are fewer of them than samples, and
 they are shared out evenly.
@@ -20,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +31,7 @@ from numpy.typing import NDArray
 
 from pyattrx._progress import progress
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate.measures import for_all_draws
+from pyattrx.evaluate.measures import bounds, for_all_draws
 from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.tables import as_table
 
@@ -172,7 +175,9 @@ def bootstrap(
     draws = _Draws(
         prepared.n_targets, len(prepared), prepared.n_groups, samples, seed, probe_samples
     )
-    return _estimate(prepared.value, prepared.replicates(draws), draws, level)
+    found = _estimate(prepared.value, prepared.replicates(draws), draws, level)
+    low, high = bounds(measure)
+    return replace(found, low=max(found.low, low), high=min(found.high, high))
 
 
 def paired_difference(
@@ -327,7 +332,7 @@ class _Runs:
                     values = np.stack(each)
                 out[some] = values
                 advance(len(drawn))
-        return out
+        return np.asarray(out + (self._values[run] - out.mean(0)))
 
     def _per_target(self, affinity: Any, truth: Any) -> _Vector:
         values = np.asarray(self._measure(affinity, truth, per_target=True), dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from pyattrx.evaluate import rankings
 from pyattrx.evaluate.tables import paired
 
 __all__ = [
+    "bounds",
     "for_all_draws",
     "kendall",
     "precision_at_k",
@@ -403,13 +405,24 @@ def for_all_draws(measure: Any, affinity: Any, truth: Any, draws: _Vector) -> _V
     ndarray [B, T] or None
         None if the measure is another function.
     """
+    known, options = _known(measure)
+    if known is None or "per_target" in options:
+        return None
+    prepared: _Prepared = known.prepare(affinity, truth, **options)
+    return prepared.of(draws)
+
+
+def bounds(measure: Any) -> tuple[float, float]:
+    """Return the least and the largest value that a measure can have, infinite if not known."""
+    known, _ = _known(measure)
+    return (-math.inf, math.inf) if known is None else known.bounds
+
+
+def _known(measure: Any) -> tuple[_Measure | None, dict[str, Any]]:
     options: dict[str, Any] = {}
     if isinstance(measure, partial) and not measure.args:
         measure, options = measure.func, measure.keywords
-    prepare = next((p for known, p in _PREPARE.items() if known is measure), None)
-    if prepare is None or "per_target" in options:
-        return None
-    return prepare(affinity, truth, **options).of(draws)
+    return next((m for m in _MEASURES if m.function is measure), None), options
 
 
 def _spearman(affinity: Any, truth: Any) -> _Prepared:
@@ -468,13 +481,22 @@ def _regret(affinity: Any, truth: Any, k: int = 1, ties: Ties = "columns") -> _P
     return _Prepared(rows, scores, short, candidates)
 
 
-_PREPARE: dict[Callable[..., Any], Callable[..., _Prepared]] = {
-    spearman: _spearman,
-    kendall: _kendall,
-    precision_at_k: _precision,
-    recall_at_k: _recall,
-    regret_at_k: _regret,
-}
+@dataclass(frozen=True)
+class _Measure:
+    """A measure of this module, how it is prepared, and where its values are."""
+
+    function: Callable[..., Any]
+    prepare: Callable[..., _Prepared]
+    bounds: tuple[float, float]
+
+
+_MEASURES = (
+    _Measure(spearman, _spearman, (-1.0, 1.0)),
+    _Measure(kendall, _kendall, (-1.0, 1.0)),
+    _Measure(precision_at_k, _precision, (0.0, 1.0)),
+    _Measure(recall_at_k, _recall, (0.0, 1.0)),
+    _Measure(regret_at_k, _regret, (0.0, math.inf)),
+)
 
 
 def _ranked(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np.intp]]]:

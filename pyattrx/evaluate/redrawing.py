@@ -21,9 +21,9 @@ class ProbeParts:
     A score that is a mean over probes is the sum of its shares over the number of probes. Any other
     is made one by the pseudo-values of a jackknife: with t the score on all N probes and t_b that
     without the n_b probes of block b, the share of b is ``N t - (N - n_b) t_b``, which is the sum
-    of its values where the score is a mean (Busing, Meijer, van der Leeden 1999). Scores of probes
-    drawn anew are linear in the shares then: no probe is ever shown twice to a method that would
-    take that for structure.
+    of its values where the score is a mean (Busing, Meijer, van der Leeden 1999), less what the
+    shares of all blocks are too much together. Scores of probes drawn anew are linear in the shares
+    then: no probe is ever shown twice to a method that would take that for structure.
 
     Attributes
     ----------
@@ -49,9 +49,10 @@ class ProbeParts:
         sizes = np.bincount(table.blocks)
         if len(sizes) < 2:
             return None
-        left = (sizes.sum() - sizes)[:, None, None]
-        sums = sizes[:, None, None] * table.values + left * (table.values - table.without)
-        return cls(sums, sizes, table.blocks)
+        left, size = ((x[:, None, None]) for x in (sizes.sum() - sizes, sizes))
+        more = left * (table.values - table.without)
+        more -= size * (more.sum(0) / sizes.sum())  # the jackknife's bias
+        return cls(size * table.values + more, sizes, table.blocks)
 
     @classmethod
     def _of_values(cls, values: _Vector, parts: NDArray[np.int64]) -> ProbeParts:

@@ -145,7 +145,33 @@ def test_draws_of_probes_are_judged_as_tables_are(measure, ties):
     def another(affinity, truth, per_target):
         return measure(affinity, truth, per_target=per_target)
 
-    assert bootstrap(measure, runs, samples=300) == bootstrap(another, runs, samples=300)
+    one, two = (module._Runs(function, runs, "runs") for function in (measure, another))
+    draws = module._Draws(4, 2, 5, 300, 0)
+    np.testing.assert_allclose(one.replicates(draws), two.replicates(draws), atol=1e-12)
+
+
+def test_probes_add_spread_and_nothing_else():
+    """Noise upon noise makes a ranking worse: that is no reason for an interval beside its value."""
+    rng = np.random.default_rng(11)
+    names = [tuple("abcdefghij")] * 2
+    truth = Table(rng.normal(size=(10, 10)), *names)
+    cosines = truth.values + 4 * rng.normal(size=(8, 10, 10))
+    found = bootstrap(spearman, [(Table(cosines.mean(0), *names, cosines), truth)])
+    assert found.low < found.value - 0.05
+    assert found.high > found.value + 0.05
+    middle = (found.low + found.high) / 2
+    assert middle == pytest.approx(found.value, abs=0.03)
+
+
+def test_an_interval_ends_where_the_measure_does():
+    rng = np.random.default_rng(12)
+    names = [tuple("abcdef")] * 2
+    truth = Table(rng.normal(size=(6, 6)), *names)
+    cosines = truth.values + rng.normal(size=(8, 6, 6))
+    table = Table(cosines.mean(0), *names, cosines)
+    first = functools.partial(precision_at_k, k=1, relevant=4)
+    assert bootstrap(first, [(table, truth)]).high == 1
+    assert bootstrap(regret_at_k, [(table, truth)]).low == 0
 
 
 class TestScoresThatAreNoMean:
