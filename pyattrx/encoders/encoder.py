@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import hashlib
 from collections.abc import Callable
@@ -97,6 +98,33 @@ class Encoder:
         self._cast = dtype is not None
         self.specification = specification
         self.features = features
+
+    def read_at(self, *, output: Output = None, features: Output = None) -> Encoder:
+        """Return the same network, read at other places.
+
+        Parameters
+        ----------
+        output, features : str or callable, optional
+            As for `Encoder`; what is left out stays as it is.
+
+        Raises
+        ------
+        InvalidType, InvalidValue
+            As for `Encoder`.
+
+        Examples
+        --------
+        >>> import torch, pyattrx
+        >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+        >>> pyattrx.Encoder(network, name="small").read_at(features="0")
+        Encoder('small', Sequential, features='0')
+        """
+        made = copy.copy(self)
+        for argument, value in (("output", output), ("features", features)):
+            if value is not None:
+                _check_output(argument, value, self.module)
+                setattr(made, argument, value)
+        return made
 
     def prepare(self, device: str | torch.device, example: Tensor) -> PreparedEncoder:
         """Make the copy that is run: frozen, in eval mode, folded, on a device.

@@ -6,8 +6,10 @@ import copy
 import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,9 +34,50 @@ __all__ = ["expand", "load", "load_many"]
 
 _FORMS = (
     "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH, "
-    "taskonomy:FOLDER_OR_FILE or program.pt2"
+    "taskonomy:FOLDER_OR_FILE or program.pt2; ?output=LAYER, ?features=LAYER and, last, "
+    "?weights=FILE may follow"
 )
 _WEIGHTS = "?weights="
+_LAYERS = re.compile(r"\?(output|features)=")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a specification says.
+
+    Parameters
+    ----------
+    target : str
+        Where the network comes from.
+    layers : dict of str to str
+        ``output`` and ``features``.
+    weights : str
+        A file, or nothing.
+    """
+
+    target: str
+    layers: dict[str, str]
+    weights: str
+
+    @classmethod
+    def of(cls, specification: str) -> _Parts:
+        rest, mark, weights = specification.partition(_WEIGHTS)  # a path may hold anything
+        if mark and not weights:
+            raise InvalidValue("specification", specification, "a file after ?weights=")
+        target, *pairs = _LAYERS.split(rest)
+        layers = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        if not all(pairs) or len(pairs) > 2 * len(layers):
+            expected = "a layer after ?output= or ?features=, each at most once"
+            raise InvalidValue("specification", specification, expected)
+        return cls(target, layers, weights)
+
+    @property
+    def chosen(self) -> str:
+        """The layers, as they are written."""
+        return "".join(f"?{option}={layer}" for option, layer in self.layers.items())
+
+    def __str__(self) -> str:
+        return self.target + self.chosen + (f"{_WEIGHTS}{self.weights}" if self.weights else "")
 
 
 def load(specification: str, *, weights: str | Path | None = None, trust: bool = False) -> Encoder:
@@ -44,12 +87,15 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     ----------
     specification : str
         ``package.module:factory`` or ``path/file.py:factory``: a function without arguments that
-        returns an `Encoder` or a module; ``?weights=FILE`` may follow. ``timm:NAME``: a pretrained
-        timm network, its pooled features, its own normalisation and input size without cropping
-        (``timm:NAME@random``: with random weights). ``transformers:NAME_OR_PATH``: an AutoModel
-        with its image processor's normalisation and size, from safetensors, never with remote
-        code. ``taskonomy:FILE``: weights of an encoder of Taskonomy, see `load_taskonomy`.
-        ``program.pt2``: an exported program, with `trust` only.
+        returns an `Encoder` or a module. ``timm:NAME``: a pretrained timm network, its pooled
+        features, its own normalisation and input size without cropping (``timm:NAME@random``: with
+        random weights). ``transformers:NAME_OR_PATH``: an AutoModel with its image processor's
+        normalisation and size, from safetensors, never with remote code. ``taskonomy:FILE``:
+        weights of an encoder of Taskonomy, see `load_taskonomy`. ``program.pt2``: an exported
+        program, with `trust` only.
+
+        ``?output=LAYER`` and ``?features=LAYER`` may follow, dotted names of submodules as for
+        `Encoder`, which become part of the name; and last ``?weights=FILE``, as `weights`.
     weights : path, optional
         A safetensors file, or a PyTorch file that holds nothing but tensors, to load into the
         module; keys must match.
@@ -88,7 +134,7 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     if weights is None:
         return encoder
     encoder = _with_weights(encoder, weights)
-    encoder.specification = _anywhere(names[0].partition(_WEIGHTS)[0], str(weights))
+    encoder.specification = _anywhere(replace(_Parts.of(names[0]), weights=str(weights)))
     return encoder
 
 
@@ -126,46 +172,51 @@ def expand(specification: Any) -> list[str]:
     """List the specifications of single networks that one stands for, without loading any."""
     if not isinstance(specification, str):
         raise InvalidType("specification", specification, _FORMS)
-    target, mark, weights = specification.partition(_WEIGHTS)
+    parts = _Parts.of(specification)
+    target = parts.target
     kind, colon, name = target.partition(":")
     if kind == "timm" and any(c in name for c in "*?["):
         pattern, at, variant = name.partition("@")
         found = _timm().list_models(pattern, pretrained=variant != "random")
         if not found:
             raise InvalidValue("specification", specification, "a pattern that timm has models for")
-        return [f"timm:{model}{at}{variant}{mark}{weights}" for model in found]
+        return [str(replace(parts, target=f"timm:{model}{at}{variant}")) for model in found]
     if kind == "taskonomy" and name:
-        return [f"taskonomy:{path}{mark}{weights}" for path in taskonomy_files(name)]
+        return [str(replace(parts, target=f"taskonomy:{path}")) for path in taskonomy_files(name)]
     if not target.endswith(".pt2") and not (colon and kind and name):
         raise InvalidValue("specification", specification, _FORMS)
     return [specification]
 
 
 def _load(specification: str, trust: bool) -> Encoder:
-    target, _, weights = specification.partition(_WEIGHTS)
-    if weights:
-        encoder = _with_weights(_load(target, trust), weights)
-        if encoder.name == target:  # files of weights for one factory are different networks
-            encoder.name = specification
-        encoder.specification = _anywhere(target, weights)
-        return encoder
-    kind, _, name = specification.partition(":")
-    if specification.endswith(".pt2"):
-        encoder = _exported(specification, trust)
+    parts = _Parts.of(specification)
+    target = parts.target
+    kind, _, name = target.partition(":")
+    if target.endswith(".pt2"):
+        encoder = _exported(target, trust)
     elif kind == "timm":
-        encoder = _from_timm(name, specification)
+        encoder = _from_timm(name, target)
     elif kind == "transformers":
-        encoder = _from_transformers(name, specification)
+        encoder = _from_transformers(name, target)
     elif kind == "taskonomy":
         encoder = load_taskonomy(name)
     else:
-        encoder = _from_factory(specification)
-    encoder.specification = _anywhere(specification)
+        encoder = _from_factory(target)
+    named_by_itself = encoder.name != target
+    if parts.layers:
+        encoder = encoder.read_at(**parts.layers)
+        encoder.name += parts.chosen
+    if parts.weights:
+        encoder = _with_weights(encoder, parts.weights)
+        if not named_by_itself:  # files of weights for one factory are different networks
+            encoder.name = specification
+    encoder.specification = _anywhere(parts)
     return encoder
 
 
-def _anywhere(target: str, weights: str = "") -> str:
+def _anywhere(parts: _Parts) -> str:
     """Specification that means the same in every folder: its paths are absolute."""
+    target = parts.target
     kind, colon, name = target.partition(":")
     place, mark, factory = target.rpartition(":")
     if target.endswith(".pt2"):
@@ -174,7 +225,8 @@ def _anywhere(target: str, weights: str = "") -> str:
         target = f"{kind}{colon}{Path(name).absolute()}"
     elif place.endswith(".py"):
         target = f"{Path(place).absolute()}{mark}{factory}"
-    return f"{target}{_WEIGHTS}{Path(weights).absolute()}" if weights else target
+    weights = str(Path(parts.weights).absolute()) if parts.weights else ""
+    return str(replace(parts, target=target, weights=weights))
 
 
 def _from_factory(specification: str) -> Encoder:

@@ -11,7 +11,7 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.encoders import load_weights, read_weights
+from pyattrx.encoders import load_weights, loading, read_weights
 from pyattrx.errors import (
     EncoderError,
     InvalidType,
@@ -306,6 +306,58 @@ def test_weights_are_part_of_the_specification(shared, monkeypatch, inside):
     monkeypatch.chdir("/")
     assert pyattrx.load(made.specification).describe()["class"] == made.describe()["class"]
     assert pyattrx.load(made.specification).weights_hash() == made.weights_hash()
+
+
+class TestLayersInTheSpecification:
+    factory = "torch.nn:Identity"
+
+    def test_are_read(self, shared, monkeypatch):
+        (shared / "deep.py").write_text(
+            "from torch import nn\n"
+            "def net():\n"
+            "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))\n"
+        )
+        monkeypatch.chdir(shared)
+        name = "deep.py:net?output=0?features=1"
+        made = pyattrx.load(name)
+        assert (made.output, made.features, made.name) == ("0", "1", name)
+        assert made.specification == f"{shared}/{name}"
+        facts = made.describe()
+        assert (facts["output"], facts["features"]) == ("0", "1")
+        with made.prepare("cpu", torch.rand(1, 3, 8, 8)) as prepared:
+            output, features = prepared.outputs(torch.rand(1, 3, 8, 8))
+        assert output.shape == features.shape == (1, 4, 6, 6)
+        only = pyattrx.load("deep.py:net?features=2")
+        assert (only.output, only.features) == (None, "2")
+        assert pyattrx.load("deep.py:net").features is None
+        many = pyattrx.affinity(
+            ["deep.py:net", "deep.py:net?output=0"],
+            pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8)),
+        )
+        assert many.names == ["deep.py:net", "deep.py:net?output=0"]
+
+    def test_come_before_weights(self, shared):
+        torch.save(nn.Conv2d(3, 4, 3).state_dict(), shared / "a?output=b.pt")
+        name = f"{shared}/shared.py:net?output=0?weights={shared}/a?output=b.pt"
+        with pytest.raises(InvalidValue, match="output='0'"):  # a convolution has no such layer
+            pyattrx.load(name)
+        made = pyattrx.load(name.replace("?output=0", "", 1))
+        assert made.output is None
+        assert made.specification == name.replace("?output=0", "", 1)
+
+    @pytest.mark.parametrize(
+        "more", ["?output=", "?output=a?output=b", "?features=?output=a", "?weights="]
+    )
+    def test_are_refused_by_halves(self, more):
+        with pytest.raises(InvalidValue, match="specification="):
+            pyattrx.load(self.factory + more)
+
+    def test_go_with_every_match_of_a_pattern(self, monkeypatch):
+        found = types.SimpleNamespace(list_models=lambda *_, **__: ["a8", "b8"])
+        monkeypatch.setattr(loading, "_timm", lambda: found)
+        assert loading.expand("timm:?8@random?features=x?weights=w") == [
+            "timm:a8@random?features=x?weights=w", "timm:b8@random?features=x?weights=w",
+        ]  # fmt: skip
 
 
 def test_specifications_mean_the_same_in_every_folder(shared, monkeypatch):

@@ -151,7 +151,7 @@ def test_draws_of_probes_are_judged_as_tables_are(measure, ties):
 
 
 def test_probes_add_spread_and_nothing_else():
-    """Noise upon noise makes a ranking worse: that is no reason for an interval beside its value."""
+    """Noise upon noise makes a ranking worse, but its interval is about its value."""
     rng = np.random.default_rng(11)
     names = [tuple("abcdefghij")] * 2
     truth = Table(rng.normal(size=(10, 10)), *names)
