@@ -225,7 +225,7 @@ def _table(title: str, found: Mapping[str, Any], measures: Sequence[str] = MEASU
     rows = list(found["methods"].items())
     starred = set(found["methods"]) - set(found.get("over_probes", found["methods"]))
     for place, (name, of_method) in enumerate(rows):
-        cells = [_cell(of_method[p][m]) for p in PROBE_SETS for m in MEASURES]
+        cells = [_cell(of_method[p][m]) for p in PROBE_SETS for m in measures]
         table.add_row(
             Text(name + " *" * (name in starred)), *cells, end_section=place in (0, len(rows) - 1)
         )

@@ -250,6 +250,18 @@ def test_numbers_are_those_of_evaluate(made, found):
     assert found["seeds"] == [0, 1]
 
 
+def test_a_table_shows_the_measures_that_it_is_headed_by(found):
+    name = found["choice"][0]["method"]
+    shown = {"methods": {name: found["methods"][name]}, "baselines": {}}
+    for measures in (study.MEASURES, study.COSTS):
+        made_ = table._table("a title", shown, measures)
+        headers = [column.header.split("\n") for column in made_.columns[1:]]
+        assert headers == [[p, m] for p in study.PROBE_SETS for m in measures]
+        for (probes, measure), column in zip(headers, made_.columns[1:], strict=True):
+            value = found["methods"][name][probes][measure]
+            assert list(column.cells) == [table._cell(value)]
+
+
 def test_baselines_and_ceilings(made, found):
     base = found["baselines"]
     assert base["random"]["spearman"]["value"] == 0
