@@ -322,10 +322,12 @@ class _Runs:
         affinity, truth = as_table(self._affinities[run], "affinity"), self._truths[run]
         out = np.empty((len(groups), self.n_targets))
         step = max(1, _DRAWN // affinity.values.size)
+        known = np.isfinite(affinity.values)
         with progress("bootstrap over probes", len(groups)) as advance:
             for start in range(0, len(groups), step):
                 some = slice(start, start + step)
-                drawn = parts.drawn(groups[some])
+                # No draw changes a score that is infinite or not there.
+                drawn = np.where(known, parts.drawn(groups[some]), affinity.values)
                 values = for_all_draws(self._measure, affinity, truth, drawn)
                 if values is None:  # somebody's own measure
                     each = [self._per_target(affinity.with_values(d), truth) for d in drawn]

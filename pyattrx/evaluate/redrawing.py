@@ -33,6 +33,8 @@ class ProbeParts:
         Probes that each is of.
     parts : ndarray [N], int64
         Part that each probe belongs to, 0 to K - 1.
+
+    Shares of scores that are no finite number have no meaning.
     """
 
     sums: _Vector
@@ -44,15 +46,17 @@ class ProbeParts:
         """Return the parts of a table, or None where it does not know its probes."""
         if table.cosines is not None and table.groups is not None:
             return cls._of_values(table.cosines, table.groups)
-        if table.without is None or table.blocks is None or np.isnan(table.without).any():
+        if table.without is None or table.blocks is None:
             return None
+        known = np.isfinite(table.values)
         sizes = np.bincount(table.blocks)
-        if len(sizes) < 2:
+        if len(sizes) < 2 or not np.isfinite(table.without[:, known]).all():
             return None
+        values, without = (np.where(known, x, 0) for x in (table.values, table.without))
         left, size = ((x[:, None, None]) for x in (sizes.sum() - sizes, sizes))
-        more = left * (table.values - table.without)
+        more = left * (values - without)
         more -= size * (more.sum(0) / sizes.sum())  # the jackknife's bias
-        return cls(size * table.values + more, sizes, table.blocks)
+        return cls(size * values + more, sizes, table.blocks)
 
     @classmethod
     def _of_values(cls, values: _Vector, parts: NDArray[np.int64]) -> ProbeParts:
@@ -66,7 +70,8 @@ class ProbeParts:
     def drawn(self, counts: NDArray[np.int64]) -> _Vector:
         """Return the scores [B, T, S] of so many copies [B, K] of each part."""
         means = counts / (counts @ self.sizes)[:, None]
-        return np.asarray(np.tensordot(means, self.sums, 1))
+        with np.errstate(invalid="ignore"):  # scores that are no finite number
+            return np.asarray(np.tensordot(means, self.sums, 1))
 
     def coarser(self, parts: NDArray[np.int64]) -> ProbeParts | None:
         """Return larger parts of the same probes; None where some part would be torn apart."""

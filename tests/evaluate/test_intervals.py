@@ -218,6 +218,33 @@ class TestScoresThatAreNoMean:
         found, expected = (bootstrap(spearman, [(t, self.truth)]) for t in (unknown, plain))
         assert found == expected
 
+    def test_only_scores_that_are_there_have_to_be_known_without_a_block(self):
+        """Such as a diagonal of NaN, which no measure reads."""
+        names = [tuple("abcd")] * 2
+        truth = self.truth.values[:, :4]
+        cosines = self.cosines[:, :, :4].copy()
+        tables = []
+        for own in (0.0, np.nan):
+            cosines[:, range(4), range(4)] = own
+            without = [cosines[self.blocks != b].mean(0) for b in range(4)]
+            tables.append(Table(cosines.mean(0), *names, without=without, blocks=self.blocks))
+        first, second = (bootstrap(spearman, [(table, truth)]) for table in tables)
+        assert first == second
+
+    @pytest.mark.parametrize("known_by", ["cosines", "without"])
+    @pytest.mark.filterwarnings("error")
+    def test_an_infinite_score_stays(self, known_by):
+        tables = []
+        for least in (-1e6, -np.inf):
+            cosines = self.cosines.copy()
+            cosines[:, 0, 2] = least
+            if known_by == "without":
+                tables.append(self.left_out(cosines))
+            else:
+                tables.append(Table(cosines.mean(0), *self.names, cosines))
+        first, second = (bootstrap(spearman, [(table, self.truth)]) for table in tables)
+        assert (first.low, first.high) == pytest.approx((second.low, second.high))
+
     def test_of_an_affinity(self):
         encoders = [pyattrx.Encoder(build("plain", s), f"n{s}", input_size=8) for s in range(4)]
         probes = pyattrx.Probes.from_tensor(torch.rand(12, 3, 8, 8))
