@@ -232,6 +232,8 @@ def paired_difference(
     ):
         if a != b:
             raise InvalidValue("second", f"{b} {what}", f"those of first, {a} {what}")
+    if one.parts is not None and two.parts is not None and not one.parts.like(two.parts):
+        raise InvalidValue("second", two.parts.parts, f"the groups of first, {one.parts.parts}")
     groups = one.n_groups or two.n_groups
     draws = _Draws(one.n_targets, len(one), groups, samples, seed, probe_samples)
     replicates = one.replicates(draws) - two.replicates(draws)
@@ -284,23 +286,29 @@ class _Runs:
         self.n_targets = counts[0]
         self.value = float(np.mean(self._values))
         self._probed = [_probed(affinity) for affinity in self._affinities]
-        groups = {len(parts.sizes) for parts in self._probed if parts is not None}
-        if len(groups) > 1:
-            raise InvalidValue(argument, sorted(groups), "the same groups of probes in every run")
+        known = [parts for parts in self._probed if parts is not None]
+        if not all(parts.like(known[0]) for parts in known):
+            found = [f"{len(parts.parts)} probes in {len(parts.sizes)}" for parts in known]
+            raise InvalidValue(argument, found, "the same groups of probes in every run")
 
     def __len__(self) -> int:
         return len(self._values)
 
     @property
+    def parts(self) -> ProbeParts | None:
+        """The groups, or blocks, of probes in every run; None where none are known."""
+        return next((parts for parts in self._probed if parts is not None), None)
+
+    @property
     def n_groups(self) -> int:
-        """Number of groups, or blocks, of probes; 0 where none are known."""
-        return next((len(parts.sizes) for parts in self._probed if parts is not None), 0)
+        """Number of them, or 0."""
+        return 0 if self.parts is None else len(self.parts.sizes)
 
     def join(self, other: _Runs) -> None:
         """Put groups of probes together to the blocks of another method, if they fit into them."""
-        theirs = next((parts.parts for parts in other._probed if parts is not None), None)
-        if theirs is None or other.n_groups >= self.n_groups:
+        if other.parts is None or other.n_groups > self.n_groups:
             return
+        theirs = other.parts.parts
         joined = [None if parts is None else parts.coarser(theirs) for parts in self._probed]
         if all((a is None) == (b is None) for a, b in zip(joined, self._probed, strict=True)):
             self._probed = joined

@@ -73,6 +73,10 @@ class ProbeParts:
         with np.errstate(invalid="ignore"):  # scores that are no finite number
             return np.asarray(np.tensordot(means, self.sums, 1))
 
+    def like(self, other: ProbeParts) -> bool:
+        """Whether as many probes are in the same parts, under the same numbers."""
+        return np.array_equal(self.parts, other.parts)
+
     def coarser(self, parts: NDArray[np.int64]) -> ProbeParts | None:
         """Return larger parts of the same probes; None where some part would be torn apart."""
         if len(parts) != len(self.parts):

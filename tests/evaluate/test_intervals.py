@@ -245,6 +245,27 @@ class TestScoresThatAreNoMean:
         first, second = (bootstrap(spearman, [(table, self.truth)]) for table in tables)
         assert (first.low, first.high) == pytest.approx((second.low, second.high))
 
+    def test_blocks_of_other_numbers_are_the_same_blocks(self):
+        """A gain is certain only if a draw has the same probes of both."""
+        table = self.left_out(self.cosines)
+        other = Table(
+            table.values + 0.5, *self.names, without=table.without[::-1] + 0.5,
+            blocks=3 - self.blocks,
+        )  # fmt: skip
+        for one, two in ((table, other), (other, table)):
+            found = paired_difference(row_means, [(one, None)], [(two, None)], samples=200)
+            assert found.high - found.low == pytest.approx(0, abs=1e-9)
+
+    def test_as_many_blocks_of_other_probes_do_not_match(self):
+        table = self.left_out(self.cosines)
+        other = Table(
+            table.values, *self.names, without=table.without, blocks=np.roll(self.blocks, 1)
+        )
+        with pytest.raises(InvalidValue, match="second=.*the groups of first"):
+            paired_difference(row_means, [(table, None)], [(other, None)])
+        with pytest.raises(InvalidValue, match="same groups of probes"):
+            bootstrap(row_means, [(table, None), (other, None)])
+
     def test_of_an_affinity(self):
         encoders = [pyattrx.Encoder(build("plain", s), f"n{s}", input_size=8) for s in range(4)]
         probes = pyattrx.Probes.from_tensor(torch.rand(12, 3, 8, 8))
