@@ -345,11 +345,11 @@ class _Runs:
         return np.asarray(out + (self._values[run] - out.mean(0)))
 
     def _per_target(self, affinity: Any, truth: Any) -> _Vector:
-        values = np.asarray(self._measure(affinity, truth, per_target=True), dtype=np.float64)
-        if values.ndim != 1:
-            expected = "a function that returns one value for every target"
+        values = np.asarray(self._measure(affinity, truth, per_target=True))
+        if values.ndim != 1 or values.dtype.kind not in "biuf" or np.isnan(values).any():
+            expected = f"a function that returns a number for every target, not {values}"
             raise InvalidValue("measure", self._measure, expected)
-        return values
+        return values.astype(np.float64)
 
 
 def _probed(affinity: Any) -> ProbeParts | None:

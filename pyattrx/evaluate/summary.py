@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pyattrx.errors import InvalidType, InvalidValue
@@ -56,7 +56,9 @@ def summarise(
     """
     if not isinstance(methods, Mapping):
         raise InvalidType("methods", methods, "a mapping of names to runs")
-    if not k or len(set(k)) < len(k):
+    if not isinstance(k, Iterable):
+        raise InvalidType("k", k, "a sequence of numbers of sources")
+    if len(k) == 0 or len(set(k)) < len(k):
         raise InvalidValue("k", k, "different numbers of sources, at least one")
     draw = functools.partial(
         bootstrap, samples=samples, probe_samples=probe_samples, level=level, seed=seed

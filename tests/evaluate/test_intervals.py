@@ -397,6 +397,9 @@ class TestErrors:
             bootstrap("spearman", self.runs)
         with pytest.raises(InvalidValue, match="measure="):
             bootstrap(lambda a, t, per_target: 0.5, self.runs)
+        for wrong in ([0.5, np.nan], ["a", "b"]):
+            with pytest.raises(InvalidValue, match=r"measure=.*a number for every target"):
+                bootstrap(lambda a, t, per_target, wrong=wrong: wrong, self.runs)
         smaller = np.random.default_rng(1).normal(size=(5, 5))
         with pytest.raises(InvalidValue, match="same number of targets"):
             bootstrap(spearman, [*self.runs, (smaller, smaller)])

@@ -40,6 +40,13 @@ def test_a_summary_is_made_of_the_measures():
     assert found["b"]["P@1"].value == 1
 
 
+def test_numbers_of_sources_may_be_an_array():
+    runs = {"a": RUNS}
+    assert summarise(runs, k=np.array([1, 4]), samples=200) == summarise(
+        runs, k=[1, 4], samples=200
+    )
+
+
 def test_a_curve_has_a_precision_for_every_k():
     curve = precision_curve(RUNS, k=[2, 5], relevant=4, samples=100)
     found = summarise({"a": RUNS}, k=[2, 5], relevant=4, samples=100)["a"]
@@ -52,6 +59,8 @@ def test_what_a_summary_refuses():
     for k in ([], [1, 1]):
         with pytest.raises(InvalidValue, match="k="):
             summarise({"a": RUNS}, k=k)
+    with pytest.raises(InvalidType, match="k=3"):
+        summarise({"a": RUNS}, k=3)
     with pytest.raises(InvalidValue, match="k=9"):
         summarise({"a": RUNS}, k=[9])
 
