@@ -168,5 +168,9 @@ def new_table(*columns: str) -> Table:
     """Make a table; names of columns with numbers begin with ``>``."""
     table = Table()
     for column in columns:
-        table.add_column(column.removeprefix(">"), justify="right" if column[0] == ">" else "left")
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if column[0] == ">" else "left",
+            overflow="fold",  # long names may differ at their ends
+        )
     return table

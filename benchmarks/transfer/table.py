@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -248,4 +249,4 @@ def _differences_table(title: str, found: Mapping[str, Any]) -> Any:
 def _cell(estimate: Mapping[str, Any], sign: str = "") -> str:
     """Write a value and its interval, without the zeros before the point."""
     parts = [estimate[part] for part in ("value", "low", "high") if estimate[part] is not None]
-    return " ".join(f"{part:{sign}.2f}".replace("0.", ".", 1) for part in parts)
+    return " ".join(re.sub(r"^([+-]?)0\.", r"\1.", f"{part:{sign}.2f}") for part in parts)

@@ -262,6 +262,31 @@ def test_a_table_shows_the_measures_that_it_is_headed_by(found):
             assert list(column.cells) == [table._cell(value)]
 
 
+@pytest.mark.parametrize(
+    ("value", "sign", "shown"),
+    [
+        (0.5, "", ".50"),
+        (-0.5, "", "-.50"),
+        (0.5, "+", "+.50"),
+        (1, "", "1.00"),
+        (10.25, "", "10.25"),
+    ],
+)
+def test_a_cell_leaves_out_the_zero_before_the_point(value, sign, shown):
+    assert table._cell({"value": value, "low": None, "high": None}, sign) == shown
+
+
+def test_long_names_are_shown_to_their_ends(capsys):
+    names = ["perturbation_response_code_window3", "perturbation_response_code_window5"]
+    made_ = part("tables").new_table("method", *(f">number {i}" for i in range(12)))
+    for name in names:
+        made_.add_row(name, *["0.123456"] * 12)
+    part("tables").console().print(made_)
+    first = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines()
+             if "│" in line]  # fmt: skip
+    assert "".join(first) == "".join(names)
+
+
 def test_baselines_and_ceilings(made, found):
     base = found["baselines"]
     assert base["random"]["spearman"]["value"] == 0
