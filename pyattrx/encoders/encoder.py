@@ -107,6 +107,11 @@ class Encoder:
         output, features : str or callable, optional
             As for `Encoder`; what is left out stays as it is.
 
+        Returns
+        -------
+        Encoder
+            Of the same name, without a specification: that would load what was read before.
+
         Raises
         ------
         InvalidType, InvalidValue
@@ -124,6 +129,7 @@ class Encoder:
             if value is not None:
                 _check_output(argument, value, self.module)
                 setattr(made, argument, value)
+                made.specification = None
         return made
 
     def prepare(self, device: str | torch.device, example: Tensor) -> PreparedEncoder:

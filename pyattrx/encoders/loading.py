@@ -98,7 +98,7 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         `Encoder`, which become part of the name; and last ``?weights=FILE``, as `weights`.
     weights : path, optional
         A safetensors file, or a PyTorch file that holds nothing but tensors, to load into the
-        module; keys must match.
+        module, in place of what the specification says; keys must match.
     trust : bool
         Allow files whose loading may execute code (exported programs).
 
@@ -130,11 +130,11 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         raise InvalidValue(
             "specification", specification, f"one network, not {len(names)}; see load_many"
         )
-    encoder = _load(names[0], trust)
     if weights is None:
-        return encoder
-    encoder = _with_weights(encoder, weights)
-    encoder.specification = _anywhere(replace(_Parts.of(names[0]), weights=str(weights)))
+        return _load(names[0], trust)
+    parts = _Parts.of(names[0])
+    encoder = _with_weights(_load(str(replace(parts, weights="")), trust), weights)
+    encoder.specification = _anywhere(replace(parts, weights=str(weights)))
     return encoder
 
 

@@ -300,8 +300,9 @@ def test_weights_are_part_of_the_specification(shared, monkeypatch, inside):
     if inside:
         made = pyattrx.load("shared.py:net?weights=w1.safetensors")
         assert made.name == "shared.py:net?weights=w1.safetensors"
-    else:  # what is loaded last counts
+    else:  # what is loaded last counts, and no name says otherwise
         made = pyattrx.load("shared.py:net?weights=w2.safetensors", weights="w1.safetensors")
+        assert made.name == "shared.py:net"
     assert made.specification == f"{shared}/shared.py:net?weights={shared}/w1.safetensors"
     monkeypatch.chdir("/")
     assert pyattrx.load(made.specification).describe()["class"] == made.describe()["class"]
@@ -335,6 +336,12 @@ class TestLayersInTheSpecification:
             pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8)),
         )
         assert many.names == ["deep.py:net", "deep.py:net?output=0"]
+
+    def test_of_a_network_read_elsewhere_nothing_is_said(self, shared):
+        """What was said would load it as it was read before."""
+        made = pyattrx.load(f"{shared}/shared.py:net")
+        assert made.read_at(output=lambda net, x: net(x)).specification is None
+        assert made.read_at().specification == made.specification is not None
 
     def test_come_before_weights(self, shared):
         torch.save(nn.Conv2d(3, 4, 3).state_dict(), shared / "a?output=b.pt")
