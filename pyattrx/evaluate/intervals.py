@@ -176,8 +176,7 @@ def bootstrap(
         prepared.n_targets, len(prepared), prepared.n_groups, samples, seed, probe_samples
     )
     found = _estimate(prepared.value, prepared.replicates(draws), draws, level)
-    low, high = bounds(measure)
-    return replace(found, low=max(found.low, low), high=min(found.high, high))
+    return _within(found, *bounds(measure))
 
 
 def paired_difference(
@@ -237,7 +236,9 @@ def paired_difference(
     groups = one.n_groups or two.n_groups
     draws = _Draws(one.n_targets, len(one), groups, samples, seed, probe_samples)
     replicates = one.replicates(draws) - two.replicates(draws)
-    estimate = _estimate(one.value - two.value, replicates, draws, level)
+    found = _estimate(one.value - two.value, replicates, draws, level)
+    least, most = bounds(measure)
+    estimate = _within(found, least - most, most - least)
     return Difference(**asdict(estimate), p_value=_p_value(replicates, draws))
 
 
@@ -373,6 +374,11 @@ def _estimate(value: float, replicates: _Vector, draws: _Draws, level: float) ->
         tail = float(ndtr(_widening(draws.n_targets) * stdtrit(draws.n_targets - 1, tail)))
     low, high = np.quantile(replicates, (tail, 1 - tail))
     return Estimate(value, float(low), float(high), level)
+
+
+def _within(found: Estimate, least: float, most: float) -> Estimate:
+    """Put the ends of an interval to where the value can be; NaN stays."""
+    return replace(found, low=max(found.low, least), high=min(found.high, most))
 
 
 def _p_value(replicates: _Vector, draws: _Draws) -> float:

@@ -174,6 +174,15 @@ def test_an_interval_ends_where_the_measure_does():
     assert bootstrap(regret_at_k, [(table, truth)]).low == 0
 
 
+def test_a_difference_ends_where_the_measure_lets_it():
+    rng = np.random.default_rng(13)
+    names = [("a", "b"), tuple("xyzw")]
+    truth = Table(rng.normal(size=(2, 4)), *names)
+    cosines = rng.normal(size=(2, 6, 2, 4))
+    found = paired_difference(spearman, *[[(Table(c.mean(0), *names, c), truth)] for c in cosines])
+    assert (found.low, found.high) == (-2, 2)
+
+
 class TestScoresThatAreNoMean:
     """Blocks of probes that are left out tell as much as the values of the probes."""
 
