@@ -170,7 +170,7 @@ def _common(tables: dict[str, Table], truth: Table) -> tuple[dict[str, Table], _
 
 
 def _read(path: Path) -> Table:
-    return as_table(Affinity.load(path)) if path.suffix == ".npz" else read_table(path)
+    return as_table(Affinity.load(path)) if path.suffix.lower() == ".npz" else read_table(path)
 
 
 def _counts(text: str) -> list[int]:

@@ -1,6 +1,7 @@
 """``pyattrx evaluate`` as a user meets it."""
 
 import json
+import shutil
 import pickle
 
 import numpy as np
@@ -120,6 +121,9 @@ def test_saved_affinities_bring_their_probes(folder, capsys):
     write_table(loaded, "plain.csv")
     code, out, _ = run(capsys, "plain.csv", "truth.csv", *FEW, "--json")
     plain = json.loads(out)["methods"]["plain"]["spearman"]
+    shutil.copy("saved.npz", "saved.NPZ")
+    code, out, _ = run(capsys, "saved.NPZ", "truth.csv", *FEW, "--json")
+    assert json.loads(out)["methods"]["saved"]["spearman"] == probed
     assert probed["value"] == pytest.approx(plain["value"])
     assert probed["high"] - probed["low"] > plain["high"] - plain["low"]
 
