@@ -86,10 +86,11 @@ class Study:
             )
             if complete:
                 found.append(int(run.removeprefix("residual-seed")))
-        if not found:
+        if _SELECTION_SEED not in found:
             raise PyattrxError(
-                f"{self.root} has no seed with transfers and all scores: gather and score one "
-                "first (--gather, --scores), from the sources of this package"
+                f"{self.root} has no seed {_SELECTION_SEED} with transfers and all scores, by "
+                "which the method is chosen: gather and score it first (--gather, --scores), from "
+                "the sources of this package"
             )
         return found
 

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -375,7 +376,14 @@ def test_command_line(root, tmp_path, capsys):
     assert "Across architectures: target mixer, sources residual, seeds [0]" in out
     assert "What is lost" in out
     assert bench("transfer", "--results", tmp_path) == 1
-    assert "no seed with transfers and all scores" in capsys.readouterr().err
+    assert "no seed 0 with transfers and all scores" in capsys.readouterr().err
+
+
+def test_without_the_seed_that_chooses_there_is_no_study(root, tmp_path):
+    for kind in ("truth", "scores"):
+        shutil.copytree(root / kind / "residual-seed1", tmp_path / kind / "residual-seed1")
+    with pytest.raises(PyattrxError, match="no seed 0 with transfers and all scores"):
+        table.document(study.Study(tmp_path))
 
 
 def test_a_missing_loss_is_named(root, tmp_path):
