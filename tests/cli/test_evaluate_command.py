@@ -1,8 +1,8 @@
 """``pyattrx evaluate`` as a user meets it."""
 
 import json
-import shutil
 import pickle
+import shutil
 
 import numpy as np
 import pytest
