@@ -66,10 +66,11 @@ class Table:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "targets", targets)
         object.__setattr__(self, "sources", sources)
-        self._check_cosines(values.shape)
+        self._check_cosines(values)
         self._check_blocks(values.shape)
 
-    def _check_cosines(self, shape: tuple[int, ...]) -> None:
+    def _check_cosines(self, values: _Vector) -> None:
+        shape = values.shape
         if self.cosines is None:
             if self.groups is not None:
                 raise InvalidValue("groups", self.groups, "none, as there are no cosines")
@@ -78,6 +79,11 @@ class Table:
         if cosines.ndim != 3 or cosines.shape[1:] != shape or not len(cosines):
             expected = f"[probes, {shape[0]}, {shape[1]}]"
             raise InvalidValue("cosines", cosines.shape, expected)
+        unknown = np.argwhere(np.isfinite(values) & ~np.isfinite(cosines).all(0))
+        if len(unknown):
+            row, column = (int(i) for i in unknown[0])
+            expected = f"finite numbers, as there is a score (row {row}, column {column})"
+            raise InvalidValue("cosines", cosines[:, row, column], expected)
         groups = np.arange(len(cosines)) if self.groups is None else np.asarray(self.groups)
         if groups.shape != (len(cosines),):
             raise InvalidValue("groups", groups.shape, f"({len(cosines)},), one for every probe")

@@ -80,6 +80,8 @@ def test_tables_of_anything():
         ((VALUES, ("a", "b", "a"), NAMES[1]), InvalidValue, "targets='a'"),
         ((VALUES, *NAMES, None, [0]), InvalidValue, "groups="),
         ((VALUES, *NAMES, np.zeros((2, 4, 3))), InvalidValue, "cosines="),
+        ((np.ones((3, 4)), *NAMES, np.full((2, 3, 4), np.nan)), InvalidValue, "row 0, column 0"),
+        ((np.ones((3, 4)), *NAMES, np.full((2, 3, 4), np.inf)), InvalidValue, "row 0, column 0"),
         ((VALUES, *NAMES, np.zeros((2, 3, 4)), [0]), InvalidValue, "groups="),
         ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4))), InvalidValue, "without="),
         ((VALUES, *NAMES, None, None, None, [0, 1]), InvalidValue, "without="),
