@@ -126,6 +126,7 @@ def evaluate_command(
         return
     out = console()
     out.print(_table(estimates, counts, scores, found, relevant, level))
+    out.print(_costs(estimates, counts, scores))
     for line in [*found.left_out(), *_compared(first, differences)]:
         out.print(line)
     if picture is not None:
@@ -226,7 +227,26 @@ def _table(
     )
     if any(ProbeParts.of(table) is not None for table in found.tables.values()):
         title += " and probes"
-    measures = ["spearman", "kendall", *(f"P@{count}" for count in counts)]
+    return _of_measures(title, ["spearman", "kendall", *(f"P@{n}" for n in counts)], estimates,
+                        baselines)  # fmt: skip
+
+
+def _costs(
+    estimates: dict[str, dict[str, Estimate]], counts: list[int], baselines: dict[str, Table]
+) -> RichTable:
+    title = (
+        "what is lost by trying only the K sources named first: 0 nothing, 1 as much as with one "
+        "picked by chance"
+    )
+    return _of_measures(title, [f"regret@{n}" for n in counts], estimates, baselines)
+
+
+def _of_measures(
+    title: str,
+    measures: list[str],
+    estimates: dict[str, dict[str, Estimate]],
+    baselines: dict[str, Table],
+) -> RichTable:
     table = RichTable(title=title, title_justify="left")
     table.add_column("method")
     for measure in measures:

@@ -13,7 +13,8 @@ bound.
 
 Probes drawn anew add their noise to affinities that have it already, which makes nearly every
 measure of them worse. Only the spread that they add is wanted, so of every target the mean over the
-draws of probes is put back to its value, and ends of intervals to where the measure can be.
+draws of probes is put back to its value, and ends of intervals to where the measure can be. Few
+groups of probes are widened for as a variance is, by K over K - 1.
 
 Each draw of probes costs a computation of the measure, so there are fewer of them than samples, and
 they are shared out evenly.
@@ -340,10 +341,16 @@ class _Runs:
                 values = for_all_draws(self._measure, affinity, truth, drawn)
                 if values is None:  # somebody's own measure
                     each = [self._per_target(affinity.with_values(d), truth) for d in drawn]
+                    if any(len(of_draw) != self.n_targets for of_draw in each):
+                        expected = f"a function that always returns {self.n_targets} numbers here"
+                        raise InvalidValue("measure", self._measure, expected)
                     values = np.stack(each)
                 out[some] = values
                 advance(len(drawn))
-        return np.asarray(out + (self._values[run] - out.mean(0)))
+        # Of K groups drawn with replacement the spread is too small by K over K - 1.
+        count = len(parts.sizes)
+        wider = math.sqrt(count / (count - 1)) if count > 1 else 1.0
+        return np.asarray(self._values[run] + wider * (out - out.mean(0)))
 
     def _per_target(self, affinity: Any, truth: Any) -> _Vector:
         values = np.asarray(self._measure(affinity, truth, per_target=True))

@@ -188,6 +188,8 @@ def as_table(table: Any, argument: str = "table") -> Table:
         sources = [str(i) for i in range(values.shape[1])]
         if len(targets) != len(sources):  # then no row and column stand for the same thing
             targets = [f"target {name}" for name in targets]
+    if hasattr(table, "columns"):  # a frame: its attributes may be its columns
+        return Table(values, tuple(targets), tuple(sources))
     cosines = getattr(table, "cosines", None)
     groups = None if cosines is None else getattr(table, "groups", None)
     without = None if cosines is not None else getattr(table, "without", None)

@@ -76,6 +76,8 @@ def test_baselines_families_and_a_retest(folder, capsys):
     for name in ("random", "family only", "source popularity", "symmetrised truth", "retest"):
         assert name in out
     assert "0.714" in out  # five of seven candidates are relevant
+    assert "regret@1" in out
+    assert "what is lost" in out
     code, out, _ = run(capsys, "good.csv", "truth.csv", *more, *FEW, "--json")
     found = json.loads(out)["methods"]
     assert found["retest (ceiling)"] == found["good"]

@@ -61,13 +61,13 @@ class TestVariance:
     def test_of_probes(self):
         x = self.rng.normal(size=(6, 1, 3))
         runs = [(Table(x.mean(0), ["a"], list("xyz"), x), None)]
-        expected = x.mean((1, 2)).var() / 6
+        expected = x.mean((1, 2)).var(ddof=1) / 6
         assert variance(row_means, runs, 6, 5000) == pytest.approx(expected, rel=0.06)
 
     def test_of_groups_of_probes(self):
         x = np.repeat(self.rng.normal(size=(6, 1, 3)), 4, axis=0)
         runs = [(Table(x.mean(0), ["a"], list("xyz"), x, np.repeat(range(6), 4)), None)]
-        expected = x.mean((1, 2)).var() / 6
+        expected = x[::4].mean((1, 2)).var(ddof=1) / 6
         assert variance(row_means, runs, 6, 5000) == pytest.approx(expected, rel=0.06)
 
 
@@ -383,6 +383,16 @@ class TestErrors:
             bootstrap(spearman, self.runs, **arguments)
         with pytest.raises(error, match=match):
             paired_difference(spearman, self.runs, self.runs, **arguments)
+
+    def test_another_number_of_targets_in_a_draw(self):
+        cosines = np.random.default_rng(3).normal(size=(4, 3, 3))
+        table = Table(cosines.mean(0), *[list("abc")] * 2, cosines)
+
+        def some(affinity, truth, per_target):
+            return np.ones(3 if affinity is table else 2)
+
+        with pytest.raises(InvalidValue, match="measure=.*always returns 3 numbers"):
+            bootstrap(some, [(table, None)])
 
     def test_draws_of_probes(self):
         with pytest.raises(InvalidValue, match="probe_samples=10"):

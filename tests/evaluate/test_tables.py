@@ -25,6 +25,14 @@ def test_measures_accept_it_as_they_accept_a_frame():
         assert measure(*tables, k=2, relevant=1) == measure(*frames, k=2, relevant=1)
 
 
+def test_columns_of_a_frame_are_columns():
+    names = ["cosines", "groups", "without", "blocks"]
+    table = as_table(pd.DataFrame(VALUES, index=NAMES[0], columns=names))
+    assert table.sources == tuple(names)
+    assert table.cosines is None
+    assert table.without is None
+
+
 def test_the_own_name_and_what_is_missing():
     table = Table([[np.nan, 1, 2], [3, 4, np.nan]], ["x", "y"], ["y", "x", "z"])
     assert table.missing.tolist() == [[True, False, False], [False, False, True]]
