@@ -79,10 +79,7 @@ class Encoder:
         module = _unwrap(module)
         if name is None:
             name = type(module).__name__.lower()
-        if not isinstance(name, str):
-            raise InvalidType("name", name, "a str")
-        if not name.strip():
-            raise InvalidValue("name", name, "a name that is not empty")
+        _check_name(name)
         _check_output("output", output, module)
         _check_output("features", features, module)
         if transform is not None and not callable(transform):
@@ -99,18 +96,22 @@ class Encoder:
         self.specification = specification
         self.features = features
 
-    def read_at(self, *, output: Output = None, features: Output = None) -> Encoder:
+    def read_at(
+        self, *, output: Output = None, features: Output = None, name: str | None = None
+    ) -> Encoder:
         """Return the same network, read at other places.
 
         Parameters
         ----------
         output, features : str or callable, optional
             As for `Encoder`; what is left out stays as it is.
+        name : str, optional
+            Another name, so that both can be compared.
 
         Returns
         -------
         Encoder
-            Of the same name, without a specification: that would load what was read before.
+            Without a specification: that would load what was read before.
 
         Raises
         ------
@@ -121,10 +122,13 @@ class Encoder:
         --------
         >>> import torch, pyattrx
         >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
-        >>> pyattrx.Encoder(network, name="small").read_at(features="0")
-        Encoder('small', Sequential, features='0')
+        >>> pyattrx.Encoder(network, name="small").read_at(output="0", name="first layer")
+        Encoder('first layer', Sequential, output='0')
         """
         made = copy.copy(self)
+        if name is not None:
+            _check_name(name)
+            made.name = name
         for argument, value in (("output", output), ("features", features)):
             if value is not None:
                 _check_output(argument, value, self.module)
@@ -229,6 +233,13 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
         if tensor.is_floating_point():
             return tensor.dtype
     return torch.float32
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str):
+        raise InvalidType("name", name, "a str")
+    if not name.strip():
+        raise InvalidValue("name", name, "a name that is not empty")
 
 
 def _check_output(argument: str, output: Any, module: nn.Module) -> None:

@@ -64,12 +64,15 @@ class _Parts:
         rest, mark, weights = specification.partition(_WEIGHTS)  # a path may hold anything
         if mark and not weights:
             raise InvalidValue("specification", specification, "a file after ?weights=")
+        if _LAYERS.search(weights) and not Path(weights).exists():
+            expected = "?output= and ?features= before ?weights=, which comes last"
+            raise InvalidValue("specification", specification, expected)
         target, *pairs = _LAYERS.split(rest)
         layers = dict(zip(pairs[::2], pairs[1::2], strict=True))
         if not all(pairs) or len(pairs) > 2 * len(layers):
             expected = "a layer after ?output= or ?features=, each at most once"
             raise InvalidValue("specification", specification, expected)
-        return cls(target, layers, weights)
+        return cls(target, dict(sorted(layers.items(), reverse=True)), weights)
 
     @property
     def chosen(self) -> str:
@@ -204,8 +207,7 @@ def _load(specification: str, trust: bool) -> Encoder:
         encoder = _from_factory(target)
     named_by_itself = encoder.name != target
     if parts.layers:
-        encoder = encoder.read_at(**parts.layers)
-        encoder.name += parts.chosen
+        encoder = encoder.read_at(**parts.layers, name=encoder.name + parts.chosen)
     if parts.weights:
         encoder = _with_weights(encoder, parts.weights)
         if not named_by_itself:  # files of weights for one factory are different networks

@@ -352,9 +352,15 @@ class TestLayersInTheSpecification:
         assert made.output is None
         assert made.specification == name.replace("?output=0", "", 1)
 
+    def test_have_one_order(self, monkeypatch):
+        made = loading._Parts.of("torch.nn:ReLU?features=a?output=b")
+        assert str(made) == "torch.nn:ReLU?output=b?features=a"
+
     @pytest.mark.parametrize(
-        "more", ["?output=", "?output=a?output=b", "?features=?output=a", "?weights="]
-    )
+        "more",
+        ["?output=", "?output=a?output=b", "?features=?output=a", "?weights=",
+         "?weights=w.pt?output=a"],
+    )  # fmt: skip
     def test_are_refused_by_halves(self, more):
         with pytest.raises(InvalidValue, match="specification="):
             pyattrx.load(self.factory + more)
