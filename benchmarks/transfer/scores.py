@@ -19,6 +19,7 @@ from pyattrx._files import atomic_write
 from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.scoring import BlockSums, Scores
 from pyattrx.descriptors import Summary, feature_descriptor
+from pyattrx.errors import PyattrxError
 
 from ..minitaskonomy.jobs import Say
 from ..minitaskonomy.presets import Preset
@@ -195,7 +196,10 @@ def read_scores(file: Path, names: Sequence[str]) -> NDArray[np.float64]:
 
 def write_blocks(file: Path, scores: Scores, blocks: NDArray[np.int64]) -> None:
     """Write what the scores are without each block: by how much less, in half precision."""
-    less = ((scores.values - scores.without) / _UNIT).astype(np.float16)
+    with np.errstate(over="ignore"):
+        less = ((scores.values - scores.without) / _UNIT).astype(np.float16)
+    if not np.isfinite(less).all():
+        raise PyattrxError(f"{file}: scores change too much without a block to be written")
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(file) as out:
         np.savez_compressed(out, less=less, blocks=blocks.astype(np.uint8))

@@ -210,6 +210,14 @@ class Study:
             for name, runs in found.items()
         }
 
+    @property
+    def has_control(self) -> bool:
+        """Whether transfers from an untrained network have been measured for every seed."""
+        return all(
+            "untrained" in read_truth(self.root, f"residual-seed{seed}").sources
+            for seed in self.seeds
+        )
+
     def control(self, name: str, probes: str) -> dict[str, float]:
         """Mean place, among 20 sources, that an untrained network gets from a method and has."""
         ranks, true_ranks = [], []
@@ -217,8 +225,6 @@ class Study:
         for seed in self.seeds:
             run = f"residual-seed{seed}"
             truth = read_truth(self.root, run)
-            if "untrained" not in truth.sources:
-                continue
             scores = evaluate.read_table(score_file(self.root, run, probes, name))
             measured = truth.select(TARGETS, sources).table
             for target in TARGETS:

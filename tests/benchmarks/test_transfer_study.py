@@ -307,11 +307,13 @@ def test_baselines_and_ceilings(made, found):
 
 def test_held_out_parts(made, found):
     parts = found["held_out"]
-    assert list(parts) == ["other targets", "other encoders"]
-    for part_, targets, seeds in (
-        ("other targets", study.HELD_OUT, [0, 1]),
-        ("other encoders", tasks.TARGETS, [1]),
-    ):
+    expected = {
+        "other targets": (study.HELD_OUT, [0, 1]),
+        "other encoders": (tasks.TARGETS, [1]),
+        "other targets of other encoders": (study.HELD_OUT, [1]),
+    }
+    assert list(parts) == list(expected)
+    for part_, (targets, seeds) in expected.items():
         runs = made.runs("ridge", "photos", targets, seeds)
         value = np.mean([evaluate.spearman(a, t) for a, t in runs])
         assert parts[part_]["methods"]["ridge"]["photos"]["spearman"]["value"] == pytest.approx(
@@ -322,6 +324,12 @@ def test_held_out_parts(made, found):
         if "ridge" in less:
             expected = chosen["spearman"]["value"] - value
             assert less["ridge"]["spearman"]["value"] == pytest.approx(expected)
+
+
+def test_runs_that_share_transfers_give_no_interval(found):
+    retest = found["baselines"]["retest (ceiling)"]["spearman"]
+    assert (retest["low"], retest["high"]) == (None, None)
+    assert found["baselines"]["source popularity"]["spearman"]["low"] is not None
 
 
 def test_trees(made, found):
@@ -384,6 +392,23 @@ def test_without_the_seed_that_chooses_there_is_no_study(root, tmp_path):
         shutil.copytree(root / kind / "residual-seed1", tmp_path / kind / "residual-seed1")
     with pytest.raises(PyattrxError, match="no seed 0 with transfers and all scores"):
         table.document(study.Study(tmp_path))
+
+
+def test_blocks_that_do_not_fit_are_refused(tmp_path):
+    made = scores.Scores(np.zeros((2, 2)), np.full((3, 2, 2), 200.0))
+    with pytest.raises(PyattrxError, match="change too much"):
+        scores.write_blocks(tmp_path / "x.npz", made, np.arange(3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_control_it_is_left_out(root, tmp_path):
+    shutil.copytree(root, tmp_path / "results")
+    for seed in (0, 1):
+        file = truth.truth_folder(tmp_path / "results", f"residual-seed{seed}") / "losses.csv"
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text("".join(line for line in lines if ",untrained," not in line))
+    assert not study.Study(tmp_path / "results").has_control
+    assert study.Study(root).has_control
 
 
 def test_a_missing_loss_is_named(root, tmp_path):
