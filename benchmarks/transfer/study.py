@@ -149,6 +149,26 @@ class Study:
             for seed in (self.seeds if seeds is None else seeds)
         ]
 
+    def reranked(self, index: str, order: str, finalists: int, probes: str) -> list[Run]:
+        """What a zoo answers: the nearest few sources by one method in the order of another.
+
+        The others come after them, as the first method has them.
+        """
+        found = []
+        pairs = zip(self.runs(index, probes), self.runs(order, probes), strict=True)
+        for (near, truth), (scores, _) in pairs:
+            places = np.where(near.own, -np.inf, near.values)
+            last = -np.sort(-places, axis=1)[:, finalists - 1, None]
+            # Two scales, one below the other: only the order of the sources counts.
+            ranks = [
+                evaluate.tables.mean_ranks(np.where(row >= edge, new, old - 1e6))
+                for row, edge, new, old in zip(
+                    places, last, scores.values, near.values, strict=True
+                )
+            ]
+            found.append((near.with_values(np.stack(ranks)), truth))
+        return found
+
     def fewer(self, name: str, probes: str, count: int) -> list[Run]:
         """Scores by a method of `FEWER_PROBES` from the first few probes, beside the truth."""
         return [

@@ -26,6 +26,7 @@ RIVALS = (
 )  # fmt: skip
 FITTED = ("saliency", "saliency_hsn", "rsa", "ridge", "normalized_ridge", "perturbation_response")
 _SUMS_SHOWN = 8
+_INDEX, _FINALISTS = "saliency_hsn", (3, 5, 8, 10, 15)
 _TREES = ("saliency", "rsa")
 
 
@@ -40,9 +41,9 @@ def document(study: Study) -> dict[str, Any]:
     -------
     dict
         ``seeds``; ``choice``, all candidates by the criterion; ``methods``, on all targets and
-        seeds, and ``baselines``; ``over_probes``, methods whose intervals are over probes, too;
-        ``held_out``, what had no say in the choice, with the differences
-        of the chosen method to its rivals; ``fewer_probes``; ``control``; ``fitted``, for targets
+        seeds, and ``baselines``; ``reranked``, by a zoo; ``over_probes``, methods whose intervals
+        are over probes, too; ``held_out``, what had no say in the choice, with the differences of
+        the chosen method to its rivals; ``fewer_probes``; ``control``; ``fitted``, for targets
         whose networks saw 320 images; ``across``, rankings across architectures; ``trees``.
     """
     order = choose(study)
@@ -61,6 +62,13 @@ def document(study: Study) -> dict[str, Any]:
             for name in shown
         },
         "baselines": _baselines(study, TARGETS, study.seeds),
+        "reranked": {
+            str(count): {
+                probes: _judged(study.reranked(_INDEX, chosen, count, probes))
+                for probes in PROBE_SETS
+            }
+            for count in _FINALISTS
+        },
         "over_probes": [name for name in shown if study.knows_probes(name)],
         "held_out": _held_out(study, chosen),
         "fewer_probes": {
@@ -184,6 +192,10 @@ def show(found: Mapping[str, Any]) -> None:
     title = "What is lost by trying the first sources alone; 1 is a source picked by chance"
     costs = {name: found["methods"][name] for name in dict.fromkeys([chosen, *RIVALS])}
     out.print(_table(title, {"methods": costs, "baselines": found["baselines"]}, COSTS))
+    names = {f"{count} finalists": found["reranked"][str(count)] for count in _FINALISTS}
+    rows = {_INDEX: found["methods"][_INDEX], **names, chosen: found["methods"][chosen]}
+    title = f"What a zoo finds: the nearest by {_INDEX}, in the order of {chosen}"
+    out.print(_table(title, {"methods": rows, "baselines": {}}, ("P@1", "P@3", "P@5", "regret@1")))
     for part, of_part in found["held_out"].items():
         out.print(_table(f"No say in the choice: {part}, seeds {of_part['seeds']}", of_part))
         out.print(_differences_table(f"{chosen}, less others: {part}", of_part["chosen_less"]))

@@ -234,10 +234,7 @@ def _table(
 def _costs(
     estimates: dict[str, dict[str, Estimate]], counts: list[int], baselines: dict[str, Table]
 ) -> RichTable:
-    title = (
-        "what is lost by trying only the K sources named first: 0 nothing, 1 as much as with one "
-        "picked by chance"
-    )
+    title = "what is lost by trying only the first K sources; 1 is one picked by chance"
     return _of_measures(title, [f"regret@{n}" for n in counts], estimates, baselines)
 
 

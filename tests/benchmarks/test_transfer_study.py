@@ -326,6 +326,21 @@ def test_held_out_parts(made, found):
             assert less["ridge"]["spearman"]["value"] == pytest.approx(expected)
 
 
+def test_a_zoo_finds_the_nearest_and_puts_them_in_order(made):
+    for finalists in (1, 4, 19):
+        found = made.reranked("rsa", "ridge", finalists, "photos")
+        for (table, measured), (near, _), (order, _) in zip(
+            found, made.runs("rsa", "photos"), made.runs("ridge", "photos"), strict=True
+        ):
+            row = measured.targets.index("edge2d")
+            others = [i for i, name in enumerate(measured.sources) if name != "edge2d"]
+            by = {kind: [others[i] for i in np.argsort(-t.values[row, others])]
+                  for kind, t in (("near", near), ("order", order), ("both", table))}  # fmt: skip
+            first = set(by["near"][:finalists])
+            assert by["both"][:finalists] == [i for i in by["order"] if i in first]
+            assert by["both"][finalists:] == by["near"][finalists:]
+
+
 def test_runs_that_share_transfers_give_no_interval(found):
     retest = found["baselines"]["retest (ceiling)"]["spearman"]
     assert (retest["low"], retest["high"]) == (None, None)
