@@ -39,6 +39,7 @@ __all__ = [
     "criterion",
     "differences",
     "judge",
+    "rerank",
     "table_of",
 ]
 
@@ -148,26 +149,6 @@ class Study:
             )
             for seed in (self.seeds if seeds is None else seeds)
         ]
-
-    def reranked(self, index: str, order: str, finalists: int, probes: str) -> list[Run]:
-        """What a zoo answers: the nearest few sources by one method in the order of another.
-
-        The others come after them, as the first method has them.
-        """
-        found = []
-        pairs = zip(self.runs(index, probes), self.runs(order, probes), strict=True)
-        for (near, truth), (scores, _) in pairs:
-            places = np.where(near.own, -np.inf, near.values)
-            last = -np.sort(-places, axis=1)[:, finalists - 1, None]
-            # Two scales, one below the other: only the order of the sources counts.
-            ranks = [
-                evaluate.tables.mean_ranks(np.where(row >= edge, new, old - 1e6))
-                for row, edge, new, old in zip(
-                    places, last, scores.values, near.values, strict=True
-                )
-            ]
-            found.append((near.with_values(np.stack(ranks)), truth))
-        return found
 
     def fewer(self, name: str, probes: str, count: int) -> list[Run]:
         """Scores by a method of `FEWER_PROBES` from the first few probes, beside the truth."""
@@ -283,6 +264,34 @@ def table_of(
     without = candidate.scores({name: scores[name] - blocks[name][0] for name in candidate.terms})
     of_probe = blocks[next(iter(candidate.terms))][1]
     return Table(values, tuple(names), tuple(names), without=without, blocks=of_probe)
+
+
+def rerank(near: Sequence[Run], order: Sequence[Run], finalists: int) -> list[Run]:
+    """What a zoo answers: the nearest few sources by one method in the order of another.
+
+    Parameters
+    ----------
+    near, order : sequence of (scores, truth)
+        Runs of the two methods.
+    finalists : int
+        How many of the nearest candidates.
+
+    Returns
+    -------
+    list of (scores, truth)
+        Places; those that are no finalists come last, as the first method has them.
+    """
+    found = []
+    for (first, truth), (then, _) in zip(near, order, strict=True):
+        places = np.where(first.own | np.isnan(truth.values), -np.inf, first.values)
+        last = -np.sort(-places, axis=1)[:, finalists - 1, None]
+        chosen = places >= last
+        # Two scales, one above the other: only the order of the sources counts.
+        above = first.values.max() - then.values.min() + 1
+        mixed = np.where(chosen, then.values + above, first.values)
+        ranks = np.stack([evaluate.tables.mean_ranks(row) for row in mixed])
+        found.append((first.with_values(ranks), truth))
+    return found
 
 
 def judge(runs: Sequence[Run], samples: int = 2000) -> dict[str, Estimate]:

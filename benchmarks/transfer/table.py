@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from rich.text import Text
@@ -14,7 +15,7 @@ from .across import CONDITIONS, Across
 from .methods import BASE, CANDIDATES, FEWER_PROBES, PUBLISHED
 from .probes import PROBE_SETS
 from .scores import COUNTS
-from .study import COSTS, HELD_OUT, MEASURES, Study, choose, differences, judge
+from .study import COSTS, HELD_OUT, MEASURES, Run, Study, choose, differences, judge, rerank
 from .trees import agreement, tree_of_method, tree_of_truth
 
 __all__ = ["FITTED", "document", "show"]
@@ -62,13 +63,7 @@ def document(study: Study) -> dict[str, Any]:
             for name in shown
         },
         "baselines": _baselines(study, TARGETS, study.seeds),
-        "reranked": {
-            str(count): {
-                probes: _judged(study.reranked(_INDEX, chosen, count, probes))
-                for probes in PROBE_SETS
-            }
-            for count in _FINALISTS
-        },
+        "reranked": _reranked(study.runs, chosen),
         "over_probes": [name for name in shown if study.knows_probes(name)],
         "held_out": _held_out(study, chosen),
         "fewer_probes": {
@@ -133,6 +128,17 @@ def _held_out(study: Study, chosen: str) -> dict[str, Any]:
     }
 
 
+def _reranked(runs: Callable[[str, str], list[Run]], chosen: str) -> dict[str, Any]:
+    """Judge what a zoo finds with so many finalists."""
+    return {
+        str(count): {
+            probes: _judged(rerank(runs(_INDEX, probes), runs(chosen, probes), count))
+            for probes in PROBE_SETS
+        }
+        for count in _FINALISTS
+    }
+
+
 def _across(study: Study, chosen: str) -> dict[str, Any]:
     """Rankings across architectures, of the methods that need no sum but DEPARA's."""
     across = Across(study)
@@ -157,6 +163,7 @@ def _across(study: Study, chosen: str) -> dict[str, Any]:
                 name: {probes: across.mixers_first(r) for probes, r in of_name.items()}
                 for name, of_name in runs.items()
             }
+        conditions[title]["reranked"] = _reranked(partial(across.runs, condition=condition), chosen)
     return {"seeds": across.seeds, "agreement": across.agreement(), "conditions": conditions}
 
 
@@ -187,15 +194,15 @@ def show(found: Mapping[str, Any]) -> None:
     chosen = found["choice"][0]["method"]
     out.print(f"Encoder seeds {found['seeds']}, {len(found['targets'])} targets, 19 sources each")
     out.print(f"Chosen on half of the targets of seed 0: {chosen}\n")
-    title = "All targets and seeds (95 % intervals over targets and seeds, and probes but for *)"
+    out.print(
+        "Intervals of 95 % are over targets, seeds and probes; where there is a *, not over probes"
+    )
+    title = "All targets and seeds"
     out.print(_table(title, found))
     title = "What is lost by trying the first sources alone; 1 is a source picked by chance"
     costs = {name: found["methods"][name] for name in dict.fromkeys([chosen, *RIVALS])}
     out.print(_table(title, {"methods": costs, "baselines": found["baselines"]}, COSTS))
-    names = {f"{count} finalists": found["reranked"][str(count)] for count in _FINALISTS}
-    rows = {_INDEX: found["methods"][_INDEX], **names, chosen: found["methods"][chosen]}
-    title = f"What a zoo finds: the nearest by {_INDEX}, in the order of {chosen}"
-    out.print(_table(title, {"methods": rows, "baselines": {}}, ("P@1", "P@3", "P@5", "regret@1")))
+    out.print(_zoo_table(chosen, found))
     for part, of_part in found["held_out"].items():
         out.print(_table(f"No say in the choice: {part}, seeds {of_part['seeds']}", of_part))
         out.print(_differences_table(f"{chosen}, less others: {part}", of_part["chosen_less"]))
@@ -214,7 +221,7 @@ def show(found: Mapping[str, Any]) -> None:
             _table("Targets fitted to 320 images", {"methods": found["fitted"], "baselines": {}})
         )
     if found["across"]:
-        _show_across(out, found["across"])
+        _show_across(out, found["across"], chosen)
     if found["control"]:
         _show_control(out, found["control"])
     trees = tables.new_table("tree", "probes", ">cophenetic correlation", ">Rand index of families")
@@ -233,9 +240,18 @@ def _show_control(out: Any, found: Mapping[str, Any]) -> None:
     out.print(control)
 
 
-def _show_across(out: Any, found: Mapping[str, Any]) -> None:
+def _zoo_table(chosen: str, found: Mapping[str, Any]) -> Any:
+    names = {f"{count} finalists": found["reranked"][str(count)] for count in _FINALISTS}
+    rows = {_INDEX: found["methods"][_INDEX], **names, chosen: found["methods"][chosen]}
+    title = f"What a zoo finds: the nearest by {_INDEX}, in the order of {chosen}"
+    shown = {"methods": rows, "baselines": {}, "over_probes": [_INDEX, chosen]}
+    return _table(title, shown, ("P@1", "P@3", "P@5", "regret@1"))
+
+
+def _show_across(out: Any, found: Mapping[str, Any], chosen: str) -> None:
     for title, of_condition in found["conditions"].items():
         out.print(_table(f"Across architectures: {title}, seeds {found['seeds']}", of_condition))
+        out.print(_zoo_table(chosen, of_condition))
         if "mixers_first" not in of_condition:
             continue
         shares = tables.new_table("share of mixers among the first five", ">truth",

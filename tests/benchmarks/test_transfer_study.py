@@ -328,7 +328,7 @@ def test_held_out_parts(made, found):
 
 def test_a_zoo_finds_the_nearest_and_puts_them_in_order(made):
     for finalists in (1, 4, 19):
-        found = made.reranked("rsa", "ridge", finalists, "photos")
+        found = study.rerank(made.runs("rsa", "photos"), made.runs("ridge", "photos"), finalists)
         for (table, measured), (near, _), (order, _) in zip(
             found, made.runs("rsa", "photos"), made.runs("ridge", "photos"), strict=True
         ):
