@@ -1,0 +1,152 @@
+"""The figures of docs/transfer.md are those of the committed results."""
+
+import importlib
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pyattrx import evaluate
+from pyattrx.cli._bench import load_benchmarks
+
+
+def part(name):
+    """A module of the benchmarks, wherever they are."""
+    return importlib.import_module(f"{load_benchmarks().__package__}.transfer.{name}")
+
+
+study, across, command = part("study"), part("across"), part("command")
+PAGE = Path(__file__).parents[2] / "docs" / "transfer.md"
+pytestmark = pytest.mark.skipif(
+    not (PAGE.is_file() and command.ROOT.is_dir()), reason="no docs, or no results, here"
+)
+
+CHOSEN = "normalized_ridge_p0.1"
+METHODS = {
+    "`recommended`": CHOSEN,
+    "saliency (published)": "saliency",
+    "grad x input (published)": "grad_x_input",
+    "epsilon-LRP (published)": "elrp",
+    "saliency of half the squared norm": "saliency_hsn",
+    "RSA": "rsa",
+    "linear CKA": "cka",
+    "DDS": "dds",
+    "DEPARA (grad x input, lambda 1)": "depara, grad_x_input + 1 edges",
+    "DEPARA": "depara, grad_x_input + 1 edges",
+    "SVCCA": "svcca",
+    "ridge": "ridge",
+    "perturbation response": "perturbation_response",
+    "saliency + normalised ridge + perturbation response": (
+        "saliency_hsn_centred + normalized_ridge + perturbation_response"
+    ),
+}
+RANKS = (
+    evaluate.spearman,
+    *(partial(evaluate.precision_at_k, k=k, ties="mean") for k in (1, 3, 5)),
+)
+COSTS = tuple(partial(evaluate.regret_at_k, k=k, ties="mean") for k in (1, 3, 5))
+
+
+@pytest.fixture(scope="module")
+def made():
+    return study.Study(command.ROOT)
+
+
+def rows(title):
+    """Rows of the tables of a section: their labels, and the numbers of every cell."""
+    section = PAGE.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    found = []
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        numbers = [re.findall(r"-?\d*\.\d+", cell) for cell in cells[1:]]
+        if line.startswith("|") and any(numbers):
+            found.append((cells[0].strip("*"), [float(n) for cell in numbers for n in cell]))
+    return found
+
+
+def mean(measures, *sets_of_runs):
+    return [np.mean([m(a, t) for a, t in runs]) for runs in sets_of_runs for m in measures]
+
+
+def check(found, expected):
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(found, expected, atol=0.00501)
+
+
+@pytest.mark.parametrize(
+    ("title", "measures"), [("What wins", RANKS), ("What following a ranking costs", COSTS)]
+)
+def test_methods_and_baselines(made, title, measures):
+    baselines = made.baselines()
+    seen = 0
+    for label, numbers in rows(title):
+        if label in METHODS and len(numbers) == 2 * len(measures):
+            sets = [made.runs(METHODS[label], probes) for probes in study.PROBE_SETS]
+            check(numbers, mean(measures, *sets))
+            seen += 1
+        elif label in baselines:
+            check(numbers, mean(measures, baselines[label]))
+            seen += 1
+    assert seen >= 9
+
+
+def test_leads(made):
+    parts = ((study.TARGETS, [1, 2]), (study.HELD_OUT, [1, 2]))
+    table = [(label, n) for label, n in rows("What wins") if label in METHODS and len(n) == 12]
+    assert len(table) == 9
+    for label, numbers in table:
+        expected = []
+        for targets, seeds in parts:
+            for probes in study.PROBE_SETS:
+                mine, theirs = (
+                    np.mean([evaluate.spearman(a, t)
+                             for a, t in made.runs(name, probes, targets, seeds)])
+                    for name in (CHOSEN, METHODS[label])
+                )  # fmt: skip
+                expected.append(mine - theirs)
+        np.testing.assert_allclose(numbers[::3], expected, atol=0.00501)
+        lows, highs = numbers[1::3], numbers[2::3]
+        assert all(low < value < high
+                   for low, value, high in zip(lows, numbers[::3], highs, strict=True))  # fmt: skip
+
+
+def test_another_architecture(made):
+    both = across.Across(made)
+    conditions = [
+        across.CONDITIONS[title]
+        for title in ("target and sources residual", "target mixer, sources residual",
+                      "target mixer, sources both")
+    ]  # fmt: skip
+    seen = 0
+    for label, numbers in rows("Networks of another architecture"):
+        if label in METHODS:
+            runs = [both.runs(METHODS[label], p, c) for c in conditions for p in study.PROBE_SETS]
+            check(numbers, mean(RANKS[:1], *runs))
+            seen += 1
+        else:
+            assert label == "source popularity"
+            check(numbers, mean(RANKS[:1], *(both.baselines(c)[label] for c in conditions)))
+    assert seen == 8
+
+
+def test_fitted_targets(made):
+    for label, numbers in rows("A new task has no trained network yet"):
+        runs = [made.fitted(METHODS[label], probes) for probes in study.PROBE_SETS]
+        check(numbers, mean(RANKS, *runs))
+
+
+def test_what_a_zoo_finds(made):
+    measures = (*RANKS[1:], COSTS[0])
+    table = dict(rows("In use"))
+    assert list(table) == ["index alone", "5 finalists", "8 finalists", "all sources"]
+    for label, numbers in table.items():
+        sets = []
+        for probes in study.PROBE_SETS:
+            near, order = (made.runs(name, probes) for name in ("saliency_hsn", CHOSEN))
+            if label[0].isdigit():
+                sets.append(study.rerank(near, order, int(label.split()[0])))
+            else:
+                sets.append(near if label == "index alone" else order)
+        check(numbers, mean(measures, *sets))
