@@ -150,3 +150,50 @@ def test_what_a_zoo_finds(made):
             else:
                 sets.append(near if label == "index alone" else order)
         check(numbers, mean(measures, *sets))
+
+
+def says(text):
+    """Whether the page has a sentence, wherever its lines break."""
+    return text in " ".join(PAGE.read_text().split())
+
+
+def test_counts_in_words(made):
+    hits = []
+    for probes in study.PROBE_SETS:
+        (share,) = mean(RANKS[1:2], made.runs(CHOSEN, probes))
+        hits.append(share * len(made.seeds) * len(study.TARGETS))
+    assert says(
+        f"for {hits[0]:.0f} of 54 targets with rendered probes and {hits[1]:.0f} with photos"
+    )
+
+    close, excess = [], []
+    for scores, truth in made.runs(CHOSEN, "rendered"):
+        for own, given, losses in zip(truth.own, scores.values, -truth.values, strict=True):
+            named = losses[~own][np.argsort(-given[~own])[:5]]
+            best = np.sort(losses[~own])
+            close.append(best[5] < 1.01 * best[4])
+            excess.append(named.mean() / best[:5].mean() - 1)
+    near, more, middle = (f"{100 * v:.0f} %" for v in (np.mean(close), np.mean(excess),
+                                                       np.median(excess)))  # fmt: skip
+    assert says(f"in {near} of the cases the sixth best source loses less than 1 % more")
+    assert says(f"have a mean loss {more} above that of the five best (median {middle})")
+
+
+def test_untrained_and_mixers_in_words(made):
+    control = [made.control("normalized_ridge", probes) for probes in study.PROBE_SETS]
+    truth, *given = (f"{v:.1f}" for v in (control[0]["truth"], *(c["score"] for c in control)))
+    assert says(f"has place {truth} of 20 on average")
+    assert says(f"gives it {given[0]} with scenes, {given[1]} with photos")
+
+    both = across.Across(made)
+    condition = across.CONDITIONS["target mixer, sources both"]
+    runs = both.runs("saliency_hsn", "rendered", condition)
+    shares = {k: f"{v:.2f}"[1:] for k, v in both.mixers_first(runs).items()}
+    (_, truth), *_ = runs
+    candidates = (~np.isnan(truth.values)).sum(1)
+    mixers = [name.endswith("@mixer") for name in truth.sources]
+    assert set(candidates) == {26}
+    assert set((~np.isnan(truth.values[:, mixers])).sum(1)) == {7}
+    first = f"fills {shares['method']} of the five first places with the seven mixers"
+    assert says(f"{first} among the 26 candidates")
+    assert says(f"where {shares['truth']} are right")
