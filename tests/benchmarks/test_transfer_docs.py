@@ -17,10 +17,11 @@ def part(name):
     return importlib.import_module(f"{load_benchmarks().__package__}.transfer.{name}")
 
 
-study, across, command = part("study"), part("across"), part("command")
-PAGE = Path(__file__).parents[2] / "docs" / "transfer.md"
+study, across = part("study"), part("across")
+ROOT = Path(__file__).parents[2]
+PAGE, RESULTS = ROOT / "docs" / "transfer.md", ROOT / "benchmarks" / "results" / "transfer"
 pytestmark = pytest.mark.skipif(
-    not (PAGE.is_file() and command.ROOT.is_dir()), reason="no docs, or no results, here"
+    not (PAGE.is_file() and RESULTS.is_dir()), reason="no docs, or no results, here"
 )
 
 CHOSEN = "normalized_ridge_p0.1"
@@ -51,7 +52,7 @@ COSTS = tuple(partial(evaluate.regret_at_k, k=k, ties="mean") for k in (1, 3, 5)
 
 @pytest.fixture(scope="module")
 def made():
-    return study.Study(command.ROOT)
+    return study.Study(RESULTS)
 
 
 def rows(title):
