@@ -1,4 +1,4 @@
-"""The figures of docs/transfer.md are those of the committed results."""
+"""The figures of docs/transfer.md and its details are those of the committed results."""
 
 import importlib
 import re
@@ -19,9 +19,10 @@ def part(name):
 
 study, across = part("study"), part("across")
 ROOT = Path(__file__).parents[2]
-PAGE, RESULTS = ROOT / "docs" / "transfer.md", ROOT / "benchmarks" / "results" / "transfer"
+PAGES = [ROOT / "docs" / name for name in ("transfer.md", "transfer-details.md")]
+RESULTS = ROOT / "benchmarks" / "results" / "transfer"
 pytestmark = pytest.mark.skipif(
-    not (PAGE.is_file() and RESULTS.is_dir()), reason="no docs, or no results, here"
+    not (PAGES[0].is_file() and RESULTS.is_dir()), reason="no docs, or no results, here"
 )
 
 CHOSEN = "normalized_ridge_p0.1"
@@ -55,9 +56,13 @@ def made():
     return study.Study(RESULTS)
 
 
+def text():
+    return "\n".join(page.read_text() for page in PAGES)
+
+
 def rows(title):
     """Rows of the tables of a section: their labels, and the numbers of every cell."""
-    section = PAGE.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    section = text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     found = []
     for line in section.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
@@ -95,7 +100,7 @@ def test_methods_and_baselines(made, title, measures):
 
 def test_leads(made):
     parts = ((study.TARGETS, [1, 2]), (study.HELD_OUT, [1, 2]))
-    table = [(label, n) for label, n in rows("What wins") if label in METHODS and len(n) == 12]
+    table = rows("Its lead")
     assert len(table) == 9
     for label, numbers in table:
         expected = []
@@ -140,7 +145,7 @@ def test_fitted_targets(made):
 
 def test_what_a_zoo_finds(made):
     measures = (*RANKS[1:], COSTS[0])
-    table = dict(rows("In use"))
+    table = dict(rows("What a zoo finds"))
     assert list(table) == ["index alone", "5 finalists", "8 finalists", "all sources"]
     for label, numbers in table.items():
         sets = []
@@ -153,9 +158,9 @@ def test_what_a_zoo_finds(made):
         check(numbers, mean(measures, *sets))
 
 
-def says(text):
-    """Whether the page has a sentence, wherever its lines break."""
-    return text in " ".join(PAGE.read_text().split())
+def says(sentence):
+    """Whether the pages have it, wherever its lines break."""
+    return sentence in " ".join(text().split())
 
 
 def test_counts_in_words(made):
@@ -198,3 +203,31 @@ def test_untrained_and_mixers_in_words(made):
     first = f"fills {shares['method']} of the five first places with the seven mixers"
     assert says(f"{first} among the 26 candidates")
     assert says(f"where {shares['truth']} are right")
+
+
+def test_without_distance_in_words(made):
+    targets, sources = ([n for n in names if n != "rgb2mist"]
+                        for names in (study.TARGETS, study.TASKS))  # fmt: skip
+
+    def of(name, measure):
+        runs = made.runs(name, "rendered")
+        both = [(a.select(targets, sources), t.select(targets, sources)) for a, t in runs]
+        return f"{mean([measure], both)[0]:.2f}".removeprefix("0")
+
+    rank, first, _, five = RANKS
+    assert says(f"is at {of(CHOSEN, rank)} with scenes, P@1 {of(CHOSEN, first)} and P@5 "
+                f"{of(CHOSEN, five)} (ridge {of('ridge', five)}, perturbation response "
+                f"{of('perturbation_response', five)})")  # fmt: skip
+
+
+def test_leads_and_architectures_in_words(made):
+    """What the short page takes from the tables of the long one."""
+    leads = dict(rows("Its lead"))
+    assert says("(+.06 for ridge to +.46 for the published saliency)")
+    assert (leads["ridge"][0], leads["saliency (published)"][0]) == (0.06, 0.46)
+    others = dict(rows("Networks of another architecture"))["`recommended`"]
+    assert says("(.91 against .92; photos .68 against .77)")
+    assert others[:4] == [0.92, 0.77, 0.91, 0.68]
+    fitted = dict(rows("A new task has no trained network yet"))["`recommended`"]
+    assert says("saw only 320 images it is at .79 (.51)")
+    assert (fitted[0], fitted[4]) == (0.79, 0.51)
