@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 
@@ -68,13 +69,15 @@ def draw(study: Study, folder: Path) -> list[Path]:
     return [*written, file]
 
 
-def _add(panels: dict[str, list[Curve]], name: str, runs: list[Run], kind: str) -> None:
+def _add(
+    panels: dict[str, list[Curve]], name: str, runs: list[Run], kind: Literal["method", "baseline"]
+) -> None:
     precision = evaluate.precision_curve(runs, k=list(_K))
     recall = [evaluate.recall_of(p, k, 5) for p, k in zip(precision, _K, strict=True)]
     for measure, estimates in (("P@K", precision), ("R@K", recall)):
         values, low, high = ([getattr(e, part) for e in estimates] for part in
                              ("value", "low", "high"))  # fmt: skip
-        panels[measure].append(Curve(name, list(_K), values, low, high, kind))  # type: ignore[arg-type]
+        panels[measure].append(Curve(name, list(_K), values, low, high, kind))
 
 
 def _beside(pictures: list[Path], file: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,8 +40,8 @@ def place_norms(output: Tensor) -> Tensor:
     return norms.sum(1)
 
 
-def _saliency(scalar: str = "half_squared_norm", **options: object) -> Method:
-    return Method("saliency", scalar=scalar, **options)  # type: ignore[arg-type]
+def _saliency(scalar: str = "half_squared_norm", **options: Any) -> Method:
+    return Method("saliency", scalar=scalar, **options)
 
 
 PUBLISHED = ("saliency", "grad_x_input", "elrp")

@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.text import Text
 
+from pyattrx._progress import progress
+
 from .. import tables
 from ..minitaskonomy.tasks import TARGETS
 from .across import CONDITIONS, Across
@@ -58,37 +60,60 @@ def document(study: Study) -> dict[str, Any]:
         "targets": list(TARGETS),
         "held_out_targets": list(HELD_OUT),
         "choice": [{"method": name, "criterion": value} for name, value in order],
-        "methods": {
-            name: {probes: _judged(study.runs(name, probes)) for probes in PROBE_SETS}
-            for name in shown
-        },
-        "baselines": _baselines(study, TARGETS, study.seeds),
-        "reranked": _reranked(study.runs, chosen),
+        "methods": {},
         "over_probes": [name for name in shown if study.knows_probes(name)],
-        "held_out": _held_out(study, chosen),
-        "fewer_probes": {
-            name: {
-                probes: {str(n): _judged(study.fewer(name, probes, n)) for n in COUNTS}
-                for probes in PROBE_SETS
-            }
-            for name in FEWER_PROBES
-        },
-        "control": {
-            name: {probes: study.control(name, probes) for probes in PROBE_SETS}
-            for name in ("saliency", "saliency_hsn", "normalized_ridge", "perturbation_response")
-            if study.has_control
-        },
     }
-    found["fitted"] = {
+    parts: dict[str, Callable[[], Any]] = {
+        "baselines": lambda: _baselines(study, TARGETS, study.seeds),
+        "reranked": lambda: _reranked(study.runs, chosen),
+        "held_out": lambda: _held_out(study, chosen),
+        "fewer_probes": lambda: _fewer_probes(study),
+        "control": lambda: _control(study),
+        "fitted": lambda: _fitted(study, chosen),
+        "across": lambda: _across(study, chosen),
+        "trees": lambda: _trees(study, chosen),
+    }
+    with progress("judging methods", len(shown) + len(parts)) as advance:
+        for name in shown:
+            found["methods"][name] = {p: _judged(study.runs(name, p)) for p in PROBE_SETS}
+            advance(1)
+        for part, make in parts.items():
+            found[part] = make()
+            advance(1)
+    return found
+
+
+def _fewer_probes(study: Study) -> dict[str, Any]:
+    return {
+        name: {
+            probes: {str(n): _judged(study.fewer(name, probes, n)) for n in COUNTS}
+            for probes in PROBE_SETS
+        }
+        for name in FEWER_PROBES
+    }
+
+
+def _control(study: Study) -> dict[str, Any]:
+    return {
+        name: {probes: study.control(name, probes) for probes in PROBE_SETS}
+        for name in ("saliency", "saliency_hsn", "normalized_ridge", "perturbation_response")
+        if study.has_control
+    }
+
+
+def _fitted(study: Study, chosen: str) -> dict[str, Any]:
+    return {
         name: {probes: _judged(study.fitted(name, probes)) for probes in PROBE_SETS}
         for name in dict.fromkeys([chosen, *FITTED])
         if all(study.fitted(name, probes) for probes in PROBE_SETS)
     }
-    found["across"] = _across(study, chosen)
+
+
+def _trees(study: Study, chosen: str) -> dict[str, Any]:
     truth = tree_of_truth(study)
-    found["trees"] = {"ground truth": {"": agreement(truth, truth)}}
+    found = {"ground truth": {"": agreement(truth, truth)}}
     for name in dict.fromkeys([chosen, *_TREES]):
-        found["trees"][name] = {
+        found[name] = {
             probes: agreement(tree_of_method(study, name, probes), truth) for probes in PROBE_SETS
         }
     return found

@@ -385,7 +385,7 @@ def bench(*arguments):
     return stop.value.code or 0
 
 
-def test_command_line(root, tmp_path, capsys):
+def test_command_line(root, tmp_path, capsys, found):
     assert bench("transfer", "--results", root, "--json", "--pictures", tmp_path / "drawn") == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["benchmark"] == "transfer"
@@ -394,7 +394,7 @@ def test_command_line(root, tmp_path, capsys):
     ]  # fmt: skip
     assert all((tmp_path / "drawn" / f.name).stat().st_size > 10_000
                for f in (tmp_path / "drawn").iterdir())  # fmt: skip
-    assert bench("transfer", "--results", root) == 0
+    table.show(found)
     out = capsys.readouterr().out
     assert "perturbation_response" in out
     assert "No say in the choice: other encoders, seeds [1]" in out
