@@ -127,21 +127,15 @@ void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape s
   const std::int64_t parts = ceil_div(d, part);
   // The number of threads decides the order in which squares are added: it follows from D alone.
   const std::int64_t quads = ceil_div(d, kQuad);
-  const int threads =
-      static_cast<int>(std::min<std::int64_t>(round_up(quads, kWarp), kMaxMapThreads));
+  const auto threads =
+      static_cast<unsigned>(std::min<std::int64_t>(round_up(quads, kWarp), kMaxMapThreads));
   with_type(dtype, kOp, [&](auto tag) {
     using T = typename decltype(tag)::Type;
     const ImageMaps<T> maps({grad, 0}, {input, 0}, 1, shape, combine, reduce);
-    const auto launch = [&](auto kernel) {
-      kernel<<<grid_size(shape.n * parts), threads, 0, static_cast<cudaStream_t>(stream)>>>(
-          maps, shape.n, d, parts, part, normalize, chosen.places, static_cast<Real<T>*>(out));
-    };
-    if (chosen.places == nullptr && maps.vector && is_aligned(out)) {
-      launch(map_rows<kPack<T>, T>);
-    } else {
-      launch(map_rows<1, T>);
-    }
-    check_launch(kOp);
+    const bool vector = chosen.places == nullptr && maps.vector && is_aligned(out);
+    launch(kOp, {grid_size(shape.n * parts), threads, 0, static_cast<cudaStream_t>(stream)},
+           vector ? map_rows<kPack<T>, T> : map_rows<1, T>, maps, shape.n, d, parts, part,
+           normalize, chosen.places, static_cast<Real<T>*>(out));
   });
 }
 

@@ -6,9 +6,11 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "attrx/types.h"
 
@@ -16,11 +18,9 @@ namespace attrx::cuda {
 
 inline void check(cudaError_t status, const char* op) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // reported here, it must not be found again by some later and innocent call
   throw std::runtime_error(std::string("attrx::cuda::") + op + ": " + cudaGetErrorString(status));
 }
-
-// After every launch: a refused launch is reported here, not by some later and innocent call.
-inline void check_launch(const char* op) { check(cudaGetLastError(), op); }
 
 __host__ __device__ constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -34,6 +34,24 @@ __host__ __device__ constexpr std::int64_t round_up(std::int64_t a, std::int64_t
 // grid cut to the hardware's limit still covers it.
 inline unsigned grid_size(std::int64_t work) {
   return static_cast<unsigned>(std::min<std::int64_t>(work, 0x7fffffff));
+}
+
+// Where and how wide a kernel runs.
+struct Launch {
+  unsigned blocks, threads;
+  std::size_t shared;  // bytes of dynamic shared memory
+  cudaStream_t stream;
+};
+
+// Every launch of the project. A refused one throws; the kernel's own errors show later.
+template <class... Expected, class... Given>
+void launch(const char* op, const Launch& on, void (*kernel)(Expected...), Given&&... arguments) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(on.blocks);
+  config.blockDim = dim3(on.threads);
+  config.dynamicSmemBytes = on.shared;
+  config.stream = on.stream;
+  check(cudaLaunchKernelEx(&config, kernel, std::forward<Given>(arguments)...), op);
 }
 
 template <class T>

@@ -86,26 +86,19 @@ void launch_pair_cosines(const Source& source, const PairPlan& plan, double* out
 
   if constexpr (std::is_same_v<typename Source::Element, double>) {
     const auto find_scales = [&](bool second, std::int64_t networks, double* scale) {
-      row_scales<W><<<grid_size(plan.n * networks), kScaleThreads, 0, stream>>>(
-          source, second, plan.n, networks, plan.d, scale);
-      check_launch(op);
+      launch(op, {grid_size(plan.n * networks), kScaleThreads, 0, stream}, row_scales<W, Source>,
+             source, second, plan.n, networks, plan.d, scale);
     };
     find_scales(false, plan.ma, buffers.scale_a);
     if (!plan.symmetric) find_scales(true, plan.mb, buffers.scale_b);
   }
 
   const int chunk_size = plan.shared_rows() * kChunk;
-  pair_sums<W><<<plan.blocks(), plan.threads(), 2 * chunk_size * sizeof(double), stream>>>(
-      source, plan, buffers, chunk_size);
-  check_launch(op);
-
+  launch(op, {plan.blocks(), plan.threads(), 2 * chunk_size * sizeof(double), stream},
+         pair_sums<W, Source>, source, plan, buffers, chunk_size);
   const unsigned blocks = grid_size(ceil_div(plan.n * plan.ma * plan.mb, kFinishThreads));
-  if (plan.symmetric) {
-    finish_cosines<true><<<blocks, kFinishThreads, 0, stream>>>(plan, buffers, out);
-  } else {
-    finish_cosines<false><<<blocks, kFinishThreads, 0, stream>>>(plan, buffers, out);
-  }
-  check_launch(op);
+  launch(op, {blocks, kFinishThreads, 0, stream},
+         plan.symmetric ? finish_cosines<true> : finish_cosines<false>, plan, buffers, out);
 }
 
 template <class Source>

@@ -83,7 +83,7 @@ struct PairPlan {
 
   bool empty() const { return n == 0 || ma == 0 || mb == 0; }
 
-  int blocks() const { return static_cast<int>(n * tiles * slots); }
+  unsigned blocks() const { return static_cast<unsigned>(n * tiles * slots); }
 
   // Symmetric: the tiles that start at a row tile, which are the diagonal one, a square, and the
   // column tiles right of it.
@@ -93,10 +93,11 @@ struct PairPlan {
   }
 
   // Threads and rows of shared memory for the largest tile.
-  int threads() const {
+  unsigned threads() const {
     const int tasks =
         max_tasks(symmetric, micros(std::min(ma, kRowTile)), micros(std::min(mb, kColTile)));
-    return std::max(128, pair_threads(tasks));  // fewer would leave too few to load
+    return static_cast<unsigned>(
+        std::max(128, pair_threads(tasks)));  // fewer would leave too few to load
   }
 
   int shared_rows() const {

@@ -128,16 +128,14 @@ void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t
     using T = typename decltype(tag)::Type;
     const T* rows = static_cast<const T*>(maps);
     if (n > 0) {
-      row_factors<T>
-          <<<grid_size(n), kNormThreads, 0, on>>>(rows, row_stride, n, d, normalize, factors);
-      check_launch(kOp);
+      launch(kOp, {grid_size(n), kNormThreads, 0, on}, row_factors<T>, rows, row_stride, n, d,
+             normalize, factors);
     }
-    gather_slots<T><<<grid_size(plan.slot_blocks * plan.groups), kSlotThreads, 0, on>>>(
-        rows, row_stride, n, d, size, seed, first_probe, factors, plan, partial);
-    check_launch(kOp);
+    launch(kOp, {grid_size(plan.slot_blocks * plan.groups), kSlotThreads, 0, on}, gather_slots<T>,
+           rows, row_stride, n, d, size, seed, first_probe, factors, plan, partial);
   });
-  add_groups<<<grid_size(plan.slot_blocks), kSlotThreads, 0, on>>>(partial, plan.groups, size, out);
-  check_launch(kOp);
+  launch(kOp, {grid_size(plan.slot_blocks), kSlotThreads, 0, on}, add_groups, partial, plan.groups,
+         size, out);
 }
 
 }  // namespace attrx::cuda
