@@ -159,4 +159,9 @@ PYBIND11_MODULE(_core, m) {
 #else
   m.attr("with_cuda") = false;
 #endif
+#if defined(ATTRX_EMULATED)
+  m.attr("emulated") = true;  // `cuda` takes addresses of the host
+#else
+  m.attr("emulated") = false;
+#endif
 }
