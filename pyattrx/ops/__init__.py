@@ -318,7 +318,11 @@ def backends() -> dict[str, str]:
     if core is None:
         reason = f"reference (native module: {core_error})"
         return {"cpu": reason, "cuda": reason}
-    cuda = "native" if core.with_cuda else "reference (built without CUDA)"
+    cuda = "native"
+    if core.emulated:
+        cuda = "reference (built with an emulated device, for tests)"
+    elif not core.with_cuda:
+        cuda = "reference (built without CUDA)"
     return {"cpu": f"native ({core.cpu.instruction_set()})", "cuda": cuda}
 
 

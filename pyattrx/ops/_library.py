@@ -65,7 +65,7 @@ if core is not None:
     _library.impl("probe_cosines", _cpu.probe_cosines, "CPU")
     _library.impl("fused_probe_cosines", _cpu.fused_probe_cosines, "CPU")
     _library.impl("sketch", _cpu.sketch, "CPU")
-    if core.with_cuda:
+    if core.with_cuda and not core.emulated:
         _library.impl("attribution_maps", _cuda.attribution_maps, "CUDA")
         _library.impl("probe_cosines", _cuda.probe_cosines, "CUDA")
         _library.impl("fused_probe_cosines", _cuda.fused_probe_cosines, "CUDA")

@@ -29,6 +29,10 @@ namespace {
 
 constexpr unsigned char kUnwritten = 0xff;  // NaN as a float or a double, -1 as an integer
 constexpr unsigned char kGuarded = 0xa5;
+constexpr unsigned kMostMasks = 16;  // that __syncwarp() is called with in one warp
+// Fibers under ThreadSanitizer, which takes 0.8 MB for each: so many threads, of 4 blocks of 512, are
+// known to be in no order.
+constexpr unsigned kWatchedThreads = 2048;
 
 // Neither is seen by a sanitizer, whose memset() would be an access of its own.
 void fill(void* to, unsigned char value, std::size_t bytes) {
@@ -122,7 +126,18 @@ struct Thread {
 // Bits of lanes. A lane in none of them is running.
 struct Warp {
   unsigned ready, at_barrier, in_call, returned;
-  std::map<unsigned, Meetings> synchronized;  // by mask
+  struct {
+    unsigned mask;
+    Meetings meetings;
+  } synchronized[kMostMasks];  // of __syncwarp(), first come, first there
+
+  Meetings* meetings(unsigned mask) {
+    for (auto& one : synchronized) {
+      if (one.mask == 0) one.mask = mask;
+      if (one.mask == mask) return &one.meetings;
+    }
+    return nullptr;
+  }
 };
 
 class Device {
@@ -147,6 +162,7 @@ class Device {
  private:
   Warp& running_warp() { return warps_[threadIdx.x / kWarp]; }
   static unsigned running_bit() { return 1u << lane(); }
+  Thread& thread(unsigned index) const { return *threads_[first_thread_ + index]; }
 
   void begin_block();
   void run_block(Order& order);
@@ -154,7 +170,7 @@ class Device {
   bool all_have_called(const Warp& warp, const Thread& caller) const;
   void answer(Warp& warp, const Thread& caller);
   std::string why_stuck() const;
-  [[noreturn]] void fail_in_thread(const std::string& why);
+  void fail_thread(const std::string& why);
   cudaError_t fail(cudaError_t error, const std::string& why);
 
   std::mutex mutex_;
@@ -167,10 +183,12 @@ class Device {
   const void* arguments_;
   std::size_t shared_bytes_;
   Segment segment_;
-  char ended_;  // the token of what happened in its blocks
+  char begun_, ended_;  // tokens: its threads come after the one, and before the other
 
-  // The block.
-  std::vector<std::unique_ptr<Thread>> threads_;  // as many as the largest had
+  // The block. Blocks take turns at sets of threads where ThreadSanitizer shall not take the end of
+  // one for the reason of the next.
+  std::vector<std::unique_ptr<Thread>> threads_;
+  unsigned first_thread_;
   std::vector<Warp> warps_;
   std::unique_ptr<Meetings> barrier_;
   unsigned at_barrier_, returned_;
@@ -201,16 +219,24 @@ cudaError_t Device::run(const cudaLaunchConfig_t& config, const void* kernel,
   segment_ = shared_segment();
   gridDim = config.gridDim;
   blockDim = config.blockDim;
-  while (threads_.size() < threads) threads_.push_back(std::make_unique<Thread>());
+  const unsigned sets = watching_for_races() ? std::max(kWatchedThreads / threads, 1u) : 1;
+  release(&begun_);
   Order order;
+  first_thread_ = 0;
   for (const unsigned block : order.of(blocks)) {
     blockIdx.x = block;
+    first_thread_ = (first_thread_ + threads) % (sets * threads);
+    while (threads_.size() < first_thread_ + threads) {
+      threads_.push_back(std::make_unique<Thread>());
+    }
     begin_block();
     run_block(order);
-    if (error_ != cudaSuccess) return error_;
+    if (error_ == cudaSuccess) continue;
+    for (unsigned t = 0; t < threads; ++t) thread(t).fiber.abandon(&ended_);
+    break;
   }
   acquire(&ended_);
-  return cudaSuccess;
+  return error_;
 }
 
 cudaError_t Device::allow(const void* kernel, int bytes) {
@@ -236,10 +262,10 @@ void Device::begin_block() {
 
   barrier_ = std::make_unique<Meetings>();
   at_barrier_ = returned_ = 0;
-  warps_.assign((blockDim.x + kWarp - 1) / kWarp, {});
+  warps_ = std::vector<Warp>((blockDim.x + kWarp - 1) / kWarp);  // with tokens of its own
   for (unsigned t = 0; t < blockDim.x; ++t) {
     warps_[t / kWarp].ready |= 1u << t % kWarp;
-    threads_[t]->fiber.start(&Device::run_thread);
+    thread(t).fiber.start(&Device::run_thread);
   }
 }
 
@@ -257,7 +283,7 @@ void Device::run_block(Order& order) {
           if ((warps_[w].ready >> turn & 1) == 0) continue;
           warps_[w].ready &= ~(1u << turn);
           threadIdx.x = w * kWarp + turn;
-          threads_[threadIdx.x]->fiber.resume();
+          thread(threadIdx.x).fiber.resume();
           if (error_ != cudaSuccess) return;
           went_on = true;
         }
@@ -278,6 +304,7 @@ void Device::run_block(Order& order) {
 
 void Device::run_thread() {
   Device& device = get();
+  acquire(&device.begun_);
   device.body_(device.arguments_);
   device.running_warp().returned |= running_bit();
   ++device.returned_;
@@ -298,30 +325,32 @@ void Device::synchronize_block() {
 }
 
 std::uint64_t Device::call_warp(WarpCall call, unsigned mask, std::uint64_t bits, unsigned from) {
-  if ((mask & running_bit()) == 0) {
-    fail_in_thread("is not in its own mask " + hexadecimal(mask));
-  }
-  if (call == WarpCall::shuffle && (mask >> from & 1) == 0) {
-    fail_in_thread("reads lane " + std::to_string(from) + ", which is not in the mask " +
-                   hexadecimal(mask));
-  }
   Warp& warp = running_warp();
-  Thread& thread = *threads_[threadIdx.x];
-  thread.call = call;
-  thread.mask = mask;
-  thread.given = bits;
-  thread.from = from;
+  Meetings* meetings = call == WarpCall::sync ? warp.meetings(mask) : nullptr;
+  if ((mask & running_bit()) == 0) {
+    fail_thread("is not in its own mask " + hexadecimal(mask));
+  } else if (call == WarpCall::shuffle && (mask >> from & 1) == 0) {
+    fail_thread("reads lane " + std::to_string(from) + ", which is not in the mask " +
+                hexadecimal(mask));
+  } else if (call == WarpCall::sync && meetings == nullptr) {
+    fail_thread("calls __syncwarp with one mask too many");
+  }
+  if (error_ != cudaSuccess) Fiber::pause();  // nobody resumes it
+  Thread& caller = thread(threadIdx.x);
+  caller.call = call;
+  caller.mask = mask;
+  caller.given = bits;
+  caller.from = from;
   warp.in_call |= running_bit();
-  Meetings* meetings = call == WarpCall::sync ? &warp.synchronized[mask] : nullptr;
   const void* token = meetings == nullptr ? nullptr : meetings->token();
   if (token != nullptr) release(token);
-  if (all_have_called(warp, thread)) {
+  if (all_have_called(warp, caller)) {
     if (meetings != nullptr) ++meetings->held;
-    answer(warp, thread);
+    answer(warp, caller);
   }
   Fiber::pause();
   if (token != nullptr) acquire(token);
-  return thread.got;
+  return caller.got;
 }
 
 bool Device::all_have_called(const Warp& warp, const Thread& caller) const {
@@ -329,7 +358,7 @@ bool Device::all_have_called(const Warp& warp, const Thread& caller) const {
   const unsigned first = threadIdx.x - lane();
   for (unsigned l = 0; l < kWarp; ++l) {
     if ((caller.mask >> l & 1) == 0) continue;
-    const Thread& other = *threads_[first + l];
+    const Thread& other = thread(first + l);
     if (other.call != caller.call || other.mask != caller.mask) return false;
   }
   return true;
@@ -339,12 +368,12 @@ void Device::answer(Warp& warp, const Thread& caller) {
   const unsigned first = threadIdx.x - lane();
   std::uint64_t votes = 0;
   for (unsigned l = 0; l < kWarp; ++l) {
-    if ((caller.mask >> l & 1) != 0 && threads_[first + l]->given != 0) votes |= 1u << l;
+    if ((caller.mask >> l & 1) != 0 && thread(first + l).given != 0) votes |= 1u << l;
   }
   for (unsigned l = 0; l < kWarp; ++l) {
     if ((caller.mask >> l & 1) == 0) continue;
-    Thread& thread = *threads_[first + l];
-    thread.got = caller.call == WarpCall::vote ? votes : threads_[first + thread.from]->given;
+    Thread& member = thread(first + l);
+    member.got = caller.call == WarpCall::vote ? votes : thread(first + member.from).given;
   }
   warp.in_call &= ~caller.mask;
   warp.ready |= caller.mask;
@@ -359,7 +388,7 @@ std::string Device::why_stuck() const {
     while ((warp.in_call >> first & 1) == 0) ++first;
     return block + ", warp " + std::to_string(w) + ": lanes " + hexadecimal(warp.in_call) +
            " wait, lane " + std::to_string(first) + " for all of " +
-           hexadecimal(threads_[w * kWarp + first]->mask) + "; lanes " +
+           hexadecimal(thread(static_cast<unsigned>(w) * kWarp + first).mask) + "; lanes " +
            hexadecimal(warp.at_barrier) + " wait at a barrier, lanes " +
            hexadecimal(warp.returned) + " have returned";
   }
@@ -367,13 +396,10 @@ std::string Device::why_stuck() const {
          " wait at a barrier, the others have returned";
 }
 
-// The block's fibers are left where they are.
-void Device::fail_in_thread(const std::string& why) {
+void Device::fail_thread(const std::string& why) {
   fail(cudaErrorLaunchFailure, "block " + std::to_string(blockIdx.x) + ", warp " +
                                    std::to_string(threadIdx.x / kWarp) + ": lane " +
                                    std::to_string(lane()) + " " + why);
-  Fiber::pause();
-  std::abort();
 }
 
 cudaError_t Device::fail(cudaError_t error, const std::string& why) {

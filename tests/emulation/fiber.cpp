@@ -76,6 +76,7 @@ Fiber::Fiber() {
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED || mprotect(memory, kPage, PROT_NONE) != 0) throw std::bad_alloc();
   stack_ = static_cast<char*>(memory) + kPage;
+  if (__tsan_create_fiber != nullptr) thread_ = __tsan_create_fiber(0);
 }
 
 Fiber::~Fiber() {
@@ -85,7 +86,6 @@ Fiber::~Fiber() {
 
 void Fiber::start(void (*body)()) {
   if (unfinished_) permit(stack_, kStack);  // redzones of frames that were never left
-  forget_accesses(stack_, kStack);
   unfinished_ = true;
   body_ = body;
   // A call pushes the address it returns to: enter() finds the stack as if it had been called.
@@ -95,9 +95,6 @@ void Fiber::start(void (*body)()) {
   top -= kPreserved;
   std::memset(top, 0, kPreserved * sizeof *top);
   top_ = top;
-  if (__tsan_create_fiber == nullptr) return;
-  if (thread_ != nullptr) __tsan_destroy_fiber(thread_);
-  thread_ = __tsan_create_fiber(0);
 }
 
 void Fiber::enter() {
@@ -134,12 +131,22 @@ void Fiber::pause() {
   }
 }
 
+void Fiber::abandon(const void* token) {
+  if (__tsan_switch_to_fiber == nullptr) return;
+  void* here = __tsan_get_current_fiber();
+  __tsan_switch_to_fiber(thread_, kWithoutOrder);
+  release(token);
+  __tsan_switch_to_fiber(here, kWithoutOrder);
+}
+
 void Fiber::prepare_to_leave(void** fake_stack) {
   if (__sanitizer_start_switch_fiber != nullptr) {
     __sanitizer_start_switch_fiber(fake_stack, resumer.stack, resumer.stack_bytes);
   }
   if (__tsan_switch_to_fiber != nullptr) __tsan_switch_to_fiber(resumer.thread, kWithoutOrder);
 }
+
+bool watching_for_races() { return __tsan_create_fiber != nullptr; }
 
 void release(const void* token) {
   if (__tsan_release != nullptr) __tsan_release(const_cast<void*>(token));
@@ -158,14 +165,14 @@ void permit(const void* memory, std::size_t bytes) {
 }
 
 // ThreadSanitizer forgets memory that is allocated anew. Of memory that is not from malloc it hears
-// through its interface for virtual machines, whose heap may be all there is.
+// through its interface for virtual machines, of whose heap this is the only block.
 void forget_accesses(const void* memory, std::size_t bytes) {
   if (__tsan_java_init == nullptr) return;
-  static const bool declared = (__tsan_java_init(kWord, (std::uintptr_t{1} << 47) - kWord), true);
-  const auto address = reinterpret_cast<std::uintptr_t>(memory);
-  // A block is known by its first word.
-  if (declared) __tsan_java_free(address, kWord);
-  __tsan_java_alloc(address, bytes);
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory) / kWord * kWord;
+  const auto end = (reinterpret_cast<std::uintptr_t>(memory) + bytes + kWord - 1) / kWord * kWord;
+  static const bool declared = (__tsan_java_init(begin, end - begin), true);
+  if (declared) __tsan_java_free(begin, end - begin);
+  __tsan_java_alloc(begin, end - begin);
 }
 
 }  // namespace attrx::emulation

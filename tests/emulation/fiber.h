@@ -14,12 +14,13 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
 
   // Makes ready to call `body` from its beginning; a call that was left unfinished is forgotten.
-  // To ThreadSanitizer this is a new thread, which knows what its starter knows.
   void start(void (*body)());
   // Goes on until the body pauses or returns. A fiber whose body has returned is not resumed.
   void resume();
   // Back to whoever resumed the running fiber.
   static void pause();
+  // Does not go on. What it has done is released with a token, as if it had come to its end.
+  void abandon(const void* token);
 
  private:
   static void enter();
@@ -35,6 +36,8 @@ class Fiber {
 
 // ---- The sanitizers, where the program is built with one ----------------------------------------
 
+bool watching_for_races();
+
 // Memory order: what happened before a release of a token happened before a later acquire of it.
 void release(const void* token);
 void acquire(const void* token);
@@ -43,7 +46,7 @@ void acquire(const void* token);
 void forbid(const void* memory, std::size_t bytes);
 void permit(const void* memory, std::size_t bytes);
 
-// ThreadSanitizer forgets who touched this memory.
+// ThreadSanitizer forgets who touched this memory, which is the same each time.
 void forget_accesses(const void* memory, std::size_t bytes);
 
 }  // namespace attrx::emulation

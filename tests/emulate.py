@@ -1,0 +1,149 @@
+"""Run the CUDA kernels on an emulated device (tests/emulation), as C++ built by g++, without a GPU.
+
+    python tests/emulate.py            # the tests of the CUDA ops, in three orders of threads
+    python tests/emulate.py address    # the same once, and every op, under ASan and UBSan
+    python tests/emulate.py thread     # every op under ThreadSanitizer: races
+
+Each first proves on kernels with a mistake (wrong_kernels.cu) that it finds that kind of mistake.
+A script and not a test: a sanitizer's runtime has to be there before Python starts.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pybind11
+
+ROOT = Path(__file__).parent.parent
+SANITIZERS = {"plain": "", "address": "address,undefined", "thread": "thread"}
+ORDERS = ["ascending", "descending", "7"]  # ways in which threads take turns; a number is a seed
+REPORTS = {
+    "ASAN_OPTIONS": "detect_leaks=0",  # Python and torch keep what they allocate
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+    "TSAN_OPTIONS": "halt_on_error=1",
+}
+
+RACE = "ThreadSanitizer: data race"
+DIFFERENT = "results that differ between orders"
+# What each wrong kernel shows, in which mode. It may show more in others.
+MISTAKES = {
+    "no_barrier_static": {"plain": DIFFERENT, "thread": RACE},
+    "no_barrier_dynamic": {"plain": DIFFERENT, "thread": RACE},
+    "one_barrier_of_two": {"plain": DIFFERENT, "thread": RACE},
+    "shuffle_for_barrier": {"thread": RACE},
+    "two_blocks_one_place": {"plain": DIFFERENT, "thread": RACE},
+    "past_dynamic": {
+        "plain": "wrote past its 512 bytes of dynamic shared memory",
+        "address": "use-after-poison",
+    },
+    "past_global": {"address": "heap-buffer-overflow"},
+    "unaligned_pack": {"address": "misaligned address"},
+    "never_written": {"plain": "nan"},
+    "barrier_for_some": dict.fromkeys(SANITIZERS, "40 of 64 threads wait at a barrier"),
+    "shuffle_for_some": dict.fromkeys(SANITIZERS, "lanes 0x0000ffff have returned"),
+    "two_masks": dict.fromkeys(SANITIZERS, "lanes 0x55555555 wait, lane 0 for all of 0xffffffff"),
+    "lane_outside_mask": dict.fromkeys(SANITIZERS, "reads lane 3, which is not in the mask"),
+    "barrier_and_shuffle": dict.fromkeys(SANITIZERS, "lanes 0x00000001 wait at a barrier"),
+    "no_blocks": dict.fromkeys(SANITIZERS, "invalid configuration: 0 blocks of 64 threads"),
+    "many_threads": dict.fromkeys(SANITIZERS, "invalid configuration: 1 block of 1025 threads"),
+    "much_shared_memory": dict.fromkeys(SANITIZERS, "where at most 49152 are allowed"),
+}
+RIGHT = ["right", "right_large"]
+
+
+def build(mode: str) -> Path:
+    """Build what the mode runs; return the folder."""
+    folder = ROOT / "build" / "emulate" / mode
+    subprocess.run(
+        [
+            "cmake",
+            *("-S", str(ROOT), "-B", str(folder), "-G", "Ninja"),
+            "-DATTRX_CUDA=EMULATED",
+            f"-DATTRX_SANITIZE={SANITIZERS[mode]}",
+            "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+            f"-DCMAKE_PREFIX_PATH={pybind11.get_cmake_dir()}",
+            f"-DPython_EXECUTABLE={sys.executable}",
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    # torch does not live with ThreadSanitizer: there the programs are all there is to run.
+    targets = ["attrx_cases", "attrx_wrong_kernels", *([] if mode == "thread" else ["_core"])]
+    subprocess.run(["cmake", "--build", str(folder), "--target", *targets], check=True)
+    return folder
+
+
+def in_order(order: str) -> dict[str, str]:
+    """Environment of a program whose threads take turns in this order."""
+    return {**os.environ, **REPORTS, "ATTRX_EMULATED_ORDER": order}
+
+
+def run(program: Path, *arguments: str, order: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the emulation; its output is that of both streams."""
+    return subprocess.run(
+        [str(program), *arguments],
+        env=in_order(order),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def missed_mistakes(folder: Path, mode: str) -> list[str]:
+    """Kernels whose mistake does not show, and right ones that are found to have one."""
+    program = folder / "tests" / "emulation" / "attrx_wrong_kernels"
+    missed = []
+    for name, shown in MISTAKES.items():
+        if mode not in shown:
+            continue
+        output, other = (run(program, name, order=order).stdout for order in ORDERS[:2])
+        found = output != other if shown[mode] == DIFFERENT else shown[mode] in output
+        if not found:
+            missed.append(f"{name}: {shown[mode]!r} expected, found {output!r}")
+    for name in RIGHT:
+        outputs = [run(program, name, order=order) for order in ORDERS]
+        if any(done.returncode for done in outputs) or len({done.stdout for done in outputs}) > 1:
+            missed.append(f"{name}: {[done.stdout for done in outputs]!r}")
+    return missed
+
+
+def test(folder: Path, mode: str, order: str) -> int:
+    """Run the tests of the CUDA ops over the module in `folder`; the exit code of pytest."""
+    site = folder / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(ROOT / "pyattrx", site / "pyattrx", ignore=shutil.ignore_patterns("*.so"))
+    for library in [*folder.glob("_core*.so"), folder / "tests" / "emulation" / "libattrx_cuda.so"]:
+        shutil.copy(library, site / "pyattrx")
+    environment = {**in_order(order), "PYTHONPATH": str(site)}
+    if mode == "address":
+        environment["LD_PRELOAD"] = " ".join(
+            subprocess.run(
+                ["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for name in ("libasan.so", "libubsan.so")
+        )
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tests = str(ROOT / "tests" / "test_ops_cuda.py")
+    return subprocess.run([*command, tests], env=environment, cwd=folder, check=False).returncode
+
+
+def main() -> int:
+    """Return 0 if the device finds what it shall find, and nothing in our kernels."""
+    mode = sys.argv[1] if len(sys.argv) > 1 else "plain"
+    folder = build(mode)
+    missed = missed_mistakes(folder, mode)
+    print("\n".join(missed) or f"{mode}: every mistake is found")
+    cases = run(folder / "tests" / "emulation" / "attrx_cases", order="ascending")
+    print(cases.stdout)
+    failed = bool(missed) or cases.returncode != 0
+    for order in {"plain": ORDERS, "address": ORDERS[-1:], "thread": []}[mode]:
+        print(f"{mode}, threads in order {order}")
+        failed |= test(folder, mode, order) != 0
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Which device the CUDA tests run on, and the ops on it.
+
+With a `_core` built with ``ATTRX_CUDA=EMULATED`` (tests/emulate.py) that is the host: there the
+kernels of csrc/cuda work on its memory, one thread after another.
+"""
+
+import contextlib
+from types import SimpleNamespace
+from unittest import mock
+
+import torch
+
+from pyattrx import ops
+from pyattrx.ops import _cuda, _library
+from pyattrx.ops._native import core
+
+EMULATED = core is not None and core.emulated
+DEVICE = "cpu" if EMULATED else "cuda"
+
+
+@contextlib.contextmanager
+def cuda_ops():
+    """Have `pyattrx.ops` run the CUDA kernels on tensors of DEVICE: on the host by hand."""
+    if not EMULATED:
+        yield
+        return
+    operators = SimpleNamespace(
+        attribution_maps=_cuda.attribution_maps,
+        probe_cosines=_cuda.probe_cosines,
+        fused_probe_cosines=_cuda.fused_probe_cosines,
+        sketch=_cuda.sketch,
+        cosine_affinity=_library._cosine_affinity,
+        fused_affinity=_library._fused_affinity,
+    )
+    stream = SimpleNamespace(cuda_stream=0)
+    with contextlib.ExitStack() as stack:
+        for owner, name, value in [
+            (ops, "operators", operators),
+            (_library, "operators", operators),
+            (torch.cuda, "device", lambda _: contextlib.nullcontext()),
+            (torch.cuda, "current_stream", lambda: stream),
+            (torch.cuda, "synchronize", lambda: None),
+        ]:
+            stack.enter_context(mock.patch.object(owner, name, value))
+        # Results and workspaces are full of NaN before a kernel writes them.
+        torch.use_deterministic_algorithms(True)
+        stack.callback(torch.use_deterministic_algorithms, False)
+        yield
