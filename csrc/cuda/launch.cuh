@@ -36,6 +36,8 @@ inline unsigned grid_size(std::int64_t work) {
   return static_cast<unsigned>(std::min<std::int64_t>(work, 0x7fffffff));
 }
 
+inline constexpr std::size_t kSharedUnasked = 46 << 10;
+
 // Where and how wide a kernel runs.
 struct Launch {
   unsigned blocks, threads;
@@ -52,6 +54,21 @@ void launch(const char* op, const Launch& on, void (*kernel)(Expected...), Given
   config.dynamicSmemBytes = on.shared;
   config.stream = on.stream;
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Given>(arguments)...), op);
+}
+
+// Before a launch with so much dynamic shared memory: a kernel has to ask for more than it gets
+// anyway, 48 KB with its static variables.
+template <class Kernel>
+void allow_shared(const char* op, Kernel kernel, std::size_t bytes) {
+  if (bytes <= kSharedUnasked) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(bytes)),
+        op);
+}
+
+__device__ inline double* dynamic_shared() {
+  alignas(16) extern __shared__ double shared[];
+  return shared;
 }
 
 template <class T>

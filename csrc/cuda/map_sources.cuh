@@ -3,8 +3,8 @@
 //   read<W>(second, m, n, d, v): elements [d, d + W) of the map of network m on probe n, and
 //   vector: whether W = kPack may be used (16-byte loads), or only W = 1.
 // `second` chooses the second of two sets of networks that are compared with one another, where
-// kTwoSets says that there may be two. kMinBlocks is how many blocks of pair_sums a multiprocessor
-// shall hold at least: what their registers allow without a spill.
+// there are two. kAtOnce<W> is how many reads a thread of pair_sums has on their way at once: one
+// is several loads already where maps are computed.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +20,15 @@ bool steps_by_packs(std::int64_t stride, std::int64_t extent) {
   return extent <= 1 || stride % kPack<T> == 0;
 }
 
-inline bool is_aligned(const void* data) {
+__host__ __device__ inline bool is_aligned(const void* data) {
   return reinterpret_cast<std::uintptr_t>(data) % 16 == 0;
 }
 
 template <class T>
 struct StoredMaps {
   using Element = T;
-  static constexpr bool kTwoSets = true;
-  static constexpr int kMinBlocks = 2;
+  template <int W>
+  static constexpr int kAtOnce = W > 4 ? 2 : 4;
 
   const T* data[2];
   std::int64_t m_stride[2], n_stride[2];
@@ -56,8 +56,8 @@ struct StoredMaps {
 template <class T>
 struct ImageMaps {
   using Element = T;
-  static constexpr bool kTwoSets = false;
-  static constexpr int kMinBlocks = 1;
+  template <int W>
+  static constexpr int kAtOnce = 1;
 
   // Where the elements of one tensor lie: [m, n, channel, pixel].
   struct Tensor {

@@ -56,21 +56,20 @@ __device__ inline double cosine(double dot, double square_a, double square_b) {
 template <bool kSymmetric>
 __global__ void __launch_bounds__(kFinishThreads)
     finish_cosines(PairPlan plan, PairBuffers buffers, double* out) {
-  const std::int64_t pairs = static_cast<std::int64_t>(plan.ma) * plan.mb, all = plan.n * pairs;
+  const std::int64_t ma = plan.a.networks, mb = plan.b.networks;
+  const std::int64_t pairs = ma * mb, all = plan.n * pairs;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; at < all;
        at += step) {
-    const std::int64_t n = at / pairs, i = at % pairs / plan.mb, j = at % plan.mb;
+    const std::int64_t n = at / pairs, i = at % pairs / mb, j = at % mb;
     if (kSymmetric && i > j) continue;
     const double dot = add_slots(buffers.dots + at, all, plan.slots);
-    const double square_a =
-        add_slots(buffers.squares_a + n * plan.ma + i, plan.n * plan.ma, plan.slots);
-    const double square_b =
-        add_slots(buffers.squares_b + n * plan.mb + j, plan.n * plan.mb, plan.slots);
+    const double square_a = add_slots(buffers.squares_a + n * ma + i, plan.n * ma, plan.slots);
+    const double square_b = add_slots(buffers.squares_b + n * mb + j, plan.n * mb, plan.slots);
     double value = cosine(dot, square_a, square_b);
     if (kSymmetric && i == j && value != 0 && !isnan(value)) value = 1;
     out[at] = value;
-    if (kSymmetric) out[n * pairs + j * plan.mb + i] = value;
+    if (kSymmetric) out[n * pairs + j * mb + i] = value;
   }
 }
 
@@ -89,14 +88,17 @@ void launch_pair_cosines(const Source& source, const PairPlan& plan, double* out
       launch(op, {grid_size(plan.n * networks), kScaleThreads, 0, stream}, row_scales<W, Source>,
              source, second, plan.n, networks, plan.d, scale);
     };
-    find_scales(false, plan.ma, buffers.scale_a);
-    if (!plan.symmetric) find_scales(true, plan.mb, buffers.scale_b);
+    find_scales(false, plan.a.networks, buffers.scale_a);
+    if (!plan.symmetric) find_scales(true, plan.b.networks, buffers.scale_b);
   }
 
-  const int chunk_size = plan.shared_rows() * kChunk;
-  launch(op, {plan.blocks(), plan.threads(), 2 * chunk_size * sizeof(double), stream},
-         pair_sums<W, Source>, source, plan, buffers, chunk_size);
-  const unsigned blocks = grid_size(ceil_div(plan.n * plan.ma * plan.mb, kFinishThreads));
+  const std::size_t shared = 2 * plan.chunk_size() * sizeof(double);
+  allow_shared(op, pair_sums<W, Source>, shared);
+  launch(op, {plan.blocks(), plan.threads(), shared, stream}, pair_sums<W, Source>, source, plan,
+         buffers);
+
+  const unsigned blocks =
+      grid_size(ceil_div(plan.n * plan.a.networks * plan.b.networks, kFinishThreads));
   launch(op, {blocks, kFinishThreads, 0, stream},
          plan.symmetric ? finish_cosines<true> : finish_cosines<false>, plan, buffers, out);
 }
@@ -106,7 +108,8 @@ void pair_cosines(const Source& source, const PairPlan& plan, double* out, void*
                   cudaStream_t stream, const char* op) {
   if (plan.empty()) return;
   if (plan.d == 0) {  // maps without elements are all zero
-    const std::size_t bytes = static_cast<std::size_t>(plan.n * plan.ma * plan.mb) * sizeof(double);
+    const std::size_t bytes =
+        static_cast<std::size_t>(plan.n * plan.a.networks * plan.b.networks) * sizeof(double);
     return check(cudaMemsetAsync(out, 0, bytes, stream), op);
   }
   if (source.vector) {

@@ -1,12 +1,16 @@
 // How the cosines of all pairs of networks are divided into blocks, and what the workspace holds.
 //
 // The bits of a pair must depend on D alone, so the order of its sum is fixed here, and everything
-// else (tiles, blocks, how many probes there are) only decides who computes which part:
+// else (tiles, warps, how many probes there are) only decides who computes which part:
 // - D is cut into segments whose length depends on D alone;
-// - in a segment, lane l of kLanes adds columns l, l + kLanes, ... one after another;
-// - the lanes of a segment are added as a tree, and the segments in their order.
+// - in a segment, products are added kStep columns at a time, one step after another;
+// - the segments are added in their order.
 // Where probes and tiles alone do not fill a GPU, every segment gets a block of its own, and its
 // sum a slot in the workspace; else a block walks all segments and adds them itself, in that order.
+//
+// Networks are counted in micros of kMicro, and a warp works on pairs of groups of up to kGroup
+// micros. A tile is what a block works on: the pairs of two runs of groups, or of one run with
+// itself on the diagonal. Groups and tiles are as even as can be.
 #pragma once
 
 #include <algorithm>
@@ -15,98 +19,167 @@
 #include <stdexcept>
 #include <string>
 
+#include "csrc/cuda/block_reduce.cuh"
 #include "csrc/cuda/launch.cuh"
+#include "csrc/cuda/tensor_cores.cuh"
 
 namespace attrx::cuda {
 
-inline constexpr int kLanes = 16;    // half a warp works on one micro-tile
-inline constexpr int kMicro = 4;     // a micro-tile is kMicro x kMicro pairs: one per lane
-inline constexpr int kChunk = 64;    // columns in shared memory at a time
-inline constexpr int kRowTile = 24;  // networks along a tile's rows, and a diagonal tile
-inline constexpr int kColTile = 12;  // networks along the columns of other tiles
-inline constexpr std::int64_t kMinSegment = 2048;
+inline constexpr int kGroup = 3;         // micros of a group
+inline constexpr int kRowGroups = 5;     // groups along a tile: one with itself,
+inline constexpr int kColGroups = 3;     // or with those of other columns
+inline constexpr int kTwoSetGroups = 3;  // the same, both ways, between two sets
+inline constexpr int kMaxTasks = 15;     // warps of the largest tile of each kind
+inline constexpr std::int64_t kMinSegment = 1024;
 inline constexpr std::int64_t kMaxSegments = 32;
-inline constexpr std::int64_t kEnoughBlocks = 256;
+inline constexpr std::int64_t kMaxChunk = 64;  // columns in shared memory at a time, at most
+inline constexpr std::int64_t kEnoughWarps = 4096;
+inline constexpr std::int64_t kMostSlotBytes = 256 << 20;
 inline constexpr std::int64_t kMostBlocks = 0x7fffffff;  // of a grid, and so int counts them all
 
-static_assert(kMicro * kMicro == kLanes, "after a reduction every lane holds one pair");
-static_assert(kRowTile % kColTile == 0 && kColTile % kMicro == 0 && kChunk % kLanes == 0);
+static_assert(kRowGroups * (kRowGroups + 1) / 2 <= kMaxTasks);
+static_assert(kRowGroups * kColGroups <= kMaxTasks);
+static_assert(kTwoSetGroups * (kTwoSetGroups + 2) <= kMaxTasks, "pairs, and squares of both sets");
 
-__host__ __device__ constexpr int micros(std::int64_t rows) {
-  return static_cast<int>(ceil_div(rows, kMicro));
+// Where part `index` begins if `whole` things are cut into `parts` runs that differ by one thing at
+// most: the first ones are the longer ones.
+__host__ __device__ constexpr int part_begin(int whole, int parts, int index) {
+  const int longer = whole % parts;
+  return whole / parts * index + (index < longer ? index : longer);
 }
 
-// Half warps that a tile of `down` x `across` micro-tiles keeps busy. Symmetric: a diagonal tile,
-// which needs more than the smaller ones beside it. Else every pair, and the squares of both sides.
-constexpr int max_tasks(bool symmetric, int down, int across) {
-  return symmetric ? down * (down + 1) / 2 : down * across + down + across;
+// How many parts of at most `most` things it takes.
+__host__ __device__ constexpr int parts_of(int whole, int most) {
+  return (whole + most - 1) / most;
 }
 
-constexpr int pair_threads(int tasks) { return static_cast<int>(round_up(tasks * kLanes, 32)); }
+// The networks of a set, in micros and groups.
+struct Side {
+  int networks;
 
-// The most that PairPlan::threads() can be.
-template <bool kSymmetric>
-inline constexpr int kMaxPairThreads =
-    pair_threads(max_tasks(kSymmetric, micros(kRowTile), micros(kColTile)));
-static_assert(max_tasks(true, micros(kRowTile), 0) >= micros(kRowTile) * micros(kColTile));
+  __host__ __device__ constexpr int micros() const { return parts_of(networks, kMicro); }
+  __host__ __device__ constexpr int groups() const { return parts_of(micros(), kGroup); }
+  // The first micro of a group; the end of the last one where group is groups().
+  __host__ __device__ constexpr int micro(int group) const {
+    return groups() == 0 ? 0 : part_begin(micros(), groups(), group);
+  }
+};
+
+// Groups [begin, end) of a side.
+struct Run {
+  int begin, end;
+
+  __host__ __device__ constexpr int size() const { return end - begin; }
+};
+
+// Run `index` of groups [begin, end) in as few runs of at most `most` as can be.
+__host__ __device__ constexpr Run run_at(int begin, int end, int most, int index) {
+  const int whole = end - begin, parts = parts_of(whole, most);
+  return {begin + part_begin(whole, parts, index), begin + part_begin(whole, parts, index + 1)};
+}
+
+// Pairs of the groups of rows with those of cols; with themselves where diagonal.
+struct Tile {
+  Run rows, cols;
+  bool diagonal;
+  bool squares_of_rows, squares_of_cols;  // who adds them: one tile of those that share them
+
+  __host__ __device__ int tasks() const {
+    if (diagonal) return rows.size() * (rows.size() + 1) / 2;
+    return rows.size() * cols.size() + (squares_of_rows ? rows.size() : 0) +
+           (squares_of_cols ? cols.size() : 0);
+  }
+};
 
 struct PairPlan {
   std::int64_t n, d;
-  int ma, mb;
+  Side a, b;
   bool symmetric;        // b is a: only pairs i <= j are computed
   bool scaled;           // rows are multiplied by a power of two: f64 only
-  std::int64_t segment;  // columns of a segment, a multiple of kChunk
-  int segment_chunks;    // segment / kChunk
+  std::int64_t segment;  // columns of a segment, a multiple of kMaxChunk
   int slots;             // sums kept per pair: 1, or the number of segments
   int tiles;             // per probe
+  int tasks;             // of the largest tile: the warps of a block
+  int rows;              // of shared memory, for the largest tile
+  int chunk;             // columns in shared memory at a time
 
   PairPlan(std::int64_t n, std::int64_t d, std::int64_t ma, std::int64_t mb, bool symmetric,
            bool scaled)
       : n(n),
         d(d),
-        ma(static_cast<int>(ma)),
-        mb(static_cast<int>(mb)),
+        a{static_cast<int>(std::min(ma, kMostBlocks - kMicro))},
+        b{static_cast<int>(std::min(mb, kMostBlocks - kMicro))},
         symmetric(symmetric),
         scaled(scaled),
-        segment(round_up(std::max(kMinSegment, ceil_div(d, kMaxSegments)), kChunk)),
-        segment_chunks(static_cast<int>(segment / kChunk)) {
-    std::int64_t all_tiles = ceil_div(ma, kRowTile) * ceil_div(mb, kColTile);
-    if (std::max({n, ma, mb, all_tiles}) > kMostBlocks) refuse(n, ma, mb);
-    if (symmetric) {
-      all_tiles = 0;
-      for (int row = 0; row < ceil_div(ma, kRowTile); ++row) all_tiles += tiles_of_row(row);
-    }
+        segment(round_up(std::max(kMinSegment, ceil_div(d, kMaxSegments)), kMaxChunk)),
+        tasks(0),
+        rows(0) {
+    if (std::max(ma, mb) >= kMostBlocks / kMicro || n > kMostBlocks) refuse(n, ma, mb);
+    std::int64_t all_tiles = 0;
+    for (int row = 0; row < row_tiles(); ++row) all_tiles += tiles_of_row(row);
+    if (all_tiles * std::max<std::int64_t>(n, 1) > kMostBlocks) refuse(n, ma, mb);
     tiles = static_cast<int>(all_tiles);
-    slots = n * all_tiles < kEnoughBlocks ? static_cast<int>(ceil_div(d, segment)) : 1;
+    for (int row = 0; row < row_tiles(); ++row) {
+      for (int index = 0; index < tiles_of_row(row); ++index) measure(tile(row, index));
+    }
+    chunk = rows <= kMicro ? 64 : rows <= 120 ? 32 : 16;
+    const std::int64_t segments = ceil_div(d, segment);
+    const bool fills = n * all_tiles * tasks >= kEnoughWarps;
+    const bool fits = segments * n * ma * mb * 8 <= kMostSlotBytes;
+    slots = fills || !fits ? 1 : static_cast<int>(segments);
     if (n * all_tiles * slots > kMostBlocks) refuse(n, ma, mb);
   }
 
-  bool empty() const { return n == 0 || ma == 0 || mb == 0; }
+  bool empty() const { return n == 0 || a.networks == 0 || b.networks == 0; }
 
   unsigned blocks() const { return static_cast<unsigned>(n * tiles * slots); }
 
-  // Symmetric: the tiles that start at a row tile, which are the diagonal one, a square, and the
-  // column tiles right of it.
+  unsigned threads() const { return static_cast<unsigned>(tasks * kWarp); }
+
+  // Doubles between the first ones of two slabs, which hold kStep columns of all rows each: two
+  // more than they need, so that stores of a row to all slabs go to different banks.
+  __host__ __device__ int slab() const { return rows * kStep + 2; }
+
+  // Doubles of a chunk.
+  __host__ __device__ int chunk_size() const { return chunk / kStep * slab(); }
+
+  __host__ __device__ int row_tiles() const {
+    return parts_of(a.groups(), symmetric ? kRowGroups : kTwoSetGroups);
+  }
+
+  // Symmetric: the tiles that start at a row tile, which are the diagonal one and those right of
+  // it.
   __host__ __device__ int tiles_of_row(int row) const {
-    const int right = static_cast<int>(ceil_div(mb, kColTile)) - (row + 1) * kRowTile / kColTile;
-    return right > 0 ? 1 + right : 1;
+    if (!symmetric) return parts_of(b.groups(), kTwoSetGroups);
+    return 1 + parts_of(a.groups() - row_run(row).end, kColGroups);
   }
 
-  // Threads and rows of shared memory for the largest tile.
-  unsigned threads() const {
-    const int tasks =
-        max_tasks(symmetric, micros(std::min(ma, kRowTile)), micros(std::min(mb, kColTile)));
-    return static_cast<unsigned>(
-        std::max(128, pair_threads(tasks)));  // fewer would leave too few to load
+  __host__ __device__ Run row_run(int row) const {
+    return run_at(0, a.groups(), symmetric ? kRowGroups : kTwoSetGroups, row);
   }
 
-  int shared_rows() const {
-    int rows = micros(std::min(ma, kRowTile));
-    if (!symmetric || ma > kRowTile) rows += micros(std::min(mb, kColTile));
-    return rows * kMicro;
+  __host__ __device__ Tile tile(int row, int index) const {
+    Tile tile = {};
+    tile.rows = row_run(row);
+    tile.diagonal = symmetric && index == 0;
+    if (!symmetric) {
+      tile.cols = run_at(0, b.groups(), kTwoSetGroups, index);
+      tile.squares_of_rows = index == 0;
+      tile.squares_of_cols = row == 0;
+    } else if (!tile.diagonal) {
+      tile.cols = run_at(tile.rows.end, a.groups(), kColGroups, index - 1);
+    }
+    return tile;
   }
 
  private:
+  void measure(const Tile& tile) {
+    tasks = std::max(tasks, tile.tasks());
+    const int micros = a.micro(tile.rows.end) - a.micro(tile.rows.begin) + b.micro(tile.cols.end) -
+                       b.micro(tile.cols.begin);
+    rows = std::max(rows, micros * kMicro);
+  }
+
   [[noreturn]] static void refuse(std::int64_t n, std::int64_t ma, std::int64_t mb) {
     throw std::invalid_argument("attrx::cuda: " + std::to_string(n) + " probes of " +
                                 std::to_string(ma) + " x " + std::to_string(mb) +
@@ -130,12 +203,13 @@ struct PairBuffers {
       used += count;
       return start;
     };
+    const std::int64_t ma = plan.a.networks, mb = plan.b.networks;
     const std::int64_t scales = plan.scaled ? plan.n : 0;
-    squares_a = take(plan.slots * plan.n * plan.ma);
-    scale_a = take(scales * plan.ma);
-    squares_b = plan.symmetric ? squares_a : take(plan.slots * plan.n * plan.mb);
-    scale_b = plan.symmetric ? scale_a : take(scales * plan.mb);
-    dots = plan.slots == 1 ? out : take(plan.slots * plan.n * plan.ma * plan.mb);
+    squares_a = take(plan.slots * plan.n * ma);
+    scale_a = take(scales * ma);
+    squares_b = plan.symmetric ? squares_a : take(plan.slots * plan.n * mb);
+    scale_b = plan.symmetric ? scale_a : take(scales * mb);
+    dots = plan.slots == 1 ? out : take(plan.slots * plan.n * ma * mb);
     bytes = static_cast<std::size_t>(used) * sizeof(double);
   }
 };

@@ -1,11 +1,10 @@
 // The kernel that adds squares and dot products of all pairs of networks, probe by probe.
 //
-// A block works on one probe and one tile of pairs. It stages kChunk columns of the tile's rows in
-// shared memory, widened to double, so that every element is loaded and converted once; each half
-// warp then adds the products of its micro-tile of 4 x 4 pairs to 16 sums in registers: 8 loads
-// from shared memory for 16 FMAs. There are two chunks: while half of the warps multiply one, the
-// others load the next, and then they change places, which hides the latency of memory even where
-// registers allow few blocks. Squares are the diagonal of a micro-tile of rows with themselves.
+// A block works on one probe and one tile of pairs. It stages the tile's rows in shared memory, a
+// chunk of columns at a time and widened to double, so that every element is loaded and converted
+// once; each warp then multiplies the rows of its task, 24 x 24 pairs, on the tensor cores, and
+// keeps their sums in registers. There are two chunks: while one is multiplied the next is on its
+// way, through registers, a few elements of every thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -13,215 +12,271 @@
 
 #include "csrc/cuda/block_reduce.cuh"
 #include "csrc/cuda/elements.cuh"
+#include "csrc/cuda/launch.cuh"
 #include "csrc/cuda/pair_plan.cuh"
+#include "csrc/cuda/tensor_cores.cuh"
 
 namespace attrx::cuda {
-
-// Pairs of networks [a0, a0 + rows) x [b0, b0 + cols). A diagonal tile has only rows.
-struct Tile {
-  int a0, b0;
-  int rows, cols;
-  bool diagonal;
-  bool squares_of_rows, squares_of_cols;  // who adds them: one tile of those that share them
-};
 
 // What a block works on: columns [begin, end) of one probe and tile, for one slot. It lies in
 // shared memory, because registers are scarce and it is seldom looked at.
 struct Work {
   Tile tile;
+  int a0, rows;        // networks of the tile's rows
+  int b0, cols;        // networks of its columns; none where it is diagonal
+  int staged_columns;  // where the latter start in shared memory: the former are padded to micros
   int n, slot;
-  int chunks;  // of kChunk columns
+  int chunks;
   std::int64_t begin, end;
 };
 
-__device__ inline Tile tile_at(const PairPlan& plan, int index) {
-  int row = 0;
-  if (plan.symmetric) {
-    while (index >= plan.tiles_of_row(row)) index -= plan.tiles_of_row(row++);
-  } else {
-    const int across = static_cast<int>(ceil_div(plan.mb, kColTile));
-    row = index / across;
-    index %= across;
-  }
-  Tile tile;
-  tile.a0 = row * kRowTile;
-  tile.rows = min(plan.ma - tile.a0, kRowTile);
-  tile.diagonal = plan.symmetric && index == 0;
-  tile.b0 = plan.symmetric ? tile.a0 + kRowTile + (index - 1) * kColTile : index * kColTile;
-  tile.cols = tile.diagonal ? 0 : min(plan.mb - tile.b0, kColTile);
-  tile.squares_of_rows = !plan.symmetric && index == 0;
-  tile.squares_of_cols = !plan.symmetric && row == 0;
-  return tile;
-}
-
 __device__ inline Work work_at(const PairPlan& plan, int index) {
   Work work;
-  work.tile = tile_at(plan, index % plan.tiles);
+  int row = 0, at = index % plan.tiles;
+  while (at >= plan.tiles_of_row(row)) at -= plan.tiles_of_row(row++);
+  work.tile = plan.tile(row, at);
   work.slot = index / plan.tiles % plan.slots;
   work.n = index / plan.tiles / plan.slots;
+
+  const Tile& tile = work.tile;
+  work.a0 = plan.a.micro(tile.rows.begin) * kMicro;
+  work.b0 = plan.b.micro(tile.cols.begin) * kMicro;
+  work.staged_columns = plan.a.micro(tile.rows.end) * kMicro - work.a0;
+  work.rows = min(work.staged_columns, plan.a.networks - work.a0);
+  work.cols = min(plan.b.micro(tile.cols.end) * kMicro, plan.b.networks) - work.b0;
+  if (tile.diagonal) work.cols = 0;
+
   work.begin = work.slot * plan.segment;
   work.end = plan.slots == 1 ? plan.d : min(work.begin + plan.segment, plan.d);
-  work.chunks = static_cast<int>(ceil_div(work.end - work.begin, kChunk));
+  work.chunks = static_cast<int>(ceil_div(work.end - work.begin, plan.chunk));
   return work;
 }
 
-// What a half warp does in a tile: the products of rows [x, x + kMicro) and [y, y + kMicro) of
-// shared memory, where the tile's columns come after its rows. Both are padded to whole micro-tiles
-// with rows that nobody fills: what comes of them is never stored.
+// What a warp does in a tile: the products of micros x with micros y, as far as `wanted` has a bit
+// for them. Rows that pad a micro are filled by nobody: what comes of them is never stored.
 struct Task {
-  enum Kind { idle, pairs, squares } kind;
-  int x, y;
+  int x[kGroup], y[kGroup];  // where a micro starts in shared memory, in rows
+  unsigned wanted;           // bit kGroup * r + c: the products of x[r] with y[c]
+  bool squares;              // only those of rows with themselves are kept
 };
 
-__device__ inline Task task_at(const Tile& tile, int index) {
-  const int across = micros(tile.cols), down = micros(tile.rows);
-  if (tile.diagonal) {
-    int row = 0;
-    while (row < down && index >= down - row) index -= down - row++;
-    if (row == down) return {Task::idle, 0, 0};
-    return {Task::pairs, row * kMicro, (row + index) * kMicro};
-  }
-  if (index < down * across) {
-    return {Task::pairs, index / across * kMicro, (down + index % across) * kMicro};
-  }
-  index -= down * across;
-  if (tile.squares_of_rows) {
-    if (index < down) return {Task::squares, index * kMicro, index * kMicro};
-    index -= down;
-  }
-  if (tile.squares_of_cols && index < across) {
-    return {Task::squares, (down + index) * kMicro, (down + index) * kMicro};
-  }
-  return {Task::idle, 0, 0};
-}
-
-// Columns [first, first + kChunk) of the tile's rows to shared memory [rows, kChunk]; zero from
-// work.end on. Every thread stages its own share, whenever its warp comes to it.
-template <int W, class Source>
-__device__ inline void stage(const Source& source, const PairPlan& plan, const PairBuffers& buffers,
-                             const Work& work, std::int64_t first, double* chunk) {
-  using R = Real<typename Source::Element>;
-  constexpr int kPerRow = kChunk / W;
+__device__ inline Task task_at(const PairPlan& plan, const Work& work, int index) {
   const Tile& tile = work.tile;
-  const int items = (tile.rows + tile.cols) * kPerRow;
-#pragma unroll 1
-  for (int item = threadIdx.x; item < items; item += blockDim.x) {
-    const int index = item / kPerRow, column = item % kPerRow * W;
-    const bool second = index >= tile.rows;
-    const int row = second ? index - tile.rows : index;
-    const int m = (second ? tile.b0 : tile.a0) + row;
-    R v[W];
-#pragma unroll
-    for (int i = 0; i < W; ++i) v[i] = 0;
-    if (first + column < work.end) source.template read<W>(second, m, work.n, first + column, v);
-    double scale = 1;
-    if constexpr (std::is_same_v<R, double>) {
-      const std::int64_t n = work.n;
-      scale = second ? buffers.scale_b[n * plan.mb + m] : buffers.scale_a[n * plan.ma + m];
-    }
-    double* to = chunk + (second ? micros(tile.rows) * kMicro + row : row) * kChunk + column;
-#pragma unroll
-    for (int i = 0; i < W; ++i) to[i] = v[i] * scale;
+  const int first_a = plan.a.micro(tile.rows.begin), first_b = plan.b.micro(tile.cols.begin);
+  Task task = {};
+  int x = 0, y = 0;  // groups of the tile
+  bool x_is_col = false, y_is_col = !tile.diagonal;
+  if (index >= tile.tasks()) return task;
+  if (tile.diagonal) {
+    while (index >= tile.rows.size() - x) index -= tile.rows.size() - x++;
+    y = x + index;
+  } else if (index < tile.rows.size() * tile.cols.size()) {
+    x = index / tile.cols.size();
+    y = index % tile.cols.size();
+  } else {
+    index -= tile.rows.size() * tile.cols.size();
+    const int of_rows = tile.squares_of_rows ? tile.rows.size() : 0;
+    task.squares = true;
+    x_is_col = y_is_col = index >= of_rows;
+    x = y = x_is_col ? index - of_rows : index;
   }
+  // Micros that a group does not have are its last one: read, and not multiplied.
+  const auto place = [&](int group, bool is_col, int (&micros)[kGroup]) {
+    const Side& side = is_col ? plan.b : plan.a;
+    const int begin = side.micro((is_col ? tile.cols : tile.rows).begin + group);
+    const int count = side.micro((is_col ? tile.cols : tile.rows).begin + group + 1) - begin;
+    const int row = (begin - (is_col ? first_b : first_a)) * kMicro;
+#pragma unroll
+    for (int i = 0; i < kGroup; ++i) {
+      micros[i] = row + min(i, count - 1) * kMicro + (is_col ? work.staged_columns : 0);
+    }
+    return count;
+  };
+  const int along_x = place(x, x_is_col, task.x), along_y = place(y, y_is_col, task.y);
+  const bool same = task.x[0] == task.y[0];
+#pragma unroll
+  for (int r = 0; r < kGroup; ++r) {
+#pragma unroll
+    for (int c = 0; c < kGroup; ++c) {
+      const bool inside = r < along_x && c < along_y;
+      const bool needed = task.squares ? r == c : !same || r <= c;
+      if (inside && needed) task.wanted |= 1u << (kGroup * r + c);
+    }
+  }
+  return task;
 }
 
-// sums[r * kMicro + c] += row x + r times row y + c, over the columns of this lane.
-__device__ inline void add_products(const double* chunk, const Task& task, int lane,
-                                    double (&sums)[kLanes]) {
-  const double* x = chunk + task.x * kChunk + lane;
-  const double* y = chunk + task.y * kChunk + lane;
+// A few elements of every thread, on their way to shared memory: items of W columns of a row, dealt
+// to the threads in turn.
+template <int W, class Source>
+struct Staging {
+  using R = Real<typename Source::Element>;
+  static constexpr int kItems = Source::template kAtOnce<W>;
+
+  R v[kItems][W];
+
+  // Items of one round for all threads.
+  static __device__ int round_size() { return kItems * static_cast<int>(blockDim.x); }
+
+  // Loads the items of a round, of the chunk that starts at column `first`; zero from work.end on.
+  __device__ void fetch(const Source& source, const Work& work, int packs_log2, std::int64_t first,
+                        int round) {
 #pragma unroll
-  for (int column = 0; column < kChunk; column += kLanes) {
-    double left[kMicro];
+    for (int i = 0; i < kItems; ++i) {
+      const Item item(work, packs_log2, round, i);
 #pragma unroll
-    for (int r = 0; r < kMicro; ++r) left[r] = x[r * kChunk + column];
+      for (int w = 0; w < W; ++w) v[i][w] = 0;
+      if (item.row >= work.rows + work.cols || first + item.column >= work.end) continue;
+      source.template read<W>(item.second, item.m, work.n, first + item.column, v[i]);
+    }
+  }
+
+  __device__ void put(const PairPlan& plan, const PairBuffers& buffers, const Work& work,
+                      int packs_log2, int round, double* chunk) const {
+    constexpr int kPiece = W == 1 ? 1 : 2;
 #pragma unroll
-    for (int c = 0; c < kMicro; ++c) {
-      const double right = y[c * kChunk + column];
+    for (int i = 0; i < kItems; ++i) {
+      const Item item(work, packs_log2, round, i);
+      if (item.row >= work.rows + work.cols) continue;
+      double scale = 1;
+      if constexpr (std::is_same_v<R, double>) {
+        scale = item.second ? buffers.scale_b[work.n * plan.b.networks + item.m]
+                            : buffers.scale_a[work.n * plan.a.networks + item.m];
+      }
+      const int row = item.second ? item.row - work.rows + work.staged_columns : item.row;
 #pragma unroll
-      for (int r = 0; r < kMicro; ++r) {
-        sums[r * kMicro + c] = fma(left[r], right, sums[r * kMicro + c]);
+      for (int w = 0; w < W; w += kPiece) {
+        const int column = item.column + w;
+        double piece[kPiece];
+#pragma unroll
+        for (int p = 0; p < kPiece; ++p) piece[p] = v[i][w + p] * scale;
+        store(chunk + column / kStep * plan.slab() + row * kStep + column % kStep, piece);
+      }
+    }
+  }
+
+ private:
+  struct Item {
+    int row, column;  // of the tile and of the chunk
+    std::int64_t m;
+    bool second;
+
+    __device__ Item(const Work& work, int packs_log2, int round, int i) {
+      const int index =
+          round * round_size() + i * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x);
+      row = index >> packs_log2;
+      column = (index & ((1 << packs_log2) - 1)) * W;
+      second = row >= work.rows;
+      m = second ? work.b0 + row - work.rows : work.a0 + row;
+    }
+  };
+};
+
+using Sums = double[kGroup * kGroup][2];
+
+// Adds the products of slabs [first, last) of a chunk.
+__device__ inline void multiply(const double* chunk, int slab, const Task& task, int first,
+                                int last, Sums& sums) {
+  chunk += first * slab + threadIdx.x % kWarp;
+#pragma unroll 1
+  for (int s = first; s < last; ++s, chunk += slab) {
+    double left[kGroup], right[kGroup];
+#pragma unroll
+    for (int i = 0; i < kGroup; ++i) {
+      left[i] = chunk[task.x[i] * kStep];
+      right[i] = chunk[task.y[i] * kStep];
+    }
+#pragma unroll
+    for (int r = 0; r < kGroup; ++r) {
+#pragma unroll
+      for (int c = 0; c < kGroup; ++c) {
+        const int at = kGroup * r + c;
+        if (task.wanted >> at & 1) multiply_add(sums[at], left[r], right[c]);
       }
     }
   }
 }
 
-// Adds the kLanes sums of every pair over the lanes of a half warp, and leaves pair `lane` with
-// lane `lane`. In each round a lane hands half of its sums to its partner and keeps the others;
-// the tree is the same for every pair, so a pair's bits do not depend on its place.
-template <int kHalf = kLanes / 2>
-__device__ inline double add_lanes(double (&sums)[kLanes], int lane) {
-  const bool upper = (lane & kHalf) != 0;
-#pragma unroll
-  for (int i = 0; i < kHalf; ++i) {
-    const double given = upper ? sums[i] : sums[i + kHalf];
-    const double kept = upper ? sums[i + kHalf] : sums[i];
-    sums[i] = kept + __shfl_xor_sync(kFullMask, given, kHalf);
+// Where the sum of rows x and y of shared memory belongs; nowhere if one is padding or if the pair
+// is below the diagonal.
+__device__ inline double* place_of(const PairPlan& plan, const PairBuffers& buffers,
+                                   const Work& work, bool squares, int x, int y) {
+  const std::int64_t probe = static_cast<std::int64_t>(work.slot) * plan.n + work.n;
+  const std::int64_t of_rows = probe * plan.a.networks + work.a0;
+  const bool diagonal = work.tile.diagonal;
+  if (squares) {
+    const int col = x - work.staged_columns;
+    if (x != y) return nullptr;
+    if (x < work.rows) return buffers.squares_a + of_rows + x;
+    return col >= 0 && col < work.cols ? buffers.squares_b + probe * plan.b.networks + work.b0 + col
+                                       : nullptr;
   }
-  if constexpr (kHalf > 1) return add_lanes<kHalf / 2>(sums, lane);
-  return sums[0];
+  const int col = diagonal ? y : y - work.staged_columns;
+  if (x >= work.rows || col >= (diagonal ? work.rows : work.cols) || (diagonal && x > col)) {
+    return nullptr;
+  }
+  return buffers.dots + (of_rows + x) * plan.b.networks + (diagonal ? work.a0 : work.b0) + col;
 }
 
-// Writes the sum of pair `lane` of a task, unless that is padding or below the diagonal.
-__device__ inline void store_sum(const PairPlan& plan, const PairBuffers& buffers, const Work& work,
-                                 const Task& task, int lane, double sum) {
-  const Tile& tile = work.tile;
-  const std::int64_t probe = work.slot * plan.n + work.n;
-  const int padded_rows = micros(tile.rows) * kMicro;
-  const int r = task.x + lane / kMicro, c = task.y + lane % kMicro;  // rows of shared memory
-  if (task.kind == Task::pairs) {
-    const int col = tile.diagonal ? c : c - padded_rows;
-    if (r >= tile.rows || col >= (tile.diagonal ? tile.rows : tile.cols)) return;
-    if (tile.diagonal && r > col) return;
-    const int i = tile.a0 + r, j = (tile.diagonal ? tile.a0 : tile.b0) + col;
-    buffers.dots[(probe * plan.ma + i) * plan.mb + j] = sum;
-    if (tile.diagonal && r == col) buffers.squares_a[probe * plan.ma + i] = sum;
-  } else if (task.kind == Task::squares && r == c) {
-    if (r < tile.rows) {
-      buffers.squares_a[probe * plan.ma + tile.a0 + r] = sum;
-    } else if (r >= padded_rows && r - padded_rows < tile.cols) {
-      buffers.squares_b[probe * plan.mb + tile.b0 + r - padded_rows] = sum;
+// Writes the sums of a segment, or adds them to those of the segments before it, and clears them.
+// Squares are written by a diagonal tile on the side.
+__device__ inline void flush(const PairPlan& plan, const PairBuffers& buffers, const Work& work,
+                             const Task& task, bool first, Sums& sums) {
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int at = 0; at < kGroup * kGroup; ++at) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const int x = task.x[at / kGroup] + lane / 4, y = task.y[at % kGroup] + lane % 4 * 2 + i;
+      const bool wanted = task.wanted >> at & 1;
+#pragma unroll 1
+      for (int pass = task.squares ? 1 : 0; pass < (work.tile.diagonal ? 2 : 1 + task.squares);
+           ++pass) {
+        double* to = wanted ? place_of(plan, buffers, work, pass == 1, x, y) : nullptr;
+        if (to != nullptr) *to = first ? sums[at][i] : *to + sums[at][i];
+      }
+      sums[at][i] = 0;
     }
   }
 }
 
-// One block for every index of work_at.
+// One block for every index of work_at, one warp for every task.
 template <int W, class Source>
-__global__ void __launch_bounds__(kMaxPairThreads<!Source::kTwoSets>, Source::kMinBlocks)
-    pair_sums(Source source, PairPlan plan, PairBuffers buffers, int chunk_size) {
-  extern __shared__ double shared[];  // two chunks of [chunk_size / kChunk, kChunk]
+__global__ void __launch_bounds__(kMaxTasks* kWarp)
+    pair_sums(Source source, PairPlan plan, PairBuffers buffers) {
+  double* shared = dynamic_shared();  // two chunks of [chunk / kStep, slab]
   __shared__ Work work;
   if (threadIdx.x == 0) work = work_at(plan, blockIdx.x);
   __syncthreads();
 
-  const int lane = threadIdx.x % kLanes;
-  const Task task = task_at(work.tile, threadIdx.x / kLanes);
-  // One half of a warp may be idle; the shuffles want both.
-  const bool busy = __any_sync(kFullMask, task.kind != Task::idle);
-  double sums[kLanes] = {};
-  double total = 0;
-  for (int k = -1; k < work.chunks; ++k) {
-    // In two turns, every warp multiplies chunk k and stages its share of chunk k + 1.
-    double* current = shared + (k % 2 == 0 ? 0 : chunk_size);
-    double* other = shared + (k % 2 == 0 ? chunk_size : 0);
+  const Task task = task_at(plan, work, threadIdx.x / kWarp);
+  const int packs = plan.chunk / W, packs_log2 = 31 - __clz(packs);
+  const int items = (work.rows + work.cols) * packs;
+  const int dealt = Staging<W, Source>::round_size(), rounds = (items + dealt - 1) / dealt;
+  const int slabs = plan.chunk / kStep, share = (slabs + rounds - 1) / rounds;  // of a round
+  const int segment_chunks = static_cast<int>(plan.segment / plan.chunk);
+  Sums sums = {};
 #pragma unroll 1
-    for (int turn = 0; turn < 2; ++turn) {
-      if ((threadIdx.x / kWarp + turn) % 2 == 0) {
-        if (k + 1 < work.chunks) {
-          stage<W>(source, plan, buffers, work, work.begin + (k + 1LL) * kChunk, other);
-        }
-      } else if (k >= 0 && busy) {
-        add_products(current, task, lane, sums);
+  for (int k = -1; k < work.chunks; ++k) {
+    const double* current = shared + (k % 2 == 0 ? 0 : plan.chunk_size());
+    double* next = shared + (k % 2 == 0 ? plan.chunk_size() : 0);
+    const bool more = k + 1 < work.chunks;
+#pragma unroll 1
+    for (int round = 0; round < rounds; ++round) {
+      Staging<W, Source> staging;
+      const std::int64_t first = work.begin + (k + 1LL) * plan.chunk;
+      staging.fetch(source, work, packs_log2, first, round);  // nothing after the last chunk
+      if (k >= 0 && task.wanted != 0) {
+        multiply(current, plan.slab(), task, min(round * share, slabs),
+                 min((round + 1) * share, slabs), sums);
       }
+      if (more) staging.put(plan, buffers, work, packs_log2, round, next);
     }
-    if (k >= 0 && busy && (k + 1 == work.chunks || (k + 1) % plan.segment_chunks == 0)) {
-      total += add_lanes(sums, lane);
-#pragma unroll
-      for (int i = 0; i < kLanes; ++i) sums[i] = 0;
+    if (k >= 0 && (!more || (k + 1) % segment_chunks == 0)) {
+      flush(plan, buffers, work, task, k < segment_chunks, sums);
     }
     __syncthreads();
   }
-  store_sum(plan, buffers, work, task_at(work.tile, threadIdx.x / kLanes), lane, total);
 }
 
 }  // namespace attrx::cuda

@@ -1,6 +1,6 @@
-// The part of CUDA that csrc/cuda uses, on a device that is emulated: see device.h. With this folder
-// before CUDA's own, a C++ compiler builds the .cu files as they are. What is missing here fails to
-// compile, and is added when a kernel first wants it.
+// The part of CUDA that csrc/cuda uses, on a device that is emulated: see device.h. With this
+// folder before CUDA's own, a C++ compiler builds the .cu files as they are. What is missing here
+// fails to compile, and is added when a kernel first wants it.
 #pragma once
 
 #include <math.h>
@@ -21,8 +21,8 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
-// The one storage class that is static in a function and may also be written after `extern`. It puts
-// all shared memory into one segment, too, which the device finds, fills and watches.
+// The one storage class that is static in a function and may also be written after `extern`. It
+// puts all shared memory into one segment, too, which the device finds, fills and watches.
 #define __shared__ thread_local
 
 struct alignas(16) uint4 {
@@ -46,6 +46,11 @@ enum cudaError_t {
   cudaErrorInvalidConfiguration = 9,
   cudaErrorLaunchFailure = 719,
 };
+// With their values on an H200.
+enum cudaDeviceAttr {
+  cudaDevAttrMaxSharedMemoryPerMultiprocessor = 228 << 10,
+  cudaDevAttrMaxSharedMemoryPerBlockOptin = 227 << 10,
+};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 using cudaStream_t = struct CUstream_st*;  // everything runs at once, whatever the stream
 
@@ -56,6 +61,10 @@ struct cudaLaunchConfig_t {
 };
 
 cudaError_t cudaGetDeviceCount(int* count);
+inline cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  return *value = attribute, cudaSuccess;
+}
 cudaError_t cudaGetLastError();
 // The last failure in words: what failed and where, not only its kind.
 const char* cudaGetErrorString(cudaError_t error);
@@ -128,6 +137,10 @@ T __shfl_xor_sync(unsigned mask, T value, int flipped) {
 inline int __any_sync(unsigned mask, int predicate) {
   using namespace attrx::emulation;
   return call_warp(WarpCall::vote, mask, predicate != 0, lane()) != 0;
+}
+
+inline int __clz(int value) {
+  return value == 0 ? 32 : __builtin_clz(static_cast<unsigned>(value));
 }
 
 // Rounded once each: the emulation is compiled without contraction.
