@@ -1,8 +1,10 @@
 // Maps to the sketch of their unit rows, without atomics: every slot gathers what falls into it.
 //
-// Neighbouring threads own neighbouring slots, whose elements lie side by side in every block of
-// the map but for one wrap, so that loads are coalesced. Rows are dealt to groups; a last kernel
-// adds the groups in their order.
+// A thread owns slots, and its neighbours the slots beside them: in every block of the map their
+// elements lie side by side too, but for one wrap, so that loads are coalesced. Signs and rotations
+// are hashed once for all slots, into shared memory. Where one block of threads sees all elements
+// of a row it adds their squares on the way, and rows are read once; else a kernel before it finds
+// the norms. Rows are dealt to groups, and a last kernel adds the groups in their order.
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
@@ -16,9 +18,13 @@
 namespace attrx::cuda {
 namespace {
 
-constexpr int kNormThreads = 512;
-constexpr int kSlotThreads = 256;
-constexpr std::int64_t kMostBlocks = 4096;  // enough to fill the largest GPU several times
+constexpr int kThreads = 512;
+constexpr int kSlots = 8;  // of a thread
+constexpr std::int64_t kBlockSlots = kThreads * kSlots;
+constexpr std::int64_t kWords = 2048;         // of signs in shared memory, for 64 elements each
+constexpr std::int64_t kRotations = 1024;     // in shared memory
+constexpr std::int64_t kEnoughBlocks = 512;   // fill the largest GPU
+constexpr int kAddSlots = 32, kAddParts = 8;  // of a block that adds groups
 
 // What a row is multiplied with, in two steps since their product may not fit a double.
 struct RowFactor {
@@ -27,83 +33,147 @@ struct RowFactor {
 
 struct Plan {
   std::int64_t slot_blocks, groups, rows_of_group;
-  Plan(std::int64_t n, std::int64_t size) : slot_blocks(ceil_div(size, kSlotThreads)) {
-    const std::int64_t most = std::max<std::int64_t>(kMostBlocks / slot_blocks, 1);
-    rows_of_group =
-        ceil_div(std::max<std::int64_t>(n, 1), std::min(std::max<std::int64_t>(n, 1), most));
-    groups = ceil_div(std::max<std::int64_t>(n, 1), rows_of_group);
+  std::int64_t chunk;  // elements of a row whose signs and rotations fit, a multiple of 64
+
+  Plan(std::int64_t n, std::int64_t size)
+      : slot_blocks(ceil_div(size, kBlockSlots)),
+        chunk(std::min(kWords, std::max<std::int64_t>((kRotations - 2) * size / 64, 1)) * 64) {
+    const std::int64_t rows = std::max<std::int64_t>(n, 1);
+    const std::int64_t most = std::max<std::int64_t>(kEnoughBlocks / slot_blocks, 1);
+    rows_of_group = ceil_div(rows, most);
+    groups = ceil_div(rows, rows_of_group);
   }
 };
 
-// One block a row. An all-zero row gets 0; NaN and Inf make the factor NaN.
+// From the sum of a row's squares. An all-zero row gets 0, and is left out; NaN and Inf make the
+// factor NaN, and so every slot: 0 * NaN and 0 * Inf are NaN.
+__device__ RowFactor unit_factor(double scale, double square) {
+  const double rest = isfinite(square) ? 1 / sqrt(square) : nan("");
+  return {scale, square == 0 ? 0.0 : rest};
+}
+
+// One block a row.
 template <class T>
-__global__ void __launch_bounds__(kNormThreads)
-    row_factors(const T* maps, std::int64_t stride, std::int64_t n, std::int64_t d, bool normalize,
+__global__ void __launch_bounds__(kThreads)
+    row_factors(const T* maps, std::int64_t stride, std::int64_t n, std::int64_t d,
                 RowFactor* factors) {
   __shared__ double scratch[kWarp];
   for (std::int64_t r = blockIdx.x; r < n; r += gridDim.x) {
     const T* row = maps + r * stride;
-    double scale = 1, square = 1;
-    if (normalize) {
-      if constexpr (std::is_same_v<T, double>) {
-        double largest = 0;
-        for (std::int64_t i = threadIdx.x; i < d; i += blockDim.x) {
-          largest = fmax(largest, fabs(row[i]));
-        }
-        scale = power_of_two_scale(block_reduce(largest, Max{}, scratch));
-      }
-      square = 0;
+    double scale = 1;
+    if constexpr (std::is_same_v<T, double>) {
+      double largest = 0;
       for (std::int64_t i = threadIdx.x; i < d; i += blockDim.x) {
-        const double v = widen(row[i]) * scale;
-        square = fma(v, v, square);
+        largest = fmax(largest, fabs(row[i]));
       }
-      square = block_reduce(square, Sum{}, scratch);
+      scale = power_of_two_scale(block_reduce(largest, Max{}, scratch));
     }
-    if (threadIdx.x == 0) {
-      // 0 * NaN and 0 * Inf are NaN: a bad row shows in every slot.
-      const double rest = isfinite(square) ? 1 / sqrt(square) : nan("");
-      factors[r] = {scale, square == 0 ? 0.0 : rest};
+    double square = 0;
+    for (std::int64_t i = threadIdx.x; i < d; i += blockDim.x) {
+      const double v = widen(row[i]) * scale;
+      square = fma(v, v, square);
     }
+    square = block_reduce(square, Sum{}, scratch);
+    if (threadIdx.x == 0) factors[r] = unit_factor(scale, square);
   }
 }
 
-template <class T>
-__global__ void __launch_bounds__(kSlotThreads)
+// Where a row's factor comes from.
+enum class Norm { none, given, own };
+
+// partial [groups, size]: a group of rows, over the slots of this block.
+template <Norm kNorm, class T>
+__global__ void __launch_bounds__(kThreads, 2)
     gather_slots(const T* maps, std::int64_t stride, std::int64_t n, std::int64_t d,
                  std::int64_t size, std::uint64_t seed, std::uint64_t first_probe,
                  const RowFactor* factors, Plan plan, double* partial) {
-  const std::int64_t slot = blockIdx.x % plan.slot_blocks * kSlotThreads + threadIdx.x;
+  __shared__ std::uint32_t signs[2 * kWords];
+  __shared__ std::int32_t rotations[kRotations];
+  __shared__ double scratch[kWarp];
+  // Slots and sizes are below 2^31, and so are places in a chunk and what they are computed from.
+  const auto slots = static_cast<std::int32_t>(size);
+  const auto first_slot =
+      static_cast<std::int32_t>(blockIdx.x % plan.slot_blocks * kBlockSlots + threadIdx.x);
   const std::int64_t group = blockIdx.x / plan.slot_blocks;
-  if (slot >= size) return;
-  const std::int64_t first = group * plan.rows_of_group;
-  const std::int64_t last = min(first + plan.rows_of_group, n);
-  double total = 0;
-  for (std::int64_t r = first; r < last; ++r) {
-    const RowFactor factor = factors[r];
-    if (factor.rest == 0) continue;
-    const T* row = maps + r * stride;
+  const std::int64_t last_row = min((group + 1) * plan.rows_of_group, n);
+  double total[kSlots] = {};
+  for (std::int64_t r = group * plan.rows_of_group; r < last_row; ++r) {
+    RowFactor factor = {1, 1};
+    if constexpr (kNorm == Norm::given) factor = factors[r];
     const std::uint64_t key = probe_key(seed, first_probe + static_cast<std::uint64_t>(r));
-    double sum = 0;
-    for (std::int64_t block = 0; block * size < d; ++block) {
-      std::int64_t offset = slot - rotation(key, block, size);
-      if (offset < 0) offset += size;
-      const std::int64_t element = block * size + offset;
-      if (element >= d) continue;
-      const double v = widen(row[element]) * factor.scale;
-      sum += sign_bits(key, element / 64) >> (element % 64) & 1 ? -v : v;
+    double sum[kSlots] = {}, square = 0;
+    for (std::int64_t begin = 0; begin < d; begin += plan.chunk) {
+      const T* chunk = maps + r * stride + begin;
+      const auto length = static_cast<std::uint32_t>(min(plan.chunk, d - begin));
+      const std::int64_t first_block = begin / size;
+      const auto blocks = static_cast<int>((begin + length - 1) / size - first_block + 1);
+      // Where the first block begins: in this chunk, or before it.
+      auto origin = static_cast<std::int32_t>(first_block * size - begin);
+      __syncthreads();  // signs and rotations of the chunk before have been used
+      for (unsigned w = threadIdx.x; w * 64 < length; w += kThreads) {
+        const std::uint64_t bits = sign_bits(key, begin / 64 + w);
+        signs[2 * w] = static_cast<std::uint32_t>(bits);
+        signs[2 * w + 1] = static_cast<std::uint32_t>(bits >> 32);
+      }
+      for (int b = threadIdx.x; b < blocks; b += kThreads) {
+        rotations[b] = static_cast<std::int32_t>(rotation(key, first_block + b, size));
+      }
+      __syncthreads();
+      for (int b = 0; b < blocks; ++b, origin += slots) {
+        const std::int32_t rotated = first_slot - rotations[b];
+        // Where in the chunk slot j finds its element; outside of it if there is none.
+        const auto place = [&](int j) {
+          const std::int32_t turned = rotated + j * kThreads;
+          return turned + (turned < 0 ? slots : 0) + origin;
+        };
+        Real<T> v[kSlots];
+        // All loads are on their way before the first one is used.
+#pragma unroll
+        for (int j = 0; j < kSlots; ++j) {
+          const bool there =
+              first_slot + j * kThreads < slots && static_cast<std::uint32_t>(place(j)) < length;
+          v[j] = there ? widen(chunk[place(j)]) : Real<T>(0);
+        }
+#pragma unroll
+        for (int j = 0; j < kSlots; ++j) {
+          double value = v[j];
+          if constexpr (std::is_same_v<T, double>) value *= factor.scale;
+          if constexpr (kNorm == Norm::own) square = fma(value, value, square);
+          const std::uint32_t word =
+              signs[static_cast<std::uint32_t>(place(j)) / 32 % (2 * kWords)];
+          sum[j] += word >> (place(j) & 31) & 1 ? -value : value;
+        }
+      }
     }
-    total = fma(sum, factor.rest, total);
+    if constexpr (kNorm == Norm::own) {
+      factor = unit_factor(1, block_reduce(square, Sum{}, scratch));
+    }
+    if (factor.rest == 0) continue;
+#pragma unroll
+    for (int j = 0; j < kSlots; ++j) total[j] = fma(sum[j], factor.rest, total[j]);
   }
-  partial[group * size + slot] = total;
+#pragma unroll
+  for (int j = 0; j < kSlots; ++j) {
+    const std::int32_t slot = first_slot + j * kThreads;
+    if (slot < slots) partial[group * size + slot] = total[j];
+  }
 }
 
-__global__ void __launch_bounds__(kSlotThreads)
+// out [size]. Every slot's groups are dealt to kAddParts threads, whose sums are added in order.
+__global__ void __launch_bounds__(kAddSlots* kAddParts)
     add_groups(const double* partial, std::int64_t groups, std::int64_t size, float* out) {
-  const std::int64_t slot = static_cast<std::int64_t>(blockIdx.x) * kSlotThreads + threadIdx.x;
-  if (slot >= size) return;
-  double total = 0;
-  for (std::int64_t g = 0; g < groups; ++g) total += partial[g * size + slot];
-  out[slot] = static_cast<float>(total);
+  __shared__ double sums[kAddParts][kAddSlots];
+  const int lane = threadIdx.x % kAddSlots, part = threadIdx.x / kAddSlots;
+  const std::int64_t slot = static_cast<std::int64_t>(blockIdx.x) * kAddSlots + lane;
+  double sum = 0;
+  if (slot < size) {
+    for (std::int64_t g = part; g < groups; g += kAddParts) sum += partial[g * size + slot];
+  }
+  sums[part][lane] = sum;
+  __syncthreads();
+  if (part != 0 || slot >= size) return;
+  for (int p = 1; p < kAddParts; ++p) sum += sums[p][lane];
+  out[slot] = static_cast<float>(sum);
 }
 
 std::int64_t factors_bytes(std::int64_t n) {
@@ -127,15 +197,19 @@ void sketch(const void* maps, std::int64_t row_stride, DType dtype, std::int64_t
   with_type(dtype, kOp, [&](auto tag) {
     using T = typename decltype(tag)::Type;
     const T* rows = static_cast<const T*>(maps);
-    if (n > 0) {
-      launch(kOp, {grid_size(n), kNormThreads, 0, on}, row_factors<T>, rows, row_stride, n, d,
-             normalize, factors);
+    // Rows of doubles want their largest element first, and several blocks see parts of a row.
+    const bool own = !std::is_same_v<T, double> && plan.slot_blocks == 1;
+    if (normalize && !own && n > 0) {
+      launch(kOp, {grid_size(n), kThreads, 0, on}, row_factors<T>, rows, row_stride, n, d, factors);
     }
-    launch(kOp, {grid_size(plan.slot_blocks * plan.groups), kSlotThreads, 0, on}, gather_slots<T>,
-           rows, row_stride, n, d, size, seed, first_probe, factors, plan, partial);
+    const auto kernel = !normalize ? gather_slots<Norm::none, T>
+                        : own      ? gather_slots<Norm::own, T>
+                                   : gather_slots<Norm::given, T>;
+    launch(kOp, {grid_size(plan.slot_blocks * plan.groups), kThreads, 0, on}, kernel, rows,
+           row_stride, n, d, size, seed, first_probe, factors, plan, partial);
   });
-  launch(kOp, {grid_size(plan.slot_blocks), kSlotThreads, 0, on}, add_groups, partial, plan.groups,
-         size, out);
+  launch(kOp, {grid_size(ceil_div(size, kAddSlots)), kAddSlots * kAddParts, 0, on}, add_groups,
+         partial, plan.groups, size, out);
 }
 
 }  // namespace attrx::cuda
