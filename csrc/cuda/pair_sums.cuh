@@ -111,7 +111,7 @@ __device__ inline Task task_at(const PairPlan& plan, const Work& work, int index
 template <int W, class Source>
 struct Staging {
   using R = Real<typename Source::Element>;
-  static constexpr int kItems = Source::template kAtOnce<W>;
+  static constexpr int kItems = kScarceRegisters ? 1 : Source::template kAtOnce<W>;
 
   R v[kItems][W];
 

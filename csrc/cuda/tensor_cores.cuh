@@ -10,6 +10,12 @@ namespace attrx::cuda {
 inline constexpr int kMicro = 8;  // rows of a, and columns of b
 inline constexpr int kStep = 4;   // columns of a, and rows of b: what one instruction adds
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+inline constexpr bool kScarceRegisters = true;  // the fallback below takes many
+#else
+inline constexpr bool kScarceRegisters = false;
+#endif
+
 // c += a b, in doubles, by a whole warp. Lane l holds a[l / 4][l % 4], b[l % 4][l / 4] and
 // c[l / 4][l % 4 * 2 + i]: the rows of a, and the columns of b, lie in a warp alike.
 __device__ inline void multiply_add(double (&c)[2], double a, double b) {
