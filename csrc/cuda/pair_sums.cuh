@@ -52,57 +52,54 @@ __device__ inline Work work_at(const PairPlan& plan, int index) {
   return work;
 }
 
-// What a warp does in a tile: the products of micros x with micros y, as far as `wanted` has a bit
-// for them. Rows that pad a micro are filled by nobody: what comes of them is never stored.
+// What a warp does in a tile: the products of up to kGroup micros x with as many micros y.
 struct Task {
+  enum Kind {
+    idle,
+    rectangle,  // all pairs of x and y
+    triangle,   // y is x: all pairs of x with itself
+    squares     // y is x: only rows with themselves
+  } kind;
   int x[kGroup], y[kGroup];  // where a micro starts in shared memory, in rows
-  unsigned wanted;           // bit kGroup * r + c: the products of x[r] with y[c]
-  bool squares;              // only those of rows with themselves are kept
+  int of_x, of_y;            // how many there are
 };
 
 __device__ inline Task task_at(const PairPlan& plan, const Work& work, int index) {
   const Tile& tile = work.tile;
-  const int first_a = plan.a.micro(tile.rows.begin), first_b = plan.b.micro(tile.cols.begin);
   Task task = {};
+  if (index >= tile.tasks()) return task;
   int x = 0, y = 0;  // groups of the tile
   bool x_is_col = false, y_is_col = !tile.diagonal;
-  if (index >= tile.tasks()) return task;
   if (tile.diagonal) {
     while (index >= tile.rows.size() - x) index -= tile.rows.size() - x++;
     y = x + index;
+    task.kind = x == y ? Task::triangle : Task::rectangle;
   } else if (index < tile.rows.size() * tile.cols.size()) {
     x = index / tile.cols.size();
     y = index % tile.cols.size();
+    task.kind = Task::rectangle;
   } else {
     index -= tile.rows.size() * tile.cols.size();
     const int of_rows = tile.squares_of_rows ? tile.rows.size() : 0;
-    task.squares = true;
     x_is_col = y_is_col = index >= of_rows;
     x = y = x_is_col ? index - of_rows : index;
+    task.kind = Task::squares;
   }
-  // Micros that a group does not have are its last one: read, and not multiplied.
+  // Micros that a group does not have are its last one: multiplied at most, and not stored.
   const auto place = [&](int group, bool is_col, int (&micros)[kGroup]) {
     const Side& side = is_col ? plan.b : plan.a;
-    const int begin = side.micro((is_col ? tile.cols : tile.rows).begin + group);
-    const int count = side.micro((is_col ? tile.cols : tile.rows).begin + group + 1) - begin;
-    const int row = (begin - (is_col ? first_b : first_a)) * kMicro;
+    const int of_tile = (is_col ? tile.cols : tile.rows).begin;
+    const int begin = side.micro(of_tile + group);
+    const int count = side.micro(of_tile + group + 1) - begin;
+    const int row = (begin - side.micro(of_tile)) * kMicro;
 #pragma unroll
     for (int i = 0; i < kGroup; ++i) {
       micros[i] = row + min(i, count - 1) * kMicro + (is_col ? work.staged_columns : 0);
     }
     return count;
   };
-  const int along_x = place(x, x_is_col, task.x), along_y = place(y, y_is_col, task.y);
-  const bool same = task.x[0] == task.y[0];
-#pragma unroll
-  for (int r = 0; r < kGroup; ++r) {
-#pragma unroll
-    for (int c = 0; c < kGroup; ++c) {
-      const bool inside = r < along_x && c < along_y;
-      const bool needed = task.squares ? r == c : !same || r <= c;
-      if (inside && needed) task.wanted |= 1u << (kGroup * r + c);
-    }
-  }
+  task.of_x = place(x, x_is_col, task.x);
+  task.of_y = place(y, y_is_col, task.y);
   return task;
 }
 
@@ -172,7 +169,13 @@ struct Staging {
   };
 };
 
-using Sums = double[kGroup * kGroup][2];
+// One instruction multiplies two micros with a third, so products are paired. Of 3 x 3 micros the
+// third row is taken the other way round, and of three with themselves the two lower sums are
+// mirrored:
+//   rectangle: x0 x1 | y0,  x0 x1 | y1,  x0 x1 | y2,  y0 y1 | x2,  y2 - | x2
+//   triangle:  x0 x1 | x1,  x1 x2 | x2,  x2 x0 | x0
+constexpr int kProducts = 5;
+using Sums = double[kProducts][4];
 
 // Adds the products of slabs [first, last) of a chunk.
 __device__ inline void multiply(const double* chunk, int slab, const Task& task, int first,
@@ -180,21 +183,46 @@ __device__ inline void multiply(const double* chunk, int slab, const Task& task,
   chunk += first * slab + threadIdx.x % kWarp;
 #pragma unroll 1
   for (int s = first; s < last; ++s, chunk += slab) {
-    double left[kGroup], right[kGroup];
+    double x[kGroup], y[kGroup];
 #pragma unroll
-    for (int i = 0; i < kGroup; ++i) {
-      left[i] = chunk[task.x[i] * kStep];
-      right[i] = chunk[task.y[i] * kStep];
-    }
+    for (int i = 0; i < kGroup; ++i) x[i] = chunk[task.x[i] * kStep];
+    if (task.kind == Task::rectangle) {
 #pragma unroll
-    for (int r = 0; r < kGroup; ++r) {
-#pragma unroll
-      for (int c = 0; c < kGroup; ++c) {
-        const int at = kGroup * r + c;
-        if (task.wanted >> at & 1) multiply_add(sums[at], left[r], right[c]);
-      }
+      for (int i = 0; i < kGroup; ++i) y[i] = chunk[task.y[i] * kStep];
+      multiply_add(sums[0], x[0], x[1], y[0]);
+      if (task.of_y > 1) multiply_add(sums[1], x[0], x[1], y[1]);
+      if (task.of_y > 2) multiply_add(sums[2], x[0], x[1], y[2]);
+      if (task.of_x > 2) multiply_add(sums[3], y[0], y[1], x[2]);
+      if (task.of_x > 2 && task.of_y > 2) multiply_add(sums[4], y[2], y[2], x[2]);
+    } else {
+      if (task.of_x > 1) multiply_add(sums[0], x[0], x[1], x[1]);
+      if (task.of_x > 2) multiply_add(sums[1], x[1], x[2], x[2]);
+      multiply_add(sums[2], x[2], x[0], x[0]);
     }
   }
+}
+
+// What half `half` of product `at` is: the first row and column of shared memory that it
+// multiplies, if it is a product of its own and none that a smaller task makes besides.
+struct Product {
+  int row, col;
+  bool mirrored;  // its rows belong to y
+  bool wanted;
+};
+
+__device__ inline Product product_of(const Task& task, int at, int half) {
+  constexpr int kThird = kGroup - 1;
+  if (task.kind == Task::rectangle) {
+    if (at < kGroup) {
+      return {task.x[half], task.y[at], false, half < task.of_x && at < task.of_y};
+    }
+    const int i = at == kGroup ? half : kThird;
+    return {task.y[i], task.x[kThird], true,
+            kThird < task.of_x && i < task.of_y && i + half < kGroup};
+  }
+  const int col = (at + 1) % kGroup, row = half == 0 ? at % kGroup : col;
+  const bool there = at < kGroup && row < task.of_x && col < task.of_x;
+  return {task.x[row], task.x[col], row > col, there && (task.kind != Task::squares || row == col)};
 }
 
 // Where the sum of rows x and y of shared memory belongs; nowhere if one is padding or if the pair
@@ -223,19 +251,25 @@ __device__ inline double* place_of(const PairPlan& plan, const PairBuffers& buff
 __device__ inline void flush(const PairPlan& plan, const PairBuffers& buffers, const Work& work,
                              const Task& task, bool first, Sums& sums) {
   const int lane = threadIdx.x % kWarp;
+  const bool only_squares = task.kind == Task::squares;
 #pragma unroll
-  for (int at = 0; at < kGroup * kGroup; ++at) {
+  for (int at = 0; at < kProducts; ++at) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int x = task.x[at / kGroup] + lane / 4, y = task.y[at % kGroup] + lane % 4 * 2 + i;
-      const bool wanted = task.wanted >> at & 1;
+    for (int half = 0; half < 2; ++half) {
+      const Product product = product_of(task, at, half);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int row = product.row + lane / 4, col = product.col + lane % 4 * 2 + i;
+        const int x = product.mirrored ? col : row, y = product.mirrored ? row : col;
+        const double sum = sums[at][2 * half + i];
 #pragma unroll 1
-      for (int pass = task.squares ? 1 : 0; pass < (work.tile.diagonal ? 2 : 1 + task.squares);
-           ++pass) {
-        double* to = wanted ? place_of(plan, buffers, work, pass == 1, x, y) : nullptr;
-        if (to != nullptr) *to = first ? sums[at][i] : *to + sums[at][i];
+        for (int squares = only_squares; squares < (work.tile.diagonal ? 2 : 1 + only_squares);
+             ++squares) {
+          double* to = product.wanted ? place_of(plan, buffers, work, squares, x, y) : nullptr;
+          if (to != nullptr) *to = first ? sum : *to + sum;
+        }
+        sums[at][2 * half + i] = 0;
       }
-      sums[at][i] = 0;
     }
   }
 }
@@ -266,14 +300,14 @@ __global__ void __launch_bounds__(kMaxTasks* kWarp)
       Staging<W, Source> staging;
       const std::int64_t first = work.begin + (k + 1LL) * plan.chunk;
       staging.fetch(source, work, packs_log2, first, round);  // nothing after the last chunk
-      if (k >= 0 && task.wanted != 0) {
+      if (k >= 0 && task.kind != Task::idle) {
         multiply(current, plan.slab(), task, min(round * share, slabs),
                  min((round + 1) * share, slabs), sums);
       }
       if (more) staging.put(plan, buffers, work, packs_log2, round, next);
     }
     if (k >= 0 && (!more || (k + 1) % segment_chunks == 0)) {
-      flush(plan, buffers, work, task, k < segment_chunks, sums);
+      if (task.kind != Task::idle) flush(plan, buffers, work, task, k < segment_chunks, sums);
     }
     __syncthreads();
   }
