@@ -1,7 +1,8 @@
 """The CUDA ops against float64 oracles computed on the CPU, over dtypes, layouts and sizes.
 
-The sizes sit on both sides of what the kernels divide their work by: 4 x 4 pairs, tiles of 24 and
-12 networks, chunks of 64 and segments of 2048 columns, 16-byte loads, 256 blocks.
+The sizes sit on both sides of what the kernels divide their work by: micro-tiles of 8 and groups of
+24 networks, tiles of 120 and 72, chunks of 16 to 64 and segments of 1024 columns, 16-byte loads,
+rows that fit shared memory, 4096 slots and 131072 elements of a sketch.
 """
 
 import itertools
@@ -152,10 +153,10 @@ def test_zero_rows_stay_zero_and_bad_values_stay_bad():
     assert not maps[3].nan_to_num().any()
 
 
-@pytest.mark.parametrize("networks", [1, 2, 3, 4, 5, 12, 13, 24, 25, 36, 37, 70])
+@pytest.mark.parametrize("networks", [1, 2, 7, 8, 9, 16, 17, 24, 25, 48, 49, 97, 120, 121, 200])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_cosines_match_the_oracle(dtype, networks):
-    for d in (1, 7, 63, 64, 65, 136):
+    for d in (1, 7, 63, 64, 65, 136) if networks < 100 else (7, 72):
         maps = on_device(draw((networks, 3, d), dtype, d))
         cosines = ops.probe_cosines(maps)
         assert cosines.dtype == torch.float64
@@ -164,7 +165,7 @@ def test_cosines_match_the_oracle(dtype, networks):
         assert torch.equal(cosines.diagonal(dim1=1, dim2=2), torch.ones_like(cosines[:, 0]))
 
 
-@pytest.mark.parametrize("d", [2047, 2048, 2049, 4097, 50176, 70001])
+@pytest.mark.parametrize("d", [1023, 1024, 1025, 4097, 50176, 70001])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_cosines_of_long_maps_match_the_oracle(dtype, d):
     maps = on_device(draw((5, 2, d), dtype, d))
@@ -172,7 +173,7 @@ def test_cosines_of_long_maps_match_the_oracle(dtype, d):
 
 
 @pytest.mark.parametrize(
-    "sizes", [(1, 1), (1, 100), (100, 1), (5, 3), (24, 12), (25, 13), (40, 60)]
+    "sizes", [(1, 1), (1, 100), (100, 1), (5, 3), (24, 12), (25, 13), (40, 60), (73, 80)]
 )
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_cosines_of_two_sets_match_the_oracle(dtype, sizes):
@@ -211,8 +212,12 @@ def test_the_bits_of_a_pair_do_not_depend_on_its_company(dtype, d):
     assert torch.equal(ops.probe_cosines(maps[4:5], maps)[:, 0], full[:, 4])
 
     assert torch.equal(ops.probe_cosines(maps[:, 2:3])[0], full[2])
-    many = maps[:3].repeat(1, 40, 1)  # 360 probes: blocks that walk all segments themselves
-    assert torch.equal(ops.probe_cosines(many), full[:, :3, :3].repeat(40, 1, 1))
+    if d > 3000:
+        return
+    # Blocks that walk all segments themselves.
+    times = 40 if EMULATED else 500
+    many = maps[:3].repeat(1, times, 1)
+    assert torch.equal(ops.probe_cosines(many), full[:, :3, :3].repeat(times, 1, 1))
 
 
 def test_bits_do_not_depend_on_alignment_or_on_the_order_of_dimensions():
@@ -312,7 +317,17 @@ def test_work_is_queued_on_the_current_stream():
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("n", "d", "size"), [(1, 1, 1), (3, 700, 64), (5, 9001, 1000), (2, 97, 4096)]
+    ("n", "d", "size"),
+    [
+        (1, 1, 1),
+        (3, 700, 64),
+        (5, 9001, 1000),
+        (2, 97, 4096),
+        (2, 300, 4097),
+        (600, 30, 64),
+        (1, 140_000, 4096),
+        (1, 3000, 1),
+    ],
 )
 def test_sketches_are_those_of_the_cpu(dtype, n, d, size, normalize):
     maps = draw((n, d), dtype)

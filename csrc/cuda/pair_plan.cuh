@@ -33,7 +33,11 @@ inline constexpr int kMaxTasks = 15;     // warps of the largest tile of each ki
 inline constexpr std::int64_t kMinSegment = 1024;
 inline constexpr std::int64_t kMaxSegments = 32;
 inline constexpr std::int64_t kMaxChunk = 64;  // columns in shared memory at a time, at most
+#if defined(ATTRX_ENOUGH_WARPS)  // so that tests on an emulated device come to both ways
+inline constexpr std::int64_t kEnoughWarps = ATTRX_ENOUGH_WARPS;
+#else
 inline constexpr std::int64_t kEnoughWarps = 4096;
+#endif
 inline constexpr std::int64_t kMostSlotBytes = 256 << 20;
 inline constexpr std::int64_t kMostBlocks = 0x7fffffff;  // of a grid, and so int counts them all
 
