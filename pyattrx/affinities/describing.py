@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pyattrx._progress import progress
+from pyattrx.affinities.feeding import Arriving, feed, in_turn, lag
 from pyattrx.descriptors import (
     AttributionMaps,
     ProbeSetDescriptor,
@@ -109,19 +111,26 @@ class Description:
     ) -> None:
         self._open.close()
 
-    def rows(self, order: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
+    def rows(
+        self, order: np.ndarray | None = None, *, on_host: bool = False
+    ) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
         """Describe probes.
+
+        On a CUDA device the next batch is queued before the rows of one are looked at and handed
+        out; no row is handed out that was not found finite.
 
         Parameters
         ----------
         order : ndarray [n], int64, optional
             Which probes; all of them if left out.
+        on_host : bool
+            Bring the rows to the host, behind what was queued for them and before what comes next.
 
         Yields
         ------
         probes : ndarray [B], int64
         rows : list of Tensor [B, D]
-            One for each descriptor, in its method's storage type, on the device.
+            One for each descriptor, in its method's storage type, on the device unless `on_host`.
 
         Raises
         ------
@@ -129,16 +138,11 @@ class Description:
             A map holds NaN or Inf; the message names the network and the probe.
         """
         order = np.arange(len(self._probes)) if order is None else order
-        done = 0
+        begun = (self._begin(chosen, images, on_host) for chosen, images in self._batches(order))
         with progress(self._label, len(order)) as step:
-            for images in self._probes.batches(self._batch_size, order):
-                chosen = order[done : done + len(images)]
-                yield (
-                    chosen,
-                    [self._describe(i, chosen, images) for i in range(len(self.zero_maps))],
-                )
-                done += len(images)
-                step(len(images))
+            for chosen, rows in in_turn(begun, self._checked, lag(self._device)):
+                yield chosen, rows
+                step(len(chosen))
 
     def observed(self, descriptor: ProbeSetDescriptor) -> dict[str, Tensor]:
         """What a descriptor of the probes as a whole sees of them.
@@ -154,21 +158,64 @@ class Description:
             Features hold NaN or Inf; the message names the network and the probe.
         """
         found: dict[str, Tensor] = {}
-        done = 0
         count = len(self._probes)
+
+        def begin(chosen: np.ndarray, images: Tensor) -> _Begun:
+            with arithmetic(self._precision, self._device), torch.no_grad():
+                parts = descriptor.observe(self._prepared, images, chosen)
+            flags = [part.flatten(1).isfinite().all(1) for part in parts.values()]
+            return _Begun(chosen, list(parts), [], Arriving([*flags, *parts.values()]))
+
+        def finish(begun: _Begun) -> int:
+            arrived = begun.arriving.wait()
+            flags, parts = arrived[: len(begun.names)], arrived[len(begun.names) :]
+            for finite in flags:
+                self._check_finite(begun.chosen, finite, "features hold")
+            first = int(begun.chosen[0])
+            for name, part in zip(begun.names, parts, strict=True):
+                if name not in found:
+                    found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+                found[name][first : first + len(part)] = part
+            return len(begun.chosen)
+
+        begun = (begin(chosen, images) for chosen, images in self._batches(np.arange(count)))
         with progress(f"{self._label}, {descriptor.method.kind}", count) as step:
-            for images in self._probes.batches(self._batch_size, np.arange(count)):
-                chosen = np.arange(done, done + len(images))
-                with arithmetic(self._precision, self._device), torch.no_grad():
-                    parts = descriptor.observe(self._prepared, images, chosen)
-                for name, part in parts.items():
-                    self._check_finite(chosen, part.flatten(1).isfinite().all(1), "features hold")
-                    if name not in found:
-                        found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
-                    found[name][done : done + len(part)] = part
-                done += len(images)
-                step(len(images))
+            for seen in in_turn(begun, finish, lag(self._device)):
+                step(seen)
         return found
+
+    def _batches(self, order: np.ndarray) -> Generator[tuple[np.ndarray, Tensor], None, None]:
+        """Numbers of probes and their images on the device; its thread ends with this network."""
+        batches = feed(self._probes, self._device, self._batch_size, order)
+        # Whoever goes through the rows may be held by a traceback; that must not hold a thread.
+        self._open.callback(batches.close)
+        done = 0
+        for images in batches:
+            yield order[done : done + len(images)], images
+            done += len(images)
+
+    def _begin(self, chosen: np.ndarray, images: Tensor, on_host: bool) -> _Begun:
+        """Queue the maps of a batch, and what is to be known of them."""
+        rows, flags = [], []
+        for which, descriptor in enumerate(self._descriptors):
+            with arithmetic(self._precision, self._device):
+                maps = descriptor.rows(self._prepared, images)
+            if self._precision != "float32" and which == 0 and self.effect is None:
+                self.effect = _effect_of_precision(descriptor, self._prepared, images, maps)
+            flags.append(torch.stack([maps.isfinite().all(1), (maps == 0).all(1)]))
+            rows.append(quantise(maps, descriptor.method.storage))
+        if on_host:
+            return _Begun(chosen, [], [], Arriving([*flags, *rows]))
+        return _Begun(chosen, [], rows, Arriving(flags))
+
+    def _checked(self, begun: _Begun) -> tuple[np.ndarray, list[Tensor]]:
+        """Wait for a batch; refuse maps that are not finite, and count those of zeros."""
+        arrived = begun.arriving.wait()
+        count = len(self._descriptors)
+        for which, (finite, zero) in enumerate(arrived[:count]):
+            self._check_finite(begun.chosen, finite, "attribution map holds")
+            self.zero_maps[which] += int(zero.sum())
+        return begun.chosen, begun.rows or arrived[count:]
 
     def _check_finite(self, chosen: np.ndarray, finite: Tensor, what: str) -> None:
         if not bool(finite.all()):
@@ -178,15 +225,15 @@ class Description:
                 f"its {what} NaN or Inf"
             )
 
-    def _describe(self, which: int, chosen: np.ndarray, images: Tensor) -> Tensor:
-        descriptor = self._descriptors[which]
-        with arithmetic(self._precision, self._device):
-            maps = descriptor.rows(self._prepared, images)
-        if self._precision != "float32" and which == 0 and self.effect is None:
-            self.effect = _effect_of_precision(descriptor, self._prepared, images, maps)
-        self._check_finite(chosen, maps.isfinite().all(1), "attribution map holds")
-        self.zero_maps[which] += int((maps == 0).all(1).sum())
-        return quantise(maps, descriptor.method.storage)
+
+@dataclass(frozen=True)
+class _Begun:
+    """A batch that a device is working on."""
+
+    chosen: np.ndarray
+    names: list[str]
+    rows: list[Tensor]  # that stay on the device
+    arriving: Arriving
 
 
 def _effect_of_precision(

@@ -110,7 +110,7 @@ class AttributionMaps:
             wide = maps.double()
             maps = (wide - wide.mean(1, keepdim=True)).to(maps.dtype)
         if whole and self.method.pixels is not None:
-            maps = maps[:, self._pixels(maps.shape[1]).to(maps.device)]
+            maps = maps[:, self._pixels(maps.shape[1]).to(maps.device, non_blocking=True)]
         return maps
 
     def _pixels(self, size: int) -> Tensor:

@@ -40,7 +40,7 @@ def attribution_maps(
         x = image_layout(input) if input is not None and COMBINE_CODES[method] == 0 else None
         size = map_size(channels, height, width, reduce)
         chosen = check_places(places, size)
-        chosen = None if chosen is None else chosen.to(grad.device)
+        chosen = None if chosen is None else chosen.to(grad.device, non_blocking=True)
         kept = size if chosen is None else len(chosen)
         out = grad.new_empty((n, kept), dtype=map_dtype(grad.dtype))
         if kept == 0:  # no places at all have no address, which would mean every place

@@ -114,10 +114,15 @@ class _FilePixels(PixelStore):
     def append(self, image: Pixels, image_digest: bytes) -> None:
         raise AssertionError("a saved file of probes does not grow")
 
-    def raw(self, start: int, stop: int) -> Pixels:
+    @property
+    def in_memory(self) -> bool:
+        return False
+
+    def raw(self, start: int, stop: int, out: Pixels | None = None) -> Pixels:
         assert self.shape is not None
         assert self.dtype is not None
-        out = np.empty((stop - start, *self.shape), self.dtype)
+        if out is None:
+            out = np.empty((stop - start, *self.shape), self.dtype)
         if not len(out):
             return out
         view = out.data.cast("B")

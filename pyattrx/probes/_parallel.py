@@ -14,12 +14,17 @@ _Out = TypeVar("_Out")
 
 
 def ordered_map(
-    function: Callable[[_In], _Out], items: Iterable[_In], workers: int, ahead: int
+    function: Callable[[_In], _Out],
+    items: Iterable[_In],
+    workers: int,
+    ahead: int,
+    *,
+    wait: bool = False,
 ) -> Generator[_Out, None, None]:
     """Yield function(item) in the order of the items, working at most `ahead` items ahead.
 
     When the consumer stops early, raises or is interrupted, what has not begun is dropped and the
-    threads end with the item that they are at; nobody waits for them.
+    threads end with the item that they are at; nobody waits for them unless `wait` says so.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pyattrx-probes")
     pending: deque[Future[_Out]] = deque()
@@ -31,4 +36,4 @@ def ordered_map(
         while pending:
             yield pending.popleft().result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=wait, cancel_futures=True)

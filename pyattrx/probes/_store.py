@@ -79,10 +79,16 @@ class PixelStore:
         """Images start to stop - 1 as a new array, [B, 3, H, W]."""
         return as_float32(self.raw(start, stop))
 
-    def raw(self, start: int, stop: int) -> Pixels:
-        """Images start to stop - 1 as they are stored."""
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading never waits for a file."""
+        return self._file is None
+
+    def raw(self, start: int, stop: int, out: Pixels | None = None) -> Pixels:
+        """Images start to stop - 1 as they are stored; into `out`, contiguous, if it is given."""
         assert self.shape is not None
-        out = np.empty((stop - start, *self.shape), self.dtype)
+        if out is None:
+            out = np.empty((stop - start, *self.shape), self.dtype)
         if self._file is None:
             for place, image in zip(out, self._kept[start:stop], strict=True):
                 place[...] = image

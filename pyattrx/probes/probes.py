@@ -31,7 +31,7 @@ from pyattrx.probes._listing import GroupOf, in_order, list_images
 from pyattrx.probes._parallel import ordered_map
 from pyattrx.probes._photos import Decoded, Skipped, Unreadable, decode, to_rgb
 from pyattrx.probes._reading import read_batches, read_photos, store_images
-from pyattrx.probes._store import PixelStore
+from pyattrx.probes._store import PixelStore, as_float32
 from pyattrx.probes._tensors import check_images
 
 __all__ = ["Probes"]
@@ -535,16 +535,53 @@ class Probes:
         chosen = check_order(order, len(self))
 
         def read(start: int) -> Tensor:
-            return torch.from_numpy(self._pick(chosen[start : start + size]))
+            return torch.from_numpy(as_float32(self.stored(chosen[start : start + size])))
 
         return ordered_map(read, range(0, len(chosen), size), workers=1, ahead=1)
 
-    def _pick(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Read some probes; those that follow one another at once."""
-        breaks = np.flatnonzero(np.diff(chosen) != 1) + 1
-        runs = [run for run in np.split(chosen, breaks) if len(run)]
-        parts = [self._store.read(int(run[0]), int(run[-1]) + 1) for run in runs]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    @property
+    def in_memory(self) -> bool:
+        """Whether the pixels are in memory, so that reading them never waits for a file."""
+        return self._store.in_memory
+
+    @property
+    def stored_dtype(self) -> np.dtype[Any]:
+        """Type that the pixels are stored in: uint8 or float32."""
+        assert self._store.dtype is not None
+        return self._store.dtype
+
+    def stored(self, chosen: NDArray[np.int64], out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read some probes as they are stored; those that follow one another at once.
+
+        Parameters
+        ----------
+        chosen : ndarray [n], int64
+            Which; within the probes.
+        out : ndarray [n, 3, H, W], optional
+            Where to, contiguous and of `stored_dtype`.
+
+        Returns
+        -------
+        ndarray [n, 3, H, W]
+            `out`, or a new array: uint8, or float32 in [0, 1].
+
+        Examples
+        --------
+        >>> import numpy as np, torch
+        >>> probes = Probes.from_tensor(torch.full((3, 3, 4, 4), 51, dtype=torch.uint8))
+        >>> int(probes.stored(np.array([2, 0]))[0, 0, 0, 0]), float(probes[2][0, 0, 0])
+        (51, 0.20000000298023224)
+        """
+        if out is None:
+            out = np.empty((len(chosen), *self.shape[1:]), self.stored_dtype)
+        ends = [*(np.flatnonzero(np.diff(chosen) != 1) + 1).tolist(), len(chosen)]
+        first = 0
+        for end in ends:
+            run = chosen[first:end]
+            if len(run):
+                self._store.raw(int(run[0]), int(run[-1]) + 1, out[first:end])
+            first = end
+        return out
 
     def head(self, n: int) -> Probes:
         """Return the first `n` probes; their pixels are shared, not copied.

@@ -83,7 +83,7 @@ def add_network(
                 **run.description_options(),
             ) as description,
         ):
-            batches = _checked(store, encoder.name, description.rows())
+            batches = _checked(store, encoder.name, description.rows(on_host=True))
             addition.feed(store.methods, batches)
             names = [stored.name for stored in store.methods]
             zeros = dict(zip(names, description.zero_maps, strict=True))

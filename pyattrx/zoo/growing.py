@@ -134,7 +134,7 @@ class Growth:
                 **{**self.run.description_options(), "precision": precision},
             ) as description,
         ):
-            batches = description.rows(np.arange(first, first + count))
+            batches = description.rows(np.arange(first, first + count), on_host=True)
             addition.feed(
                 store.methods, batches, first, count, groups=np.asarray(self.probes.groups)
             )

@@ -66,6 +66,18 @@ def test_ranges(probes, expected):
         assert found.is_contiguous()
 
 
+def test_pixels_as_they_are_stored(probes, images):
+    order = np.array([7, 8, 2, 1, 3, 4, 5])
+    found = probes.stored(order)
+    assert found.dtype == probes.stored_dtype
+    np.testing.assert_array_equal(found, images.numpy()[order])
+    place = np.empty_like(found)
+    assert probes.stored(order, place) is place
+    np.testing.assert_array_equal(place, found)
+    assert probes.stored(order[:0]).shape == (0, 3, 5, 4)
+    assert probes.in_memory == (probes._store._file is None)
+
+
 def test_single_images(probes, expected):
     assert torch.equal(probes[0], expected[0])
     assert torch.equal(probes[np.int64(-1)], expected[-1])
@@ -147,9 +159,9 @@ def test_probes_are_not_pickled(move):
 def test_only_the_next_batch_is_read_ahead(monkeypatch):
     probes = Probes.from_tensor(NOISE)
     reads = []
-    read = _store.PixelStore.read
+    read = _store.PixelStore.raw
     monkeypatch.setattr(
-        _store.PixelStore, "read", lambda self, a, b: reads.append(a) or read(self, a, b)
+        _store.PixelStore, "raw", lambda self, a, b, out: reads.append(a) or read(self, a, b, out)
     )
     batches = probes.batches(2)
     next(batches)
@@ -176,11 +188,11 @@ def test_batches_may_be_left_at_any_time():
 
 
 def test_a_read_that_fails_reaches_the_consumer(monkeypatch):
-    def fail(self, start, stop):
+    def fail(self, start, stop, out):
         raise ProbeError("the scratch file of probes ended early")
 
     probes = Probes.from_tensor(NOISE)
-    monkeypatch.setattr(_store.PixelStore, "read", fail)
+    monkeypatch.setattr(_store.PixelStore, "raw", fail)
     with pytest.raises(ProbeError, match="ended early"):
         next(probes.batches(2))
     assert wait_for_threads()
