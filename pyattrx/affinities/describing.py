@@ -23,7 +23,7 @@ from pyattrx.descriptors import (
     map_cosines,
     quantise,
 )
-from pyattrx.encoders import Encoder, PreparedEncoder, load_many
+from pyattrx.encoders import Encoder, load_many
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
 from pyattrx.ops._heap import freed_memory_kept
 from pyattrx.probes import Probes
@@ -32,6 +32,7 @@ __all__ = [
     "Description",
     "Source",
     "check_batch_size",
+    "check_compile",
     "check_sources",
     "device_name",
     "encoders_of",
@@ -58,6 +59,8 @@ class Description:
     device : torch.device
     precision : str
         One of `PRECISIONS`, checked.
+    compile : bool
+        Whether passes are those of a compiled program.
     label : str
         What progress calls it.
 
@@ -67,6 +70,8 @@ class Description:
         All-zero maps seen so far, by descriptor.
     effect : dict or None
         What a reduced precision does to the maps of the first descriptor.
+    compile_effect : dict or None
+        What compilation does to them.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Description:
         batch_size: int,
         device: torch.device,
         precision: str,
+        compile: bool = False,
         label: str | None = None,
     ) -> None:
         self._encoder = encoder
@@ -86,10 +92,12 @@ class Description:
         self._batch_size = batch_size
         self._device = device
         self._precision = precision
+        self._compile = compile
         self._label = label or encoder.name
         self._open = ExitStack()
         self.zero_maps = [0] * len(descriptors)
         self.effect: dict[str, float] | None = None
+        self.compile_effect: dict[str, float] | None = None
 
     def __enter__(self) -> Description:
         with ExitStack() as entered:
@@ -100,6 +108,8 @@ class Description:
             example = self._probes.images(0, min(2, len(self._probes)))
             prepared = self._encoder.prepare(self._device, example)
             self._prepared = entered.enter_context(prepared)
+            if self._compile:
+                prepared.compile(min(self._batch_size, len(self._probes)))
             self._open = entered.pop_all()
         return self
 
@@ -200,13 +210,32 @@ class Description:
         for which, descriptor in enumerate(self._descriptors):
             with arithmetic(self._precision, self._device):
                 maps = descriptor.rows(self._prepared, images)
-            if self._precision != "float32" and which == 0 and self.effect is None:
-                self.effect = _effect_of_precision(descriptor, self._prepared, images, maps)
+            if which == 0:
+                self._measure_effects(images, maps)
             flags.append(torch.stack([maps.isfinite().all(1), (maps == 0).all(1)]))
             rows.append(quantise(maps, descriptor.method.storage))
         if on_host:
             return _Begun(chosen, [], [], Arriving([*flags, *rows]))
         return _Begun(chosen, [], rows, Arriving(flags))
+
+    def _measure_effects(self, images: Tensor, maps: Tensor) -> None:
+        """Compare some of the first maps with what they are meant to be."""
+        if self._precision != "float32" and self.effect is None:
+            self.effect = self._effect("float32", images, maps)
+        if self._compile and self.compile_effect is None:
+            self.compile_effect = self._effect(self._precision, images, maps)
+
+    def _effect(self, precision: str, images: Tensor, maps: Tensor) -> dict[str, float]:
+        """Cosines of some maps to those of the network as it is, in a precision."""
+        some = images[:_EFFECT_PROBES]
+        with self._prepared.as_it_is(), arithmetic(precision, self._device):
+            exact = self._descriptors[0].rows(self._prepared, some)
+        cosines = map_cosines(maps[: len(some)], exact)
+        return {
+            "probes": len(some),
+            "mean_cosine": float(cosines.mean()),
+            "least_cosine": float(cosines.min()),
+        }
 
     def _checked(self, begun: _Begun) -> tuple[np.ndarray, list[Tensor]]:
         """Wait for a batch; refuse maps that are not finite, and count those of zeros."""
@@ -236,23 +265,16 @@ class _Begun:
     arriving: Arriving
 
 
-def _effect_of_precision(
-    descriptor: AttributionMaps, prepared: PreparedEncoder, images: Tensor, maps: Tensor
-) -> dict[str, float]:
-    """Cosines of some maps to those in float32."""
-    some = images[:_EFFECT_PROBES]
-    cosines = map_cosines(maps[: len(some)], descriptor.rows(prepared, some))
-    return {
-        "probes": len(some),
-        "mean_cosine": float(cosines.mean()),
-        "least_cosine": float(cosines.min()),
-    }
-
-
 def check_batch_size(batch_size: Any) -> None:
     """Refuse what is not a number of images."""
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise InvalidValue("batch_size", batch_size, "an integer of at least 1")
+
+
+def check_compile(compile: Any) -> None:
+    """Refuse what does not say whether to compile."""
+    if not isinstance(compile, bool):
+        raise InvalidType("compile", compile, "True or False")
 
 
 def check_sources(encoders: Iterable[Source]) -> list[Source] | Iterator[Source]:

@@ -101,6 +101,7 @@ class _EpsilonRule(TorchFunctionMode):
     def __init__(self, eps: float) -> None:
         super().__init__()
         self.eps = eps
+        self._rules = _rules()
 
     def __torch_function__(
         self,
@@ -110,7 +111,7 @@ class _EpsilonRule(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        rule = _rules().get(func)
+        rule = self._rules.get(func)
         u = args[0] if args else kwargs.get("input", kwargs.get("self"))
         if rule is None or not isinstance(u, Tensor) or not u.requires_grad or "out" in kwargs:
             return func(*args, **kwargs)

@@ -133,6 +133,7 @@ def affinity_command(
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
+    compile: options.Compile = False,
     threads: options.Threads = None,
     k: options.Sources = 5,
     save: Annotated[Path | None, typer.Option(help="Write the result to this .npz file.")] = None,
@@ -177,6 +178,7 @@ def affinity_command(
         batch_size=batch_size,
         device=device,
         precision=precision,
+        compile=compile,
         scratch=scratch,
     )
     written = []
@@ -203,6 +205,12 @@ def affinity_command(
             out.print(
                 f"{network['name']}: maps in {precision} have cosine {effect['mean_cosine']:.4f} "
                 f"to float32's (least {effect['least_cosine']:.4f}, {effect['probes']} probes)"
+            )
+        if effect := network["compile"]:
+            out.print(
+                f"{network['name']}: compiled, maps have cosine {effect['mean_cosine']:.6f} to "
+                f"those of the network as it is (least {effect['least_cosine']:.6f}, "
+                f"{effect['probes']} probes)"
             )
     for skipped in images.skipped:
         out.print(f"left out {skipped.path}: {skipped.reason}")

@@ -55,6 +55,13 @@ Precision = Annotated[
     str,
     typer.Option(help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast)."),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile networks: tens of seconds an architecture, for many probes or networks.",
+    ),
+]
 Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
 Sources = Annotated[int, typer.Option("-k", help="Sources to list for each target.")]
 Scratch = Annotated[Path | None, typer.Option(help="Folder for temporary rows.")]

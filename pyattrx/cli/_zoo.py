@@ -102,6 +102,7 @@ def add_command(
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
+    compile: options.Compile = False,
     threads: options.Threads = None,
     wait: Wait = False,
     trust: options.Trust = False,
@@ -121,6 +122,7 @@ def add_command(
             batch_size=batch_size,
             device=device,
             precision=precision,
+            compile=compile,
         )
         total = len(opened)
     _tell(report, total, as_json)
@@ -368,6 +370,7 @@ def query_command(
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
+    compile: options.Compile = False,
     threads: options.Threads = None,
     scratch: options.Scratch = None,
     trust: options.Trust = False,
@@ -390,6 +393,7 @@ def query_command(
             batch_size=batch_size,
             device=device,
             precision=precision,
+            compile=compile,
             scratch=scratch,
         )
     if as_json:

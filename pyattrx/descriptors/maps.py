@@ -83,9 +83,10 @@ class AttributionMaps:
         except PyattrxError:
             raise
         except Exception as error:
+            remedy = encoder.remedy and f"; {encoder.remedy}"
             raise EncoderError(
                 f"network {encoder.name!r} cannot be differentiated: "
-                f"{type(error).__name__}: {error}"
+                f"{type(error).__name__}: {error}{remedy}"
             ) from error
 
     def of_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:

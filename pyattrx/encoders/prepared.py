@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyattrx.encoders.compiling import CompiledNetwork
 from pyattrx.encoders.copying import private_copy, random_state_kept
 from pyattrx.encoders.folding import agree, fold_batch_norms
 from pyattrx.encoders.outputs import Output, pick_tensor, run_until
@@ -19,6 +22,8 @@ from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, PyattrxError
 
 __all__ = ["PreparedEncoder"]
+
+_Answer = TypeVar("_Answer")
 
 
 class PreparedEncoder:
@@ -58,6 +63,7 @@ class PreparedEncoder:
         self._input_size = input_size
         self._layout = torch.contiguous_format
         self._writes_input = False
+        self._compiled: CompiledNetwork | None = None
         # Tensors made in inference mode could never be differentiated.
         with torch.inference_mode(False), random_state_kept(device):
             self.module = private_copy(module, name, device, dtype if cast else None)
@@ -138,7 +144,38 @@ class PreparedEncoder:
         EncoderError
             The network fails, or its output is not a floating tensor with one entry an image.
         """
+        if self._compiled is not None:
+            return self._checked(self._by_program(self._compiled.output, x), x, "output")
         return self._answer(x, self._output, "output")
+
+    @property
+    def compiled(self) -> bool:
+        """Whether passes are those of a compiled program."""
+        return self._compiled is not None
+
+    def compile(self, batch_size: int) -> None:
+        """From now on run compiled: `forward` with its backward pass, and `outputs`.
+
+        Compilation itself happens at the first pass of each.
+
+        Parameters
+        ----------
+        batch_size : int
+            Images in a full batch; those of a smaller one are filled up to it, so that it does not
+            need a program of its own.
+        """
+        self._compiled = CompiledNetwork(
+            self.module, self._output, self._features, self._layout, batch_size
+        )
+
+    @contextmanager
+    def as_it_is(self) -> Iterator[None]:
+        """Run what was compiled as it is, in this context."""
+        compiled, self._compiled = self._compiled, None
+        try:
+            yield
+        finally:
+            self._compiled = compiled
 
     def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Run the network on what `preprocess` returned, without gradients.
@@ -162,6 +199,9 @@ class PreparedEncoder:
         if self._features is None:
             z = self.forward(x)
             return z, z
+        if self._compiled is not None:
+            z, c = self._by_program(self._compiled.both, x)
+            return self._checked(z, x, "output"), self._checked(c, x, "features")
         if not isinstance(self._features, nn.Module):
             return self.forward(x), self._answer(x, self._features, "features")
         seen: list[Tensor] = []
@@ -178,6 +218,20 @@ class PreparedEncoder:
         if not seen:  # the output was reached before them
             return z, self._answer(x, self._features, "features")
         return z, self._checked(seen[0], x, "features")
+
+    def _by_program(self, run: Callable[[Tensor], _Answer], x: Tensor) -> _Answer:
+        try:
+            return run(x.clone() if self._writes_input else x)
+        except Exception as error:
+            raise EncoderError(
+                f"network {self.name!r} cannot be compiled, or fails when it is: "
+                f"{type(error).__name__}: {_brief(error)}; {self.remedy}"
+            ) from error
+
+    @property
+    def remedy(self) -> str:
+        """What else to try with a network that fails; empty if it runs as it is."""
+        return "leave out compile to run it as it is" if self.compiled else ""
 
     def _everything(self, x: Tensor) -> Tensor:
         """The output, and the features if there are any, in one tensor; differentiable."""
@@ -231,7 +285,7 @@ class PreparedEncoder:
             The output differs: it depends on the input through operations without a derivative, or
             is random.
         """
-        with torch.no_grad():
+        with torch.no_grad(), self.as_it_is():
             low, high = x.amin(), x.amax()
             others = (low + high - x, x.flip(-1), x * 0.5, torch.zeros_like(x), 10 * x + 1)
             z = self.forward(x)
@@ -251,7 +305,7 @@ class PreparedEncoder:
     def close(self) -> None:
         """Free the copy."""
         self.module = nn.Identity()
-        self._output = self._features = None
+        self._output = self._features = self._compiled = None
 
     def __enter__(self) -> PreparedEncoder:
         return self
@@ -344,6 +398,11 @@ def _own(transform: Transform | None, device: torch.device) -> Transform | None:
             f"the transform {type(transform).__name__} cannot be copied to {device}: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _brief(error: Exception) -> str:
+    """The beginning of a message that may have pages."""
+    return textwrap.shorten(str(error), 300, placeholder=" ...")
 
 
 def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:

@@ -98,6 +98,7 @@ def add_network(
                 **run.facts(),
                 "zero_maps": zeros,
                 "precision_effect": description.effect,
+                "compile_effect": description.compile_effect,
                 **kept,
                 "seconds": round(time.perf_counter() - begun, 3),
             }

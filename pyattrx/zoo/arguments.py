@@ -19,6 +19,7 @@ from xxhash import xxh3_128_hexdigest
 from pyattrx.affinities.describing import (
     Source,
     check_batch_size,
+    check_compile,
     check_sources,
     device_name,
     resolve_device,
@@ -51,12 +52,14 @@ BESIDE = frozenset(("name", "specification", "versions", "parameters"))
 class Run:
     """How networks are run, checked."""
 
-    def __init__(self, batch_size: Any, device: Any, precision: Any) -> None:
+    def __init__(self, batch_size: Any, device: Any, precision: Any, compile: Any = False) -> None:
         check_batch_size(batch_size)
         self.batch_size: int = batch_size
         self.device = resolve_device(device)
         check_precision(precision, self.device)
         self.precision: str = precision
+        check_compile(compile)
+        self.compile: bool = compile
 
     def description_options(self) -> dict[str, Any]:
         """Options of a `Description`."""
@@ -64,6 +67,7 @@ class Run:
             "batch_size": self.batch_size,
             "device": self.device,
             "precision": self.precision,
+            "compile": self.compile,
         }
 
     def facts(self) -> dict[str, Any]:
@@ -72,6 +76,7 @@ class Run:
             "batch_size": self.batch_size,
             "device": device_name(self.device),
             "precision": self.precision,
+            "compile": self.compile,
             "threads": torch.get_num_threads(),
             "run_versions": versions(),
         }

@@ -54,7 +54,7 @@ class Growth:
     probes : Probes
         The zoo's, followed by new ones; see `check_extension`.
     run : Run
-        Batch size and device; the precision is the one that a network was added with.
+        Batch size and device; precision and compilation are those that a network was added with.
     trust : bool
         Load exported programs.
     """
@@ -124,6 +124,7 @@ class Growth:
         first, count = len(store.probes), len(self.probes) - len(store.probes)
         precision = entry.facts.get("precision", "float32")
         check_precision(precision, self.run.device)
+        compiled = bool(entry.facts.get("compile", False))
         with (
             store.addition(entry.key) as addition,
             Description(
@@ -131,7 +132,11 @@ class Growth:
                 self.probes,
                 [stored.descriptor for stored in store.methods],
                 label=entry.name + of,
-                **{**self.run.description_options(), "precision": precision},
+                **{
+                    **self.run.description_options(),
+                    "precision": precision,
+                    "compile": compiled,
+                },
             ) as description,
         ):
             batches = description.rows(np.arange(first, first + count), on_host=True)

@@ -380,6 +380,7 @@ class Zoo:
         batch_size: int = 32,
         device: str | torch.device | None = None,
         precision: str = "float32",
+        compile: bool = False,
     ) -> Entry:
         """Add a network; it is on disk when this returns.
 
@@ -391,7 +392,7 @@ class Zoo:
         replace : bool
             Whether a network of the same name gives way. Without it the same network is left as it
             is (and gets the tags), and another one of this name is an error.
-        batch_size, device, precision
+        batch_size, device, precision, compile
             As for `pyattrx.affinity`.
 
         Returns
@@ -409,7 +410,7 @@ class Zoo:
         ZooError
             The zoo cannot be written, the disk is full, ...; nothing was added.
         """
-        run = Run(batch_size, device, precision)
+        run = Run(batch_size, device, precision, compile)
         labels = check_tags(tags)
         if not isinstance(encoder, (Encoder, str)):
             raise InvalidType("encoder", encoder, "an Encoder, or a specification")
@@ -428,6 +429,7 @@ class Zoo:
         batch_size: int = 32,
         device: str | torch.device | None = None,
         precision: str = "float32",
+        compile: bool = False,
     ) -> Report:
         """Add networks one by one; each is on disk before the next one begins.
 
@@ -443,7 +445,7 @@ class Zoo:
         replace : bool
             Whether networks of the same names give way, be they the same or not. Of those that this
             call adds, no one gives way to another.
-        batch_size, device, precision
+        batch_size, device, precision, compile
             As for `pyattrx.affinity`.
 
         Returns
@@ -457,7 +459,7 @@ class Zoo:
         ZooLocked, ZooError
             The zoo cannot be written: nothing more can be added.
         """
-        run = Run(batch_size, device, precision)
+        run = Run(batch_size, device, precision, compile)
         labels = check_tags(tags)
         sources = check_sources(encoders)
         report = Report()
@@ -564,7 +566,8 @@ class Zoo:
             Remove networks that cannot be run on the new probes. Without it the zoo's probes stay
             as they are as long as there are any.
         batch_size, device
-            As for `pyattrx.affinity`. The precision is the one that a network was added with.
+            As for `pyattrx.affinity`. Precision and compilation are those that a network was added
+            with.
         trust : bool
             Load exported programs, which may execute code.
 
@@ -686,6 +689,7 @@ class Zoo:
         batch_size: int = 32,
         device: str | torch.device | None = None,
         precision: str = "float32",
+        compile: bool = False,
         scratch: str | Path | None = None,
     ) -> Matches:
         """Find the nearest sources of a target.
@@ -719,7 +723,7 @@ class Zoo:
             source suits the target.
         finalists : int, optional
             How many are re-ranked: four times `k`, and at least 20, if left out.
-        batch_size, device, precision, scratch
+        batch_size, device, precision, compile, scratch
             As for `pyattrx.affinity`.
 
         Returns
@@ -742,7 +746,7 @@ class Zoo:
         ZooWarning
             An entry is damaged and was left out.
         """
-        run = Run(batch_size, device, precision)
+        run = Run(batch_size, device, precision, compile)
         self._store.refresh()
         check_ranking(k, level)
         k = int(k)

@@ -266,7 +266,7 @@ class FakeCuda:
 
 def test_every_copy_is_waited_for_and_kept(probes, monkeypatch):
     fake = FakeCuda(monkeypatch)
-    monkeypatch.setattr(feeding, "_loader", lambda probes, device: feeding._ToCuda(probes, device))
+    monkeypatch.setattr(feeding, "_loader", feeding._ToCuda)
     order = np.array([9, 3, 4, 0, 10])
     assert torch.equal(torch.cat(list(feed(probes, CPU, 2, order))), probes.images()[order])
     assert fake.log == [
