@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add("ops", "the ops on the CPU against PyTorch and NumPy", _measure, measured, one_file)
     add("pipeline", "affinity() against a plain loop", _measure, measured, one_file, resnets)
-    add("gpu", "the ops on a GPU against PyTorch", _measure, measured, one_file)
+    add("gpu", "the ops on a GPU against PyTorch, and the whole run", _measure, measured, one_file)
     command = add("zoo", "zoos of a thousand to a million", _measure_zoo, measured, one_file)
     command.add_argument(
         "--sizes", type=_count, nargs="+", default=zoo.SIZES, help="networks (1000 ... 1000000)"

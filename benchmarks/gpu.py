@@ -1,4 +1,4 @@
-"""The ops on a GPU, as `ops` measures them on the CPU: same candidates, same checks.
+"""The ops on a GPU, as `ops` measures them on the CPU, and the whole run of `gpu_pass`.
 
 Time is that between CUDA events. The ceiling is a copy from device memory to device memory; what
 the GPU could multiply at best is not measured, so floors are those of memory alone.
@@ -14,6 +14,7 @@ import torch
 from pyattrx.errors import PyattrxError
 
 from . import cases
+from .gpu_pass import measure_pass
 from .measure import Ceiling, Device, Run, Say, Settings, require_native
 from .suite import Build, measure_all
 
@@ -25,7 +26,7 @@ _SWEPT = 200_000_000  # elements of the maps of each case of a sweep
 
 
 def run(settings: Settings, say: Say) -> dict[str, Any]:
-    """Measure all ops on the current CUDA device.
+    """Measure the whole run and all ops on the current CUDA device.
 
     Parameters
     ----------
@@ -48,7 +49,9 @@ def run(settings: Settings, say: Say) -> dict[str, Any]:
         raise PyattrxError("the benchmark gpu needs a CUDA device")
     require_native("cuda")
     listed, sweeps = _cases(settings.quick)
-    return measure_all("gpu", listed, sweeps, _gpu(), settings, say)
+    # First: a call that is cut short has measured what nothing else tells.
+    whole = measure_pass(torch.device("cuda", 0), say, quick=settings.quick)
+    return {**measure_all("gpu", listed, sweeps, _gpu(), settings, say), "pass": whole}
 
 
 def _cases(quick: bool) -> tuple[list[Build], dict[str, list[Build]]]:

@@ -47,7 +47,8 @@ sanitize() {
 
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 step build build
-step "gpu tests" pytest_installed -m gpu tests/test_ops_cuda.py tests/probes/test_probes_tensors.py
+step "gpu tests" pytest_installed -m gpu tests/test_ops_cuda.py \
+  tests/probes/test_probes_tensors.py tests/affinities/test_feeding.py tests/encoders/test_compiling.py
 step memcheck sanitize memcheck
 step racecheck sanitize racecheck
 # -P: the sources in this folder must not hide the installed package.

@@ -82,6 +82,8 @@ def show_results(document: dict[str, Any]) -> None:
         out.print(_sweep(name, cases))
     if document["benchmark"] == "pipeline":
         _show_pipeline(out, document)
+    if "pass" in document:
+        _show_pass(out, document["pass"])
 
 
 def _add_case(table: Table, case: dict[str, Any]) -> None:
@@ -124,6 +126,29 @@ def _show_pipeline(out: Console, document: dict[str, Any]) -> None:
     out.print(f"the loops' own error on the diagonal: {own:.1e}")
     for probes, peak in document["peak_memory_mib"].items():
         out.print(f"peak memory for {probes} probes: {peak:.0f} MiB")
+
+
+def _show_pass(out: Console, whole: dict[str, Any]) -> None:
+    job = whole["job"]
+    table = new_table(
+        f"{job['networks']} {job['network']}s, {job['probes']} probes of {job['side']}",
+        *(">s", ">images/s", ">network's share", ">two at first, s", ">least cosine"),
+    )
+    for name, found in whole["variants"].items():
+        cosines = found["least_cosines"].values()
+        table.add_row(
+            name,
+            f"{found['seconds']:.1f}",
+            f"{found['images_per_second']:.0f}",
+            f"{found['share_of_network']:.0%}",
+            f"{found['seconds_of_two']:.1f}",
+            f"{min(cosines):.6f}" if cosines else "",
+        )
+    out.print(table)
+    for name, reason in whole["left_out"].items():
+        out.print(f"without {name}: {reason}")
+    each = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in whole["seconds_of"].items())
+    out.print(f"beside its passes a network costs: {each}")
 
 
 def show_comparison(found: dict[str, Any]) -> None:

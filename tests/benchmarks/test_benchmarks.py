@@ -11,6 +11,7 @@ import torch
 
 from pyattrx import cli, ops
 from pyattrx.cli._bench import load_benchmarks
+from pyattrx.encoders import compiling
 
 pytestmark = pytest.mark.skipif(
     not ops.backends()["cpu"].startswith("native"), reason="no compiled kernels to measure"
@@ -199,6 +200,29 @@ def test_gpu_needs_a_device(capsys):
         pytest.skip("there is one")
     assert bench("gpu", "--json") == 1
     assert "needs a CUDA device" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_the_whole_run_of_the_gpu_works(monkeypatch, capsys):
+    # On the CPU, with tiny networks, and without generating code.
+    def tiny(seed):
+        torch.manual_seed(seed)
+        return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+
+    gpu_pass, tables = part("gpu_pass"), part("tables")
+    monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")
+    monkeypatch.setattr(gpu_pass, "resnet18", tiny)
+    found = gpu_pass.measure_pass(torch.device("cpu"), lambda line: None, quick=True)
+    names = [name for name in gpu_pass.VARIANTS if not name.startswith("tf32")]
+    assert list(found["variants"]) == names
+    assert set(found["left_out"]) == {"tf32", "tf32 compiled"}
+    exact = found["variants"]["float32 without overlap"]
+    assert exact["difference"] == 0
+    assert exact["images_per_second"] > 0
+    assert set(found["variants"]["bfloat16 compiled"]["least_cosines"]) == {"precision", "compile"}
+    tables._show_pass(tables.console(), found)
+    assert "without tf32: CUDA only" in capsys.readouterr().out
+    nothing = gpu_pass.measure_pass(torch.device("cpu"), lambda line: None, quick=True, seconds=-1)
+    assert nothing["variants"] == {}
 
 
 @pytest.mark.gpu

@@ -13,6 +13,7 @@ from PIL import Image
 
 import pyattrx
 from pyattrx.cli import main
+from pyattrx.encoders import compiling
 
 NETWORKS = """
 import torch
@@ -103,6 +104,18 @@ def test_the_effect_of_a_cheaper_precision_is_printed(folder, capsys):
     assert code == 0
     for name in NETS:
         assert f"{name}: maps in bfloat16 have cosine 0." in out
+
+
+def test_compilation_is_asked_for_and_its_effect_printed(folder, capsys, monkeypatch):
+    monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")
+    code, out, _ = affinity(capsys, "--device", "cpu", "--compile", "--method", "saliency")
+    assert code == 0
+    for name in NETS:
+        assert f"{name}: compiled, maps have cosine 1.000000 to those of the network" in out
+    monkeypatch.setattr(compiling, "_BACKEND", "no such backend")
+    code, _, err = affinity(capsys, "--device", "cpu", "--compile", "--method", "saliency")
+    assert code == 1
+    assert f"network '{NETS[0]}' cannot be compiled" in " ".join(err.split())
 
 
 def test_options_reach_the_run(folder, capsys):

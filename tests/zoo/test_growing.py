@@ -8,6 +8,7 @@ from zoo.conftest import encoder
 import pyattrx
 from pyattrx import Probes, Zoo
 from pyattrx.affinities.describing import Description
+from pyattrx.encoders import PreparedEncoder, compiling
 from pyattrx.errors import InvalidValue, ZooError
 
 IMAGES = torch.rand(20, 3, 14, 14, generator=torch.Generator().manual_seed(5))
@@ -35,6 +36,32 @@ def grown(request, tmp_path):
     yield zoos
     for zoo in zoos:
         zoo.close()
+
+
+def test_compiled_maps_stay_compiled(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")
+    asked = []
+    compile_it = PreparedEncoder.compile
+    monkeypatch.setattr(
+        PreparedEncoder,
+        "compile",
+        lambda self, batch_size: asked.append(self.name) or compile_it(self, batch_size),
+    )
+    with Zoo.create(tmp_path / "zoo", probes(12), METHOD) as zoo:
+        zoo.add(encoder(0), compile=True, batch_size=5)
+        zoo.add_many([encoder(1)], batch_size=5)
+        facts = [zoo.entry(name).facts for name in ("net0", "net1")]
+        assert [one["compile"] for one in facts] == [True, False]
+        assert facts[0]["compile_effect"]["least_cosine"] > 1 - 1e-9
+        assert facts[1]["compile_effect"] is None
+        assert asked == ["net0"]
+        plain = zoo.query(encoder(2), k=2)
+        compiled = zoo.query(encoder(2), k=2, compile=True)
+        assert [m.affinity for m in compiled] == pytest.approx([m.affinity for m in plain])
+        assert asked == ["net0", "net2"]
+        # The new probes are seen as the old ones were.
+        assert not zoo.add_probes(probes(20), encoders=[encoder(0), encoder(1)]).failed
+        assert asked == ["net0", "net2", "net0"]
 
 
 def test_it_is_the_zoo_that_began_with_them(grown):

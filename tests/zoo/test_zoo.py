@@ -347,6 +347,8 @@ def test_wrong_questions_are_refused(zoo):
         zoo.query(encoder(7), batch_size=0)
     with pytest.raises(InvalidValue, match="precision='half'"):
         zoo.add(encoder(7), precision="half")
+    with pytest.raises(InvalidType, match="compile='yes'"):
+        zoo.add(encoder(7), compile="yes")
     with pytest.raises(InvalidType, match="encoder"):
         zoo.add(network(7))
 
