@@ -13,7 +13,9 @@ network.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -24,7 +26,7 @@ from pyattrx.probes import Probes
 from pyattrx.probes._parallel import ordered_map
 from pyattrx.probes._store import as_float32
 
-__all__ = ["Arriving", "feed", "in_turn", "lag", "widened"]
+__all__ = ["Arriving", "beside", "feed", "in_turn", "lag", "widened"]
 
 # Batches that are read, or copied, while one is used. More would take memory and gain nothing:
 # a network takes longer than a copy.
@@ -168,6 +170,31 @@ def widened(pixels: Tensor) -> Tensor:
         return pixels
     # By a tensor: a division by a number is a product with its reciprocal on a GPU.
     return pixels.float().div_(torch.full((), 255.0, device=pixels.device))
+
+
+@contextmanager
+def beside(function: Callable[[], _Done], device: torch.device) -> Iterator[Callable[[], _Done]]:
+    """Call a function in a thread while a CUDA device computes; elsewhere when it is asked for.
+
+    Yields
+    ------
+    callable
+        Returns what the function returned, or raises what it raised.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pyattrx.affinities.feeding import beside
+    >>> with beside(lambda: 6 * 7, torch.device("cpu")) as answer:
+    ...     pass
+    >>> answer()
+    42
+    """
+    if device.type != "cuda":
+        yield function
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="pyattrx-beside") as pool:
+        yield pool.submit(function).result
 
 
 def lag(device: torch.device) -> int:

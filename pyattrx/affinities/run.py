@@ -25,6 +25,7 @@ from pyattrx.affinities.describing import (
     resolve_device,
     versions,
 )
+from pyattrx.affinities.feeding import beside
 from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.rows import RowStore
@@ -163,7 +164,8 @@ def affinity(
                 compile=compile,
                 label=encoder.name + of,
             )
-            facts = _describe(network, plan, stores, summaries, spill, encoder.name)
+            with beside(encoder.describe, place) as known:  # it reads all weights
+                facts = _describe(network, plan, stores, summaries, spill, encoder.name)
             names.append(encoder.name)
             zeros = max([*network.zero_maps, *(kept[-1].zero_probes for kept in summaries)])
             if zeros:
@@ -171,7 +173,7 @@ def affinity(
             seconds = round(time.perf_counter() - started, 3)
             effects = {"precision": network.effect, "compile": network.compile_effect}
             facts |= {**effects, "seconds": seconds}
-            described.append({**encoder.describe(), **facts})
+            described.append({**known(), **facts})
         if not names:
             raise InvalidValue("encoders", [], "at least one network")
         compared = time.perf_counter()

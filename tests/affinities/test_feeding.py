@@ -13,7 +13,7 @@ import pyattrx
 from networks import build
 from pyattrx.affinities import describing, feeding
 from pyattrx.affinities.describing import Description
-from pyattrx.affinities.feeding import Arriving, feed, in_turn, widened
+from pyattrx.affinities.feeding import Arriving, beside, feed, in_turn, widened
 from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.errors import EncoderError, NonFiniteError, ProbeError
 from pyattrx.probes import Probes, _store
@@ -220,6 +220,27 @@ def test_in_turn_begins_ahead_and_finishes_in_order():
         *("begin 0", "begin 1", "finish 0", "begin 2", "finish 1", "begin 3", "finish 2"),
         "finish 3",
     ]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_work_beside_a_device(device):
+    # No device is needed: it is the host that works.
+    where = []
+    with beside(
+        lambda: where.append(threading.current_thread()) or 42, torch.device(device)
+    ) as got:
+        pass
+    assert got() == 42
+    assert (where[0] is threading.main_thread()) == (device == "cpu")
+
+    def fail():
+        raise KeyError("it")
+
+    with beside(fail, torch.device(device)) as got:
+        pass
+    with pytest.raises(KeyError, match="it"):
+        got()
+    assert not [t for t in threading.enumerate() if t.name.startswith("pyattrx-beside")]
 
 
 def test_arriving_on_the_host_is_the_tensor_itself():
