@@ -40,7 +40,7 @@ VARIANTS: dict[str, tuple[str, bool, bool]] = {
     "float32 compiled": ("float32", True, True),
 }
 METHOD = "grad_x_input"
-# Of the ten minutes that a machine is lent for; what else the call does needs some of them.
+# Everything that needs a GPU is to fit ten minutes; the ops need some of them.
 SECONDS = 360.0
 _ALIKE = {"float32": 1e-3, "tf32": 0.1, "bfloat16": 0.3}  # largest difference of an affinity
 
