@@ -4,6 +4,9 @@
 #include <cuda_runtime.h>
 
 #include "csrc/cuda/block_reduce.cuh"
+#if defined(ATTRX_EMULATED)
+#include "tests/emulation/tensor_cores.h"
+#endif
 
 namespace attrx::cuda {
 
@@ -48,6 +51,8 @@ __device__ inline void multiply_add(double (&c)[4], double a0, double a1, double
       "{%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
       : "+d"(c[0]), "+d"(c[1]), "+d"(c[2]), "+d"(c[3])
       : "d"(a0), "d"(a1), "d"(b));
+#elif defined(ATTRX_EMULATED)
+  emulation::multiply_add(c, a0, a1, b);
 #else
   detail::multiply_add_micro(c[0], c[1], a0, b);
   detail::multiply_add_micro(c[2], c[3], a1, b);
