@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pybind11
@@ -75,16 +76,13 @@ def build(mode: str) -> Path:
     return folder
 
 
-def in_order(order: str) -> dict[str, str]:
-    """Environment of a program whose threads take turns in this order."""
-    return {**os.environ, **REPORTS, "ATTRX_EMULATED_ORDER": order}
-
-
-def run(program: Path, *arguments: str, order: str) -> subprocess.CompletedProcess[str]:
-    """Run a program of the emulation; its output is that of both streams."""
+def run(
+    program: Path, *arguments: str, order: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program whose threads take turns in this order; its output is that of both streams."""
     return subprocess.run(
         [str(program), *arguments],
-        env=in_order(order),
+        env={**os.environ, **REPORTS, "ATTRX_EMULATED_ORDER": order, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -110,14 +108,20 @@ def missed_mistakes(folder: Path, mode: str) -> list[str]:
     return missed
 
 
-def test(folder: Path, mode: str, order: str) -> int:
-    """Run the tests of the CUDA ops over the module in `folder`; the exit code of pytest."""
+def make_site(folder: Path) -> Path:
+    """Put the package together with its module; return the folder to import it from."""
     site = folder / "site"
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(ROOT / "pyattrx", site / "pyattrx", ignore=shutil.ignore_patterns("*.so"))
     for library in [*folder.glob("_core*.so"), folder / "tests" / "emulation" / "libattrx_cuda.so"]:
         shutil.copy(library, site / "pyattrx")
-    environment = {**in_order(order), "PYTHONPATH": str(site)}
+    return site
+
+
+def test(site: Path, mode: str, order: str) -> subprocess.CompletedProcess[str]:
+    """Run the tests of the CUDA ops over the package in `site`."""
+    # One thread: torch's others would only wait for the emulation's one.
+    environment = {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
     if mode == "address":
         environment["LD_PRELOAD"] = " ".join(
             subprocess.run(
@@ -125,9 +129,9 @@ def test(folder: Path, mode: str, order: str) -> int:
             ).stdout.strip()
             for name in ("libasan.so", "libubsan.so")
         )
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     tests = str(ROOT / "tests" / "test_ops_cuda.py")
-    return subprocess.run([*command, tests], env=environment, cwd=folder, check=False).returncode
+    command = ["-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", tests]
+    return run(Path(sys.executable), *command, order=order, **environment)
 
 
 def main() -> int:
@@ -137,11 +141,14 @@ def main() -> int:
     missed = missed_mistakes(folder, mode)
     print("\n".join(missed) or f"{mode}: every mistake is found")
     cases = run(folder / "tests" / "emulation" / "attrx_cases", order="ascending")
-    print(cases.stdout)
+    print(cases.stdout, flush=True)
     failed = bool(missed) or cases.returncode != 0
-    for order in {"plain": ORDERS, "address": ORDERS[-1:], "thread": []}[mode]:
-        print(f"{mode}, threads in order {order}")
-        failed |= test(folder, mode, order) != 0
+    orders = {"plain": ORDERS, "address": ORDERS[-1:], "thread": []}[mode]
+    site = make_site(folder) if orders else folder
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for order, done in zip(orders, pool.map(lambda o: test(site, mode, o), orders), strict=True):
+            print(f"{mode}, threads in order {order}\n{done.stdout}", flush=True)
+            failed |= done.returncode != 0
     return int(failed)
 
 
