@@ -9,8 +9,9 @@ CUDA_ARCH ?= $(shell a=$$(nvidia-smi --query-gpu=compute_cap --format=csv,nohead
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc pyattrx benchmarks -type f -not -name '*.so' -not -name '*.pyc' -not -path '*/results/*') CMakeLists.txt pyproject.toml constraints.txt
 CONFIG := -C cmake.define.ATTRX_CUDA=$(CUDA) -C cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCH)
+LIST_CPP := git ls-files '*.h' '*.cpp' '*.cu' '*.cuh'
 
-.PHONY: demo test lint format develop bench sanitize spills clean
+.PHONY: demo test lint format develop bench sanitize emulate spills clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/pyattrx demo
@@ -22,12 +23,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs $(BIN)/clang-format --dry-run -Werror
+	$(LIST_CPP) | xargs $(BIN)/clang-format --dry-run -Werror
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	git ls-files 'csrc/*.h' 'csrc/*.cpp' 'csrc/*.cu' 'csrc/*.cuh' | xargs $(BIN)/clang-format -i
+	$(LIST_CPP) | xargs $(BIN)/clang-format -i
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +54,10 @@ bench: develop
 # The op tests over CPU kernels that watch for bad addresses and undefined behaviour.
 sanitize: $(VENV)/.installed-dev
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/sanitize.py
+
+# The CUDA kernels on an emulated device: their tests, then under ASan, then under ThreadSanitizer.
+emulate: $(VENV)/.installed-dev
+	for mode in plain address thread; do PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/emulate.py $$mode || exit 1; done
 
 # The log of the CUDA compiler, searched for kernels that spill registers.
 spills: $(VENV)/.installed-dev

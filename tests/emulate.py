@@ -146,7 +146,8 @@ def main() -> int:
     orders = {"plain": ORDERS, "address": ORDERS[-1:], "thread": []}[mode]
     site = make_site(folder) if orders else folder
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for order, done in zip(orders, pool.map(lambda o: test(site, mode, o), orders), strict=True):
+        tests = pool.map(lambda order: test(site, mode, order), orders)
+        for order, done in zip(orders, tests, strict=True):
             print(f"{mode}, threads in order {order}\n{done.stdout}", flush=True)
             failed |= done.returncode != 0
     return int(failed)

@@ -18,6 +18,11 @@ EMULATED = core is not None and core.emulated
 DEVICE = "cpu" if EMULATED else "cuda"
 
 
+def sized(size, emulated):
+    """A size of a test; emulated a smaller one, on the same side of what kernels divide work by."""
+    return emulated if EMULATED else size
+
+
 @contextlib.contextmanager
 def cuda_ops():
     """Have `pyattrx.ops` run the CUDA kernels on tensors of DEVICE: on the host by hand."""

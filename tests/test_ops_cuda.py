@@ -10,7 +10,7 @@ import itertools
 import pytest
 import torch
 
-from emulated import DEVICE, EMULATED, cuda_ops
+from emulated import DEVICE, EMULATED, cuda_ops, sized
 from pyattrx import ops
 from pyattrx.ops import _cpu
 from pyattrx.ops._native import core
@@ -27,7 +27,9 @@ pytestmark = (
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 METHODS = ["grad_x_input", "saliency", "identity"]
 REDUCTIONS = ["mean", "abs_mean", "none"]
-SHAPES = [(1, 1, 1, 1), (2, 3, 7, 33), (2, 5, 97, 1), (2, 3, 8, 8), (2, 4, 9, 16), (1, 3, 224, 224)]
+# Rows of several parts, or longer than what waits in shared memory.
+LARGE = (1, 3, sized(224, emulated=104), sized(224, emulated=112))
+SHAPES = [(1, 1, 1, 1), (2, 3, 7, 33), (2, 5, 97, 1), (2, 3, 8, 8), (2, 4, 9, 16), LARGE]
 LAYOUTS = ["contiguous", "channels_last", "padded", "strided", "expanded"]
 
 
@@ -202,7 +204,8 @@ def test_scales_of_networks_may_differ_by_any_amount(dtype, exponents):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("d", [7, 2500, 70000])
 def test_the_bits_of_a_pair_do_not_depend_on_its_company(dtype, d):
-    maps = on_device(draw((30, 9, d), dtype, d))
+    probes = sized(9, emulated=3)
+    maps = on_device(draw((30, probes, d), dtype, d))
     full = ops.probe_cosines(maps)
     assert torch.equal(ops.probe_cosines(maps), full)
 
@@ -214,10 +217,10 @@ def test_the_bits_of_a_pair_do_not_depend_on_its_company(dtype, d):
     assert torch.equal(ops.probe_cosines(maps[:, 2:3])[0], full[2])
     if d > 3000:
         return
-    # Blocks that walk all segments themselves.
-    times = 40 if EMULATED else 500
-    many = maps[:3].repeat(1, times, 1)
-    assert torch.equal(ops.probe_cosines(many), full[:, :3, :3].repeat(times, 1, 1))
+    # So many probes that blocks walk all segments themselves.
+    repeats = sized(500, emulated=120)
+    many = maps[:3].repeat(1, repeats, 1)
+    assert torch.equal(ops.probe_cosines(many), full[:, :3, :3].repeat(repeats, 1, 1))
 
 
 def test_bits_do_not_depend_on_alignment_or_on_the_order_of_dimensions():

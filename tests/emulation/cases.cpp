@@ -20,9 +20,7 @@ namespace {
 
 constexpr DType kTypes[] = {DType::f32, DType::f64, DType::f16, DType::bf16};
 
-std::int64_t size_of(DType dtype) {
-  return dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
-}
+std::int64_t size_of(DType dtype) { return dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2; }
 
 // Memory of exactly this size, all NaN.
 class Memory {

@@ -30,8 +30,8 @@ namespace {
 constexpr unsigned char kUnwritten = 0xff;  // NaN as a float or a double, -1 as an integer
 constexpr unsigned char kGuarded = 0xa5;
 constexpr unsigned kMostMasks = 16;  // that __syncwarp() is called with in one warp
-// Fibers under ThreadSanitizer, which takes 0.8 MB for each: so many threads, of 4 blocks of 512, are
-// known to be in no order.
+// Fibers under ThreadSanitizer, which takes 0.8 MB for each: so many threads, of 4 blocks of 512,
+// are known to be in no order.
 constexpr unsigned kWatchedThreads = 2048;
 
 // Neither is seen by a sanitizer, whose memset() would be an access of its own.
@@ -107,8 +107,8 @@ class Order {
   std::optional<std::minstd_rand> random_;
 };
 
-// Two tokens of memory order, in turns: what a thread does between two meetings must not seem to have
-// happened before the first of them.
+// Two tokens of memory order, in turns: what a thread does between two meetings must not seem to
+// have happened before the first of them.
 struct Meetings {
   std::array<char, 2> tokens;
   unsigned held = 0;
@@ -202,9 +202,9 @@ cudaError_t Device::run(const cudaLaunchConfig_t& config, const void* kernel,
   const auto [threads, block_y, block_z] = config.blockDim;
   if (blocks == 0 || blocks > kMostBlocks || grid_y != 1 || grid_z != 1 || threads == 0 ||
       threads > kMostThreads || block_y != 1 || block_z != 1) {
-    return fail(cudaErrorInvalidConfiguration, "invalid configuration: " +
-                                                   counted(blocks, "block") + " of " +
-                                                   counted(threads, "thread"));
+    return fail(
+        cudaErrorInvalidConfiguration,
+        "invalid configuration: " + counted(blocks, "block") + " of " + counted(threads, "thread"));
   }
   const auto allowed = allowed_.find(kernel);
   const std::size_t most = allowed == allowed_.end() ? kSharedMemory : allowed->second;

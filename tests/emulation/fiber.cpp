@@ -56,8 +56,8 @@ namespace {
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kStack = 128 << 10;
 constexpr std::size_t kWord = 8;
-constexpr int kPreserved = 6;              // registers that a switch pushes
-constexpr unsigned kWithoutOrder = 1;      // a switch tells ThreadSanitizer nothing of memory order
+constexpr int kPreserved = 6;          // registers that a switch pushes
+constexpr unsigned kWithoutOrder = 1;  // a switch tells ThreadSanitizer nothing of memory order
 
 // Whoever resumed the running fiber; there is one at a time.
 struct {

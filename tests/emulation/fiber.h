@@ -26,8 +26,8 @@ class Fiber {
   static void enter();
   void prepare_to_leave(void** fake_stack);
 
-  char* stack_;              // with a page below that nobody may touch
-  void* top_ = nullptr;      // where the stack was left
+  char* stack_;          // with a page below that nobody may touch
+  void* top_ = nullptr;  // where the stack was left
   void (*body_)() = nullptr;
   bool unfinished_ = false;
   void* fake_stack_ = nullptr;  // AddressSanitizer's

@@ -154,7 +154,8 @@ void run(const Case& chosen) {
   const std::unique_ptr<double[]> out(new double[kOut]());
   const std::string name = chosen.name;
   if (name == "right_large") {
-    check(cudaFuncSetAttribute(right, cudaFuncAttributeMaxDynamicSharedMemorySize, kLarge), "right");
+    check(cudaFuncSetAttribute(right, cudaFuncAttributeMaxDynamicSharedMemorySize, kLarge),
+          "right");
   }
   double* to = name == "past_global" ? out.get() + kThreads : out.get();
   launch(chosen.name, chosen.launch, chosen.kernel, to);
