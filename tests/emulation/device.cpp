@@ -222,10 +222,11 @@ cudaError_t Device::run(const cudaLaunchConfig_t& config, const void* kernel,
   const unsigned sets = watching_for_races() ? std::max(kWatchedThreads / threads, 1u) : 1;
   release(&begun_);
   Order order;
-  first_thread_ = 0;
+  unsigned set = 0;
   for (const unsigned block : order.of(blocks)) {
     blockIdx.x = block;
-    first_thread_ = (first_thread_ + threads) % (sets * threads);
+    first_thread_ = set * threads;
+    set = (set + 1) % sets;
     while (threads_.size() < first_thread_ + threads) {
       threads_.push_back(std::make_unique<Thread>());
     }
