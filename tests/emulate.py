@@ -51,7 +51,7 @@ MISTAKES = {
     "many_threads": dict.fromkeys(SANITIZERS, "invalid configuration: 1 block of 1025 threads"),
     "much_shared_memory": dict.fromkeys(SANITIZERS, "where at most 49152 are allowed"),
 }
-RIGHT = ["right", "right_large"]
+RIGHT = ["right", "right_large", "products"]
 
 
 def build(mode: str) -> Path:

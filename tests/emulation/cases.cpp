@@ -148,15 +148,15 @@ void run_sketch(DType dtype, std::int64_t n, std::int64_t d, std::int64_t size, 
 
 void run_all() {
   for (const DType dtype : kTypes) {
-    // Packs and single elements; one segment and two, each with a slot of its own.
-    for (const std::int64_t m : {1, 5}) {
+    // Packs and single elements; one segment and several, each with a slot of its own.
+    for (const std::int64_t m : {1, 9}) {
       run_cosines(dtype, m, 0, 2, 64, 0);
       run_cosines(dtype, m, 0, 2, 2500, 1);
       run_cosines(dtype, m, 3, 1, 2112, 0);
       run_cosines(dtype, 1, m, 2, 9, 0);
     }
-    // Whole tiles, tiles that are cut, and a diagonal beside others.
-    for (const std::int64_t m : {24, 25, 40}) run_cosines(dtype, m, 0, 1, 136, 0);
+    // One group, two that are cut, and several.
+    for (const std::int64_t m : {24, 25, 73}) run_cosines(dtype, m, 0, 1, 136, 0);
     run_cosines(dtype, 25, 13, 1, 136, 1);
     run_fused(dtype, 5, {2, 3, 64}, Combine::grad_x_input, Reduce::mean, false, 0);
     run_fused(dtype, 25, {1, 2, 33}, Combine::saliency, Reduce::abs_mean, true, 1);
@@ -168,10 +168,15 @@ void run_all() {
       run_maps(dtype, {2, 3, 301}, Combine::grad_x_input, Reduce::none, normalize, 5, 0);
       run_sketch(dtype, 3, 700, 64, normalize);
       run_sketch(dtype, 2, 301, 1000, normalize);
+      run_sketch(dtype, 2, 301, 4097, normalize);
     }
   }
-  run_cosines(DType::f32, 130, 0, 1, 65, 0);
-  run_cosines(DType::f64, 40, 60, 1, 65, 0);
+  // The largest diagonal tile, two row tiles, and tiles of two sets; with the most shared memory.
+  for (const std::int64_t m : {120, 130, 300}) run_cosines(DType::f32, m, 0, 1, 65, 0);
+  run_cosines(DType::f64, 73, 80, 1, 65, 0);
+  // A row that shared memory does not hold; signs of more than one chunk.
+  run_maps(DType::f32, {1, 1, 30000}, Combine::saliency, Reduce::mean, true, 0, 0);
+  run_sketch(DType::f32, 1, 140000, 64, true);
   // Enough probes that a block walks all segments of its pairs.
   run_cosines(DType::f16, 2, 0, 256, 2112, 0);
 }

@@ -1,11 +1,14 @@
 // Kernels with one mistake each, to prove that the emulated device finds it; emulate.py knows how
-// each shows. `right` has none.
+// each shows. `right` and `products` have none.
 #include <cstdio>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "csrc/cuda/block_reduce.cuh"
 #include "csrc/cuda/launch.cuh"
+#include "csrc/cuda/tensor_cores.cuh"
+#include "tests/emulation/tensor_cores.h"
 
 // Not in an unnamed namespace, where `shared` would be an array of that namespace.
 namespace attrx::cuda {
@@ -117,6 +120,18 @@ __global__ void right(double* out) {
   }
 }
 
+// What replaces tensor cores on old hardware, against those of the emulated device: 0 where they
+// agree. Here the kernels' own code has no tensor cores to call.
+__global__ void products(double* out) {
+  const auto number = [](int i) { return (i * 7919 % 1009 - 504) / 97.0; };
+  const int i = static_cast<int>(threadIdx.x);
+  double sums[4] = {1, 2, 3, 4}, expected[4] = {1, 2, 3, 4};
+  multiply_add(sums, number(i), number(i + 100), number(i + 200));
+  emulation::multiply_add(expected, number(i), number(i + 100), number(i + 200));
+  out[i] = 0;
+  for (int s = 0; s < 4; ++s) out[i] += sums[s] != expected[s];
+}
+
 // ---- Launches -----------------------------------------------------------------------------------
 
 struct Case {
@@ -147,6 +162,7 @@ const Case kCases[] = {
     {"much_shared_memory", right, {1, kThreads, kLarge, nullptr}},
     {"right", right, {2, kThreads, kRow, nullptr}},
     {"right_large", right, {2, kThreads, kLarge, nullptr}},
+    {"products", products, {1, kThreads, 0, nullptr}},
 };
 
 void run(const Case& chosen) {
@@ -159,7 +175,10 @@ void run(const Case& chosen) {
   }
   double* to = name == "past_global" ? out.get() + kThreads : out.get();
   launch(chosen.name, chosen.launch, chosen.kernel, to);
-  for (int i = 0; i < kOut; ++i) std::printf("%g ", out[i]);
+  for (int i = 0; i < kOut; ++i) {
+    if (name == "products" && out[i] != 0) throw std::runtime_error("products differ");
+    std::printf("%g ", out[i]);
+  }
 }
 
 }  // namespace attrx::cuda
