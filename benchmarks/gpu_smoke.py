@@ -10,7 +10,7 @@ def main() -> None:
     """Run everything once and compare with the reference on the CPU."""
     torch.manual_seed(0)
     for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-        for shape in ((2, 3, 17, 19), (1, 3, 64, 64), (3, 5, 1, 7)):
+        for shape in ((2, 3, 17, 19), (1, 3, 64, 64), (3, 5, 1, 7), (1, 1, 200, 200)):
             for channels_last in (False, True):
                 grad, image = (torch.randn(shape).to("cuda", dtype) for _ in range(2))
                 if channels_last:
@@ -22,7 +22,14 @@ def main() -> None:
                             grad.cpu(), image.cpu(), "grad_x_input", reduce, normalize
                         )
                         torch.testing.assert_close(got.cpu(), expected, rtol=1e-5, atol=1e-6)
-        for m, k, n, d in ((1, 1, 1, 1), (5, 3, 2, 97), (33, 40, 1, 300), (3, 3, 2, 9001)):
+        for m, k, n, d in (
+            (1, 1, 1, 1),
+            (5, 3, 2, 97),
+            (33, 40, 1, 300),
+            (3, 3, 2, 9001),
+            (300, 80, 1, 72),
+            (2, 2, 4200, 1100),
+        ):
             maps, other = torch.randn(m, n, d).to(dtype), torch.randn(k, n, d).to(dtype)
             for right in (None, other):
                 on_gpu = None if right is None else right.cuda()
@@ -30,7 +37,7 @@ def main() -> None:
                 expected = reference.probe_cosines(maps, right)
                 torch.testing.assert_close(got.cpu(), expected, rtol=0, atol=1e-12)
         maps = torch.randn(3, 700).to(dtype)
-        for size in (64, 1000):
+        for size in (64, 1000, 4097):
             got = ops.sketch(maps.cuda(), size, 7, 11)
             torch.testing.assert_close(got.cpu(), ops.sketch(maps, size, 7, 11), rtol=0, atol=1e-5)
         grads, image = torch.randn(5, 2, 3, 17, 19).to(dtype), torch.randn(2, 3, 17, 19).to(dtype)

@@ -202,7 +202,7 @@ def test_scales_of_networks_may_differ_by_any_amount(dtype, exponents):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("d", [7, 2500, 70000])
+@pytest.mark.parametrize("d", [7, 2500, sized(70_000, emulated=9000)])
 def test_the_bits_of_a_pair_do_not_depend_on_its_company(dtype, d):
     probes = sized(9, emulated=3)
     maps = on_device(draw((30, probes, d), dtype, d))
@@ -278,7 +278,7 @@ def test_fused_affinity_has_the_bits_of_its_two_steps(dtype, method, reduce):
 
 
 def test_more_rows_than_a_grid_dimension_of_65535():
-    n = 70_000
+    n = sized(70_000, emulated=66_000)
     maps = on_device(draw((2, n, 3), torch.float32))
     assert largest_difference(ops.probe_cosines(maps), oracle_cosines(maps, maps)) < 1e-14
     grad = on_device(draw((n, 1, 1, 2), torch.float32))
