@@ -41,7 +41,7 @@ VARIANTS: dict[str, tuple[str, bool, bool]] = {
 }
 METHOD = "grad_x_input"
 # Everything that needs a GPU is to fit ten minutes; the ops need some of them.
-SECONDS = 360.0
+SECONDS = 240.0
 _ALIKE = {"float32": 1e-3, "tf32": 0.1, "bfloat16": 0.3}  # largest difference of an affinity
 
 
