@@ -33,7 +33,12 @@ struct Work {
 __device__ inline Work work_at(const PairPlan& plan, int index) {
   Work work;
   int row = 0, at = index % plan.tiles;
-  while (at >= plan.tiles_of_row(row)) at -= plan.tiles_of_row(row++);
+  if (plan.symmetric) {
+    while (at >= plan.tiles_of_row(row)) at -= plan.tiles_of_row(row++);
+  } else {  // rows of tiles are alike, and may be very many
+    row = at / plan.tiles_of_row(0);
+    at %= plan.tiles_of_row(0);
+  }
   work.tile = plan.tile(row, at);
   work.slot = index / plan.tiles % plan.slots;
   work.n = index / plan.tiles / plan.slots;
@@ -137,8 +142,9 @@ struct Staging {
       if (item.row >= work.rows + work.cols) continue;
       double scale = 1;
       if constexpr (std::is_same_v<R, double>) {
-        scale = item.second ? buffers.scale_b[work.n * plan.b.networks + item.m]
-                            : buffers.scale_a[work.n * plan.a.networks + item.m];
+        const std::int64_t n = work.n;
+        scale = item.second ? buffers.scale_b[n * plan.b.networks + item.m]
+                            : buffers.scale_a[n * plan.a.networks + item.m];
       }
       const int row = item.second ? item.row - work.rows + work.staged_columns : item.row;
 #pragma unroll
