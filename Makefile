@@ -59,9 +59,11 @@ sanitize: $(VENV)/.installed-dev
 emulate: $(VENV)/.installed-dev
 	for mode in plain address thread; do PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/emulate.py $$mode || exit 1; done
 
-# The log of the CUDA compiler, searched for kernels that spill registers.
+# The log of the CUDA compiler, searched for kernels that spill registers: on one architecture for
+# each way in which products are made.
+SPILL_ARCH ?= 75-real;80-real;90-real
 spills: $(VENV)/.installed-dev
-	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/spills.py $(CUDA_ARCH)
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/spills.py '$(SPILL_ARCH)'
 
 clean:
 	rm -rf build dist $(VENV)/.installed-*

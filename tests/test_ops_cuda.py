@@ -2,10 +2,12 @@
 
 The sizes sit on both sides of what the kernels divide their work by: micro-tiles of 8 and groups of
 24 networks, tiles of 120 and 72, chunks of 16 to 64 and segments of 1024 columns, 16-byte loads,
-rows that fit shared memory, 4096 slots and 131072 elements of a sketch.
+rows that fit shared memory, 4096 slots and 65536 elements of a sketch.
 """
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -275,6 +277,22 @@ def test_fused_affinity_has_the_bits_of_its_two_steps(dtype, method, reduce):
         fused = ops.fused_affinity(grads, image, method, reduce)
         assert torch.equal(fused, ops.cosine_affinity(maps)), (shape, layout, shared)
         assert largest_difference(fused, oracle_cosines(maps, maps).mean(0)) < 1e-13
+
+
+def test_threads_of_the_host_do_not_disturb_one_another():
+    # Sizes that want different amounts of shared memory, of which a kernel must ask for more.
+    grads = [on_device(draw((1, 1, 1, size), torch.float32)) for size in (11000, 14000, 20000)]
+    maps = [on_device(draw((m, 1, 64), torch.float32)) for m in (100, 130)]
+    calls = [
+        *(partial(ops.attribution_maps, grad, None, "identity") for grad in grads),
+        *(partial(ops.probe_cosines, some) for some in maps),
+    ]
+    expected = [call() for call in calls]
+
+    with ThreadPoolExecutor(8) as pool:
+        results = pool.map(lambda call: call(), calls * 12)
+        for result, wanted in zip(results, expected * 12, strict=True):
+            assert torch.equal(result, wanted)
 
 
 def test_more_rows_than_a_grid_dimension_of_65535():

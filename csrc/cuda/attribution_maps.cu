@@ -150,8 +150,8 @@ std::int64_t elements_held(std::int64_t d, std::size_t element, const char* op) 
                                device),
         op);
   check(cudaDeviceGetAttribute(&of_block, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), op);
-  // A block has 1 KB for the system, and its scratch, besides.
-  const std::int64_t bytes = std::min(of_multiprocessor / 2, of_block) - 2048;
+  // Besides, a block has its scratch, and 1 KB for the system.
+  const std::int64_t bytes = std::min(of_multiprocessor / 2, of_block) - kStaticShared;
   const std::int64_t fit =
       bytes / static_cast<std::int64_t>(element) / kHeldMultiple * kHeldMultiple;
   return std::min(d, fit);
@@ -178,7 +178,7 @@ void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape s
     const auto kernel = vector ? map_rows<kPack<T>, T> : map_rows<1, T>;
     const std::int64_t held = normalize ? elements_held(d, sizeof(Real<T>), kOp) : 0;
     const std::size_t shared = held * sizeof(Real<T>);
-    allow_shared(kOp, kernel, shared);
+    if (shared > 0) allow_shared(kOp, kernel);
     launch(kOp, {grid_size(shape.n * parts), threads, shared, static_cast<cudaStream_t>(stream)},
            kernel, maps, shape.n, d, parts, part, held, normalize, chosen.places,
            static_cast<Real<T>*>(out));

@@ -36,7 +36,7 @@ inline unsigned grid_size(std::int64_t work) {
   return static_cast<unsigned>(std::min<std::int64_t>(work, 0x7fffffff));
 }
 
-inline constexpr std::size_t kSharedUnasked = 46 << 10;
+inline constexpr int kStaticShared = 2048;  // bytes, at most, of a kernel that has dynamic ones too
 
 // Where and how wide a kernel runs.
 struct Launch {
@@ -56,13 +56,19 @@ void launch(const char* op, const Launch& on, void (*kernel)(Expected...), Given
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Given>(arguments)...), op);
 }
 
-// Before a launch with so much dynamic shared memory: a kernel has to ask for more than it gets
-// anyway, 48 KB with its static variables.
+// Before a launch with dynamic shared memory: without asking, a kernel gets 48 KB of a block, and
+// not most of a multiprocessor's fast memory. Always the same values, whatever a launch needs: they
+// are the kernel's, and another thread's smaller ones would refuse this launch.
 template <class Kernel>
-void allow_shared(const char* op, Kernel kernel, std::size_t bytes) {
-  if (bytes <= kSharedUnasked) return;
+void allow_shared(const char* op, Kernel kernel) {
+  int device = 0, most = 0;
+  check(cudaGetDevice(&device), op);
+  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), op);
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(bytes)),
+                             most - kStaticShared),
+        op);
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                             cudaSharedmemCarveoutMaxShared),
         op);
 }
 

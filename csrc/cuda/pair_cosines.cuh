@@ -93,7 +93,7 @@ void launch_pair_cosines(const Source& source, const PairPlan& plan, double* out
   }
 
   const std::size_t shared = 2 * plan.chunk_size() * sizeof(double);
-  allow_shared(op, pair_sums<W, Source>, shared);
+  allow_shared(op, pair_sums<W, Source>);
   launch(op, {plan.blocks(), plan.threads(), shared, stream}, pair_sums<W, Source>, source, plan,
          buffers);
 

@@ -121,7 +121,7 @@ struct PairPlan {
     if (std::max(ma, mb) >= kMostBlocks / kMicro || n > kMostBlocks) refuse(n, ma, mb);
     std::int64_t all_tiles = 0;
     for (int row = 0; row < row_tiles(); ++row) all_tiles += tiles_of_row(row);
-    if (all_tiles * std::max<std::int64_t>(n, 1) > kMostBlocks) refuse(n, ma, mb);
+    if (all_tiles > kMostBlocks / std::max<std::int64_t>(n, 1)) refuse(n, ma, mb);
     tiles = static_cast<int>(all_tiles);
     for (int row = 0; row < row_tiles(); ++row) {
       for (int index = 0; index < tiles_of_row(row); ++index) measure(tile(row, index));
@@ -131,7 +131,6 @@ struct PairPlan {
     const bool fills = n * all_tiles * tasks >= kEnoughWarps;
     const bool fits = segments * n * ma * mb * 8 <= kMostSlotBytes;
     slots = fills || !fits ? 1 : static_cast<int>(segments);
-    if (n * all_tiles * slots > kMostBlocks) refuse(n, ma, mb);
   }
 
   bool empty() const { return n == 0 || a.networks == 0 || b.networks == 0; }
@@ -187,7 +186,8 @@ struct PairPlan {
   [[noreturn]] static void refuse(std::int64_t n, std::int64_t ma, std::int64_t mb) {
     throw std::invalid_argument("attrx::cuda: " + std::to_string(n) + " probes of " +
                                 std::to_string(ma) + " x " + std::to_string(mb) +
-                                " networks need more blocks than one launch has");
+                                " networks need more blocks than one launch has: "
+                                "compare fewer at a time");
   }
 };
 

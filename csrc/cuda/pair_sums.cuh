@@ -25,9 +25,8 @@ struct Work {
   int a0, rows;        // networks of the tile's rows
   int b0, cols;        // networks of its columns; none where it is diagonal
   int staged_columns;  // where the latter start in shared memory: the former are padded to micros
-  int n, slot;
-  int chunks;
-  std::int64_t begin, end;
+  std::int64_t n, begin, end;
+  int slot, chunks;
 };
 
 __device__ inline Work work_at(const PairPlan& plan, int index) {
@@ -142,9 +141,8 @@ struct Staging {
       if (item.row >= work.rows + work.cols) continue;
       double scale = 1;
       if constexpr (std::is_same_v<R, double>) {
-        const std::int64_t n = work.n;
-        scale = item.second ? buffers.scale_b[n * plan.b.networks + item.m]
-                            : buffers.scale_a[n * plan.a.networks + item.m];
+        scale = item.second ? buffers.scale_b[work.n * plan.b.networks + item.m]
+                            : buffers.scale_a[work.n * plan.a.networks + item.m];
       }
       const int row = item.second ? item.row - work.rows + work.staged_columns : item.row;
 #pragma unroll
@@ -199,7 +197,7 @@ __device__ inline void multiply(const double* chunk, int slab, const Task& task,
       if (task.of_y > 1) multiply_add(sums[1], x[0], x[1], y[1]);
       if (task.of_y > 2) multiply_add(sums[2], x[0], x[1], y[2]);
       if (task.of_x > 2) multiply_add(sums[3], y[0], y[1], x[2]);
-      if (task.of_x > 2 && task.of_y > 2) multiply_add(sums[4], y[2], y[2], x[2]);
+      if (task.of_x > 2 && task.of_y > 2) multiply_add(sums[4], y[2], x[2]);
     } else {
       if (task.of_x > 1) multiply_add(sums[0], x[0], x[1], x[1]);
       if (task.of_x > 2) multiply_add(sums[1], x[1], x[2], x[2]);
@@ -235,7 +233,7 @@ __device__ inline Product product_of(const Task& task, int at, int half) {
 // is below the diagonal.
 __device__ inline double* place_of(const PairPlan& plan, const PairBuffers& buffers,
                                    const Work& work, bool squares, int x, int y) {
-  const std::int64_t probe = static_cast<std::int64_t>(work.slot) * plan.n + work.n;
+  const std::int64_t probe = work.slot * plan.n + work.n;
   const std::int64_t of_rows = probe * plan.a.networks + work.a0;
   const bool diagonal = work.tile.diagonal;
   if (squares) {

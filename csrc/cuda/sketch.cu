@@ -21,7 +21,7 @@ namespace {
 constexpr int kThreads = 512;
 constexpr int kSlots = 8;  // of a thread
 constexpr std::int64_t kBlockSlots = kThreads * kSlots;
-constexpr std::int64_t kWords = 2048;         // of signs in shared memory, for 64 elements each
+constexpr std::int64_t kWords = 1024;         // of signs in shared memory, for 64 elements each
 constexpr std::int64_t kRotations = 1024;     // in shared memory
 constexpr std::int64_t kEnoughBlocks = 512;   // fill the largest GPU
 constexpr int kAddSlots = 32, kAddParts = 8;  // of a block that adds groups
@@ -37,7 +37,7 @@ struct Plan {
 
   Plan(std::int64_t n, std::int64_t size)
       : slot_blocks(ceil_div(size, kBlockSlots)),
-        chunk(std::min(kWords, std::max<std::int64_t>((kRotations - 2) * size / 64, 1)) * 64) {
+        chunk(std::min(kWords, (kRotations - 2) * size / 64) * 64) {
     const std::int64_t rows = std::max<std::int64_t>(n, 1);
     const std::int64_t most = std::max<std::int64_t>(kEnoughBlocks / slot_blocks, 1);
     rows_of_group = ceil_div(rows, most);
@@ -82,21 +82,24 @@ __global__ void __launch_bounds__(kThreads)
 enum class Norm { none, given, own };
 
 // partial [groups, size]: a group of rows, over the slots of this block.
+// Totals are seldom touched, each by its own thread, and registers are scarce.
 template <Norm kNorm, class T>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 1 : 2)
     gather_slots(const T* maps, std::int64_t stride, std::int64_t n, std::int64_t d,
                  std::int64_t size, std::uint64_t seed, std::uint64_t first_probe,
                  const RowFactor* factors, Plan plan, double* partial) {
   __shared__ std::uint32_t signs[2 * kWords];
-  __shared__ std::int32_t rotations[kRotations];
-  __shared__ double scratch[kWarp];
-  // Slots and sizes are below 2^31, and so are places in a chunk and what they are computed from.
-  const auto slots = static_cast<std::int32_t>(size);
+  __shared__ std::uint32_t rotations[kRotations];
+  __shared__ double scratch[kWarp], totals[kSlots][kThreads];
+  // Slots are fewer than 2^31. Places in a chunk are numbers modulo 2^32, and so are those before
+  // it.
+  const auto slots = static_cast<std::uint32_t>(size);
   const auto first_slot =
-      static_cast<std::int32_t>(blockIdx.x % plan.slot_blocks * kBlockSlots + threadIdx.x);
+      static_cast<std::uint32_t>(blockIdx.x % plan.slot_blocks * kBlockSlots + threadIdx.x);
   const std::int64_t group = blockIdx.x / plan.slot_blocks;
   const std::int64_t last_row = min((group + 1) * plan.rows_of_group, n);
-  double total[kSlots] = {};
+#pragma unroll
+  for (int j = 0; j < kSlots; ++j) totals[j][threadIdx.x] = 0;
   for (std::int64_t r = group * plan.rows_of_group; r < last_row; ++r) {
     RowFactor factor = {1, 1};
     if constexpr (kNorm == Norm::given) factor = factors[r];
@@ -108,7 +111,7 @@ __global__ void __launch_bounds__(kThreads, 2)
       const std::int64_t first_block = begin / size;
       const auto blocks = static_cast<int>((begin + length - 1) / size - first_block + 1);
       // Where the first block begins: in this chunk, or before it.
-      auto origin = static_cast<std::int32_t>(first_block * size - begin);
+      auto origin = static_cast<std::uint32_t>(first_block * size - begin);
       __syncthreads();  // signs and rotations of the chunk before have been used
       for (unsigned w = threadIdx.x; w * 64 < length; w += kThreads) {
         const std::uint64_t bits = sign_bits(key, begin / 64 + w);
@@ -116,22 +119,21 @@ __global__ void __launch_bounds__(kThreads, 2)
         signs[2 * w + 1] = static_cast<std::uint32_t>(bits >> 32);
       }
       for (int b = threadIdx.x; b < blocks; b += kThreads) {
-        rotations[b] = static_cast<std::int32_t>(rotation(key, first_block + b, size));
+        rotations[b] = static_cast<std::uint32_t>(rotation(key, first_block + b, size));
       }
       __syncthreads();
       for (int b = 0; b < blocks; ++b, origin += slots) {
-        const std::int32_t rotated = first_slot - rotations[b];
+        const std::uint32_t rotation = rotations[b];
         // Where in the chunk slot j finds its element; outside of it if there is none.
         const auto place = [&](int j) {
-          const std::int32_t turned = rotated + j * kThreads;
-          return turned + (turned < 0 ? slots : 0) + origin;
+          const std::uint32_t slot = first_slot + j * kThreads;
+          return origin + slot - rotation + (slot < rotation ? slots : 0);
         };
         Real<T> v[kSlots];
         // All loads are on their way before the first one is used.
 #pragma unroll
         for (int j = 0; j < kSlots; ++j) {
-          const bool there =
-              first_slot + j * kThreads < slots && static_cast<std::uint32_t>(place(j)) < length;
+          const bool there = first_slot + j * kThreads < slots && place(j) < length;
           v[j] = there ? widen(chunk[place(j)]) : Real<T>(0);
         }
 #pragma unroll
@@ -139,9 +141,8 @@ __global__ void __launch_bounds__(kThreads, 2)
           double value = v[j];
           if constexpr (std::is_same_v<T, double>) value *= factor.scale;
           if constexpr (kNorm == Norm::own) square = fma(value, value, square);
-          const std::uint32_t word =
-              signs[static_cast<std::uint32_t>(place(j)) / 32 % (2 * kWords)];
-          sum[j] += word >> (place(j) & 31) & 1 ? -value : value;
+          const std::uint32_t word = signs[place(j) / 32 % (2 * kWords)];
+          sum[j] += word >> (place(j) % 32) & 1 ? -value : value;
         }
       }
     }
@@ -150,12 +151,15 @@ __global__ void __launch_bounds__(kThreads, 2)
     }
     if (factor.rest == 0) continue;
 #pragma unroll
-    for (int j = 0; j < kSlots; ++j) total[j] = fma(sum[j], factor.rest, total[j]);
+    for (int j = 0; j < kSlots; ++j) {
+      double& total = totals[j][threadIdx.x];
+      total = fma(sum[j], factor.rest, total);
+    }
   }
 #pragma unroll
   for (int j = 0; j < kSlots; ++j) {
-    const std::int32_t slot = first_slot + j * kThreads;
-    if (slot < slots) partial[group * size + slot] = total[j];
+    const std::uint32_t slot = first_slot + j * kThreads;
+    if (slot < slots) partial[group * size + slot] = totals[j][threadIdx.x];
   }
 }
 

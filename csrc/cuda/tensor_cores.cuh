@@ -4,9 +4,6 @@
 #include <cuda_runtime.h>
 
 #include "csrc/cuda/block_reduce.cuh"
-#if defined(ATTRX_EMULATED)
-#include "tests/emulation/tensor_cores.h"
-#endif
 
 namespace attrx::cuda {
 
@@ -56,6 +53,15 @@ __device__ inline void multiply_add(double (&c)[4], double a0, double a1, double
 #else
   detail::multiply_add_micro(c[0], c[1], a0, b);
   detail::multiply_add_micro(c[2], c[3], a1, b);
+#endif
+}
+
+// One micro a times a micro b, to c[0, 1]; what c[2, 3] are then means nothing.
+__device__ inline void multiply_add(double (&c)[4], double a, double b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+  detail::multiply_add_micro(c[0], c[1], a, b);
+#else
+  multiply_add(c, a, a, b);
 #endif
 }
 

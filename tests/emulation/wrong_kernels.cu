@@ -8,7 +8,6 @@
 #include "csrc/cuda/block_reduce.cuh"
 #include "csrc/cuda/launch.cuh"
 #include "csrc/cuda/tensor_cores.cuh"
-#include "tests/emulation/tensor_cores.h"
 
 // Not in an unnamed namespace, where `shared` would be an array of that namespace.
 namespace attrx::cuda {

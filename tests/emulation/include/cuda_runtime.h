@@ -51,7 +51,11 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxSharedMemoryPerMultiprocessor = 228 << 10,
   cudaDevAttrMaxSharedMemoryPerBlockOptin = 227 << 10,
 };
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaFuncAttribute {
+  cudaFuncAttributeMaxDynamicSharedMemorySize = 8,
+  cudaFuncAttributePreferredSharedMemoryCarveout = 9,  // only speed depends on it
+};
+enum { cudaSharedmemCarveoutMaxShared = 100 };
 using cudaStream_t = struct CUstream_st*;  // everything runs at once, whatever the stream
 
 struct cudaLaunchConfig_t {
@@ -101,7 +105,9 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 template <class... Expected>
-cudaError_t cudaFuncSetAttribute(void (*kernel)(Expected...), cudaFuncAttribute, int bytes) {
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Expected...), cudaFuncAttribute attribute,
+                                 int bytes) {
+  if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
   return attrx::emulation::allow_dynamic_shared_memory(reinterpret_cast<const void*>(kernel),
                                                        bytes);
 }
@@ -160,3 +166,32 @@ template <class T>
 std::enable_if_t<std::is_arithmetic_v<T>, T> max(T a, T b) {
   return a < b ? b : a;
 }
+
+// ---- Tensor cores -------------------------------------------------------------------------------
+
+namespace attrx::emulation {
+
+// What csrc/cuda/tensor_cores.cuh calls in place of its assembly: mma.m16n8k4 in doubles, for all
+// lanes of a warp, c += a b for two halves of a, of 8 rows each. Columns of a are added in their
+// order; hardware may take another one.
+inline void multiply_add(double (&c)[4], double a0, double a1, double b) {
+  struct Lane {
+    double a[2], b;
+  };
+  static thread_local Lane lanes[32][32];  // shared memory, as static variables of a kernel are
+  auto& warp = lanes[threadIdx.x / 32];
+  warp[lane()] = {{a0, a1}, b};
+  __syncwarp();
+  for (unsigned half = 0; half < 2; ++half) {
+    for (unsigned i = 0; i < 2; ++i) {
+      const unsigned row = lane() / 4, col = lane() % 4 * 2 + i;
+      double& sum = c[2 * half + i];
+      for (unsigned k = 0; k < 4; ++k) {
+        sum = fma(warp[4 * row + k].a[half], warp[4 * col + k].b, sum);
+      }
+    }
+  }
+  __syncwarp();
+}
+
+}  // namespace attrx::emulation
