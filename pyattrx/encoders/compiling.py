@@ -1,9 +1,11 @@
 """Prepared networks as programs of torch.compile: forward and backward pass, made once.
 
 Networks of one architecture share a program: their weights are its inputs, and its guards say
-whether it fits. Batches come in one size: a shorter one is filled up, since a second size would be
-a second compilation, and a pass of the network as it is would round differently in the midst of a
-run.
+whether it fits. It never does where a network's modules have classes of their own, as parametrised
+ones (weight norm) have; and a network with hooks gets a program of its own.
+
+Batches come in one size: a shorter one is filled up, since a second size would be a second
+compilation, and a pass of the network as it is would round differently in the midst of a run.
 
 Nothing falls back silently. What torch.compile cannot turn into one graph is an error, and so is a
 program that was never compiled because somebody switched torch.compile off.
@@ -14,7 +16,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -29,8 +31,11 @@ __all__ = ["CompiledNetwork"]
 _BACKEND = "inductor"
 # Programs that are kept for the next network of the same architecture.
 _MOST_PROGRAMS = 16
-# torch.compile gives up at eight versions of a function; a new function begins at none.
+# A network begins with a program that has fewer versions; every version makes finding one slower.
 _MOST_VERSIONS = 6
+# Versions at which torch.compile gives up, in place of its 8: a method may need one for every part
+# of it, a network that is another in every pass needs ever more.
+_LIMIT = 64
 
 _Part = Output | nn.Module
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -91,7 +96,7 @@ class CompiledNetwork:
             self._programs[function] = _program(function, self._kind, parts)
         program = self._programs[function]
         with _tapped(parts), _no_leaf(x):
-            answer = program.run(self._module, *parts, x)
+            answer = program(self._module, *parts, x)
         if program.versions == 0:
             raise EncoderError("torch.compile is switched off, and compiled nothing")
         sizes.add(size)
@@ -107,9 +112,21 @@ class _Program:
         assert isinstance(function, FunctionType)
         # Versions are counted by code object, over everything that has the same.
         own = FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-        self.run: Callable[..., Any] = torch.compile(
+        self._run: Callable[..., Any] = torch.compile(
             own, backend=self._compile, fullgraph=True, dynamic=False
         )
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            with _more_versions():
+                return self._run(*arguments)
+        except Exception as error:
+            if self.versions < _LIMIT:
+                raise
+            raise EncoderError(
+                f"{self.versions} versions of its program were made and none fits: "
+                "something is different in every pass"
+            ) from error
 
     def _compile(self, graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
         from torch._dynamo.backends.registry import lookup_backend
@@ -175,6 +192,17 @@ def _seen(part: nn.Module) -> Tensor:
 def _keep(part: nn.Module, _: Any, answer: Any) -> None:
     # A copy: what follows may write into the tensor.
     part._pyattrx_seen = pick_tensor(answer).clone()
+
+
+def _more_versions() -> AbstractContextManager[Any]:
+    """Let torch.compile make `_LIMIT` versions of a function, in this context."""
+    from torch._dynamo import config
+
+    # The setting is each thread's own in recent releases. In earlier ones threads share it: one
+    # that leaves last may leave it raised, which harms nothing.
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"
+    raised: AbstractContextManager[Any] = config.patch(name, max(_LIMIT, getattr(config, name)))
+    return raised
 
 
 @contextmanager

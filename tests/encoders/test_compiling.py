@@ -4,6 +4,7 @@ import gc
 import shutil
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyattrx
 from networks import ARCHITECTURES, build
 from pyattrx import Encoder, Method
 from pyattrx.attribution import ELRP
-from pyattrx.descriptors import AttributionMaps
+from pyattrx.descriptors import AttributionMaps, Combined
 from pyattrx.encoders import compiling
 from pyattrx.errors import EncoderError, InvalidType
 
@@ -153,6 +154,67 @@ def test_networks_that_only_look_alike_are_told_apart(images, compilations):
     assert len(compilations) == 9
 
 
+def limit():
+    from torch._dynamo import config
+
+    return getattr(config, "recompile_limit", None) or config.cache_size_limit
+
+
+def test_more_versions_than_torch_makes_of_a_function_by_itself(probes, compilations):
+    count, usual = 5, limit()
+    method = Combined([(Method(ELRP(10.0**-k)), 1.0) for k in range(count)])
+    # The second begins with the program of the first, which differs from it.
+    encoders = [Encoder(Scaled(factor), name=f"net{factor}") for factor in (1.0, 2.0)]
+    plain = pyattrx.affinity(encoders, probes, method, device="cpu")
+    found = pyattrx.affinity(encoders, probes, method, device="cpu", compile=True)
+    np.testing.assert_allclose(found.values, plain.values, atol=1e-5)
+    assert len(compilations) == 2 * count > usual
+    assert limit() == usual
+
+
+def test_more_versions_for_one_network_and_in_several_threads(images, compilations):
+    usual = limit()
+
+    def run(number):
+        encoder = Encoder(Scaled(float(number)), name="net")
+        with encoder.prepare(CPU, images) as prepared:
+            prepared.compile(len(images))
+            return [
+                AttributionMaps(Method(ELRP(10.0**-k)), images.shape[2:]).rows(prepared, images)
+                for k in range(usual + 2)
+            ]
+
+    run(1)
+    assert len(compilations) == usual + 2
+    with ThreadPoolExecutor(2) as pool:
+        assert all(len(maps) == usual + 2 for maps in pool.map(run, (2, 3)))
+    assert limit() == usual
+
+
+class Counting(nn.Module):
+    """Another network in every pass."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = plain_net()
+        self.passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        return self.conv(x) * (1 + 0 * self.passes)
+
+
+def test_what_is_different_in_every_pass_is_an_error_in_the_end(images, monkeypatch):
+    monkeypatch.setattr(compiling, "_LIMIT", 10)
+    with Encoder(Counting(), name="net").prepare(CPU, images) as prepared:
+        prepared.compile(len(images))
+        x = prepared.preprocess(images)
+        for _ in range(10):
+            prepared.forward(x)
+        with pytest.raises(EncoderError, match=r"'net' .*10 versions .* different in every pass"):
+            prepared.forward(x)
+
+
 def test_hooks_of_ones_own_are_not_taken_for_anothers(images):
     for factor in (None, 2.0, 3.0):
         module = plain_net()
@@ -161,6 +223,16 @@ def test_hooks_of_ones_own_are_not_taken_for_anothers(images):
         encoder = Encoder(module, name="net")
         plain = maps_of(encoder, images, "saliency", compiled=False)
         torch.testing.assert_close(maps_of(encoder, images, "saliency", compiled=True), plain)
+
+
+def test_parametrised_networks_are_compiled_one_by_one(images, compilations):
+    for seed in range(2):
+        module = plain_net(seed)
+        nn.utils.parametrizations.weight_norm(module[0])
+        encoder = Encoder(module, name="net")
+        plain = maps_of(encoder, images, "saliency", compiled=False)
+        torch.testing.assert_close(maps_of(encoder, images, "saliency", compiled=True), plain)
+    assert len(compilations) == 2  # as the documentation says
 
 
 @dataclass
