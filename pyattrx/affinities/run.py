@@ -85,10 +85,12 @@ def affinity(
         are measured for every network and kept as ``provenance["networks"][i]["precision"]``.
         What it does to features is not measured.
     compile : bool
-        Run networks as programs of torch.compile, made once for networks of one architecture: tens
-        of seconds that pay where one sees many probes, or many are alike. It changes the maps by
-        rounding; the cosines of the first maps to those of the network as it is are kept as
-        ``provenance["networks"][i]["compile"]``. A network that cannot be compiled is an error.
+        Run networks as programs of torch.compile, made once for networks of one architecture (for
+        each that has hooks or parametrised weights): tens of seconds that pay where one sees many
+        probes, or many are alike. It changes the maps by rounding; the cosines of the first maps to
+        those of the network as it is are kept as ``provenance["networks"][i]["compile"]``, but for
+        feature methods, of which nothing is measured. A network that cannot be compiled is an
+        error.
     scratch : path, optional
         Folder for the scratch file; the system's temporary folder if left out.
 
