@@ -63,6 +63,8 @@ class Description:
         Whether passes are those of a compiled program.
     label : str
         What progress calls it.
+    count : int
+        How many probes `rows` will be asked for; all of them if left out.
 
     Attributes
     ----------
@@ -85,6 +87,7 @@ class Description:
         precision: str,
         compile: bool = False,
         label: str | None = None,
+        count: int | None = None,
     ) -> None:
         self._encoder = encoder
         self._probes = probes
@@ -94,7 +97,9 @@ class Description:
         self._precision = precision
         self._compile = compile
         self._label = label or encoder.name
+        self._count = len(probes) if count is None else count
         self._open = ExitStack()
+        self._feeding: set[Generator[Tensor, None, None]] = set()
         self.zero_maps = [0] * len(descriptors)
         self.effect: dict[str, float] | None = None
         self.compile_effect: dict[str, float] | None = None
@@ -109,7 +114,8 @@ class Description:
             prepared = self._encoder.prepare(self._device, example)
             self._prepared = entered.enter_context(prepared)
             if self._compile:
-                prepared.compile(min(self._batch_size, len(self._probes)))
+                prepared.compile(min(self._batch_size, self._count))
+            entered.callback(self._stop_feeding)
             self._open = entered.pop_all()
         return self
 
@@ -122,7 +128,10 @@ class Description:
         self._open.close()
 
     def rows(
-        self, order: np.ndarray | None = None, *, on_host: bool = False
+        self,
+        order: np.ndarray | None = None,
+        *,
+        on_host: bool | Callable[[Sequence[Tensor]], Sequence[bool]] = False,
     ) -> Iterator[tuple[np.ndarray, list[Tensor]]]:
         """Describe probes.
 
@@ -133,14 +142,18 @@ class Description:
         ----------
         order : ndarray [n], int64, optional
             Which probes; all of them if left out.
-        on_host : bool
-            Bring the rows to the host, behind what was queued for them and before what comes next.
+        on_host : bool or callable
+            Bring the rows to the host, behind what was queued for them and before what comes next:
+            a row that is taken to the host when it is handed out waits for the next batch. A
+            function is called once, with the first batch of rows, one [B, D] for each descriptor,
+            not checked yet; it returns for each whether it is wanted on the host.
 
         Yields
         ------
         probes : ndarray [B], int64
         rows : list of Tensor [B, D]
-            One for each descriptor, in its method's storage type, on the device unless `on_host`.
+            One for each descriptor, in its method's storage type, on the device unless `on_host`
+            says otherwise.
 
         Raises
         ------
@@ -148,7 +161,7 @@ class Description:
             A map holds NaN or Inf; the message names the network and the probe.
         """
         order = np.arange(len(self._probes)) if order is None else order
-        begun = (self._begin(chosen, images, on_host) for chosen, images in self._batches(order))
+        begun = self._begun(order, on_host)
         with progress(self._label, len(order)) as step:
             for chosen, rows in in_turn(begun, self._checked, lag(self._device)):
                 yield chosen, rows
@@ -174,7 +187,7 @@ class Description:
             with arithmetic(self._precision, self._device), torch.no_grad():
                 parts = descriptor.observe(self._prepared, images, chosen)
             flags = [part.flatten(1).isfinite().all(1) for part in parts.values()]
-            return _Begun(chosen, list(parts), [], Arriving([*flags, *parts.values()]))
+            return _Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
 
         def finish(begun: _Begun) -> int:
             arrived = begun.arriving.wait()
@@ -198,13 +211,31 @@ class Description:
         """Numbers of probes and their images on the device; its thread ends with this network."""
         batches = feed(self._probes, self._device, self._batch_size, order)
         # Whoever goes through the rows may be held by a traceback; that must not hold a thread.
-        self._open.callback(batches.close)
+        self._feeding.add(batches)
         done = 0
         for images in batches:
             yield order[done : done + len(images)], images
             done += len(images)
+        self._feeding.discard(batches)
 
-    def _begin(self, chosen: np.ndarray, images: Tensor, on_host: bool) -> _Begun:
+    def _stop_feeding(self) -> None:
+        while self._feeding:
+            self._feeding.pop().close()
+
+    def _begun(
+        self, order: np.ndarray, on_host: bool | Callable[[Sequence[Tensor]], Sequence[bool]]
+    ) -> Iterator[_Begun]:
+        """Batches of rows that are being made, on their way to the host if they shall be there."""
+        leave: Sequence[bool] | None = None
+        for chosen, images in self._batches(order):
+            rows, flags = self._queued(images)
+            if leave is None:
+                leave = on_host(rows) if callable(on_host) else [on_host] * len(rows)
+            leaving = [some for some, leaves in zip(rows, leave, strict=True) if leaves]
+            stay = [None if leaves else some for some, leaves in zip(rows, leave, strict=True)]
+            yield _Begun(chosen, [], Arriving([*flags, *leaving]), stay)
+
+    def _queued(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Queue the maps of a batch, and what is to be known of them."""
         rows, flags = [], []
         for which, descriptor in enumerate(self._descriptors):
@@ -214,9 +245,7 @@ class Description:
                 self._measure_effects(images, maps)
             flags.append(torch.stack([maps.isfinite().all(1), (maps == 0).all(1)]))
             rows.append(quantise(maps, descriptor.method.storage))
-        if on_host:
-            return _Begun(chosen, [], [], Arriving([*flags, *rows]))
-        return _Begun(chosen, [], rows, Arriving(flags))
+        return rows, flags
 
     def _measure_effects(self, images: Tensor, maps: Tensor) -> None:
         """Compare some of the first maps with what they are meant to be."""
@@ -244,7 +273,8 @@ class Description:
         for which, (finite, zero) in enumerate(arrived[:count]):
             self._check_finite(begun.chosen, finite, "attribution map holds")
             self.zero_maps[which] += int(zero.sum())
-        return begun.chosen, begun.rows or arrived[count:]
+        left = iter(arrived[count:])
+        return begun.chosen, [next(left) if some is None else some for some in begun.rows]
 
     def _check_finite(self, chosen: np.ndarray, finite: Tensor, what: str) -> None:
         if not bool(finite.all()):
@@ -261,8 +291,8 @@ class _Begun:
 
     chosen: np.ndarray
     names: list[str]
-    rows: list[Tensor]  # that stay on the device
     arriving: Arriving
+    rows: Sequence[Tensor | None] = ()  # that stay on the device; None for one on its way
 
 
 def check_batch_size(batch_size: Any) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from pyattrx._files import read_exactly, write_all
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["RowStore"]
+__all__ = ["Place", "RowStore"]
 
 _HOST_BYTES = 128 << 20
 _DEVICE_SHARE = 0.4  # of what is free when the run begins
@@ -57,7 +57,7 @@ class RowStore:
         self._device_left = 0
         if device.type == "cuda":
             self._device_left = int(torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE)
-        self._networks: list[_Memory | _File] = []
+        self._networks: list[Place] = []
         self._file: int | None = None
         self._end = 0
 
@@ -74,10 +74,13 @@ class RowStore:
         """Bytes of the longest network's row."""
         return max((n.row_bytes for n in self._networks), default=0)
 
-    def begin(self, like: Tensor) -> _Memory | _File:
-        """Make place for a network whose rows look like `like`, [B, D]; fill it with `write`."""
+    def begin(self, like: Tensor) -> Place:
+        """Make place for a network whose rows look like `like`, [B, D]; fill it with `write`.
+
+        Where its `on_host` is true, rows are best written from the host.
+        """
         size = self._n * like.shape[1] * like.element_size()
-        place: _Memory | _File
+        place: Place
         if size <= self._device_left:
             self._device_left -= size
             place = _Memory(self._n, like, self._device)
@@ -130,6 +133,7 @@ class RowStore:
 
 class _Memory:
     def __init__(self, n: int, like: Tensor, device: torch.device) -> None:
+        self.on_host = device.type == "cpu"
         self._rows = torch.empty((n, like.shape[1]), dtype=like.dtype, device=device)
         self.dtype = like.dtype
         self.row_bytes = like.shape[1] * like.element_size()
@@ -146,6 +150,8 @@ class _Memory:
 
 
 class _File:
+    on_host = True
+
     def __init__(self, file: int, offset: int, like: Tensor) -> None:
         self._file = file
         self._offset = offset
@@ -168,6 +174,9 @@ class _File:
             if not read_exactly(self._file, into, at):
                 raise OSError("the scratch file of map rows ended early")
         return rows
+
+
+Place = _Memory | _File
 
 
 def _bytes(rows: Tensor) -> memoryview:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pyattrx import ops
 from pyattrx._progress import progress
@@ -28,7 +29,7 @@ from pyattrx.affinities.describing import (
 from pyattrx.affinities.feeding import beside
 from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
-from pyattrx.affinities.rows import RowStore
+from pyattrx.affinities.rows import Place, RowStore
 from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
 from pyattrx.affinities.statistics import PairMoments, clustered_stderr
 from pyattrx.descriptors import AnyMethod, Method, Summary, check_precision, resolve_method
@@ -245,17 +246,20 @@ def _describe(
 
 
 def _describe_maps(network: Description, stores: list[RowStore], name: str) -> None:
-    places = None
-    for probes, batch in network.rows():
-        if places is None:
-            for rows, maps in zip(stores, batch, strict=True):
-                if rows.width not in (None, maps.shape[1]):
-                    raise EncoderError(
-                        f"network {name!r}: its maps have {maps.shape[1]} elements, those "
-                        f"of the networks before it {rows.width}; reduce='none' needs networks "
-                        "whose inputs have the same number of channels"
-                    )
-            places = [rows.begin(maps) for rows, maps in zip(stores, batch, strict=True)]
+    places: list[Place] = []
+
+    def begin(batch: Sequence[Tensor]) -> list[bool]:
+        for rows, maps in zip(stores, batch, strict=True):
+            if rows.width not in (None, maps.shape[1]):
+                raise EncoderError(
+                    f"network {name!r}: its maps have {maps.shape[1]} elements, those "
+                    f"of the networks before it {rows.width}; reduce='none' needs networks "
+                    "whose inputs have the same number of channels"
+                )
+        places.extend(rows.begin(maps) for rows, maps in zip(stores, batch, strict=True))
+        return [place.on_host for place in places]
+
+    for probes, batch in network.rows(on_host=begin):
         for place, maps in zip(places, batch, strict=True):
             place.write(int(probes[0]), maps)
 

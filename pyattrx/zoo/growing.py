@@ -132,6 +132,7 @@ class Growth:
                 self.probes,
                 [stored.descriptor for stored in store.methods],
                 label=entry.name + of,
+                count=count,
                 **{
                     **self.run.description_options(),
                     "precision": precision,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from pyattrx.affinities.describing import Description
-from pyattrx.affinities.rows import RowStore
+from pyattrx.affinities.rows import Place, RowStore
 from pyattrx.affinities.statistics import Residuals
 from pyattrx.encoders import Encoder
 from pyattrx.zoo.candidates import Candidates
@@ -62,6 +63,25 @@ class Found:
     settled: bool = False
 
 
+class _Arriving:
+    """Where the rows of the network asked about go, known when its first are on their way."""
+
+    def __init__(self, rows: RowStore) -> None:
+        self._rows = rows
+        self._place: Place | None = None
+
+    def begin(self, batch: Sequence[Tensor]) -> list[bool]:
+        """Make place, once; return whether rows are wanted on the host."""
+        if self._place is None:
+            self._place = self._rows.begin(batch[0])
+        return [self._place.on_host]
+
+    @property
+    def place(self) -> Place:
+        assert self._place is not None
+        return self._place
+
+
 class Search:
     """Answers questions under one method of a zoo.
 
@@ -97,11 +117,10 @@ class Search:
 
     def of_encoder(self, encoder: Encoder, rows: RowStore, question: Question) -> Found:
         """Ask about a network, seen on all probes."""
-        place = None
+        target = _Arriving(rows)
         with self._described(encoder, question) as description:
-            for probes, (maps,) in description.rows():
-                place = place or rows.begin(maps)
-                place.write(int(probes[0]), maps)
+            for probes, (maps,) in description.rows(on_host=target.begin):
+                target.place.write(int(probes[0]), maps)
         return self._of_rows(rows, question)
 
     def race(self, encoder: Encoder, rows: RowStore, question: Question) -> Found:
@@ -111,7 +130,7 @@ class Search:
         order, looks = rounds(store.groups)
         room = _MOST_BYTES // max(self._row_bytes() * looks[0], 1)
         target = Target(store, self._method, rows, None)
-        place = None
+        arriving = _Arriving(rows)
         race = None
         cosines = np.empty((0, 0))
         damaged: dict[int, str] = {}
@@ -119,10 +138,9 @@ class Search:
         with self._described(encoder, question) as description:
             for end in looks:
                 new = order[seen:end]
-                for probes, (maps,) in description.rows(new):
-                    place = place or rows.begin(maps)
+                for probes, (maps,) in description.rows(new, on_host=arriving.begin):
                     for index, probe in enumerate(probes.tolist()):
-                        place.write(probe, maps[index : index + 1])
+                        arriving.place.write(probe, maps[index : index + 1])
                 rising = np.sort(new)
                 if race is None:
                     complete = len(ids) <= max(room, _ALL_ENTRIES)

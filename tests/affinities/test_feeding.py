@@ -12,6 +12,7 @@ from torch import nn
 import pyattrx
 from networks import build
 from pyattrx.affinities import describing, feeding
+from pyattrx.affinities import rows as row_store
 from pyattrx.affinities.describing import Description
 from pyattrx.affinities.feeding import Arriving, beside, feed, in_turn, widened
 from pyattrx.descriptors import AttributionMaps, Method
@@ -200,6 +201,67 @@ def test_a_run_with_a_lag_is_the_same_run(on_file, monkeypatch):
             late = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
         np.testing.assert_array_equal(late.values, plain.values)
     assert threads() == []
+
+
+@pytest.fixture
+def leaving(monkeypatch):
+    """How many tensors a batch has queued copies of, beside its flags: rows that leave the device.
+
+    With the lag of a GPU, whose copies wait for what is queued before them.
+    """
+    counts = []
+
+    class Spied(Arriving):
+        def __init__(self, tensors):
+            counts.append(sum(tensor.dtype != torch.bool for tensor in tensors))
+            super().__init__(tensors)
+
+    monkeypatch.setattr(describing, "Arriving", Spied)
+    monkeypatch.setattr(describing, "lag", lambda device: 1)
+    return counts
+
+
+@pytest.mark.parametrize("on_host", [False, True])
+def test_rows_leave_with_their_batch_if_they_wait_on_the_host(
+    on_file, monkeypatch, leaving, on_host
+):
+    begin = row_store.RowStore.begin
+
+    def elsewhere(self, like):
+        place = begin(self, like)
+        assert place.on_host
+        place.on_host = on_host
+        return place
+
+    monkeypatch.setattr(row_store.RowStore, "begin", elsewhere)
+    method = pyattrx.Combined([("saliency", 1.0), ("grad_x_input", 1.0)], standardise=False)
+    encoders = [pyattrx.Encoder(build("plain"), name=name) for name in ("one", "two")]
+    found = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
+    assert leaving == [2 * on_host] * 8
+    assert found.values[0, 1] == pytest.approx(1)
+
+
+def test_some_rows_leave_and_some_stay(on_file, leaving):
+    encoder = pyattrx.Encoder(build("plain"), name="net")
+    with described(on_file, encoder, batch_size=4) as network:
+        network._descriptors *= 2
+        network.zero_maps *= 2
+        asked = []
+        for _, (one, other) in network.rows(on_host=lambda rows: asked.append(rows) or [0, 1]):
+            assert torch.equal(one, other)
+    assert leaving == [1, 1, 1]
+    assert [len(rows) for rows in asked] == [2]
+
+
+def test_nothing_is_kept_of_what_was_read(on_file):
+    with described(on_file, pyattrx.Encoder(build("plain"), name="net")) as network:
+        for _ in range(3):
+            assert len(list(network.rows(np.arange(4)))) == 2
+            assert not network._feeding
+        rows = network.rows()
+        next(rows)
+        assert len(network._feeding) == 1
+    assert not network._feeding
 
 
 def test_in_turn_begins_ahead_and_finishes_in_order():

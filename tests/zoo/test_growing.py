@@ -40,12 +40,14 @@ def grown(request, tmp_path):
 
 def test_compiled_maps_stay_compiled(tmp_path, monkeypatch):
     monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")
-    asked = []
+    asked, sizes = [], []
     compile_it = PreparedEncoder.compile
     monkeypatch.setattr(
         PreparedEncoder,
         "compile",
-        lambda self, batch_size: asked.append(self.name) or compile_it(self, batch_size),
+        lambda self, batch_size: (
+            asked.append(self.name) or sizes.append(batch_size) or compile_it(self, batch_size)
+        ),
     )
     with Zoo.create(tmp_path / "zoo", probes(12), METHOD) as zoo:
         zoo.add(encoder(0), compile=True, batch_size=5)
@@ -62,6 +64,7 @@ def test_compiled_maps_stay_compiled(tmp_path, monkeypatch):
         # The new probes are seen as the old ones were.
         assert not zoo.add_probes(probes(20), encoders=[encoder(0), encoder(1)]).failed
         assert asked == ["net0", "net2", "net0"]
+        assert sizes == [5, 12, 8]  # no batch of 20 for the 8 that are new
 
 
 def test_it_is_the_zoo_that_began_with_them(grown):

@@ -8,6 +8,8 @@ from zoo.conftest import network
 
 import pyattrx
 from pyattrx import Zoo
+from pyattrx.affinities import describing
+from pyattrx.affinities.feeding import Arriving
 from pyattrx.errors import InvalidValue
 from pyattrx.zoo.stopping import Race, rounds
 
@@ -140,6 +142,26 @@ def large(tmp_path_factory):
     zoo.add_many([pyattrx.Encoder(network(10 + i), name=f"far{i}") for i in range(9)])
     zoo.add(pyattrx.Encoder(network(10), name="twin"))
     return zoo
+
+
+@pytest.mark.parametrize("stop", [None, "confident"])
+def test_rows_leave_a_device_with_their_batch(large, monkeypatch, stop):
+    # Later they would wait for the batch that is queued by then.
+    leaving = []
+
+    class Spied(Arriving):
+        def __init__(self, tensors):
+            leaving.append(sum(tensor.dtype != torch.bool for tensor in tensors))
+            super().__init__(tensors)
+
+    monkeypatch.setattr(describing, "Arriving", Spied)
+    monkeypatch.setattr(describing, "lag", lambda device: 1)
+    target = pyattrx.Encoder(changed(7), name="target")
+    options = {} if stop is None else {"stop": stop}
+    found = large.query(target, k=3, device="cpu", **options)
+    assert {match.name for match in found} == {"kin0", "kin1", "kin2"}
+    assert leaving == [1] * len(leaving)
+    assert len(leaving) > 1
 
 
 def changed(seed, amount=0.05):
