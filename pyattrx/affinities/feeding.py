@@ -26,7 +26,7 @@ from pyattrx.probes import Probes
 from pyattrx.probes._parallel import ordered_map
 from pyattrx.probes._store import as_float32
 
-__all__ = ["Arriving", "beside", "feed", "in_turn", "lag", "widened"]
+__all__ = ["Arriving", "beside", "feed", "in_turn", "lag", "unit_floats"]
 
 # Batches that are read, or copied, while one is used. More would take memory and gain nothing:
 # a network takes longer than a copy.
@@ -140,7 +140,7 @@ class _ToCuda:
             # PyTorch takes pinned memory back when the copy from it is done, and uses it again.
             pixels = _pinned(shape, self._dtype)
             self._probes.stored(chosen, pixels.numpy())
-            images = widened(pixels.to(self._device, non_blocking=True))
+            images = unit_floats(pixels.to(self._device, non_blocking=True))
             copied = torch.cuda.Event()
             copied.record(self._stream)
         return images, copied
@@ -153,7 +153,7 @@ class _ToCuda:
         return images
 
 
-def widened(pixels: Tensor) -> Tensor:
+def unit_floats(pixels: Tensor) -> Tensor:
     """Turn pixels as they are stored into float32 in [0, 1], by one correctly rounded division.
 
     Parameters
@@ -176,6 +176,9 @@ def widened(pixels: Tensor) -> Tensor:
 def beside(function: Callable[[], _Done], device: torch.device) -> Iterator[Callable[[], _Done]]:
     """Call a function in a thread while a CUDA device computes; elsewhere when it is asked for.
 
+    What it reads from the device is what the caller has queued so far; it does not wait for what
+    is queued later. Its result is on the host.
+
     Yields
     ------
     callable
@@ -193,8 +196,17 @@ def beside(function: Callable[[], _Done], device: torch.device) -> Iterator[Call
     if device.type != "cuda":
         yield function
         return
+    # A stream of its own: the thread's default one would not wait for the caller's, and on that one
+    # every copy to the host would wait for the batch that is queued.
+    stream = torch.cuda.Stream(device)
+    stream.wait_stream(torch.cuda.current_stream(device))
+
+    def on_stream() -> _Done:
+        with torch.cuda.stream(stream):
+            return function()
+
     with ThreadPoolExecutor(1, thread_name_prefix="pyattrx-beside") as pool:
-        yield pool.submit(function).result
+        yield pool.submit(on_stream).result
 
 
 def lag(device: torch.device) -> int:

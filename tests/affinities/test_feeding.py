@@ -2,7 +2,7 @@
 
 import threading
 import traceback
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from networks import build
 from pyattrx.affinities import describing, feeding
 from pyattrx.affinities import rows as row_store
 from pyattrx.affinities.describing import Description
-from pyattrx.affinities.feeding import Arriving, beside, feed, in_turn, widened
+from pyattrx.affinities.feeding import Arriving, beside, feed, in_turn, unit_floats
 from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.errors import EncoderError, NonFiniteError, ProbeError
 from pyattrx.probes import Probes, _store
@@ -42,10 +42,10 @@ def on_file(monkeypatch, tmp_path):
 
 def test_every_byte_becomes_the_same_float_as_on_the_host():
     every = np.arange(256, dtype=np.uint8)
-    found = widened(torch.from_numpy(every))
+    found = unit_floats(torch.from_numpy(every))
     np.testing.assert_array_equal(found.numpy(), _store.as_float32(every))
     floats = torch.rand(3)
-    assert widened(floats) is floats
+    assert unit_floats(floats) is floats
 
 
 @pytest.mark.parametrize("order", [np.arange(11), np.array([9, 3, 4, 0]), np.arange(0)])
@@ -285,8 +285,9 @@ def test_in_turn_begins_ahead_and_finishes_in_order():
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_work_beside_a_device(device):
+def test_work_beside_a_device(device, monkeypatch):
     # No device is needed: it is the host that works.
+    FakeCuda(monkeypatch)
     where = []
     with beside(
         lambda: where.append(threading.current_thread()) or 42, torch.device(device)
@@ -303,6 +304,21 @@ def test_work_beside_a_device(device):
     with pytest.raises(KeyError, match="it"):
         got()
     assert not [t for t in threading.enumerate() if t.name.startswith("pyattrx-beside")]
+
+
+def test_work_beside_a_device_is_queued_behind_the_callers(monkeypatch):
+    fake = FakeCuda(monkeypatch)
+    device = torch.device("cuda")
+
+    def which():
+        assert threading.current_thread() is not threading.main_thread()
+        return torch.cuda.current_stream(device).name, list(fake.log)
+
+    callers = torch.cuda.Stream(device)
+    callers.name = "caller's"
+    with torch.cuda.stream(callers), beside(which, device) as got:
+        assert torch.cuda.current_stream(device) is callers
+    assert got() == ("side", ["side waits for all of caller's"])
 
 
 def test_arriving_on_the_host_is_the_tensor_itself():
@@ -324,6 +340,9 @@ class FakeCuda:
             def wait_event(self, event):
                 log.append(f"{self.name} waits for {event.name}")
 
+            def wait_stream(self, other):
+                log.append(f"{self.name} waits for all of {other.name}")
+
         class Event:
             count = 0
 
@@ -334,9 +353,20 @@ class FakeCuda:
         main = Stream()
         monkeypatch.setattr(torch.cuda, "Stream", Stream)
         monkeypatch.setattr(torch.cuda, "Event", Event)
-        monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+        current = threading.local()
+
+        @contextmanager
+        def on(stream):
+            before = getattr(current, "stream", main)
+            current.stream = stream
+            yield
+            current.stream = before
+
+        monkeypatch.setattr(torch.cuda, "stream", on)
         monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: main)
+        monkeypatch.setattr(
+            torch.cuda, "current_stream", lambda device: getattr(current, "stream", main)
+        )
         monkeypatch.setattr(
             torch.Tensor,
             "record_stream",
@@ -374,7 +404,7 @@ class TestOnAGpu:
         assert threads() == []
         assert torch.equal(torch.cat(fed).cpu(), probes.images()[order])
         every = torch.arange(256, dtype=torch.uint8)
-        assert torch.equal(widened(every.to(self.DEVICE)).cpu(), widened(every))
+        assert torch.equal(unit_floats(every.to(self.DEVICE)).cpu(), unit_floats(every))
 
     def test_a_busy_stream_reads_no_batch_before_it_is_there(self):
         # Whole images of one value: a batch that came late, or was overwritten early, would show.
@@ -389,6 +419,15 @@ class TestOnAGpu:
                 sums.append((batch * 255).round().mean((1, 2, 3)))
                 del batch
         assert torch.equal(torch.cat(sums).cpu().round(), torch.arange(count).float())
+
+    def test_work_beside_a_busy_stream_sees_what_was_queued(self):
+        with torch.cuda.stream(torch.cuda.Stream(self.DEVICE)):
+            weights = torch.zeros(1 << 20, device=self.DEVICE)
+            torch.cuda._sleep(100_000_000)
+            weights += 1
+            with beside(weights.cpu, self.DEVICE) as got:
+                pass
+        assert bool((got() == 1).all())
 
     def test_leaving_early(self, on_file):
         batches = feed(on_file, self.DEVICE, 2, np.arange(11))
