@@ -1,10 +1,12 @@
 """The whole run on a GPU: `pyattrx.affinity` of many ResNet-50s, and how much of it is the network.
 
-Every variant does the same job: without overlap (probes read and copied when they are needed, every
-batch waited for), with it, with cheaper arithmetic, and compiled. The share of the network is the
-time that its passes take on a batch that is on the device already, times how many there are, over
-the time of the run: what is left of 1 is reading, copying, preparation and comparison. A variant
-that is not going to fit the time left is left out, and says so.
+Every variant does the same job: without overlap (the same bytes copied in the same way, but when
+they are needed, every batch waited for, and weights hashed when the passes are done), with it, with
+cheaper arithmetic, and compiled. The share of passes and maps is the time of both on a batch that
+is on the device already (the transform, the passes of the network and our kernel of maps), for as
+many images as there are, over the time of the run: what is left of 1 is reading, copying,
+preparation and comparison. A variant that is not going to fit the time left is left out, and says
+so.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import torch
 
 import pyattrx
 from pyattrx.affinities import describing, feeding
+from pyattrx.affinities import run as whole_run
 from pyattrx.descriptors import AttributionMaps, Method, arithmetic
 
 from .measure import Say
@@ -71,9 +74,9 @@ def measure_pass(
     Returns
     -------
     dict
-        ``job``; by variant ``seconds``, ``images_per_second``, ``share_of_network``, the first
-        run's ``seconds_of_two`` (compilation included), ``least_cosines`` to float32 and to the
-        network as it is, ``difference`` of an affinity to float32's; ``left_out`` with reasons;
+        ``job``; by variant ``seconds``, ``images_per_second``, ``share_of_passes_and_maps``, the
+        first run's ``seconds_of_two`` (compilation included), ``least_cosines`` to float32 and to
+        the network as it is, ``difference`` of an affinity to float32's; ``left_out`` with reasons;
         ``seconds_of`` what else a network costs.
 
     Raises
@@ -139,14 +142,12 @@ def measure_pass(
         difference = float(np.abs(result.values - exact).max())
         if difference > _ALIKE[precision]:
             raise AssertionError(f"{name}: an affinity differs by {difference} from float32's")
-        own = networks * _network_seconds(
-            encoders[0], probes, device, batch_size, precision, compiled
-        )
+        own = networks * _pass_seconds(encoders[0], probes, device, batch_size, precision, compiled)
         facts = result.provenance["networks"]
         found[name] = {
             "seconds": taken,
             "images_per_second": networks * count / taken,
-            "share_of_network": own / taken,
+            "share_of_passes_and_maps": own / taken,
             "seconds_of_two": first,
             "comparison_seconds": result.provenance["seconds"]["comparison"],
             "least_cosines": {
@@ -166,18 +167,38 @@ def measure_pass(
 
 @contextmanager
 def _overlap(wanted: bool) -> Iterator[None]:
-    """Nothing ahead and no lag, unless it is wanted."""
+    """Nothing ahead, no lag and nothing beside, unless it is wanted."""
     with ExitStack() as stack:
         if not wanted:
-
-            def plain(probes: pyattrx.Probes, device: torch.device) -> Any:
-                loader = feeding._OnHost(probes, device)
-                loader.ahead = 0
-                return loader
-
-            stack.enter_context(patch.object(feeding, "_loader", plain))
+            loader_of = feeding._loader
+            stack.enter_context(
+                patch.object(feeding, "_loader", lambda *its: _InTurn(loader_of(*its), its[1]))
+            )
             stack.enter_context(patch.object(describing, "lag", lambda device: 0))
+            stack.enter_context(patch.object(whole_run, "beside", _afterwards))
         yield
+
+
+class _InTurn:
+    """A loader whose batches are read when they are needed, and waited for."""
+
+    ahead = 0
+
+    def __init__(self, loader: Any, device: torch.device) -> None:
+        self.load = loader.load
+        self._loader = loader
+        self._device = device
+
+    def hand_over(self, loaded: Any) -> torch.Tensor:
+        images: torch.Tensor = self._loader.hand_over(loaded)
+        _wait(self._device)
+        return images
+
+
+@contextmanager
+def _afterwards(function: Callable[[], Any], device: torch.device) -> Iterator[Callable[[], Any]]:
+    """In place of `feeding.beside`: called when it is asked for."""
+    yield function
 
 
 def _timed(run: Callable[[], Any], device: torch.device) -> tuple[float, Any]:
@@ -193,7 +214,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _network_seconds(
+def _pass_seconds(
     encoder: pyattrx.Encoder,
     probes: pyattrx.Probes,
     device: torch.device,
@@ -201,7 +222,7 @@ def _network_seconds(
     precision: str,
     compiled: bool,
 ) -> float:
-    """Time of a network's passes over all probes, if they were on the device already."""
+    """Time of a network's passes over all probes, and of their maps, if they were there already."""
     descriptor = AttributionMaps(Method(METHOD), probes.size)
     images = probes.images(0, min(batch_size, len(probes))).to(device)
     passes = -(-len(probes) // batch_size)
@@ -215,7 +236,9 @@ def _network_seconds(
             for _ in range(passes):
                 descriptor.rows(prepared, images)
 
-        return _timed(all_of_them, device)[0]
+        seconds = _timed(all_of_them, device)[0]
+    # The last batch is shorter, unless a program fills it up.
+    return seconds if compiled else seconds * len(probes) / (passes * len(images))
 
 
 def _seconds_of(

@@ -132,7 +132,7 @@ def _show_pass(out: Console, whole: dict[str, Any]) -> None:
     job = whole["job"]
     table = new_table(
         f"{job['networks']} {job['network']}s, {job['probes']} probes of {job['side']}",
-        *(">s", ">images/s", ">network's share", ">two at first, s", ">least cosine"),
+        *(">s", ">images/s", ">passes and maps", ">two at first, s", ">least cosine"),
     )
     for name, found in whole["variants"].items():
         cosines = found["least_cosines"].values()
@@ -140,7 +140,7 @@ def _show_pass(out: Console, whole: dict[str, Any]) -> None:
             name,
             f"{found['seconds']:.1f}",
             f"{found['images_per_second']:.0f}",
-            f"{found['share_of_network']:.0%}",
+            f"{found['share_of_passes_and_maps']:.0%}",
             f"{found['seconds_of_two']:.1f}",
             f"{min(cosines):.6f}" if cosines else "",
         )

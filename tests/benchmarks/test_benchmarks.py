@@ -5,11 +5,16 @@ Times of these tiny cases say nothing and nothing is asserted about them.
 
 import importlib
 import json
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 
+import pyattrx
 from pyattrx import cli, ops
+from pyattrx.affinities import describing, feeding
+from pyattrx.affinities import run as whole_run
 from pyattrx.cli._bench import load_benchmarks
 from pyattrx.encoders import compiling
 
@@ -223,6 +228,56 @@ def test_the_whole_run_of_the_gpu_works(monkeypatch, capsys):
     assert "without tf32: CUDA only" in capsys.readouterr().out
     nothing = gpu_pass.measure_pass(torch.device("cpu"), lambda line: None, quick=True, seconds=-1)
     assert nothing["variants"] == {}
+
+
+def test_without_overlap_nothing_else_is_different():
+    gpu_pass = part("gpu_pass")
+    probes = pyattrx.Probes.from_tensor(torch.rand(5, 3, 4, 4))
+    place = torch.device("cuda")
+    log = []
+
+    class Loader:
+        ahead = 1
+
+        def __init__(self, *its):
+            assert its == (probes, place)
+
+        def load(self, chosen):
+            log.append(f"load {len(chosen)}")
+            return chosen
+
+        def hand_over(self, loaded):
+            log.append("hand over")
+            return loaded
+
+    def run():
+        for _ in feeding.feed(probes, place, 3, np.arange(5)):
+            log.append("use")
+        with whole_run.beside(lambda: log.append("beside"), place) as known:
+            log.append("passes")
+        known()
+        return describing.lag(place)
+
+    with (
+        patch.object(feeding, "_loader", Loader),
+        patch.object(gpu_pass, "_wait", lambda device: log.append(f"wait for {device}")),
+        gpu_pass._overlap(False),
+    ):
+        assert run() == 0
+    each = ["hand over", "wait for cuda", "use"]
+    assert log == ["load 3", *each, "load 2", *each, "passes", "beside"]
+    assert describing.lag(place) == 1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_passes_are_those_of_all_probes(monkeypatch, compiled):
+    gpu_pass = part("gpu_pass")
+    monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")
+    monkeypatch.setattr(gpu_pass, "_timed", lambda run, device: (6.0, run()))
+    encoder = pyattrx.Encoder(torch.nn.Conv2d(3, 4, 3), name="net")
+    probes = pyattrx.Probes.from_tensor(torch.rand(5, 3, 8, 8))
+    seconds = gpu_pass._pass_seconds(encoder, probes, torch.device("cpu"), 3, "float32", compiled)
+    assert seconds == (6.0 if compiled else 5.0)  # of two batches of three
 
 
 @pytest.mark.gpu
