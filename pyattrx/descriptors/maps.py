@@ -40,6 +40,7 @@ class AttributionMaps:
         if method.pixels is not None and method.reduce != "none" and method.pixels > area:
             raise InvalidValue("pixels", method.pixels, f"at most {area}, the pixels of a map")
         self._chosen: dict[int, Tensor] = {}
+        self._chosen_there: dict[tuple[int, torch.device], Tensor] = {}
 
     def rows(self, encoder: PreparedEncoder, images: Tensor) -> Tensor:
         """Describe a batch of probes.
@@ -111,8 +112,14 @@ class AttributionMaps:
             wide = maps.double()
             maps = (wide - wide.mean(1, keepdim=True)).to(maps.dtype)
         if whole and self.method.pixels is not None:
-            maps = maps[:, self._pixels(maps.shape[1]).to(maps.device, non_blocking=True)]
+            maps = maps[:, self._pixels_on(maps.device, maps.shape[1])]
         return maps
+
+    def _pixels_on(self, device: torch.device, size: int) -> Tensor:
+        if (size, device) not in self._chosen_there:
+            # Waited for once, so that it is there for any stream.
+            self._chosen_there[size, device] = self._pixels(size).to(device)
+        return self._chosen_there[size, device]
 
     def _pixels(self, size: int) -> Tensor:
         if size not in self._chosen:

@@ -210,10 +210,17 @@ class PerturbationResponse(_Regression):
         changes: list[list[Tensor]] = [[], []]
         for draw in range(method.draws):
             noise = perturbations(probes, draw, images.shape[-2:], method.strength, method.seed)
-            for which, moved in enumerate(seen(images + noise.to(images))):
+            for which, moved in enumerate(seen(images + _sent(noise, images))):
                 changes[which].append(_shrunk(moved - plain[which], method.largest_grid))
         latent, features = (torch.stack(part, dim=1) for part in changes)
         return {"latent": latent, "features": features}
+
+
+def _sent(noise: Tensor, images: Tensor) -> Tensor:
+    """Noise where the images are; nobody waits for what a GPU has still to do."""
+    if images.is_cuda:
+        noise = noise.pin_memory()
+    return noise.to(images.device, images.dtype, non_blocking=True)
 
 
 def perturbations(

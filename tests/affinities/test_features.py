@@ -1,6 +1,7 @@
 """affinity() by feature methods and combinations: real networks against explicit formulas."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 import pyattrx
 from networks import build
 from pyattrx import Combined, FeatureMethod
-from pyattrx.descriptors import FEATURE_KINDS
+from pyattrx.descriptors import FEATURE_KINDS, regression
 from pyattrx.descriptors.regression import perturbations
 from pyattrx.errors import InvalidValue, NonFiniteError
 
@@ -98,6 +99,24 @@ def test_normalized_ridge(images, probes):
                 r2.append(1 - left / ((y2 - y2.mean(0)) ** 2).sum())
             assert got.values[i, j] == pytest.approx(np.mean(r2), abs=1e-9)
     assert not got.symmetric
+
+
+def test_noise_waits_for_no_gpu():
+    sent = []
+
+    class Noise:
+        def pin_memory(self):
+            sent.append("pinned")
+            return self
+
+        def to(self, device, dtype, non_blocking):
+            sent.append((device, dtype, non_blocking))
+
+    images = SimpleNamespace(is_cuda=True, device="cuda", dtype=torch.float32)
+    regression._sent(Noise(), images)
+    assert sent == ["pinned", ("cuda", torch.float32, True)]
+    noise = torch.rand(1, 3, 4, 4)
+    assert regression._sent(noise, torch.rand(1, 3, 4, 4)) is noise
 
 
 def test_perturbation_response(images, probes):

@@ -10,7 +10,14 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.descriptors import Method, choose_pixels, map_cosines, quantise, resolve_method
+from pyattrx.descriptors import (
+    AttributionMaps,
+    Method,
+    choose_pixels,
+    map_cosines,
+    quantise,
+    resolve_method,
+)
 from pyattrx.errors import InvalidType, InvalidValue
 
 EXPECTED_CHOICE = [9539, 10062, 25727, 30320, 34952]  # written down: zoos depend on it
@@ -131,6 +138,16 @@ def test_pixels_are_a_fixed_choice(images):
     few = maps_of(pyattrx.Method(pixels=50, pixel_seed=4), images)
     chosen = choose_pixels(24 * 24, 50, 4)
     assert torch.equal(few, maps_of(pyattrx.Method(), images)[:, torch.from_numpy(chosen)])
+
+
+def test_chosen_pixels_go_to_a_device_once():
+    descriptor = AttributionMaps(pyattrx.Method(pixels=50, centre=True), (24, 24))
+    there = torch.device("meta")
+    found = descriptor._pixels_on(there, 24 * 24)
+    assert found.device == there
+    assert descriptor._pixels_on(there, 24 * 24) is found
+    assert len(descriptor._pixels_on(torch.device("cpu"), 24 * 24)) == 50
+    assert int(descriptor._pixels_on(torch.device("cpu"), 60).max()) < 60
 
 
 def test_choose_pixels_never_changes():
