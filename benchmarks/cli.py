@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="JSON file; in the sources benchmarks/results/COMMAND.json by default, elsewhere "
-        "pyattrx-bench-COMMAND.json",
+        "pyattrx-bench-COMMAND.json, and pyattrx-bench-COMMAND-quick.json of a quick run",
     )
 
     def add(

@@ -415,8 +415,13 @@ def document(benchmark: str, settings: Settings, **parts: Any) -> dict[str, Any]
     }
 
 
-def results_path(benchmark: str) -> Path:
-    """Return where results go by default: into the sources, or the current folder elsewhere."""
+def results_path(benchmark: str, quick: bool = False) -> Path:
+    """Return where results go by default: into the sources, or the current folder elsewhere.
+
+    Quick ones are to see that it works, and never take the place of others.
+    """
+    if quick:
+        return Path(f"pyattrx-bench-{benchmark}-quick.json")
     if (_FOLDER.parent / "pyproject.toml").is_file():
         return _FOLDER / "results" / f"{benchmark}.json"
     return Path(f"pyattrx-bench-{benchmark}.json")
@@ -437,7 +442,7 @@ def write_results(document: dict[str, Any], path: Path | None) -> Path:
     Path
         Where it was written.
     """
-    path = path or results_path(document["benchmark"])
+    path = path or results_path(document["benchmark"], document["settings"]["quick"])
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
