@@ -1,13 +1,13 @@
 """Progress with time left, shown only for work that lasts.
 
-A bar appears on standard error after two seconds, and only where someone can see it, unless
-`set_progress` says otherwise.
+A bar appears on standard error after two seconds, whether or not a first step is done by then, and
+only where someone can see it, unless `set_progress` says otherwise.
 """
 
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -58,18 +58,14 @@ def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
         transient=True,
     )
     task = bar.add_task(description, total=total)
-    begun = time.monotonic()
-    shown = False
-
-    def advance(steps: int) -> None:
-        nonlocal shown
-        bar.advance(task, steps)
-        if not shown and time.monotonic() - begun > _PATIENCE_S:
-            bar.start()
-            shown = True
-
+    # Not at a step: the first one may be the longest of all.
+    patience = threading.Timer(_PATIENCE_S, bar.start)
+    patience.daemon = True
+    patience.start()
     try:
-        yield advance
+        yield lambda steps: bar.advance(task, steps)
     finally:
-        if shown:
+        patience.cancel()
+        patience.join()
+        if bar.live.is_started:
             bar.stop()
