@@ -3,7 +3,8 @@
 All compute the affinities of the same ResNet-18s over the same images, and the results of every
 round are checked to be equal. The plain loop leaves the module as it is (parameters not frozen),
 normalises with `F.normalize` and multiplies matrices; the next one freezes parameters, as is usual
-advice; the strongest simple one is in channels_last, too.
+advice; the strongest simple one is in channels_last, too. Beside them, as what bounds the run, the
+passes of the prepared networks alone are timed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import pyattrx
+from pyattrx.encoders import PreparedEncoder
 
 from .measure import (
     Say,
@@ -39,6 +41,7 @@ __all__ = ["run"]
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 16
+PASSES = "passes of the copies alone"
 
 
 def _loop(
@@ -59,6 +62,14 @@ def _loop(
         rows.append(torch.cat(maps).flatten())
     flat = torch.stack(rows)
     return (flat @ flat.T / len(images)).double().numpy()
+
+
+def _passes(copies: list[PreparedEncoder], images: Tensor) -> None:
+    """Forward and backward passes, and nothing of what comes of them."""
+    for copy in copies:
+        for batch in images.split(BATCH):
+            x = copy.preprocess(batch).requires_grad_()
+            torch.autograd.grad(copy.forward(x).flatten(1).mean(1).sum(), x)
 
 
 def run(settings: Settings, say: Say, *, networks: int = 2, probes: int = 64) -> dict[str, Any]:
@@ -106,6 +117,7 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
         pyattrx.Encoder(network, name=f"r18-{i}", transform=pyattrx.Normalize(MEAN, STD))
         for i, network in enumerate(plain)
     ]
+    copies = [encoder.prepare("cpu", images[:2]) for encoder in encoders]
     results: dict[str, list[np.ndarray]] = {}
 
     def step(name: str, compute: Callable[[], np.ndarray]) -> Callable[[], None]:
@@ -127,6 +139,7 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
             "channels_last loop": step(
                 "channels_last loop", lambda: _loop(turned, images, BATCH, last)
             ),
+            PASSES: lambda: _passes(copies, images),
         },
         wall_seconds,
         replace(settings, rounds=settings.rounds or (1 if settings.quick else 3)),
@@ -162,6 +175,7 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
         speedup_over_plain_loop=candidates["plain loop"]["ratio"],
         speedup_over_frozen_loop=candidates["frozen loop"]["ratio"],
         speedup_over_channels_last_loop=candidates["channels_last loop"]["ratio"],
+        share_of_passes=candidates[PASSES]["ratio"],
         largest_difference_of_a_pair=difference,
         loops_error_on_the_diagonal=diagonal_error,
         peak_memory_mib=memory,

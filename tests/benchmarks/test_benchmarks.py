@@ -133,7 +133,13 @@ def test_json_goes_to_standard_output_and_into_the_file(tmp_path, capsys):
     assert json.loads(printed.out) == json.loads(path.read_text())
     assert printed.err == ""
     document = json.loads(printed.out)
-    ways = {"pyattrx", "plain loop", "frozen loop", "channels_last loop"}
+    ways = {
+        "pyattrx",
+        "plain loop",
+        "frozen loop",
+        "channels_last loop",
+        "passes of the copies alone",
+    }
     assert set(document["cases"][0]["candidates"]) == ways
     assert set(document["seconds"]) == ways
     assert bench("compare", path, path) == 0
