@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import pyattrx
+from pyattrx.affinities import describing
+from pyattrx.affinities.feeding import Arriving
 
 
 def pytest_collection_modifyitems(items):
@@ -19,6 +21,24 @@ def _quiet():
     pyattrx.set_progress(False)
     yield
     pyattrx.set_progress(None)
+
+
+@pytest.fixture
+def leaving(monkeypatch):
+    """How many tensors a batch has queued copies of, beside its flags: rows that leave the device.
+
+    With the lag of a GPU, whose copies wait for what is queued before them.
+    """
+    counts = []
+
+    class Spied(Arriving):
+        def __init__(self, tensors):
+            counts.append(sum(tensor.dtype != torch.bool for tensor in tensors))
+            super().__init__(tensors)
+
+    monkeypatch.setattr(describing, "Arriving", Spied)
+    monkeypatch.setattr(describing, "lag", lambda device: 1)
+    return counts
 
 
 @pytest.fixture

@@ -203,24 +203,6 @@ def test_a_run_with_a_lag_is_the_same_run(on_file, monkeypatch):
     assert threads() == []
 
 
-@pytest.fixture
-def leaving(monkeypatch):
-    """How many tensors a batch has queued copies of, beside its flags: rows that leave the device.
-
-    With the lag of a GPU, whose copies wait for what is queued before them.
-    """
-    counts = []
-
-    class Spied(Arriving):
-        def __init__(self, tensors):
-            counts.append(sum(tensor.dtype != torch.bool for tensor in tensors))
-            super().__init__(tensors)
-
-    monkeypatch.setattr(describing, "Arriving", Spied)
-    monkeypatch.setattr(describing, "lag", lambda device: 1)
-    return counts
-
-
 @pytest.mark.parametrize("on_host", [False, True])
 def test_rows_leave_with_their_batch_if_they_wait_on_the_host(
     on_file, monkeypatch, leaving, on_host

@@ -8,8 +8,6 @@ from zoo.conftest import network
 
 import pyattrx
 from pyattrx import Zoo
-from pyattrx.affinities import describing
-from pyattrx.affinities.feeding import Arriving
 from pyattrx.errors import InvalidValue
 from pyattrx.zoo.stopping import Race, rounds
 
@@ -145,17 +143,8 @@ def large(tmp_path_factory):
 
 
 @pytest.mark.parametrize("stop", [None, "confident"])
-def test_rows_leave_a_device_with_their_batch(large, monkeypatch, stop):
+def test_rows_leave_a_device_with_their_batch(large, leaving, stop):
     # Later they would wait for the batch that is queued by then.
-    leaving = []
-
-    class Spied(Arriving):
-        def __init__(self, tensors):
-            leaving.append(sum(tensor.dtype != torch.bool for tensor in tensors))
-            super().__init__(tensors)
-
-    monkeypatch.setattr(describing, "Arriving", Spied)
-    monkeypatch.setattr(describing, "lag", lambda device: 1)
     target = pyattrx.Encoder(changed(7), name="target")
     options = {} if stop is None else {"stop": stop}
     found = large.query(target, k=3, device="cpu", **options)
