@@ -96,7 +96,7 @@ class Description:
         self._device = device
         self._precision = precision
         self._compile = compile
-        self._label = label or encoder.name
+        self._label = (label or encoder.name) + (", compiled" if compile else "")
         self._count = len(probes) if count is None else count
         self._open = ExitStack()
         self._feeding: set[Generator[Tensor, None, None]] = set()

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyattrx.encoders.outputs import Output, pick_tensor
+from pyattrx.encoders.outputs import Part, pick_tensor
 from pyattrx.errors import EncoderError
 
 __all__ = ["CompiledNetwork"]
@@ -37,7 +37,6 @@ _MOST_VERSIONS = 6
 # of it, a network that is another in every pass needs ever more.
 _LIMIT = 64
 
-_Part = Output | nn.Module
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -59,8 +58,8 @@ class CompiledNetwork:
     def __init__(
         self,
         module: nn.Module,
-        output: _Part,
-        features: _Part,
+        output: Part,
+        features: Part,
         layout: torch.memory_format,
         batch_size: int,
     ) -> None:
@@ -82,7 +81,7 @@ class CompiledNetwork:
         return self._run(_both, self._parts, x)
 
     def _run(
-        self, function: Callable[..., Any], parts: Sequence[_Part], x: Tensor
+        self, function: Callable[..., Any], parts: Sequence[Part], x: Tensor
     ) -> tuple[Tensor, ...]:
         count = len(x)
         which = (function, x.requires_grad, tuple(x.shape[1:]))
@@ -139,7 +138,7 @@ class _Program:
 _programs: OrderedDict[Any, _Program] = OrderedDict()
 
 
-def _program(function: Callable[..., Any], kind: Any, parts: Sequence[_Part]) -> _Program:
+def _program(function: Callable[..., Any], kind: Any, parts: Sequence[Part]) -> _Program:
     """A program that networks of this kind share; one of its own where it is not known who does."""
     if kind is None:
         return _Program(function)
@@ -167,26 +166,28 @@ def _architecture(module: nn.Module) -> Any:
 # What is compiled. Reading is part of it, so that what an output does not need is left out.
 
 
-def _output(module: nn.Module, output: _Part, x: Tensor) -> tuple[Tensor]:
+def _output(module: nn.Module, output: Part, x: Tensor) -> tuple[Tensor]:
     return (_read(module, output, x),)
 
 
-def _both(module: nn.Module, output: _Part, features: _Part, x: Tensor) -> tuple[Tensor, Tensor]:
+def _both(module: nn.Module, output: Part, features: Part, x: Tensor) -> tuple[Tensor, Tensor]:
     z = _read(module, output, x)
     if isinstance(features, nn.Module) and hasattr(features, "_pyattrx_seen"):
         return z, _seen(features)
     return z, _read(module, features, x)
 
 
-def _read(module: nn.Module, part: _Part, x: Tensor) -> Tensor:
+def _read(module: nn.Module, part: Part, x: Tensor) -> Tensor:
     if isinstance(part, nn.Module):
         module(x)
         return _seen(part)
-    return pick_tensor(module(x) if part is None else part(module, x))  # type: ignore[operator]
+    return pick_tensor(module(x) if part is None else part(module, x))
 
 
 def _seen(part: nn.Module) -> Tensor:
-    return part._pyattrx_seen  # type: ignore[return-value]
+    seen = part._pyattrx_seen
+    assert isinstance(seen, Tensor)
+    return seen
 
 
 def _keep(part: nn.Module, _: Any, answer: Any) -> None:
@@ -217,7 +218,7 @@ def _no_leaf(x: Tensor) -> Iterator[None]:
 
 
 @contextmanager
-def _tapped(parts: Sequence[_Part]) -> Iterator[None]:
+def _tapped(parts: Sequence[Part]) -> Iterator[None]:
     """Let submodules keep what they answer."""
     tapped = [part for part in parts if isinstance(part, nn.Module)]
     hooks = [part.register_forward_hook(_keep) for part in tapped]

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from pyattrx.encoders.copying import tensors_in
 from pyattrx.errors import EncoderError
 
-__all__ = ["Output", "pick_tensor", "run_until"]
+__all__ = ["Output", "Part", "pick_tensor", "run_until"]
 
 Output = None | str | Callable[[nn.Module, Tensor], Tensor]
+# The same where a submodule's name was looked up.
+Part = None | nn.Module | Callable[[nn.Module, Tensor], Tensor]
 
 # Keys of mappings and dataclasses that hold a network's representation, best first.
 _KEYS = ("last_hidden_state", "features", "out", "logits", "pooler_output")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pyattrx.encoders.compiling import CompiledNetwork
 from pyattrx.encoders.copying import private_copy, random_state_kept
 from pyattrx.encoders.folding import agree, fold_batch_norms
-from pyattrx.encoders.outputs import Output, pick_tensor, run_until
+from pyattrx.encoders.outputs import Output, Part, pick_tensor, run_until
 from pyattrx.encoders.stems import speed_up_stems
 from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, PyattrxError
@@ -71,7 +71,7 @@ class PreparedEncoder:
             self._features = self._found(features)
             self._look(example[:1].float(), output, features)
 
-    def _found(self, output: Output) -> Output | nn.Module:
+    def _found(self, output: Output) -> Part:
         return self.module.get_submodule(output) if isinstance(output, str) else output
 
     def _look(self, example: Tensor, output: Output, features: Output) -> None:
@@ -241,7 +241,7 @@ class PreparedEncoder:
         # Of one size, so that a difference is judged against its own tensor.
         return torch.cat([_of_unit_size(part.to(z.dtype)) for part in (z, c)])
 
-    def _answer(self, x: Tensor, part: Output | nn.Module, argument: str) -> Tensor:
+    def _answer(self, x: Tensor, part: Part, argument: str) -> Tensor:
         given = x
         if self._writes_input:
             x = x.clone()  # the caller's x is a leaf and is needed afterwards
@@ -249,7 +249,7 @@ class PreparedEncoder:
             if isinstance(part, nn.Module):
                 answer = run_until(self.module, x, part)
             elif part is not None:
-                answer = part(self.module, x)  # type: ignore[operator]
+                answer = part(self.module, x)
             else:
                 answer = self.module(x)
             z = pick_tensor(answer)
