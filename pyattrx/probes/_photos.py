@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pyattrx.probes._seeded import seeded_hash
 from pyattrx.probes._store import Pixels, digest
+from pyattrx.probes._upright import upright
 
 __all__ = ["FORMATS", "Cuts", "Decoded", "Skipped", "Unreadable", "decode", "open_photo", "to_rgb"]
 
@@ -146,22 +147,22 @@ def open_photo(path: Path) -> Image.Image:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return a new 8-bit RGB image: upright by its EXIF orientation, transparency over white."""
+    """Return a new 8-bit RGB image: upright by its orientation, transparency over white."""
     if 0 in image.size:
         raise Unreadable("it has no pixels")
     # Pillow before 11 reads 16-bit PNG files as 32-bit integers.
     wide_png = image.mode == "I" and image.format == "PNG"
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in _16_BIT or wide_png:
-        return _from_16_bit(upright)
-    if upright.mode in ("I", "F"):
+    turned = upright(image)
+    if turned.mode in _16_BIT or wide_png:
+        return _from_16_bit(turned)
+    if turned.mode in ("I", "F"):
         raise Unreadable(
-            f"pixels of mode {upright.mode} have no known range: convert them to 8 or 16 bits"
+            f"pixels of mode {turned.mode} have no known range: convert them to 8 or 16 bits"
         )
-    if upright.mode in _WITH_ALPHA or "transparency" in upright.info:
-        white = Image.new("RGBA", upright.size, "white")
-        return Image.alpha_composite(white, upright.convert("RGBA")).convert("RGB")
-    return upright if upright.mode == "RGB" else upright.convert("RGB")
+    if turned.mode in _WITH_ALPHA or "transparency" in turned.info:
+        white = Image.new("RGBA", turned.size, "white")
+        return Image.alpha_composite(white, turned.convert("RGBA")).convert("RGB")
+    return turned if turned.mode == "RGB" else turned.convert("RGB")
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

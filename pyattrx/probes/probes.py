@@ -29,7 +29,7 @@ from pyattrx.probes._arguments import (
 from pyattrx.probes._file import open_file, write_file
 from pyattrx.probes._listing import GroupOf, in_order, list_images
 from pyattrx.probes._parallel import ordered_map
-from pyattrx.probes._photos import Decoded, Skipped, Unreadable, decode, to_rgb
+from pyattrx.probes._photos import Decoded, Skipped, decode, to_rgb
 from pyattrx.probes._reading import read_batches, read_photos, store_images
 from pyattrx.probes._store import PixelStore, as_float32
 from pyattrx.probes._tensors import check_images
@@ -117,8 +117,10 @@ class Probes:
     ) -> Probes:
         """Read the photos of a folder.
 
-        Photos are turned upright by their EXIF orientation, made 8-bit RGB (transparent parts show
-        white; 16 bits are scaled to 8), cut, and resized with an antialiased bicubic filter.
+        Photos are turned upright by their orientation (EXIF or, where that has none, XMP; nothing
+        else of their metadata is used, and what cannot be read turns nothing), made 8-bit RGB
+        (transparent parts show white; 16 bits are scaled to 8), cut, and resized with an
+        antialiased bicubic filter.
 
         Parameters
         ----------
@@ -281,8 +283,9 @@ class Probes:
             photo = photos[index]
             try:
                 rgb = to_rgb(photo if isinstance(photo, Image.Image) else Image.fromarray(photo))
-            except (Unreadable, OSError, SyntaxError, ValueError) as error:
-                raise ProbeError(f"images[{index}] ({titles[index]!r}): {error}") from error
+            except Exception as error:  # Pillow raises almost anything on damaged photos
+                reason = str(error) or type(error).__name__
+                raise ProbeError(f"images[{index}] ({titles[index]!r}): {reason}") from error
             return cuts.apply(rgb, titles[index])
 
         # One worker: the same image object may come twice, and loads itself when first used.
