@@ -26,6 +26,7 @@ from pyattrx.probes._arguments import (
     dense_groups,
     group_keys,
 )
+from pyattrx.probes._copies import count_copies, join_copies
 from pyattrx.probes._file import open_file, write_file
 from pyattrx.probes._listing import GroupOf, in_order, list_images
 from pyattrx.probes._parallel import ordered_map
@@ -51,6 +52,10 @@ class Probes:
     in [0, 1]. Pixels are stored as uint8 where the source is 8 bit, else as float32; those beyond
     64 MiB in a nameless scratch file, so that memory does not grow with the number of probes.
     8-bit values are divided by 255 in float32, which rounds correctly: ``x.float() / 255``.
+
+    Exact copies say nothing new: probes with the same pixels belong to one group, and so do the
+    groups that they were given, as standard errors count groups. `duplicates` says how many there
+    are. Photos that only look alike are not recognised: `groups` is for those.
 
     Notes
     -----
@@ -100,6 +105,19 @@ class Probes:
         self._skipped = tuple(skipped)
 
     @classmethod
+    def _made(
+        cls,
+        store: PixelStore,
+        names: Sequence[str],
+        groups: Sequence[Hashable],
+        source: dict[str, Any],
+        skipped: Sequence[Skipped] = (),
+    ) -> Probes:
+        """New probes, whose copies belong together. What was saved once keeps its groups."""
+        joined = join_copies(groups, store.digests(len(store)))
+        return cls(store, names, joined.tolist(), source, skipped)
+
+    @classmethod
     def from_folder(
         cls,
         path: Folder,
@@ -147,7 +165,7 @@ class Probes:
             "photo": the crops of one photo are a group. A callable gets a file's path relative to
             `path` (`pathlib.PurePosixPath`) and returns a string, integer or path that stands for
             its group; the groups come in random order, each in one piece. None: every probe is a
-            group of its own.
+            group of its own. Exact copies join groups in any case.
         recursive : bool
             Whether to read the folders inside it too.
         workers : int, optional
@@ -221,7 +239,7 @@ class Probes:
             "limit": limit,
             **cuts.to_dict(),
         }
-        return cls(store, content.names, content.groups, source, content.skipped)
+        return cls._made(store, content.names, content.groups, source, content.skipped)
 
     @classmethod
     def from_images(
@@ -249,7 +267,8 @@ class Probes:
             random crops: the same photo, name and seed give the same crops as `from_folder`.
         groups : "photo", sequence or None
             "photo": the crops of one photo are a group. A sequence has one integer or string for
-            each photo. None: every probe is a group of its own.
+            each photo. None: every probe is a group of its own. Exact copies join groups in any
+            case.
 
         Returns
         -------
@@ -291,7 +310,7 @@ class Probes:
         # One worker: the same image object may come twice, and loads itself when first used.
         content = read_photos(list(zip(titles, keys, strict=True)), read, cuts, store, workers=1)
         source = {"kind": "images", "images": len(photos), **cuts.to_dict()}
-        return cls(store, content.names, content.groups, source)
+        return cls._made(store, content.names, content.groups, source)
 
     @classmethod
     def from_tensor(
@@ -312,7 +331,7 @@ class Probes:
             as resizing and half precision leave them, are clipped.
         groups : sequence, optional
             One integer or string for every image; equal ones belong together. Every image is a
-            group of its own if left out.
+            group of its own if left out. Exact copies join groups in any case.
         names : list of str, optional
             One for every image; image0, image1, ... if left out.
         scratch : path, optional
@@ -345,7 +364,7 @@ class Probes:
         with progress("reading probes", len(images)) as step:
             store_images(images, "images", store, step)
         source = {"kind": "tensor", "dtype": str(images.dtype).removeprefix("torch.")}
-        return cls(store, titles, keys, source)
+        return cls._made(store, titles, keys, source)
 
     @classmethod
     def from_batches(
@@ -401,7 +420,7 @@ class Probes:
         keys = group_keys(groups, len(store), longer=cut_off)
         titles = check_names(names, len(store), longer=cut_off)
         source = {"kind": "batches", "dtype": str(store.dtype), "limit": limit}
-        return cls(store, titles, keys, source)
+        return cls._made(store, titles, keys, source)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -421,7 +440,8 @@ class Probes:
     def groups(self) -> NDArray[np.int64]:
         """Group of every probe, [N], numbered from 0 in the order of first appearance; read-only.
 
-        Probes of different groups are independent, those of one group need not be.
+        Probes of different groups are independent, those of one group need not be. Exact copies,
+        and whatever was grouped with either, are of one group.
         """
         return self._groups
 
@@ -429,6 +449,23 @@ class Probes:
     def n_groups(self) -> int:
         """Number of groups."""
         return int(self._groups.max()) + 1
+
+    @property
+    def duplicates(self) -> int:
+        """How many probes are exact copies of earlier ones.
+
+        They are in the groups of those, except in probes that were saved by a version of the
+        package that did not look for copies.
+
+        Examples
+        --------
+        >>> import torch
+        >>> photos = torch.rand(3, 3, 8, 8)
+        >>> probes = Probes.from_tensor(torch.cat([photos, photos[:2]]))
+        >>> probes.duplicates, probes.groups.tolist()
+        (2, [0, 1, 2, 0, 1])
+        """
+        return count_copies(self._digests)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -461,6 +498,7 @@ class Probes:
             "n": len(self),
             "size": list(self.size),
             "n_groups": self.n_groups,
+            "duplicates": self.duplicates,
             "skipped": [skipped.to_dict() for skipped in self._skipped],
             "source": dict(self._source),
         }

@@ -282,6 +282,7 @@ def test_describe(folder):
         "n": 4,
         "size": [8, 6],
         "n_groups": 2,
+        "duplicates": 0,
         "skipped": [],
         "source": {
             "kind": "folder",

@@ -125,7 +125,8 @@ def test_later_changes_have_no_effect(dtype):
 
 @given(st.lists(st.one_of(st.integers(-3, 3), st.sampled_from("abc")), min_size=1, max_size=12))
 def test_groups_are_numbered_in_order_of_appearance(groups):
-    probes = Probes.from_tensor(torch.zeros(len(groups), 3, 1, 1), groups=groups)
+    images = torch.arange(3 * len(groups), dtype=torch.uint8).reshape(-1, 3, 1, 1)
+    probes = Probes.from_tensor(images, groups=groups)
     seen = list(dict.fromkeys(groups))
     assert probes.groups.dtype == np.int64
     assert probes.groups.tolist() == [seen.index(group) for group in groups]
