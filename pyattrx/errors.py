@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AssumptionError",
     "EncoderError",
     "EntryGone",
     "FitWarning",
@@ -19,6 +20,7 @@ __all__ = [
     "NonFiniteError",
     "ProbeError",
     "PyattrxError",
+    "UntrainedWarning",
     "UntrustedError",
     "ZooDamaged",
     "ZooError",
@@ -67,6 +69,21 @@ class ProbeError(PyattrxError):
 
 class EncoderError(PyattrxError):
     """A network cannot be loaded, prepared, run or attributed."""
+
+
+class AssumptionError(EncoderError):
+    """A network is not what every method takes it for; its numbers would be wrong.
+
+    Parameters
+    ----------
+    assumption : str
+        What does not hold: one of the names in `pyattrx.encoders.assumptions.ASSUMPTIONS`.
+    message : str
+    """
+
+    def __init__(self, assumption: str, message: str) -> None:
+        super().__init__(message)
+        self.assumption = assumption
 
 
 class NonFiniteError(PyattrxError, ArithmeticError):
@@ -123,6 +140,10 @@ class IndexDamaged(PyattrxError):
 
 class FitWarning(UserWarning):
     """A fitted encoder is not clearly better than a prediction without the image."""
+
+
+class UntrainedWarning(UserWarning):
+    """The weights of a network look as they were initialised: nobody has trained it."""
 
 
 class ZooWarning(UserWarning):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pyattrx._progress import progress
 from pyattrx.affinities.feeding import Arriving, feed, in_turn, lag
+from pyattrx.affinities.rounding import ENOUGH, MapFloor, check_features, refuse_maps
 from pyattrx.descriptors import (
     AttributionMaps,
     ProbeSetDescriptor,
@@ -23,8 +24,16 @@ from pyattrx.descriptors import (
     map_cosines,
     quantise,
 )
-from pyattrx.encoders import Encoder, load_many
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.descriptors.probe_sets import ROUNDINGS
+from pyattrx.encoders import Encoder, PreparedEncoder, load_many
+from pyattrx.errors import (
+    AssumptionError,
+    EncoderError,
+    InvalidType,
+    InvalidValue,
+    NonFiniteError,
+    PyattrxError,
+)
 from pyattrx.ops._heap import freed_memory_kept
 from pyattrx.probes import Probes
 
@@ -36,6 +45,7 @@ __all__ = [
     "check_sources",
     "device_name",
     "encoders_of",
+    "examples",
     "resolve_device",
     "versions",
 ]
@@ -70,6 +80,8 @@ class Description:
     ----------
     zero_maps : list of int
         All-zero maps seen so far, by descriptor.
+    noise_maps : list of int
+        How many of them held rounding noise, which was taken out.
     effect : dict or None
         What a reduced precision does to the maps of the first descriptor.
     compile_effect : dict or None
@@ -100,7 +112,12 @@ class Description:
         self._count = len(probes) if count is None else count
         self._open = ExitStack()
         self._feeding: set[Generator[Tensor, None, None]] = set()
+        self._floors: dict[AttributionMaps, MapFloor] = {}
+        self._other: PreparedEncoder | None = None  # in other arithmetic, made where it is needed
+        self._seen = 0
         self.zero_maps = [0] * len(descriptors)
+        self.noise_maps = [0] * len(descriptors)
+        self._silent = [0] * len(descriptors)  # probes that nothing answers to
         self.effect: dict[str, float] | None = None
         self.compile_effect: dict[str, float] | None = None
 
@@ -110,9 +127,13 @@ class Description:
                 # For this network's passes only: the next one has other sizes.
                 entered.enter_context(freed_memory_kept())
             entered.enter_context(arithmetic("float32", self._device))
-            example = self._probes.images(0, min(2, len(self._probes)))
-            prepared = self._encoder.prepare(self._device, example)
+            prepared = self._encoder.prepare(
+                self._device,
+                examples(self._probes),
+                batch_size=min(self._batch_size, self._count),
+            )
             self._prepared = entered.enter_context(prepared)
+            entered.callback(self._close_exact)
             if self._compile:
                 prepared.compile(min(self._batch_size, self._count))
             entered.callback(self._stop_feeding)
@@ -166,6 +187,7 @@ class Description:
             for chosen, rows in in_turn(begun, self._checked, lag(self._device)):
                 yield chosen, rows
                 step(len(chosen))
+        self._check_something_is_left()
 
     def observed(self, descriptor: ProbeSetDescriptor) -> dict[str, Tensor]:
         """What a descriptor of the probes as a whole sees of them.
@@ -182,9 +204,15 @@ class Description:
         """
         found: dict[str, Tensor] = {}
         count = len(self._probes)
+        with self._failures_named():
+            check_features(self._prepared, self._exact, self._some_images)
 
         def begin(chosen: np.ndarray, images: Tensor) -> _Begun:
-            with arithmetic(self._precision, self._device), torch.no_grad():
+            with (
+                self._failures_named(),
+                arithmetic(self._precision, self._device),
+                torch.no_grad(),
+            ):
                 parts = descriptor.observe(self._prepared, images, chosen)
             flags = [part.flatten(1).isfinite().all(1) for part in parts.values()]
             return _Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
@@ -198,6 +226,7 @@ class Description:
             for name, part in zip(begun.names, parts, strict=True):
                 if name not in found:
                     found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+                self._check_shape(name, found[name], part)
                 found[name][first : first + len(part)] = part
             return len(begun.chosen)
 
@@ -205,6 +234,9 @@ class Description:
         with progress(f"{self._label}, {descriptor.method.kind}", count) as step:
             for seen in in_turn(begun, finish, lag(self._device)):
                 step(seen)
+        if descriptor.method.kind == "dds":  # only there do all units count alike
+            for name, values in found.items():
+                self._still_noise(name, values)
         return found
 
     def _batches(self, order: np.ndarray) -> Generator[tuple[np.ndarray, Tensor], None, None]:
@@ -228,22 +260,25 @@ class Description:
         """Batches of rows that are being made, on their way to the host if they shall be there."""
         leave: Sequence[bool] | None = None
         for chosen, images in self._batches(order):
-            rows, flags = self._queued(images)
+            with self._failures_named():
+                rows, flags = self._queued(images)
             if leave is None:
                 leave = on_host(rows) if callable(on_host) else [on_host] * len(rows)
             leaving = [some for some, leaves in zip(rows, leave, strict=True) if leaves]
             stay = [None if leaves else some for some, leaves in zip(rows, leave, strict=True)]
-            yield _Begun(chosen, [], Arriving([*flags, *leaving]), stay)
+            yield _Begun(chosen, [], Arriving([*flags, *leaving]), stay, images)
 
     def _queued(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Queue the maps of a batch, and what is to be known of them."""
         rows, flags = [], []
         for which, descriptor in enumerate(self._descriptors):
             with arithmetic(self._precision, self._device):
-                maps = descriptor.rows(self._prepared, images)
+                maps, sizes = descriptor.rows_and_sizes(self._prepared, images)
             if which == 0:
                 self._measure_effects(images, maps)
-            flags.append(torch.stack([maps.isfinite().all(1), (maps == 0).all(1)]))
+            suspect = self._floor(descriptor).suspects(sizes)
+            zero = (maps == 0).all(1)
+            flags.append(torch.stack([maps.isfinite().all(1), zero, suspect, sizes == 0]))
             rows.append(quantise(maps, descriptor.method.storage))
         return rows, flags
 
@@ -270,11 +305,108 @@ class Description:
         """Wait for a batch; refuse maps that are not finite, and count those of zeros."""
         arrived = begun.arriving.wait()
         count = len(self._descriptors)
-        for which, (finite, zero) in enumerate(arrived[:count]):
-            self._check_finite(begun.chosen, finite, "attribution map holds")
-            self.zero_maps[which] += int(zero.sum())
         left = iter(arrived[count:])
-        return begun.chosen, [next(left) if some is None else some for some in begun.rows]
+        rows = [next(left) if some is None else some for some in begun.rows]
+        self._seen += len(begun.chosen)
+        for which in range(count):
+            finite, zero, suspect, silent = arrived[which]
+            self._silent[which] += int(silent.sum())
+            self._check_finite(begun.chosen, finite, "attribution map holds")
+            with self._failures_named(), arithmetic(self._precision, self._device):
+                noise = self._noise(which, (suspect & ~zero).nonzero()[:, 0].tolist(), begun)
+            rows[which] = _without(rows[which], noise)
+            self.noise_maps[which] += len(noise)
+            self.zero_maps[which] += int(zero.sum()) + len(noise)
+            if self._seen >= ENOUGH and self.noise_maps[which] == self._seen:
+                refuse_maps(self._encoder.name, self._descriptors[which].method, self._seen)
+        return begun.chosen, rows
+
+    def _noise(self, which: int, suspects: list[int], begun: _Begun) -> list[int]:
+        """Which of some maps of a batch are rounding noise."""
+        found: list[int] = []
+        for index in suspects:
+            assert begun.images is not None
+            if self._floor(self._descriptors[which]).is_noise(begun.images[index : index + 1]):
+                found.append(index)
+            if len(found) == ENOUGH == index + 1 and self._seen == len(begun.chosen):
+                # So early, nothing is lost yet.
+                refuse_maps(self._encoder.name, self._descriptors[which].method, ENOUGH)
+        return found
+
+    def _check_something_is_left(self) -> None:
+        """Refuse a network all of whose maps are noise or, though it sees the image, zero."""
+        plain = self._prepared.looked.plain
+        for which, descriptor in enumerate(self._descriptors):
+            if self.zero_maps[which] < self._seen or not self._seen:
+                continue
+            # Of an output that answers to the image, as far as two images show; centring leaves
+            # nothing of a linear network's gradient, and is meant to.
+            centred = descriptor.method.centre
+            silent = self._silent[which] == self._seen and not (centred or _alike(plain.output))
+            if self.noise_maps[which] or silent:
+                refuse_maps(
+                    self._encoder.name,
+                    descriptor.method,
+                    self._seen,
+                    vanished=not self.noise_maps[which],
+                )
+
+    def _floor(self, descriptor: AttributionMaps) -> MapFloor:
+        if descriptor not in self._floors:
+            self._floors[descriptor] = MapFloor(
+                self._prepared, descriptor, self._precision, self._exact
+            )
+        return self._floors[descriptor]
+
+    def _exact(self) -> PreparedEncoder:
+        if self._other is None:
+            self._other = self._prepared.exact()
+        return self._other
+
+    def _close_exact(self) -> None:
+        if self._other is not None:
+            self._other.close()
+            self._other = None
+
+    def _some_images(self) -> Tensor:
+        return self._probes.images(0, min(ENOUGH, len(self._probes))).to(self._device)
+
+    def _check_shape(self, name: str, found: Tensor, part: Tensor) -> None:
+        if found.shape[1:] != part.shape[1:]:
+            what = "output" if name == "latent" else name
+            raise AssumptionError(
+                "shape",
+                f"network {self._encoder.name!r}: the {what} has shape {tuple(found.shape[1:])} "
+                f"for one probe and {tuple(part.shape[1:])} for another, so that they cannot be "
+                f"compared; choose another with {what}=",
+            )
+
+    def _still_noise(self, name: str, values: Tensor) -> None:
+        """Make features constant that differ between probes by rounding only."""
+        which = {"latent": "output", "features": "features"}.get(name)
+        if which is None:
+            return
+        one = getattr(self._prepared.looked.plain, which)
+        other = getattr(self._prepared.looked.prepared, which)
+        rounding = (one.double() - other.double()).abs().amax(0).cpu()
+        if rounding.shape != values.shape[1:]:
+            return
+        spread = values.amax(0).double() - values.amin(0).double()
+        still = (spread <= ROUNDINGS * rounding) & (rounding > 0)
+        values[:, still] = values[0, still]
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        """Make whatever a network's pass raises an error that names the network."""
+        try:
+            yield
+        except PyattrxError:
+            raise
+        except Exception as error:
+            small = ", a smaller batch_size takes less" if "out of memory" in str(error) else ""
+            raise EncoderError(
+                f"network {self._encoder.name!r} failed: {type(error).__name__}: {error}{small}"
+            ) from error
 
     def _check_finite(self, chosen: np.ndarray, finite: Tensor, what: str) -> None:
         if not bool(finite.all()):
@@ -293,6 +425,33 @@ class _Begun:
     names: list[str]
     arriving: Arriving
     rows: Sequence[Tensor | None] = ()  # that stay on the device; None for one on its way
+    images: Tensor | None = None  # on the device, for a second look
+
+
+def examples(probes: Probes) -> Tensor:
+    """Two probes to look at a network with: which ones depends on the images, not on their order.
+
+    Returns
+    -------
+    Tensor [N, 3, H, W]
+        One or two, on the CPU.
+    """
+    digests = probes.digests()
+    first, last = digests.index(min(digests)), digests.index(max(digests))
+    return torch.cat([probes.images(at, at + 1) for at in dict.fromkeys((first, last))])
+
+
+def _without(rows: Tensor, noise: list[int]) -> Tensor:
+    if noise:
+        rows = rows.clone()
+        rows[noise] = 0
+    return rows
+
+
+def _alike(output: Tensor) -> bool:
+    """Whether all images have the same output, but for rounding."""
+    spread = (output - output[:1]).abs().amax()
+    return bool(spread <= ROUNDINGS * torch.finfo(output.dtype).eps * output.abs().amax())
 
 
 def check_batch_size(batch_size: Any) -> None:

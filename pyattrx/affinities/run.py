@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyattrx import ops
+from pyattrx._ambient import neutrally
 from pyattrx._progress import progress
 from pyattrx.affinities.describing import (
     Description,
@@ -46,6 +47,7 @@ _BLOCK_NETWORKS = 256
 _COSINE_BYTES = 64 << 20
 
 
+@neutrally
 def affinity(
     encoders: Iterable[Source],
     probes: Probes,

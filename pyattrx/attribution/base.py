@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -77,10 +77,7 @@ class Attribution:
         with torch.enable_grad(), self.rules():
             x = x.detach().requires_grad_()
             value = scalar(forward(x)).sum()
-            if not value.requires_grad:
-                return None
-            (gradient,) = torch.autograd.grad(value, x, allow_unused=True)
-        return gradient
+            return differentiated(value, x)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
@@ -91,6 +88,33 @@ class Attribution:
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(self).items()))
         return f"{type(self).__name__}({options})"
+
+
+def differentiated(value: Tensor, x: Tensor) -> Tensor | None:
+    """Derivative of a number with respect to an input, by the rules of the context all the way.
+
+    ``torch.autograd.grad`` is a function that a rule may replace, and so runs without any: what is
+    computed once more in the backward pass (activation checkpointing) would have other derivatives.
+
+    Parameters
+    ----------
+    value : Tensor []
+    x : Tensor
+
+    Returns
+    -------
+    Tensor or None
+        None where the number does not depend on it through differentiable operations.
+    """
+    if not value.requires_grad:
+        return None
+    engine: Any = torch.autograd.Variable._execution_engine
+    one = (torch.ones_like(value),)
+    (gradient,) = engine.run_backward(
+        (value,), one, False, False, (x,), allow_unreachable=True, accumulate_grad=False
+    )
+    found: Tensor | None = gradient
+    return found
 
 
 class Saliency(Attribution):

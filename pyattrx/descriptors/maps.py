@@ -43,6 +43,10 @@ class AttributionMaps:
         self._chosen_there: dict[tuple[int, torch.device], Tensor] = {}
 
     def rows(self, encoder: PreparedEncoder, images: Tensor) -> Tensor:
+        """Describe a batch of probes: the maps of `rows_and_sizes`."""
+        return self.rows_and_sizes(encoder, images)[0]
+
+    def rows_and_sizes(self, encoder: PreparedEncoder, images: Tensor) -> tuple[Tensor, Tensor]:
         """Describe a batch of probes.
 
         Parameters
@@ -53,9 +57,12 @@ class AttributionMaps:
 
         Returns
         -------
-        Tensor [N, D]
-            Maps, not normalised, on the encoder's device; float64 for a float64 network, float32
+        maps : Tensor [N, D]
+            Not normalised, on the encoder's device; float64 for a float64 network, float32
             otherwise. Zero where the output does not depend on the input at all.
+        sizes : Tensor [N], float64
+            Norms of what the attribution's backward pass left; of a centred map as much of them as
+            centring left of the map.
 
         Raises
         ------
@@ -72,7 +79,10 @@ class AttributionMaps:
                 f"network {encoder.name!r}: the attribution {self._attribution!r} returned shape "
                 f"{tuple(gradient.shape)} for an input of shape {tuple(x.shape)}"
             )
-        return self.of_gradient(gradient.detach(), x)
+        gradient = gradient.detach()
+        sizes = torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
+        maps, left = self._made(gradient, x)
+        return maps, sizes if left is None else sizes * left
 
     def _gradient(self, encoder: PreparedEncoder, x: Tensor) -> Tensor | None:
         try:
@@ -92,6 +102,11 @@ class AttributionMaps:
 
     def of_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
         """Make maps [N, D] of what the attribution's backward pass left, [N, C, H, W], at x."""
+        return self._made(gradient, x)[0]
+
+    def _made(self, gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Maps, and the share of each that centring has left of it."""
+        left = None
         count, channels, height, width = x.shape
         kept = channels if self.method.reduce == "none" else 1
         # What has to be resampled or centred is needed whole.
@@ -110,10 +125,13 @@ class AttributionMaps:
         if self.method.centre:
             # In float64, so that a constant map becomes zero and not what rounding left of it.
             wide = maps.double()
-            maps = (wide - wide.mean(1, keepdim=True)).to(maps.dtype)
+            centred = wide - wide.mean(1, keepdim=True)
+            norm = wide.norm(dim=1)
+            left = centred.norm(dim=1) / torch.where(norm > 0, norm, 1.0)
+            maps = centred.to(maps.dtype)
         if whole and self.method.pixels is not None:
             maps = maps[:, self._pixels_on(maps.device, maps.shape[1])]
-        return maps
+        return maps, left
 
     def _pixels_on(self, device: torch.device, size: int) -> Tensor:
         if (size, device) not in self._chosen_there:

@@ -13,13 +13,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from pyattrx.errors import EncoderError
+from pyattrx.encoders.rebinding import rebind
+from pyattrx.errors import AssumptionError, EncoderError
 
-__all__ = ["private_copy", "random_state_kept", "tensors_in"]
+__all__ = [
+    "all_tensors",
+    "not_private",
+    "own_tensors",
+    "private_copy",
+    "random_state_kept",
+    "tensors_in",
+]
 
 
 def private_copy(
-    module: nn.Module, name: str, device: torch.device, dtype: torch.dtype | None
+    module: nn.Module,
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+    computed: torch.dtype | None = None,
 ) -> nn.Module:
     """Copy a network: in eval mode, parameters frozen, on a device.
 
@@ -31,8 +43,10 @@ def private_copy(
         For messages.
     device : torch.device
     dtype : torch.dtype, optional
-        Floating parameters and buffers are cast to it; left alone if None, so that a network of
+        Floating parameters and buffers are rounded to it; left alone if None, so that a network of
         mixed precision stays one.
+    computed : torch.dtype, optional
+        Half types become this one, in which passes are made.
 
     Raises
     ------
@@ -55,12 +69,14 @@ def private_copy(
     try:
         with torch.no_grad():
             made = copy.deepcopy(module, memo)
+            rebind(made, memo)
     except Exception as error:
         raise EncoderError(
             f"network {name!r} cannot be copied ({type(error).__name__}: {error}); the module is "
             "never changed, so a copy is needed: remove open handles and the like from its "
             "attributes"
         ) from error
+    _check_private(module, made, name)
     try:
         with contextlib.suppress(NotImplementedError):  # an exported program has no modes
             made.eval()
@@ -70,12 +86,75 @@ def private_copy(
         made = made.to(device)
         if dtype is not None:
             made._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
+        if computed is not None and computed.itemsize > 2:
+            halves = (torch.float16, torch.bfloat16)
+            made._apply(lambda t: t.to(computed) if t.dtype in halves else t)
+    except AssumptionError:
+        raise
     except Exception as error:
         to = "" if dtype is None else f" and {dtype}"
         raise EncoderError(
             f"network {name!r} cannot be moved to {device}{to}: {type(error).__name__}: {error}"
         ) from error
     return made
+
+
+def own_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Find the tensors that a module holds beside its state, by name.
+
+    Buffers that are not saved, plain attributes, and tensors in lists, tuples and dictionaries of
+    them. An activation that was kept has a history and is none of them.
+    """
+    saved = {id(t) for t in (*module.parameters(), *module.state_dict(keep_vars=True).values())}
+    found: dict[str, Tensor] = {}
+    for name, part in module.named_modules():
+        held = {key: v for key, v in vars(part).items() if key not in ("_parameters", "_modules")}
+        buffers = held.pop("_buffers", {})
+        for key, value in (*buffers.items(), *held.items()):
+            if key.endswith("hooks"):
+                continue
+            for index, tensor in enumerate(tensors_in(value)):
+                if id(tensor) not in saved and tensor.grad_fn is None:
+                    found[f"{name}.{key}.{index}"] = tensor
+    return found
+
+
+def all_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Find parameters, buffers and other tensors of a module, by name."""
+    return {
+        **dict(module.named_parameters()),
+        **dict(module.named_buffers()),
+        **own_tensors(module),
+    }
+
+
+def not_private(name: str, what: str) -> AssumptionError:
+    """Make the error that says that a copy refers to its original."""
+    return AssumptionError(
+        "private copy",
+        f"network {name!r}: {what}, and networks are never changed, so that a copy is run; a "
+        "replaced forward method, a hook, and output(module, x) or features(module, x), must use "
+        "the module that it is given, and not the original",
+    )
+
+
+def _check_private(original: nn.Module, made: nn.Module, name: str) -> None:
+    """Refuse a copy that shares parts or tensors with its original.
+
+    Raises
+    ------
+    AssumptionError
+    """
+    shared = {id(part): key for key, part in original.named_modules()}
+    for part in made.modules():
+        if id(part) in shared:
+            raise not_private(
+                name, f"the copy shares its part {shared[id(part)]!r} with the original"
+            )
+    tensors = {id(tensor): key for key, tensor in all_tensors(original).items()}
+    for tensor in all_tensors(made).values():
+        if id(tensor) in tensors:
+            raise not_private(name, f"the copy shares {tensors[id(tensor)]} with the original")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
-import hashlib
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
@@ -14,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyattrx.encoders.identity import weights_hash
 from pyattrx.encoders.outputs import Output
+from pyattrx.encoders.own_modules import plain_name
 from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.transforms import Normalize, Transform
 from pyattrx.errors import InvalidType, InvalidValue
@@ -136,14 +137,26 @@ class Encoder:
                 made.specification = None
         return made
 
-    def prepare(self, device: str | torch.device, example: Tensor) -> PreparedEncoder:
+    def prepare(
+        self,
+        device: str | torch.device,
+        example: Tensor,
+        *,
+        batch_size: int = 32,
+        plain: bool = False,
+    ) -> PreparedEncoder:
         """Make the copy that is run: frozen, in eval mode, folded, on a device.
 
         Parameters
         ----------
         device : str or torch.device
         example : Tensor [N, 3, H, W]
-            Some probes, float32 in [0, 1]; the first is used to look at the network.
+            Some probes, float32 in [0, 1]; the first two are used to look at the network.
+        batch_size : int
+            Images in the batches to come. Of a network that is run on one image at a time nobody
+            needs to know what it does with two.
+        plain : bool
+            Leave the copy as it is: neither folded nor laid out anew.
 
         Returns
         -------
@@ -152,6 +165,9 @@ class Encoder:
 
         Raises
         ------
+        AssumptionError
+            The network is no function of one image: it is random, or mixes the images of a batch;
+            or the copy refers to the original.
         EncoderError
             The network cannot be copied or run, its output is none, or the transform moves the
             image.
@@ -171,13 +187,15 @@ class Encoder:
             example,
             cast=self._cast,
             features=self.features,
+            batch_size=batch_size,
+            plain=plain,
         )
 
     def describe(self) -> dict[str, Any]:
         """Say what the network is, as JSON types: provenance of a result."""
         facts = {
             "name": self.name,
-            "class": f"{type(self.module).__module__}.{type(self.module).__qualname__}",
+            "class": plain_name(f"{type(self.module).__module__}.{type(self.module).__qualname__}"),
             "parameters": sum(p.numel() for p in self.module.parameters()),
             "weights_hash": self.weights_hash(),
             "output": _output_named(self.output),
@@ -192,17 +210,12 @@ class Encoder:
         return facts
 
     def weights_hash(self) -> str:
-        """BLAKE2b-256 over names, shapes, dtypes and values of the module's state, by name."""
-        digest = hashlib.blake2b(
-            digest_size=32
-        )  # three times as fast as SHA-256 where no CPU helps
-        for name, value in sorted(self.module.state_dict().items()):
-            if not isinstance(value, Tensor):
-                continue
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-            data = value.detach().cpu().contiguous().flatten().view(torch.uint8)
-            digest.update(data.numpy().data)
-        return digest.hexdigest()
+        """BLAKE2b-256 over names, shapes, dtypes and values of all tensors that the module holds.
+
+        Its state, and beside it buffers that are not saved, tensors in plain attributes, quantised
+        weights and the constants of TorchScript.
+        """
+        return weights_hash(self.module)
 
     def __repr__(self) -> str:
         parts = [repr(self.name), type(self.module).__name__]
@@ -285,4 +298,4 @@ def _named(value: Callable[..., Any]) -> str:
     if isinstance(value, Normalize):
         return repr(value)
     module = getattr(value, "__module__", type(value).__module__)
-    return f"{module}:{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return plain_name(f"{module}:{getattr(value, '__qualname__', type(value).__qualname__)}")

@@ -1,14 +1,16 @@
 """Batch norm folded into the layer before it, for architectures of any kind.
 
-Which batch norm follows which layer is found by watching one forward pass, so that it does not
+Which batch norm follows which layer is found by watching forward passes, so that it does not
 matter how the forward method is written. A batch norm is folded where it is the only use of the
-layer's output; the result is compared with the unfolded network and undone if it differs.
+layer's output; whether that holds for other images is noticed while they pass. Whoever folds
+compares the result with the network as it was.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +19,9 @@ from torch.overrides import TorchFunctionMode
 
 from pyattrx.encoders.copying import tensors_in
 
-__all__ = ["agree", "fold_batch_norms"]
+__all__ = ["DESCRIPTIONS", "FOLDED_IN", "TOLERANCE", "Folding", "Pairs", "Tracer", "agree"]
+
+Pairs = list[tuple[nn.Module, str]]
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED, nn.Linear)
@@ -25,11 +29,11 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # Of the output's largest element. Batch norm is not folded in the half types, where rounding the
 # folded weights would show.
-_FOLDED_IN = (torch.float32, torch.float64)
-_TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+FOLDED_IN = (torch.float32, torch.float64)
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 # Reading a tensor's description is not a use of its values.
-_DESCRIPTIONS = {
+DESCRIPTIONS = {
     torch.Tensor.size,
     torch.Tensor.dim,
     torch.Tensor.numel,
@@ -44,39 +48,65 @@ _DESCRIPTIONS = {
 }
 
 
-def fold_batch_norms(
-    module: nn.Module, run: Callable[[], Tensor], keep: Iterable[nn.Module] = ()
-) -> int:
-    """Fold what can be folded, in place.
+class Folded(nn.Module):
+    """Stands where a batch norm was that is part of the layer before it now."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input, and count."""
+        self.calls += 1
+        return x
+
+
+class Folding:
+    """Batch norms that were folded.
 
     Parameters
     ----------
     module : nn.Module
-        In eval mode, owned by the caller.
-    run : callable
-        Runs the module on an example and returns the output that matters.
-    keep : iterable of nn.Module
-        Layers to leave alone.
-
-    Returns
-    -------
-    int
-        How many batch norms were folded.
+        In eval mode, owned by the caller; changed in place.
+    pairs : list of (nn.Module, str)
+        Layers, and the names of the batch norms that alone use their outputs; see `Tracer`.
     """
-    with torch.no_grad():
-        pairs, before = _find_pairs(module, run, set(keep))
-        if not pairs or before.dtype not in _FOLDED_IN:
-            return 0
-        undo = [_fold(module, layer, name) for layer, name in pairs]
-        try:
-            same = agree(before, run())
-        except Exception:  # a forward that reads the batch norm's own attributes, say
-            same = False
-        if not same:
-            for restore in undo:
-                restore()
-            return 0
-    return len(pairs)
+
+    def __init__(self, module: nn.Module, pairs: Pairs) -> None:
+        self._module = module
+        self._names = [name for _, name in pairs]
+        with torch.no_grad():
+            done = [_fold(module, layer, name) for layer, name in pairs]
+        self._places = [place for place, _ in done]
+        self._undo = [undo for _, undo in done]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def begin(self) -> None:
+        """Begin a pass."""
+        for place in self._places:
+            place.calls = 0
+
+    def held(self, passes: int = 1) -> bool:
+        """Tell whether each pass went through every batch norm once, as those that were traced.
+
+        A network may take another route for another image; then a layer answered as if its batch
+        norm followed, and none did.
+        """
+        return all(place.calls == passes for place in self._places)
+
+    def settle(self) -> None:
+        """From now on count nothing: programs are made of what stands here."""
+        for name in self._names:
+            _replace(self._module, name, nn.Identity())
+        self._places = []
+
+    def undo(self) -> None:
+        """Bring the batch norms back."""
+        for restore in self._undo:
+            restore()
+        self._places, self._undo = [], []
 
 
 def agree(before: Tensor, after: Tensor) -> bool:
@@ -91,7 +121,7 @@ def agree(before: Tensor, after: Tensor) -> bool:
     before, after = before[finite].double(), after[finite].double()
     if before.numel() == 0:
         return True
-    return bool((after - before).abs().max() <= _TOLERANCE[dtype] * before.abs().max())
+    return bool((after - before).abs().max() <= TOLERANCE[dtype] * before.abs().max())
 
 
 class _Uses(TorchFunctionMode):
@@ -110,59 +140,88 @@ class _Uses(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func not in _DESCRIPTIONS:
+        if func not in DESCRIPTIONS:
             for tensor in tensors_in((args, kwargs)):
                 if id(tensor) in self.watched:
                     self.count[id(tensor)] += 1
         return func(*args, **kwargs)
 
 
-def _find_pairs(
-    module: nn.Module, run: Callable[[], Tensor], keep: set[nn.Module]
-) -> tuple[list[tuple[nn.Module, str]], Tensor]:
-    """Layers and the names of the batch norms that alone use their outputs; and the output."""
-    names = _foldable(module, keep)
-    uses = _Uses()
-    made_by: dict[int, nn.Module] = {}
-    calls: Counter[nn.Module] = Counter()
-    read: dict[nn.Module, int] = {}
-    hooks = []
+class Tracer:
+    """Finds batch norms that can be folded, by watching passes.
 
-    def after_layer(layer: nn.Module, _: Any, output: Any) -> None:
-        calls[layer] += 1
-        if isinstance(output, Tensor):
-            uses.watched[id(output)] = output
-            made_by[id(output)] = layer
+    Parameters
+    ----------
+    module : nn.Module
+        In eval mode.
+    keep : iterable of nn.Module
+        Layers to leave alone.
 
-    def before_norm(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
-        calls[norm] += 1
-        # The id of a tensor that is not watched may be another's by the end of the pass.
-        if inputs and uses.watched.get(id(inputs[0])) is inputs[0]:
-            read[norm] = id(inputs[0])
+    Attributes
+    ----------
+    pairs : list of (nn.Module, str)
+        Layers and the names of batch norms that alone used their outputs in every pass so far.
+    """
 
-    for part in names:
-        if isinstance(part, _NORMS):
-            hooks.append(part.register_forward_pre_hook(before_norm))
-        else:
-            hooks.append(part.register_forward_hook(after_layer))
-    try:
-        with uses:
-            output = run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    pairs = []
-    for norm, tensor in read.items():
-        layer = made_by.get(tensor)
-        if (
-            layer is not None
-            and calls[norm] == calls[layer] == 1
-            and uses.count[tensor] == 1
-            and tensor != id(output)
-            and _fits(layer, norm, uses.watched[tensor])
-        ):
-            pairs.append((layer, names[norm]))
-    return pairs, output
+    def __init__(self, module: nn.Module, keep: Iterable[nn.Module] = ()) -> None:
+        self._names = _foldable(module, set(keep))
+        self._found: list[Pairs] = []
+
+    @property
+    def pairs(self) -> Pairs:
+        """What all passes have in common."""
+        first, *others = self._found or [[]]
+        return [pair for pair in first if all(pair in some for some in others)]
+
+    def forget(self) -> None:
+        """Forget what was seen so far."""
+        self._found.clear()
+
+    @contextmanager
+    def watching(self) -> Iterator[Callable[[Iterable[Tensor]], None]]:
+        """Watch a pass; the function that is yielded is told what the pass answered."""
+        names, uses = self._names, _Uses()
+        made_by: dict[int, nn.Module] = {}
+        calls: Counter[nn.Module] = Counter()
+        read: dict[nn.Module, int] = {}
+        answers: set[int] = set()
+        hooks = []
+
+        def after_layer(layer: nn.Module, _: Any, output: Any) -> None:
+            calls[layer] += 1
+            if isinstance(output, Tensor):
+                uses.watched[id(output)] = output
+                made_by[id(output)] = layer
+
+        def before_norm(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
+            calls[norm] += 1
+            # The id of a tensor that is not watched may be another's by the end of the pass.
+            if inputs and uses.watched.get(id(inputs[0])) is inputs[0]:
+                read[norm] = id(inputs[0])
+
+        for part in names:
+            if isinstance(part, _NORMS):
+                hooks.append(part.register_forward_pre_hook(before_norm))
+            else:
+                hooks.append(part.register_forward_hook(after_layer))
+        try:
+            with uses:
+                yield lambda tensors: answers.update(map(id, tensors))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        pairs: Pairs = []
+        for norm, tensor in read.items():
+            layer = made_by.get(tensor)
+            if (
+                layer is not None
+                and calls[norm] == calls[layer] == 1
+                and uses.count[tensor] == 1
+                and tensor not in answers
+                and _fits(layer, norm, uses.watched[tensor])
+            ):
+                pairs.append((layer, names[norm]))
+        self._found.append(pairs)
 
 
 def _foldable(module: nn.Module, keep: set[nn.Module]) -> dict[nn.Module, str]:
@@ -199,8 +258,8 @@ def _fits(layer: nn.Module, norm: nn.Module, between: Tensor) -> bool:
     return batched and outputs == norm.num_features
 
 
-def _fold(module: nn.Module, layer: nn.Module, name: str) -> Callable[[], None]:
-    """Fold one batch norm and return what undoes it."""
+def _fold(module: nn.Module, layer: nn.Module, name: str) -> tuple[Folded, Callable[[], None]]:
+    """Fold one batch norm; return what stands in its place, and what undoes it."""
     norm = module.get_submodule(name)
     assert isinstance(norm, _NORMS)
     assert isinstance(layer, _LAYERS)
@@ -223,12 +282,16 @@ def _fold(module: nn.Module, layer: nn.Module, name: str) -> Callable[[], None]:
         folded = (weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)
     layer.weight = nn.Parameter(folded, requires_grad=False)
     layer.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
-    parent_name, _, child = name.rpartition(".")
-    parent = module.get_submodule(parent_name)
-    setattr(parent, child, nn.Identity())
+    place = Folded()
+    _replace(module, name, place)
 
     def restore() -> None:
         layer.weight, layer.bias = weight, bias
-        setattr(parent, child, norm)
+        _replace(module, name, norm)
 
-    return restore
+    return place, restore
+
+
+def _replace(module: nn.Module, name: str, part: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(module.get_submodule(parent), child, part)

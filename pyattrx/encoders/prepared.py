@@ -7,19 +7,22 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyattrx._ambient import neutral
 from pyattrx.encoders.compiling import CompiledNetwork
 from pyattrx.encoders.copying import private_copy, random_state_kept
-from pyattrx.encoders.folding import agree, fold_batch_norms
-from pyattrx.encoders.outputs import Output, Part, pick_tensor, run_until
-from pyattrx.encoders.stems import speed_up_stems
+from pyattrx.encoders.looking import Looked, look
+from pyattrx.encoders.originals import original_untouched
+from pyattrx.encoders.outputs import Output, Part
+from pyattrx.encoders.preparing import Preparation
+from pyattrx.encoders.reading import BatchSizes, Reader
 from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 
 __all__ = ["PreparedEncoder"]
 
@@ -37,7 +40,9 @@ class PreparedEncoder:
     module : nn.Module
         The copy: in eval mode, parameters frozen.
     folded : int
-        How many batch norms were folded into the layers before them.
+        How many batch norms are folded into the layers before them.
+    looked : Looked
+        What was seen when it was made.
     """
 
     def __init__(
@@ -53,59 +58,91 @@ class PreparedEncoder:
         *,
         cast: bool = True,
         features: Output = None,
+        batch_size: int = 32,
+        plain: bool = False,
     ) -> None:
         _check_images("example", example)
         self.name = name
         self.device = device
-        self.dtype = dtype
-        self.folded = 0
+        # Half types underflow in a backward pass and round away what maps differ in; nothing is
+        # lost by computing in more.
+        self.dtype = (
+            torch.float32 if dtype == torch.float16 or (not cast and _half(dtype)) else dtype
+        )
         self._transform = _own(transform, device)
         self._input_size = input_size
-        self._layout = torch.contiguous_format
-        self._writes_input = False
         self._compiled: CompiledNetwork | None = None
-        # Tensors made in inference mode could never be differentiated.
-        with torch.inference_mode(False), random_state_kept(device):
-            self.module = private_copy(module, name, device, dtype if cast else None)
-            self._output = self._found(output)
-            self._features = self._found(features)
-            self._look(example[:1].float(), output, features)
+        self._original = module
+        self._where = (output, features)
+        rounded = dtype if cast else None
+        with neutral(), random_state_kept(device):
+            self.module = private_copy(module, name, device, rounded, self.dtype)
+            self._reader = Reader(
+                self.module, name, self._found(output), self._found(features), device
+            )
+            self._preparation = Preparation(self.module, self.dtype, device)
+            self.looked = self._look(example.float(), output, features, batch_size, plain)
+        folding = self._preparation.folding
+        self.folded = 0 if folding is None else len(folding)
 
     def _found(self, output: Output) -> Part:
         return self.module.get_submodule(output) if isinstance(output, str) else output
 
-    def _look(self, example: Tensor, output: Output, features: Output) -> None:
-        """Check what can be checked on an image, and make the copy faster."""
+    @property
+    def sizes(self) -> BatchSizes:
+        """Batches that the network can stand; others are filled up, or taken in parts."""
+        return self._reader.sizes
+
+    def _look(
+        self, images: Tensor, output: Output, features: Output, batch_size: int, plain: bool
+    ) -> Looked:
+        """Check what can be checked on two images, and make the copy faster."""
         transform = self._transform
         if transform is not None and not isinstance(transform, Normalize):
             try:
-                check_geometry(
-                    lambda images: transform(images.to(self.device)), self._sees(example)
-                )
+                check_geometry(lambda some: transform(some.to(self.device)), self._sees(images))
             except EncoderError as error:
                 raise EncoderError(f"network {self.name!r}: {error}") from error
-        x = self.preprocess(example)
-        outputs: list[Tensor] = []
-
-        def run() -> Tensor:
-            given = x.clone()
-            version = given._version
-            outputs.append(self._everything(given))
-            self._writes_input |= given._version != version
-            return outputs[-1]
-
-        chosen = {"output": (self._output, output), "features": (self._features, features)}
-        for argument, (part, name) in chosen.items():
+        if len(images) == 1:  # another one of the same kind
+            images = torch.cat([images, images.flip(-1)])
+        x = self.preprocess(images[:2])
+        if torch.equal(x[0], x[1]):
+            x = x[:1]
+        keep = []
+        for argument, name in (("output", output), ("features", features)):
+            part = self._reader.parts[argument]
             if isinstance(part, nn.Module):
-                self._check_calls(x.clone(), part, f"{argument}={name!r}")
-        if any(part is not None and not isinstance(part, nn.Module) for part, _ in chosen.values()):
-            self._check_callable(run)
-        keep = [part for part, _ in chosen.values() if isinstance(part, nn.Module)]
-        self.folded = fold_batch_norms(self.module, run, keep)
-        if self._prefers_channels_last():
-            self._try_channels_last(x, outputs[0])
-        if self.device.type == "cpu":
-            speed_up_stems(self.module)
+                keep.append(part)
+                with original_untouched(self._original, self.name):
+                    self._check_calls(x[:1].clone(), part, f"{argument}={name!r}")
+        return look(
+            self._reader,
+            self._preparation,
+            self._original,
+            x,
+            batch_size=batch_size,
+            keep=keep,
+            prepare=not plain,
+        )
+
+    def exact(self) -> PreparedEncoder:
+        """Make a copy in other arithmetic, to see what rounding does: plain, and not looked at.
+
+        Returns
+        -------
+        PreparedEncoder
+            In float64; in float32 where this one is in float64.
+        """
+        made = copy.copy(self)
+        made.dtype = torch.float32 if self.dtype == torch.float64 else torch.float64
+        with neutral(), random_state_kept(self.device):
+            made.module = private_copy(self._original, self.name, self.device, made.dtype)
+            parts = [made._found(part) for part in self._where]
+            made._reader = Reader(made.module, self.name, parts[0], parts[1], self.device)
+        made._reader.sizes = self.sizes
+        made._preparation = Preparation(made.module, made.dtype, self.device)
+        made._compiled = None
+        return made
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Turn probes into what the network sees.
@@ -129,7 +166,7 @@ class PreparedEncoder:
                 x = self._transform(x)
             elif self._transform is not None:
                 x = self._transform(x.clone() if x.data_ptr() == images.data_ptr() else x)
-            return x.to(self.dtype).contiguous(memory_format=self._layout).detach()
+            return x.to(self.dtype).contiguous(memory_format=self._preparation.layout).detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network on what `preprocess` returned.
@@ -144,9 +181,28 @@ class PreparedEncoder:
         EncoderError
             The network fails, or its output is not a floating tensor with one entry an image.
         """
-        if self._compiled is not None:
-            return self._checked(self._by_program(self._compiled.output, x), x, "output")
-        return self._answer(x, self._output, "output")
+        compiled = self._compiled
+        if compiled is None:
+            return self._followed(self._reader.output, x)
+
+        def run(part: Tensor) -> list[Tensor]:
+            return [self._reader.checked(self._by_program(compiled.output, part), part, "output")]
+
+        (z,) = self.sizes.run(run, x)
+        return z
+
+    def _followed(self, run: Callable[[Tensor], _Answer], x: Tensor) -> _Answer:
+        """Run; once more, without folding, where the network took another way than before."""
+        folding = self._preparation.folding
+        if folding is None:
+            return run(x)
+        folding.begin()
+        answer = run(x)
+        if folding.held(_parts(x, self.sizes)):
+            return answer
+        self._preparation.unfold()
+        self.folded = 0
+        return run(x)
 
     @property
     def compiled(self) -> bool:
@@ -164,8 +220,15 @@ class PreparedEncoder:
             Images in a full batch; those of a smaller one are filled up to it, so that it does not
             need a program of its own.
         """
+        self._preparation.settle()
+        if self.sizes.fixed:
+            batch_size = self.sizes.least
         self._compiled = CompiledNetwork(
-            self.module, self._output, self._features, self._layout, batch_size
+            self.module,
+            self._reader.parts["output"],
+            self._reader.parts["features"],
+            self._preparation.layout,
+            max(batch_size, self.sizes.least),
         )
 
     @contextmanager
@@ -192,36 +255,29 @@ class PreparedEncoder:
             As for `forward`.
         """
         with torch.no_grad():
-            return self._both(x)
+            compiled = self._compiled
+            if compiled is None:
+                z, c = self._followed(self._reader.both, x)
+            elif self._reader.parts["features"] is None:
+                z = c = self.forward(x)
+            else:
 
-    def _both(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The output and the features, of one pass where that is possible; differentiable."""
-        if self._features is None:
-            z = self.forward(x)
-            return z, z
-        if self._compiled is not None:
-            z, c = self._by_program(self._compiled.both, x)
-            return self._checked(z, x, "output"), self._checked(c, x, "features")
-        if not isinstance(self._features, nn.Module):
-            return self.forward(x), self._answer(x, self._features, "features")
-        seen: list[Tensor] = []
+                def run(part: Tensor) -> list[Tensor]:
+                    answer = self._by_program(compiled.both, part)
+                    names = ("output", "features")
+                    return [
+                        self._reader.checked(one, part, name)
+                        for name, one in zip(names, answer, strict=True)
+                    ]
 
-        def keep(_: nn.Module, __: Any, answer: Any) -> None:
-            # A copy: what follows may write into the tensor.
-            seen.append(pick_tensor(answer).clone())
-
-        hook = self._features.register_forward_hook(keep)
-        try:
-            z = self.forward(x)
-        finally:
-            hook.remove()
-        if not seen:  # the output was reached before them
-            return z, self._answer(x, self._features, "features")
-        return z, self._checked(seen[0], x, "features")
+                z, c = self.sizes.run(run, x)
+        # A network that switches gradients on itself leaves a history.
+        output = z.detach()
+        return output, (output if c is z else c.detach())
 
     def _by_program(self, run: Callable[[Tensor], _Answer], x: Tensor) -> _Answer:
         try:
-            return run(x.clone() if self._writes_input else x)
+            return run(x.clone() if self._reader.copies_input else x)
         except Exception as error:
             raise EncoderError(
                 f"network {self.name!r} cannot be compiled, or fails when it is: "
@@ -232,44 +288,6 @@ class PreparedEncoder:
     def remedy(self) -> str:
         """What else to try with a network that fails; empty if it runs as it is."""
         return "leave out compile to run it as it is" if self.compiled else ""
-
-    def _everything(self, x: Tensor) -> Tensor:
-        """The output, and the features if there are any, in one tensor; differentiable."""
-        z, c = self._both(x)
-        if c is z:
-            return z
-        # Of one size, so that a difference is judged against its own tensor.
-        return torch.cat([_of_unit_size(part.to(z.dtype)) for part in (z, c)])
-
-    def _answer(self, x: Tensor, part: Part, argument: str) -> Tensor:
-        given = x
-        if self._writes_input:
-            x = x.clone()  # the caller's x is a leaf and is needed afterwards
-        try:
-            if isinstance(part, nn.Module):
-                answer = run_until(self.module, x, part)
-            elif part is not None:
-                answer = part(self.module, x)
-            else:
-                answer = self.module(x)
-            z = pick_tensor(answer)
-        except PyattrxError as error:
-            raise EncoderError(f"network {self.name!r}: {error}") from error
-        except Exception as error:
-            raise EncoderError(
-                f"network {self.name!r} failed on an input of shape {tuple(x.shape)} and "
-                f"{x.dtype}: {type(error).__name__}: {error}"
-            ) from error
-        return self._checked(z, given, argument)
-
-    def _checked(self, z: Tensor, x: Tensor, argument: str) -> Tensor:
-        if z.dim() == 0 or len(z) != len(x) or not z.is_floating_point() or z.numel() == 0:
-            raise EncoderError(
-                f"network {self.name!r}: the {argument} has shape {tuple(z.shape)} and {z.dtype} "
-                f"for {len(x)} images: expected a real floating tensor [{len(x)}, ...] that is "
-                f"not empty; choose it with {argument}="
-            )
-        return z
 
     def explain_no_gradient(self, x: Tensor) -> str:
         """Find out why an output has no derivative with respect to the input.
@@ -305,7 +323,10 @@ class PreparedEncoder:
     def close(self) -> None:
         """Free the copy."""
         self.module = nn.Identity()
-        self._output = self._features = self._compiled = None
+        self._reader = Reader(self.module, self.name, None, None, self.device)
+        self._preparation = Preparation(self.module, self.dtype, self.device)
+        self._original = self.module
+        self._compiled = None
 
     def __enter__(self) -> PreparedEncoder:
         return self
@@ -326,38 +347,6 @@ class PreparedEncoder:
     def _sees(self, images: Tensor) -> tuple[int, int]:
         """Height and width of what the transform is given."""
         return self._input_size or (images.shape[-2], images.shape[-1])
-
-    def _prefers_channels_last(self) -> bool:
-        # Forward and input gradient, one thread of an AVX-512 machine: 1.0 to 2.0 times as fast at
-        # 224 pixels for plain, residual, depthwise and U-shaped networks; 0.9 for a ResNet-18 at 64
-        # pixels and for the worst tiny network.
-        if self.dtype not in (torch.float32, torch.float16, torch.bfloat16):
-            return False  # oneDNN and cuDNN have no float64 kernels that gain by it
-        return any(isinstance(part, nn.Conv2d) for part in self.module.modules())
-
-    def _try_channels_last(self, x: Tensor, before: Tensor) -> None:
-        """Change the layout, unless the network depends on it, as ``view`` after a layer does."""
-        with torch.no_grad():
-            _lay_out(self.module, torch.channels_last)
-            self._layout = torch.channels_last
-            try:
-                same = agree(before, self._everything(x.clone(memory_format=torch.channels_last)))
-            except EncoderError:
-                same = False
-            if not same:
-                _lay_out(self.module, torch.contiguous_format)
-                self._layout = torch.contiguous_format
-
-    def _check_callable(self, run: Callable[[], Tensor]) -> None:
-        """Run once; frozen parameters and an input without history give no history."""
-        with torch.enable_grad():
-            z = run()
-        if z.requires_grad:
-            raise EncoderError(
-                f"network {self.name!r}: the output depends on parameters that are not frozen: "
-                "output(module, x), and features(module, x), must use the module that it is "
-                "given, which is a copy, and not the original"
-            )
 
     def _check_calls(self, x: Tensor, submodule: nn.Module, name: str) -> None:
         """A submodule that is called several times has no one output."""
@@ -405,17 +394,13 @@ def _brief(error: Exception) -> str:
     return textwrap.shorten(str(error), 300, placeholder=" ...")
 
 
-def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:
-    """Lay out the weights of 2-D convolutions; other 4-D tensors are not images."""
-    for part in module.modules():
-        weight = part._parameters.get("weight")
-        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)) and weight is not None:
-            weight.data = weight.data.contiguous(memory_format=layout)
+def _half(dtype: torch.dtype) -> bool:
+    return dtype in (torch.float16, torch.bfloat16)
 
 
-def _of_unit_size(z: Tensor) -> Tensor:
-    largest = float(z.detach().abs().amax())
-    return z.flatten() / (largest if 0 < largest < float("inf") else 1.0)
+def _parts(x: Tensor, sizes: BatchSizes) -> int:
+    """Passes that a batch takes."""
+    return -(-len(x) // sizes.least) if sizes.fixed or len(x) < sizes.least else 1
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

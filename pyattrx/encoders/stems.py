@@ -9,19 +9,21 @@ blocks fills the lanes. Only the backward pass is replaced: outputs keep their b
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
-__all__ = ["speed_up_stems"]
+__all__ = ["restore_stems", "speed_up_stems"]
 
 _FEW_CHANNELS = 4
 _LANES = 16  # blocks get channels of zeros up to a multiple of this
 
 
-def speed_up_stems(module: nn.Module) -> int:
+def speed_up_stems(module: nn.Module) -> list[nn.Conv2d]:
     """Replace the backward pass of the convolutions to which this applies, in place.
 
     Parameters
@@ -31,15 +33,16 @@ def speed_up_stems(module: nn.Module) -> int:
 
     Returns
     -------
-    int
-        How many convolutions it applies to.
+    list of nn.Conv2d
+        The convolutions to which it applies.
 
     Examples
     --------
     >>> import torch
     >>> from pyattrx.encoders.stems import speed_up_stems
-    >>> speed_up_stems(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 7, 2, 3)).requires_grad_(False))
-    1
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 7, 2, 3)).requires_grad_(False)
+    >>> speed_up_stems(network)
+    [Conv2d(3, 8, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3))]
     """
     stems = [part for part in module.modules() if type(part) is nn.Conv2d and _applies(part)]
     for conv in stems:
@@ -52,7 +55,13 @@ def speed_up_stems(module: nn.Module) -> int:
             padding=_pair(conv),
         )
         conv.forward = run  # type: ignore[method-assign]
-    return len(stems)
+    return stems
+
+
+def restore_stems(stems: Iterable[nn.Conv2d]) -> None:
+    """Give convolutions their own backward pass back."""
+    for conv in stems:
+        del conv.forward
 
 
 def _applies(conv: nn.Conv2d) -> bool:
@@ -107,12 +116,19 @@ def _strided(
     stride: int,
     padding: tuple[int, int],
 ) -> Tensor:
-    if x.dim() != 4 or not (torch.is_grad_enabled() and x.requires_grad):
+    plain = x.dim() != 4 or not (torch.is_grad_enabled() and x.requires_grad)
+    if plain or _transformed(x):
         return F.conv2d(x, weight, bias, stride, padding)
     answer: Tensor = _StridedConv.apply(  # type: ignore[no-untyped-call]
         x, weight, bias, blocks, stride, padding
     )
     return answer
+
+
+def _transformed(x: Tensor) -> bool:
+    """Tell whether torch.func or forward-mode differentiation is at work, which need more."""
+    inside: bool = torch._C._are_functorch_transforms_active()
+    return inside or forward_ad.unpack_dual(x).tangent is not None
 
 
 class _StridedConv(torch.autograd.Function):

@@ -484,6 +484,18 @@ class Probes:
         groups = self._groups.astype("<i8").tobytes()
         return hashlib.sha256(b"pyattrx probes 1\0" + shape + self._digests + groups).hexdigest()
 
+    def digests(self) -> list[bytes]:
+        """Return the SHA-256 of every probe's pixels, whatever they are called.
+
+        Examples
+        --------
+        >>> import torch
+        >>> probes = Probes.from_tensor(torch.zeros(2, 3, 4, 4))
+        >>> len(set(probes.digests()))
+        1
+        """
+        return [self._digests[at : at + 32] for at in range(0, len(self._digests), 32)]
+
     def describe(self) -> dict[str, Any]:
         """Return what these probes are and where they come from, as JSON can hold it.
 

@@ -66,20 +66,27 @@ def test_the_published_script(method, images, probes):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_float32_is_at_most_twice_as_far_from_float64_as_plain_autograd(method, images, probes):
-    """Over all pairs of several networks, the root mean square of the errors."""
+def test_float32_is_at_most_twice_as_far_from_float64_as_plain_autograd(method):
+    """Over all pairs of several networks and sets of images, the root mean square of the errors.
+
+    Six pairs on one set of six images may be right by luck on either side: four sets are not.
+    """
     names = list(ARCHITECTURES)
-    exact = published_affinity([published_maps(name, images, method) for name in names])
-    plain = []
-    for name in names:
-        network = build(name, epsilon_rule=method == "elrp")
-        x = images.clone().requires_grad_()
-        network(x).flatten(1).mean(1).sum().backward()
-        attribution = x.grad.abs() if method == "saliency" else x.grad * x
-        plain.append(attribution.detach().mean(1).flatten(1).double().numpy())
-    plain_error = np.sqrt(np.square(published_affinity(plain) - exact).mean())
-    ours = pyattrx.affinity(encoders(), probes, method).values
-    assert np.sqrt(np.square(ours - exact).mean()) <= 2 * plain_error + 1e-9
+    errors = {"ours": 0.0, "plain": 0.0}
+    for seed in range(4):
+        images = torch.rand(6, 3, 24, 24, generator=torch.Generator().manual_seed(seed))
+        exact = published_affinity([published_maps(name, images, method) for name in names])
+        plain = []
+        for name in names:
+            network = build(name, epsilon_rule=method == "elrp")
+            x = images.clone().requires_grad_()
+            network(x).flatten(1).mean(1).sum().backward()
+            attribution = x.grad.abs() if method == "saliency" else x.grad * x
+            plain.append(attribution.detach().mean(1).flatten(1).double().numpy())
+        ours = pyattrx.affinity(encoders(), pyattrx.Probes.from_tensor(images), method).values
+        errors["plain"] += np.square(published_affinity(plain) - exact).mean()
+        errors["ours"] += np.square(ours - exact).mean()
+    assert np.sqrt(errors["ours"]) <= 2 * np.sqrt(errors["plain"]) + 1e-9
 
 
 def test_same_bits_run_to_run_and_in_any_order(probes):

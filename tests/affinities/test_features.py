@@ -347,7 +347,7 @@ def test_not_a_number(method, probes):
     class Broken(nn.Module):
         def forward(self, x):
             y = x.mean((2, 3))
-            return torch.where(y == y.amax(), float("nan"), y)
+            return torch.where(y == y.amax(1, keepdim=True), float("nan"), y)
 
     with pytest.raises(NonFiniteError, match="network 'broken', probe .*: its features hold NaN"):
         pyattrx.affinity([pyattrx.Encoder(Broken(), name="broken")], probes, method)

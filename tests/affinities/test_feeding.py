@@ -120,12 +120,12 @@ class Spoiled(nn.Module):
         return self.conv(x * spoil)
 
 
-def described(probes, encoder, monkeypatch=None, lag=0, batch_size=2, method="saliency"):
+def described(probes, encoder, monkeypatch=None, lag=0, batch_size=2, method="saliency", count=1):
     if monkeypatch is not None:
         monkeypatch.setattr(describing, "lag", lambda device: lag)
-    descriptor = AttributionMaps(Method(method), probes.size)
+    descriptors = [AttributionMaps(Method(method), probes.size)] * count
     return Description(
-        encoder, probes, [descriptor], batch_size=batch_size, device=CPU, precision="float32"
+        encoder, probes, descriptors, batch_size=batch_size, device=CPU, precision="float32"
     )
 
 
@@ -225,9 +225,7 @@ def test_rows_leave_with_their_batch_if_they_wait_on_the_host(
 
 def test_some_rows_leave_and_some_stay(on_file, leaving):
     encoder = pyattrx.Encoder(build("plain"), name="net")
-    with described(on_file, encoder, batch_size=4) as network:
-        network._descriptors *= 2
-        network.zero_maps *= 2
+    with described(on_file, encoder, count=2, batch_size=4) as network:
         asked = []
         for _, (one, other) in network.rows(on_host=lambda rows: asked.append(rows) or [0, 1]):
             assert torch.equal(one, other)

@@ -301,8 +301,8 @@ def test_nothing_of_a_network_is_kept(images):
     with encoder.prepare(CPU, images) as prepared:
         prepared.compile(6)
         prepared.outputs(prepared.preprocess(images))
-        assert "_pyattrx_seen" not in vars(prepared._features)
-        assert not prepared._features._forward_hooks
+        assert "_pyattrx_seen" not in vars(prepared.module.get_submodule("0"))
+        assert not prepared.module.get_submodule("0")._forward_hooks
         kept = weakref.ref(prepared.module)
     gc.collect()
     assert kept() is None

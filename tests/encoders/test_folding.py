@@ -136,9 +136,6 @@ NOT_FOLDABLE = {
     "shared layer": shared_layer,
     "shared norm": shared_norm,
     "tied weights": tied_weights,
-    "no running statistics": lambda: Chain(
-        [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)]
-    ),
     "a subclass of a layer": lambda: Chain([Standardised(3, 4, 3), nn.BatchNorm2d(4)]),
     "rows of a matrix": lambda: Chain(
         [nn.Flatten(2), nn.Linear(24 * 24, 7), nn.BatchNorm1d(3)],

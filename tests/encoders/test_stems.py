@@ -35,7 +35,7 @@ def test_outputs_keep_their_bits_and_gradients_are_right(
     conv = conv.requires_grad_(False).to(memory_format=layout)
     x = torch.randn(2, channels, *size, dtype=torch.float64).contiguous(memory_format=layout)
     output, gradient = both(conv, x, lambda y: torch.cos(y.detach()))
-    assert speed_up_stems(conv) == 1
+    assert len(speed_up_stems(conv)) == 1
     ours, faster = both(conv, x, lambda y: torch.cos(y.detach()))
     assert torch.equal(ours, output)
     assert faster.shape == gradient.shape
@@ -44,7 +44,7 @@ def test_outputs_keep_their_bits_and_gradients_are_right(
 
 def test_numerical_gradients_of_both_orders():
     conv = nn.Conv2d(2, 3, 4, 3, 2).double().requires_grad_(False)
-    assert speed_up_stems(conv) == 1
+    assert len(speed_up_stems(conv)) == 1
     x = torch.randn(1, 2, 7, 8, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(conv, x)
     assert torch.autograd.gradgradcheck(conv, x)
@@ -64,11 +64,11 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_convolutions_are_left_alone(name):
-    assert speed_up_stems(OTHERS[name].requires_grad_(False)) == 0
+    assert speed_up_stems(OTHERS[name].requires_grad_(False)) == []
 
 
 def test_parameters_that_learn_are_left_alone():
-    assert speed_up_stems(nn.Conv2d(3, 4, 5, 2)) == 0
+    assert speed_up_stems(nn.Conv2d(3, 4, 5, 2)) == []
 
 
 def test_a_prepared_network_uses_it_and_the_users_does_not(images):

@@ -1,0 +1,142 @@
+"""What every method takes a network for, and how it is found out that one is something else.
+
+A network that breaks one of these would get a number like any other, with a small standard error.
+So each is tested when a network is looked at, and one that fails is refused with its own message.
+The cheap look (`pyattrx.encoders.looking`) compares three passes over two images; only where they
+differ, or random numbers were drawn, do the tests here run, to say which assumption fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pyattrx.encoders.passes import Pass, joined, nudged, observe
+from pyattrx.encoders.reading import Reader
+from pyattrx.errors import AssumptionError, EncoderError
+
+__all__ = ["ASSUMPTIONS", "Scene", "check_function_of_one_image"]
+
+# Passes over the same images, where random numbers were drawn or something was written: what
+# happens to one image in ten shows with a chance of 97 %.
+_REPEATS = 16
+
+
+@dataclass
+class Scene:
+    """A network, two images, and what the plain network answered to each alone.
+
+    Attributes
+    ----------
+    reader : Reader
+        The network as it is, not prepared.
+    x : Tensor [2, C, H, W]
+        The images as it sees them; one where there is no second.
+    alone : Pass
+        Each by itself.
+    batch_size : int
+        Images in the batches to come.
+    """
+
+    reader: Reader
+    x: Tensor
+    alone: Pass
+    batch_size: int
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.reader.name
+
+    @cached_property
+    def shaken(self) -> Pass:
+        """What it answers when the last bits of the images are others."""
+        return self.each(nudged(self.x))
+
+    def each(self, x: Tensor) -> Pass:
+        """Observe every image by itself."""
+        return joined([observe(self.reader, x[i : i + 1]) for i in range(len(x))])
+
+    def together(self, order: list[int]) -> Pass:
+        """Observe some of the images in one batch."""
+        return observe(self.reader, self.x[torch.tensor(order, device=self.x.device)])
+
+    def same(self, answer: Pass, order: list[int]) -> bool:
+        """Tell whether a batch answered as the images alone did, but for rounding."""
+        # Only where it differs does it matter how far rounding reaches.
+        return self.alone.of(order).agrees(answer) or self.alone.of(order).agrees(
+            answer, self.shaken.of(order)
+        )
+
+
+def check_repeats(scene: Scene, times: int = 2) -> None:
+    """The same image twice has the same answer."""
+    for _ in range(times):
+        # Nothing is rounded otherwise: no allowance for what rounding does.
+        if not scene.alone.agrees(scene.each(scene.x)):
+            raise AssumptionError(
+                "repeats",
+                f"network {scene.name!r}: the output is random, or depends on what was run before: "
+                "two passes over the same image differ. eval() does not switch off functional "
+                "dropout, sampling, or statistics that go on; pass training=self.training to them, "
+                "or choose an output before them with output=",
+            )
+
+
+def check_alone(scene: Scene) -> None:
+    """An image has the same answer beside another as alone, wherever it stands."""
+    count = len(scene.x)
+    if scene.batch_size < 2 or count < 2 or scene.reader.sizes.fixed:
+        orders = []
+    else:
+        orders = [[0, 1], [1, 0], [0, 1, 0]]
+    for order in orders:
+        try:
+            answer = scene.together(order)
+        except AssumptionError:
+            raise
+        except EncoderError as error:
+            raise AssumptionError(
+                "alone",
+                f"network {scene.name!r} runs on one image alone, and fails on a batch of "
+                f"{len(order)}: {error}; batch_size=1 runs it one by one",
+            ) from error
+        if not scene.same(answer, order):
+            raise AssumptionError(
+                "alone",
+                f"network {scene.name!r} answers to an image otherwise beside another image than "
+                "alone: batch norm without running statistics, or in training mode, a mean over "
+                "the batch, an LSTM without batch_first, or a squeeze or reshape that mixes "
+                "images. batch_size=1 runs it one by one, if that is what you mean",
+            )
+
+
+def check_function_of_one_image(scene: Scene, *, closely: bool) -> None:
+    """Refuse a network that is no pure function of one image.
+
+    Parameters
+    ----------
+    scene : Scene
+    closely : bool
+        Whether random numbers were drawn, or something was written, while the network ran.
+
+    Raises
+    ------
+    AssumptionError
+    """
+    check_repeats(scene, _REPEATS if closely else 2)
+    check_alone(scene)
+
+
+# Names of what is assumed, as in `AssumptionError.assumption`, and what each means.
+ASSUMPTIONS: dict[str, str] = {
+    "repeats": "the same image twice has the same answer",
+    "alone": "an image has the same answer beside others as alone, in any order and batch size",
+    "shape": "every image has an answer of the same shape",
+    "private copy": "a copy of the network uses nothing of the original",
+    "scalar": "what is attributed answers to the image by more than rounding",
+    "features": "features differ between images by more than rounding",
+}

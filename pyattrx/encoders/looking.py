@@ -1,0 +1,162 @@
+"""The look at a network before it is used: is it what methods take it for, and what may be changed?
+
+Two images, three passes forward and back where nothing is wrong: each image alone through the plain
+copy, then both together, in the other order and with their last bits changed, through the prepared
+one. If the passes agree, the network repeats itself, treats an image alike alone and beside
+another, and was prepared without harm. Only if they do not is it found out which of these fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from pyattrx.encoders.assumptions import Scene, check_function_of_one_image
+from pyattrx.encoders.folding import Tracer
+from pyattrx.encoders.originals import original_untouched
+from pyattrx.encoders.passes import Pass, joined, nudged, observe
+from pyattrx.encoders.preparing import Preparation, Steps
+from pyattrx.encoders.reading import Reader
+from pyattrx.encoders.watching import Watch
+from pyattrx.errors import AssumptionError, EncoderError
+
+__all__ = ["Looked", "look"]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was seen.
+
+    Attributes
+    ----------
+    plain : Pass
+        What the network as it is answered to each image alone.
+    prepared : Pass
+        What the prepared copy answered to them, with their last bits changed: how far it is away
+        is what rounding does.
+    """
+
+    plain: Pass
+    prepared: Pass
+
+
+def look(
+    reader: Reader,
+    preparation: Preparation,
+    original: nn.Module,
+    x: Tensor,
+    *,
+    batch_size: int,
+    keep: Iterable[nn.Module],
+    prepare: bool = True,
+) -> Looked:
+    """Look at a network, and prepare it.
+
+    Parameters
+    ----------
+    reader : Reader
+        Of the copy, as it is.
+    preparation : Preparation
+        Of the same copy; no step is taken yet.
+    original : nn.Module
+        What the copy was made of.
+    x : Tensor [N, C, H, W]
+        One or two images, as the network sees them.
+    batch_size : int
+        Images in the batches to come.
+    keep : iterable of nn.Module
+        Layers that are read, and left alone.
+    prepare : bool
+        Whether to make the copy faster.
+
+    Returns
+    -------
+    Looked
+
+    Raises
+    ------
+    AssumptionError
+        The network is not what methods take it for.
+    EncoderError
+        It fails.
+    """
+    tracer = Tracer(reader.module, keep)
+    watch = Watch(reader.module, x.device)
+    with original_untouched(original, reader.name):
+        plain = _plain(reader, tracer, x, batch_size)
+    closely = watch.drew() or watch.wrote()
+    reader.copies_input = reader.wrote
+    preparation.pairs = tracer.pairs
+    scene = Scene(reader, x, plain, batch_size)
+    if closely:
+        check_function_of_one_image(scene, closely=True)
+    if prepare:
+        preparation.take(preparation.possible())
+    prepared = _prepared(scene, preparation)
+    if prepared is None or not plain.agrees(prepared):
+        wanted = preparation.steps
+        preparation.take(Steps())
+        _ = scene.shaken  # of the network as it is
+        check_function_of_one_image(scene, closely=closely)
+        _take_one_by_one(scene, preparation, wanted)
+        prepared = _prepared(scene, preparation) or scene.shaken
+    return Looked(plain, prepared)
+
+
+def _plain(reader: Reader, tracer: Tracer, x: Tensor, batch_size: int) -> Pass:
+    """Every image alone, watched for batch norms that can be folded."""
+
+    def one(index: int) -> Pass:
+        return observe(reader, x[index : index + 1], tracer)
+
+    try:
+        passes = [one(0)]
+    except AssumptionError:
+        raise
+    except EncoderError as error:
+        reader.find_sizes(x, batch_size, error)
+        tracer.forget()
+        passes = [one(0)]
+    passes += [one(index) for index in range(1, len(x))]
+    for answer in passes[1:]:
+        for name in ("output", "features"):
+            first, other = getattr(passes[0], name).shape[1:], getattr(answer, name).shape[1:]
+            if first != other:
+                raise AssumptionError(
+                    "shape",
+                    f"network {reader.name!r}: the {name} has shape {tuple(first)} for one image "
+                    f"and {tuple(other)} for another of the same size, so that they cannot be "
+                    f"compared; choose another with {name}=",
+                )
+    return joined(passes)
+
+
+def _prepared(scene: Scene, preparation: Preparation) -> Pass | None:
+    """Both images in one batch, in the other order and their last bits changed; in their order."""
+    count = len(scene.x)
+    order = list(reversed(range(count)))
+    x = nudged(scene.x)
+    try:
+        if scene.batch_size < 2:
+            passes = [observe(scene.reader, preparation.laid_out(x[i : i + 1])) for i in order]
+            seen = joined(passes)
+        else:
+            seen = observe(scene.reader, preparation.laid_out(x[torch.tensor(order)]))
+    except Exception:  # of any kind: a backward pass that needs the plain layout, say
+        return None
+    return seen.of(order)
+
+
+def _take_one_by_one(scene: Scene, preparation: Preparation, wanted: Steps) -> None:
+    """Take the steps that change nothing but rounding."""
+    taken = Steps()
+    for name in wanted.names():
+        trial = replace(taken, **{name: True})
+        preparation.take(trial)
+        seen = _prepared(scene, preparation)
+        if seen is not None and scene.same(seen, list(range(len(scene.x)))):
+            taken = trial
+    preparation.take(taken)

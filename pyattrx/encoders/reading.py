@@ -1,0 +1,191 @@
+"""A network read at its output and its features, in batches that it can stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyattrx._ambient import for_network
+from pyattrx.encoders.outputs import Part, pick_tensor, run_until
+from pyattrx.errors import EncoderError, PyattrxError
+
+__all__ = ["BatchSizes", "Reader"]
+
+
+@dataclass(frozen=True)
+class BatchSizes:
+    """Batches that a network can stand.
+
+    Attributes
+    ----------
+    least : int
+        Images that there must be: one that squeezes its output loses the batch dimension of one.
+    fixed : bool
+        Whether it must be exactly so many, as in a program that was exported with its batch size.
+    """
+
+    least: int = 1
+    fixed: bool = False
+
+    def run(self, function: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> list[Tensor]:
+        """Run a batch of any size; what is missing is filled up with the last image.
+
+        Parameters
+        ----------
+        function : callable
+            From images to tensors of one entry an image.
+        x : Tensor [N, ...]
+
+        Returns
+        -------
+        list of Tensor [N, ...]
+        """
+        if len(x) >= self.least and not self.fixed:
+            return list(function(x))
+        done: list[Sequence[Tensor]] = []
+        for first in range(0, len(x), self.least):
+            part = x[first : first + self.least]
+            missing = self.least - len(part)
+            if missing:
+                part = torch.cat([part, part[-1:].detach().expand(missing, *part.shape[1:])])
+            answer = function(part)
+            done.append([z[: self.least - missing] for z in answer])
+        return [torch.cat(parts) for parts in zip(*done, strict=True)]
+
+
+class Reader:
+    """Runs a module and picks what stands for it.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The copy that is run.
+    name : str
+        For messages.
+    output, features : None, nn.Module or callable
+        Where it is read; see `Encoder`.
+    device : torch.device
+
+    Attributes
+    ----------
+    sizes : BatchSizes
+    copies_input : bool
+        Whether the network is given a copy, since it may write into its input.
+    wrote : bool
+        Whether it did.
+    """
+
+    def __init__(
+        self, module: nn.Module, name: str, output: Part, features: Part, device: torch.device
+    ) -> None:
+        self.module = module
+        self.name = name
+        self.parts: dict[str, Part] = {"output": output, "features": features}
+        self.sizes = BatchSizes()
+        self.copies_input = True
+        self.wrote = False
+        self._device = device
+
+    def output(self, x: Tensor) -> Tensor:
+        """Return the output [N, ...] of what the network sees; differentiable."""
+        (z,) = self.sizes.run(lambda part: [self._answer(part, "output")], x)
+        return z
+
+    def both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return output and features, of one pass where that is possible; differentiable."""
+        if self.parts["features"] is None:
+            z = self.output(x)
+            return z, z
+        z, c = self.sizes.run(self._both, x)
+        return z, c
+
+    def _both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.parts["features"]
+        if not isinstance(features, nn.Module):
+            return self._answer(x, "output"), self._answer(x, "features")
+        seen: list[Tensor] = []
+
+        def keep(_: nn.Module, __: Any, answer: Any) -> None:
+            # A copy: what follows may write into the tensor.
+            seen.append(pick_tensor(answer).clone())
+
+        hook = features.register_forward_hook(keep)
+        try:
+            z = self._answer(x, "output")
+        finally:
+            hook.remove()
+        if not seen:  # the output was reached before them
+            return z, self._answer(x, "features")
+        return z, self.checked(seen[0], x, "features")
+
+    def _answer(self, given: Tensor, argument: str) -> Tensor:
+        part = self.parts[argument]
+        # The caller's x is a leaf and is needed afterwards.
+        x = given.clone() if self.copies_input else given
+        version = x._version
+        try:
+            with for_network(self._device):
+                if isinstance(part, nn.Module):
+                    answer = run_until(self.module, x, part)
+                elif part is not None:
+                    answer = part(self.module, x)
+                else:
+                    answer = self.module(x)
+            z = pick_tensor(answer)
+        except PyattrxError as error:
+            if self.name in str(error):
+                raise
+            raise EncoderError(f"network {self.name!r}: {error}") from error
+        except Exception as error:
+            raise EncoderError(
+                f"network {self.name!r} failed on an input of shape {tuple(x.shape)} and "
+                f"{x.dtype}: {type(error).__name__}: {error}"
+            ) from error
+        self.wrote |= x._version != version
+        return self.checked(z, given, argument)
+
+    def checked(self, z: Tensor, x: Tensor, argument: str) -> Tensor:
+        """Return an answer, if it can stand for a network."""
+        if z.dim() == 0 or len(z) != len(x) or not z.is_floating_point() or z.numel() == 0:
+            alone = len(x) == 1 and z.is_floating_point() and z.numel() > 0
+            raise EncoderError(
+                f"network {self.name!r}: the {argument} has shape {tuple(z.shape)} and {z.dtype} "
+                f"for {len(x)} images: expected a real floating tensor [{len(x)}, ...] that is "
+                f"not empty; choose it with {argument}="
+                + ("; one image alone may have lost its batch dimension (squeeze)" if alone else "")
+            )
+        return z
+
+    def find_sizes(self, x: Tensor, largest: int, error: EncoderError) -> None:
+        """Find batches that the network can stand, since one image alone fails.
+
+        Parameters
+        ----------
+        x : Tensor [N, C, H, W]
+            Images that differ.
+        largest : int
+            Images in a full batch.
+        error : EncoderError
+            What it says of one image alone; raised if no batch runs.
+        """
+        for size in sorted({*range(2, 9), 10, 12, 16, 20, 24, 32, 50, 64, 100, 128, largest}):
+            if self._stands(x, size):
+                self.sizes = BatchSizes(size, fixed=not self._stands(x, size + 1))
+                return
+        raise error
+
+    def _stands(self, x: Tensor, size: int) -> bool:
+        images = x[torch.arange(size, device=x.device) % len(x)]
+        sizes, self.sizes = self.sizes, BatchSizes()
+        try:
+            with torch.no_grad():
+                self.both(images)
+        except EncoderError:
+            return False
+        finally:
+            self.sizes = sizes
+        return True
