@@ -12,6 +12,7 @@ from torch import nn
 import pyattrx
 from networks import build
 from pyattrx.encoders import load_weights, loading, read_weights
+from pyattrx.encoders.specifications import Parts
 from pyattrx.errors import (
     EncoderError,
     InvalidType,
@@ -353,7 +354,7 @@ class TestLayersInTheSpecification:
         assert made.specification == name.replace("?output=0", "", 1)
 
     def test_have_one_order(self, monkeypatch):
-        made = loading._Parts.of("torch.nn:ReLU?features=a?output=b")
+        made = Parts.of("torch.nn:ReLU?features=a?output=b")
         assert str(made) == "torch.nn:ReLU?output=b?features=a"
 
     @pytest.mark.parametrize(
@@ -367,7 +368,7 @@ class TestLayersInTheSpecification:
 
     def test_go_with_every_match_of_a_pattern(self, monkeypatch):
         found = types.SimpleNamespace(list_models=lambda *_, **__: ["a8", "b8"])
-        monkeypatch.setattr(loading, "_timm", lambda: found)
+        monkeypatch.setattr(loading, "timm_package", lambda: found)
         assert loading.expand("timm:?8@random?features=x?weights=w") == [
             "timm:a8@random?features=x?weights=w", "timm:b8@random?features=x?weights=w",
         ]  # fmt: skip
@@ -401,7 +402,7 @@ def test_an_encoder_of_the_users_is_not_renamed(shared):
     encoder = pyattrx.load(f"{shared}/shared.py:encoder")
     assert encoder.name == "mine"
     assert encoder.specification == f"{shared}/shared.py:encoder"
-    (module,) = [m for n, m in sys.modules.items() if n.startswith("pyattrx_factory_shared")][-1:]
+    (module,) = [m for n, m in sys.modules.items() if n.endswith(".shared")][-1:]
     assert module.ENCODER.specification is None
     assert sys.path == before
 

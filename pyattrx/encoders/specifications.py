@@ -1,0 +1,83 @@
+"""What a specification says: a line of text that says how to load a network, or several."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyattrx.errors import InvalidValue
+
+__all__ = ["FORMS", "Parts", "anywhere"]
+
+FORMS = (
+    "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH, "
+    "taskonomy:FOLDER_OR_FILE or program.pt2; ?output=LAYER, ?features=LAYER and, last, "
+    "?weights=FILE may follow"
+)
+_WEIGHTS = "?weights="
+_LAYERS = re.compile(r"\?(output|features)=")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a specification says.
+
+    Parameters
+    ----------
+    target : str
+        Where the network comes from.
+    layers : dict of str to str
+        ``output`` and ``features``.
+    weights : str
+        A file, or nothing.
+    """
+
+    target: str
+    layers: dict[str, str]
+    weights: str
+
+    @classmethod
+    def of(cls, specification: str) -> Parts:
+        """Read a specification.
+
+        Raises
+        ------
+        InvalidValue
+            Its options are incomplete, doubled or in the wrong place.
+        """
+        rest, mark, weights = specification.partition(_WEIGHTS)  # a path may hold anything
+        if mark and not weights:
+            raise InvalidValue("specification", specification, "a file after ?weights=")
+        if _LAYERS.search(weights) and not Path(weights).exists():
+            expected = "?output= and ?features= before ?weights=, which comes last"
+            raise InvalidValue("specification", specification, expected)
+        target, *pairs = _LAYERS.split(rest)
+        layers = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        if not all(pairs) or len(pairs) > 2 * len(layers):
+            expected = "a layer after ?output= or ?features=, each at most once"
+            raise InvalidValue("specification", specification, expected)
+        return cls(target, dict(sorted(layers.items(), reverse=True)), weights)
+
+    @property
+    def chosen(self) -> str:
+        """The layers, as they are written."""
+        return "".join(f"?{option}={layer}" for option, layer in self.layers.items())
+
+    def __str__(self) -> str:
+        return self.target + self.chosen + (f"{_WEIGHTS}{self.weights}" if self.weights else "")
+
+
+def anywhere(parts: Parts) -> str:
+    """Specification that means the same in every folder: its paths are absolute."""
+    target = parts.target
+    kind, colon, name = target.partition(":")
+    place, mark, factory = target.rpartition(":")
+    if target.endswith(".pt2"):
+        target = str(Path(target).absolute())
+    elif kind == "taskonomy" or (kind == "transformers" and Path(name).exists()):
+        target = f"{kind}{colon}{Path(name).absolute()}"
+    elif place.endswith(".py"):
+        target = f"{Path(place).absolute()}{mark}{factory}"
+    weights = str(Path(parts.weights).absolute()) if parts.weights else ""
+    return str(replace(parts, target=target, weights=weights))
