@@ -11,12 +11,16 @@ from typing import BinaryIO
 
 __all__ = ["atomic_write", "read_exactly", "sync_folder", "write_all"]
 
+_SHOWN = 40  # characters of a name, of up to four bytes each
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new file that takes the place of `path`, durably, when the block ends well."""
     path = Path(path)
-    file, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    # A part of the name, as it may be as long as names can be.
+    start = f".{path.name[:_SHOWN]}."
+    file, temporary = tempfile.mkstemp(prefix=start, suffix=".tmp", dir=path.parent)
     try:
         os.fchmod(file, 0o666 & ~_umask())  # as open() would
         with os.fdopen(file, "wb") as out:

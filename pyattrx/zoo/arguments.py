@@ -96,9 +96,23 @@ def maps_hash(rows: Tensor) -> str:
 
 def check_path(path: Any) -> Path:
     """Return the path of a folder."""
-    if not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise InvalidType("path", path, "the path of a folder")
+    text = os.fspath(path)
+    if not text:
+        raise InvalidValue("path", path, "the path of a folder; '.' is the current one")
+    if "\0" in text or not _file_name(text):
+        raise InvalidValue("path", path, "a path that a file system can hold")
     return Path(path)
+
+
+def _file_name(text: str) -> bool:
+    """Whether there can be a file of this name."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_wait(wait: Any) -> float:

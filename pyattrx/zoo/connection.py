@@ -127,7 +127,11 @@ class Connection:
         self._opened += 1
         self._pid = os.getpid()
         self._seen: _Stamp | None = None  # of what cannot be seen to change otherwise
-        if not self._path.is_file():
+        try:
+            there = self._path.is_file()
+        except OSError as error:
+            raise ZooError(f"{self._path.parent}: {error.strerror}") from error
+        if not there:
             raise ZooError(f"{self._path.parent}: there is no zoo here")
         self._connection = self._connected()
         self._check(self._connection)
@@ -196,7 +200,7 @@ class Connection:
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"file:{quote(str(path.resolve()))}?{how}",
+        f"file:{quote(os.fsencode(path.resolve()))}?{how}",  # names need not be text
         uri=True,
         isolation_level=None,
         timeout=_BUSY_S,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pyattrx.probes import Probes
 from pyattrx.zoo.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
 from pyattrx.zoo.features import FACTS, StoredFeatures, tensors_of
 from pyattrx.zoo.lock import WriterLock
+from pyattrx.zoo.making import make_folder
 from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments, segment_sizes
 from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
 
@@ -118,30 +118,16 @@ class Store:
 
     @staticmethod
     def create(folder: Path, probes: Probes, methods: Sequence[Method], facts: Any) -> None:
-        """Make the folder of a new zoo, whole or not at all."""
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            there = "a zoo" if (folder / CATALOG).exists() else "something else"
-            raise InvalidValue(
-                "path", str(folder), f"a new or empty folder; there is {there} already"
-            )
-        if not folder.absolute().parent.is_dir():
-            raise InvalidValue("path", str(folder), "a new folder in one that exists")
-        new = folder.absolute().parent / f".{folder.name}.{secrets.token_hex(4)}.new"
-        try:
-            new.mkdir()
+        """Make the folder of a new zoo, whole or not at all; see `make_folder`."""
+
+        def fill(new: Path) -> None:
             (new / _ROWS).mkdir()
             probes.save(new / _PROBES)
             definitions = [(str(method), _canonical(method.to_dict())) for method in methods]
             everything = {**facts, "uuid": secrets.token_hex(16), "probes": probes.describe()}
             Catalog.create(new / CATALOG, {"zoo": everything, "epoch": 0}, definitions)
-            sync_folder(new)
-            os.rename(new, folder)
-            sync_folder(folder.absolute().parent)
-        except BaseException as error:
-            _remove_new(new)
-            if isinstance(error, OSError):
-                raise ZooError(f"{folder}: cannot be made: {error.strerror}") from error
-            raise
+
+        make_folder(folder, fill, last=CATALOG)
 
     def close(self) -> None:
         """Close all files."""
@@ -447,10 +433,3 @@ def _stored_features(definition: dict[str, Any] | None) -> StoredFeatures | None
 
 def _canonical(definition: dict[str, Any]) -> str:
     return json.dumps(definition, sort_keys=True)
-
-
-def _remove_new(folder: Path) -> None:
-    """Remove a zoo that was not finished."""
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
