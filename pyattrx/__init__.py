@@ -13,6 +13,9 @@ Examples
 'b'
 """
 
+from importlib.metadata import PackageNotFoundError as _NotInstalled
+from importlib.metadata import version as _version
+
 from pyattrx import errors, evaluate, ops
 from pyattrx._progress import set_progress
 from pyattrx.affinities import Affinity, Match, affinity
@@ -24,6 +27,11 @@ from pyattrx.fitting import FitReport, FittedEncoder, fit_target
 from pyattrx.probes import Probes
 from pyattrx.tree import Tree
 from pyattrx.zoo import Matches, Zoo
+
+try:
+    __version__ = _version("pyattrx")
+except _NotInstalled:  # a source tree
+    __version__ = "0+unknown"
 
 __all__ = [
     "ELRP",
@@ -46,6 +54,7 @@ __all__ = [
     "Saliency",
     "Tree",
     "Zoo",
+    "__version__",
     "affinity",
     "errors",
     "evaluate",
