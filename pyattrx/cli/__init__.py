@@ -1,20 +1,21 @@
 """The command line: ``pyattrx env | demo | affinity | zoo | query | evaluate | bench``.
 
-Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted.
+Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted; 141
+nobody reads the output any more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+import pyattrx
 from pyattrx import report
 from pyattrx.affinities import affinity as compute_affinity
 from pyattrx.cli import _options as options
@@ -22,48 +23,48 @@ from pyattrx.cli._bench import load_benchmarks
 from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
 from pyattrx.cli._evaluate import add_evaluate_command
-from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
+from pyattrx.cli._output import (
+    affinity_table,
+    console,
+    nearest_table,
+    print_json,
+    said_of_probes,
+)
+from pyattrx.cli._running import FAILED, Commands, run
+from pyattrx.cli._streams import documents
 from pyattrx.cli._zoo import add_zoo_commands
 from pyattrx.descriptors import Method
 from pyattrx.encoders import expand, load
-from pyattrx.errors import InvalidValue, PyattrxError
+from pyattrx.errors import InvalidValue
 from pyattrx.probes import Probes
 
 __all__ = ["app", "main"]
 
-FAILED, WRONG_ARGUMENTS, INTERRUPTED = 1, 2, 130
-_state = {"json": False}  # whether errors go to standard output, too
-
-
-class _Commands(TyperGroup):
-    """Turns what goes wrong in a command into a message and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _report("interrupted", "Interrupted")
-            raise typer.Exit(INTERRUPTED) from None
-        except (PyattrxError, OSError) as error:
-            _report(str(error), type(error).__name__)
-            wrong = isinstance(error, (ValueError, TypeError))
-            raise typer.Exit(WRONG_ARGUMENTS if wrong else FAILED) from None
-
-
-def _report(message: str, kind: str) -> None:
-    print(f"pyattrx: {message}", file=sys.stderr)
-    if _state["json"]:
-        print(json.dumps({"error": {"type": kind, "message": message}}))
-
 
 app = typer.Typer(
-    cls=_Commands,
-    help="Which pretrained network to start from, told from attribution maps.",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pyattrx {pyattrx.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options_of_all(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Which pretrained network to start from, told from attribution maps."""
 
 
 @app.command("env")
@@ -212,8 +213,8 @@ def affinity_command(
                 f"those of the network as it is (least {effect['least_cosine']:.6f}, "
                 f"{effect['probes']} probes)"
             )
-    for skipped in images.skipped:
-        out.print(f"left out {skipped.path}: {skipped.reason}")
+    for line in said_of_probes(images):
+        out.print(line)
     for path in written:
         out.print(f"wrote {path}")
 
@@ -226,7 +227,12 @@ def affinity_command(
 )
 def bench_command(context: typer.Context) -> None:
     """Measure the kernels: ops, pipeline, gpu, all, compare, plot (bench --help)."""
-    load_benchmarks().main(context.args)
+    benchmarks = load_benchmarks()
+    try:
+        with contextlib.redirect_stdout(documents()):
+            benchmarks.main(context.args)
+    except SystemExit as stop:  # argparse's
+        raise typer.Exit(stop.code if isinstance(stop.code, int) else FAILED) from None
 
 
 add_zoo_commands(app)
@@ -263,6 +269,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments : sequence of str, optional
         ``sys.argv[1:]`` if left out.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    _state["json"] = "--json" in given
-    app(args=given, prog_name="pyattrx")
+    given = sys.argv[1:] if arguments is None else arguments
+    raise SystemExit(run(app, given, ends=arguments is None))

@@ -12,16 +12,24 @@ from rich.table import Table
 from rich.text import Text
 
 from pyattrx.affinities import Affinity, Match
+from pyattrx.cli._streams import put_document
+from pyattrx.probes import Probes
 
-__all__ = ["affinity_table", "console", "nearest_table", "print_json"]
+__all__ = ["affinity_table", "console", "nearest_table", "print_json", "said_of_probes"]
 
 _WIDEST_TABLE = 16  # networks; larger affinities are shown as nearest sources only
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command line, which knows its exit codes."""
+        raise  # noqa: PLE0704, called where the error is handled
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console on the current standard output (or error); wide where nobody watches."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
+    return _Console(
         stderr=stderr,
         width=None if stream.isatty() else 160,
         highlight=False,
@@ -32,7 +40,19 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    put_document(json.dumps(value, indent=2, allow_nan=False))
+
+
+def said_of_probes(probes: Probes) -> list[str]:
+    """What is to be known of probes, a line each: copies, and files that were left out."""
+    lines = [f"left out {skipped.path}: {skipped.reason}" for skipped in probes.skipped]
+    if probes.duplicates:
+        lines.insert(
+            0,
+            f"{probes.duplicates} of the {len(probes)} probes are exact copies of earlier ones and "
+            f"in their groups, which are {probes.n_groups}",
+        )
+    return lines
 
 
 def affinity_table(result: Affinity, title: str) -> Table | Text:

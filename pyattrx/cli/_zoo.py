@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pyattrx.cli import _options as options
-from pyattrx.cli._output import console, nearest_table, print_json
+from pyattrx.cli._output import console, nearest_table, print_json, said_of_probes
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
 from pyattrx.probes import Probes
@@ -87,8 +87,8 @@ def create_command(
             return
         out = console()
         out.print(f"made {made!r}")
-        for skipped in images.skipped:
-            out.print(f"left out {skipped.path}: {skipped.reason}")
+        for line in said_of_probes(images):
+            out.print(line)
 
 
 @zoo_app.command("add")
@@ -164,7 +164,10 @@ def add_probes_command(
         )
         total, seen = len(opened), len(opened.probes)
     if not as_json:
-        console().print(f"the zoo has {seen} probes")
+        out = console()
+        out.print(f"the zoo has {seen} probes")
+        for line in said_of_probes(images):
+            out.print(line)
     _tell(report, total, as_json, probes=seen)
 
 
