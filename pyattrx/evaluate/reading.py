@@ -97,7 +97,7 @@ def write_table(table: Any, path: str | Path) -> Path:
     Raises
     ------
     InvalidValue
-        Another suffix.
+        Another suffix, or a name that UTF-8 cannot hold.
     OSError
         The folder does not exist or cannot be written.
 
@@ -119,9 +119,18 @@ def write_table(table: Any, path: str | Path) -> Path:
     writer.writerow(["target", *checked.sources])
     for name, row in zip(checked.targets, checked.values.tolist(), strict=True):
         writer.writerow([name, *["" if math.isnan(value) else repr(value) for value in row]])
+    try:
+        data = text.getvalue().encode()
+    except UnicodeEncodeError as error:  # names of files need not be text
+        name = next(n for n in [*checked.targets, *checked.sources] if not _is_text(n))
+        raise InvalidValue("table", name, "names that UTF-8 can hold") from error
     with atomic_write(path) as out:
-        out.write(text.getvalue().encode())
+        out.write(data)
     return path
+
+
+def _is_text(name: str) -> bool:
+    return not any("\ud800" <= one <= "\udfff" for one in name)
 
 
 def _from_csv(path: Path) -> Table:
