@@ -1,5 +1,6 @@
 """Encoders: networks with their preprocessing and output, and the copies that are run."""
 
+from pyattrx.encoders.affine import Affine
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.loading import expand, load, load_many
 from pyattrx.encoders.outputs import pick_tensor
@@ -10,6 +11,7 @@ from pyattrx.encoders.weights import load_weights, read_weights
 
 __all__ = [
     "TASKS",
+    "Affine",
     "Encoder",
     "Normalize",
     "PreparedEncoder",

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyattrx.encoders.affine import Affine
 from pyattrx.encoders.identity import weights_hash
 from pyattrx.encoders.outputs import Output
 from pyattrx.encoders.own_modules import plain_name
@@ -295,7 +296,7 @@ def _output_named(output: Output) -> str | None:
 
 
 def _named(value: Callable[..., Any]) -> str:
-    if isinstance(value, Normalize):
+    if isinstance(value, Normalize | Affine):
         return repr(value)
     module = getattr(value, "__module__", type(value).__module__)
     return plain_name(f"{module}:{getattr(value, '__qualname__', type(value).__qualname__)}")

@@ -12,6 +12,7 @@ import torch
 
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import from_factory
+from pyattrx.encoders.missing import settle_missing
 from pyattrx.encoders.pretrained import from_timm, from_transformers, timm_package
 from pyattrx.encoders.specifications import FORMS, Parts, anywhere
 from pyattrx.encoders.taskonomy import load_taskonomy, taskonomy_files
@@ -28,10 +29,12 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     ----------
     specification : str
         ``package.module:factory`` or ``path/file.py:factory``: a function without arguments that
-        returns an `Encoder` or a module. ``timm:NAME``: a pretrained timm network, its pooled
+        returns an `Encoder` or a module; a file and what it imports from its own folder are
+        executed anew at each load. ``timm:NAME``: a pretrained timm network, its pooled
         features, its own normalisation and input size without cropping (``timm:NAME@random``: with
-        random weights). ``transformers:NAME_OR_PATH``: an AutoModel with its image processor's
-        normalisation and size, from safetensors, never with remote code. ``taskonomy:FILE``:
+        random weights). ``transformers:NAME_OR_PATH``: an AutoModel, of models of images and
+        text the part that sees images, with what its image processor does to pixels, and its size,
+        from safetensors, never with remote code. ``taskonomy:FILE``:
         weights of an encoder of Taskonomy, see `load_taskonomy`. ``program.pt2``: an exported
         program, with `trust` only.
 
@@ -48,6 +51,11 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     Encoder
         Named after the specification unless the factory named it. Its own specification loads the
         same network from any folder: it holds the weights, and paths are absolute.
+
+    Warns
+    -----
+    UntrainedWarning
+        A checkpoint lacks weights that the output depends on.
 
     Raises
     ------
@@ -73,10 +81,7 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         )
     if weights is None:
         return _load(names[0], trust)
-    parts = Parts.of(names[0])
-    encoder = _with_weights(_load(str(replace(parts, weights="")), trust), weights)
-    encoder.specification = anywhere(replace(parts, weights=str(weights)))
-    return encoder
+    return _load(str(replace(Parts.of(names[0]), weights="")), trust, weights)
 
 
 def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
@@ -129,16 +134,17 @@ def expand(specification: Any) -> list[str]:
     return [specification]
 
 
-def _load(specification: str, trust: bool) -> Encoder:
+def _load(specification: str, trust: bool, weights: str | Path | None = None) -> Encoder:
     parts = Parts.of(specification)
     target = parts.target
     kind, _, name = target.partition(":")
+    missing: list[str] = []
     if target.endswith(".pt2"):
         encoder = _exported(target, trust)
     elif kind == "timm":
         encoder = from_timm(name, target)
     elif kind == "transformers":
-        encoder = from_transformers(name, target)
+        encoder, missing = from_transformers(name, target)
     elif kind == "taskonomy":
         encoder = load_taskonomy(name)
     else:
@@ -146,10 +152,15 @@ def _load(specification: str, trust: bool) -> Encoder:
     named_by_itself = encoder.name != target
     if parts.layers:
         encoder = encoder.read_at(**parts.layers, name=encoder.name + parts.chosen)
-    if parts.weights:
+    if weights is not None:
+        encoder = _with_weights(encoder, weights)
+        parts = replace(parts, weights=str(weights))
+    elif parts.weights:
         encoder = _with_weights(encoder, parts.weights)
         if not named_by_itself:  # files of weights for one factory are different networks
             encoder.name = specification
+    else:
+        settle_missing(encoder, missing)
     encoder.specification = anywhere(parts)
     return encoder
 

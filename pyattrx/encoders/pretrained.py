@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from torch import nn
 
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import call
+from pyattrx.encoders.processors import Preprocessing, ask_processor, read_configuration
 from pyattrx.encoders.transforms import Normalize
-from pyattrx.errors import EncoderError, InvalidValue, MissingDependency
+from pyattrx.errors import EncoderError, InvalidValue, MissingDependency, PyattrxError
 
 __all__ = ["from_timm", "from_transformers", "timm_package"]
+
+# Where models of images and text keep what sees the images.
+_TOWERS = (
+    "vision_model", "vision_tower", "vision_encoder", "image_model", "image_encoder", "visual",
+)  # fmt: skip
 
 
 def timm_package() -> Any:
@@ -51,45 +61,80 @@ def from_timm(name: str, specification: str) -> Encoder:
     )
 
 
-def from_transformers(name: str, specification: str) -> Encoder:
-    """Load ``transformers:NAME_OR_PATH``; see `pyattrx.load`."""
+def from_transformers(name: str, specification: str) -> tuple[Encoder, list[str]]:
+    """Load ``transformers:NAME_OR_PATH``, see `pyattrx.load`; name what its checkpoint lacks."""
     transformers = _package("transformers", "specifications transformers:NAME", "transformers")
-    module = call(
-        lambda: transformers.AutoModel.from_pretrained(
-            name, use_safetensors=True, trust_remote_code=False
-        ),
-        specification,
-    )
-    processing = importlib.import_module("transformers.image_processing_base")
-    config, _ = call(
-        lambda: processing.ImageProcessingMixin.get_image_processor_dict(name), specification
-    )
-    if not config.get("do_normalize", True):
-        transform = None
-    elif "image_mean" in config and "image_std" in config:
-        transform = Normalize(config["image_mean"], config["image_std"])
-    else:
-        raise EncoderError(
-            f"{specification!r}: the image processor does not say how it normalises; make the "
-            "Encoder yourself, with transform= and input_size="
+    with _quiet(transformers):
+        module, info = call(
+            lambda: transformers.AutoModel.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            ),
+            specification,
         )
-    return Encoder(
-        module,
-        name=specification,
-        transform=transform,
-        input_size=_processor_size(config, specification),
+        try:
+            seen = _preprocessing(transformers, name)
+        except EncoderError as error:
+            raise EncoderError(f"{specification!r}: {error}") from error
+    prefix, module = _vision_part(module, specification)
+    encoder = Encoder(
+        module, name=specification, transform=seen.transform, input_size=seen.input_size
+    )
+    missing = [key.removeprefix(prefix) for key in info["missing_keys"] if key.startswith(prefix)]
+    return encoder, sorted(missing)
+
+
+def _preprocessing(transformers: Any, name: str) -> Preprocessing:
+    """Ask the processor that is saved beside a network, or read what is saved of it."""
+    try:
+        processor = transformers.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
+    except OSError as error:
+        raise EncoderError(
+            "no image processor is saved with the network, or it cannot be read: save it in the "
+            "same folder, with its save_pretrained, or make the Encoder yourself, with transform= "
+            f"and input_size= ({_first_line(error)})"
+        ) from error
+    except Exception as error:  # a package that it needs is missing, or it is code of its own
+        base = importlib.import_module("transformers.image_processing_base")
+        config, _ = base.ImageProcessingMixin.get_image_processor_dict(name)
+        try:
+            return read_configuration(config)
+        except PyattrxError as refused:
+            raise EncoderError(
+                f"its image processor cannot be built ({_first_line(error)}), and of its "
+                f"configuration {refused}"
+            ) from error
+    return ask_processor(processor)
+
+
+def _vision_part(module: nn.Module, specification: str) -> tuple[str, nn.Module]:
+    """Find the part that sees images, and the prefix of its weights, where there are others."""
+    asks = getattr(module, "main_input_name", "pixel_values")
+    if asks == "pixel_values" and not hasattr(module, "get_image_features"):
+        return "", module
+    for name in _TOWERS:
+        part = getattr(module, name, None)
+        if isinstance(part, nn.Module):
+            return f"{name}.", part
+    raise EncoderError(
+        f"{specification!r}: a {type(module).__name__} takes {asks} and more, and it is not known "
+        "here which of its parts takes images alone; make the Encoder of that part yourself"
     )
 
 
-def _processor_size(config: dict[str, Any], specification: str) -> tuple[int, int] | None:
-    """Size that the network sees: the crop's where there is one, since nothing is cropped here."""
-    size = (config.get("do_center_crop") and config.get("crop_size")) or config.get("size")
-    if size is None or not config.get("do_resize", True):
-        return None
-    if isinstance(size, int):
-        return size, size
-    if "height" in size and "width" in size:
-        return int(size["height"]), int(size["width"])
-    if "shortest_edge" in size:
-        return int(size["shortest_edge"]), int(size["shortest_edge"])
-    raise EncoderError(f"{specification!r}: the image processor's size {size} is not understood")
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Leave out progress bars, and reports of missing weights: we say which of them matter."""
+    logging = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
