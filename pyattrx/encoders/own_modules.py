@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import marshal
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.abc import Loader
 from importlib.machinery import (
@@ -25,12 +28,29 @@ from pyattrx.encoders.installed import same_file
 
 __all__ = ["Given", "Owner", "Source", "find", "plain_name"]
 
+_MOST_CODES = 1000
 _ROOT = re.compile(r"\bpyattrx_[0-9a-f]{12}_\d+\.")
 
 
 def plain_name(text: str) -> str:
     """Write names of modules as the files that import them do."""
     return _ROOT.sub("", text)
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """What was compiled of a source, and what it imports inside functions: nobody's own module."""
+
+    data: bytes
+    tops: frozenset[str]
+
+    def code(self) -> CodeType:
+        """Make code objects anew: torch.compile takes one object for one function."""
+        made: CodeType = marshal.loads(self.data)
+        return made
+
+
+_codes: dict[tuple[str, bytes], _Compiled] = {}
 
 
 class Owner(Protocol):
@@ -86,11 +106,22 @@ class Source(SourceFileLoader):
         self._owner = owner
 
     def get_code(self, fullname: str) -> CodeType:
-        """Compile the source."""
+        """Compile the source, or take what was compiled of the same before."""
         path = self.get_filename(fullname)
-        tree = ast.parse(self.get_data(path), path)
-        tree = ast.fix_missing_locations(_Inside(self._owner).visit(tree))
+        data = self.get_data(path)
+        key = path, hashlib.sha256(data).digest()
+        known = _codes.get(key)
+        if known is not None and not any(map(self._owner.owns, known.tops)):
+            return known.code()
+        inside = _Inside(self._owner)
+        tree = inside.visit(ast.parse(data, path))
+        if inside.changed:
+            tree = ast.fix_missing_locations(tree)
         code: CodeType = self.source_to_code(tree, path)
+        if not inside.changed:  # else it holds names of this load
+            _codes[key] = _Compiled(marshal.dumps(code), frozenset(inside.tops))
+            if len(_codes) > _MOST_CODES:
+                _codes.pop(next(iter(_codes)))
         return code
 
     def exec_module(self, module: ModuleType) -> None:
@@ -108,6 +139,8 @@ class _Inside(ast.NodeTransformer):
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._depth = 0
+        self.tops: set[str] = set()
+        self.changed = False
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """Go in."""
@@ -140,7 +173,13 @@ class _Inside(ast.NodeTransformer):
         return [ast.copy_location(statement, node) for statement in made]
 
     def _means_own(self, name: str) -> bool:
-        return self._depth > 0 and self._owner.owns(name.partition(".")[0])
+        if not self._depth:
+            return False
+        top = name.partition(".")[0]
+        self.tops.add(top)
+        own = self._owner.owns(top)
+        self.changed |= own
+        return own
 
 
 class _Bytecode(SourcelessFileLoader):

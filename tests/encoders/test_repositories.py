@@ -247,6 +247,43 @@ def test_a_changed_neighbour_is_seen(tmp_path):
     assert not list(tmp_path.rglob("__pycache__"))
 
 
+def test_an_unchanged_file_that_comes_to_have_a_neighbour(tmp_path, monkeypatch):
+    """It was compiled when there was none."""
+    other = types.ModuleType("utils")
+    other.width = 100
+    monkeypatch.setitem(sys.modules, "utils", other)
+    write(tmp_path, {"hubconf.py": IN_FORWARD})
+    x = torch.rand(1, 3, 8, 8)
+    for width in (100, 3):
+        module = pyattrx.load(f"{tmp_path}/hubconf.py:net").module
+        run = torch.compile(module, backend="eager", fullgraph=True)
+        assert torch.equal(run(x), x.flatten(1)[:, :2] * width)
+        assert torch.equal(module(x), x.flatten(1)[:, :2] * width)
+        write(tmp_path, {"utils.py": "width = 3\n"})
+
+
+def test_programs_of_two_loads_of_a_file(tmp_path):
+    """torch.compile knows functions by their code, and takes equal code for one function."""
+    text = (
+        "from utils import scale, width\nfrom torch import nn\n"
+        "class Net(nn.Module):\n    def forward(self, x): return scale(x) + width\n"
+        "def net(): return Net()\n"
+    )
+    x = torch.rand(2, 3)
+    found = []
+    for width in WIDTHS:
+        files = {
+            "hubconf.py": text,
+            "utils.py": f"width = {width}\ndef scale(x): return x * width\n",
+        }
+        write(tmp_path, files)
+        module = pyattrx.load(f"{tmp_path}/hubconf.py:net").module
+        found.append((module, torch.compile(module, backend="eager", fullgraph=True), width))
+    for module, run, width in found * 2:
+        assert torch.equal(run(x), x * width + width)
+        assert torch.equal(module(x), x * width + width)
+
+
 def test_a_registry_that_refuses_a_second_entry(tmp_path):
     write(
         tmp_path,
