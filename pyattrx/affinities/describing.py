@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from pyattrx.descriptors import (
 )
 from pyattrx.descriptors.probe_sets import ROUNDINGS
 from pyattrx.encoders import Encoder, PreparedEncoder, load_many
+from pyattrx.encoders.identity import behaviour_of
+from pyattrx.encoders.untrained import looks_untrained
 from pyattrx.errors import (
     AssumptionError,
     EncoderError,
@@ -33,6 +36,7 @@ from pyattrx.errors import (
     InvalidValue,
     NonFiniteError,
     PyattrxError,
+    UntrainedWarning,
 )
 from pyattrx.ops._heap import freed_memory_kept
 from pyattrx.probes import Probes
@@ -43,6 +47,7 @@ __all__ = [
     "check_batch_size",
     "check_compile",
     "check_sources",
+    "described_behaviour",
     "device_name",
     "encoders_of",
     "examples",
@@ -86,6 +91,10 @@ class Description:
         What a reduced precision does to the maps of the first descriptor.
     compile_effect : dict or None
         What compilation does to them.
+    behaviour : dict
+        What it answered when it was looked at; see `pyattrx.encoders.identity`.
+    untrained : str or None
+        Why its weights look as they were initialised.
     """
 
     def __init__(
@@ -120,6 +129,8 @@ class Description:
         self._silent = [0] * len(descriptors)  # probes that nothing answers to
         self.effect: dict[str, float] | None = None
         self.compile_effect: dict[str, float] | None = None
+        self.behaviour: dict[str, Any] = {}
+        self.untrained: str | None = None
 
     def __enter__(self) -> Description:
         with ExitStack() as entered:
@@ -127,12 +138,20 @@ class Description:
                 # For this network's passes only: the next one has other sizes.
                 entered.enter_context(freed_memory_kept())
             entered.enter_context(arithmetic("float32", self._device))
+            images, digests = examples(self._probes)
             prepared = self._encoder.prepare(
-                self._device,
-                examples(self._probes),
-                batch_size=min(self._batch_size, self._count),
+                self._device, images, batch_size=min(self._batch_size, self._count)
             )
             self._prepared = entered.enter_context(prepared)
+            self.behaviour = described_behaviour(prepared, digests)
+            self.untrained = looks_untrained(self._encoder.module)
+            if self.untrained is not None:
+                warnings.warn(
+                    f"network {self._encoder.name!r} looks untrained: {self.untrained}; its "
+                    "weights may not have been loaded",
+                    UntrainedWarning,
+                    stacklevel=2,
+                )
             entered.callback(self._close_exact)
             if self._compile:
                 prepared.compile(min(self._batch_size, self._count))
@@ -428,17 +447,33 @@ class _Begun:
     images: Tensor | None = None  # on the device, for a second look
 
 
-def examples(probes: Probes) -> Tensor:
+def examples(probes: Probes) -> tuple[Tensor, list[bytes]]:
     """Two probes to look at a network with: which ones depends on the images, not on their order.
 
     Returns
     -------
-    Tensor [N, 3, H, W]
+    images : Tensor [N, 3, H, W]
         One or two, on the CPU.
+    digests : list of bytes
+        Theirs.
     """
     digests = probes.digests()
-    first, last = digests.index(min(digests)), digests.index(max(digests))
-    return torch.cat([probes.images(at, at + 1) for at in dict.fromkeys((first, last))])
+    chosen = list(dict.fromkeys((min(digests), max(digests))))
+    places = [digests.index(one) for one in chosen]
+    return torch.cat([probes.images(at, at + 1) for at in places]), chosen
+
+
+def described_behaviour(prepared: PreparedEncoder, digests: Sequence[bytes]) -> dict[str, Any]:
+    """How a network behaved when it was looked at, as JSON types.
+
+    Parameters
+    ----------
+    prepared : PreparedEncoder
+    digests : sequence of bytes
+        Of the images that it was looked at with.
+    """
+    plain = prepared.looked.plain
+    return behaviour_of(plain, digests[: len(plain.output)])
 
 
 def _without(rows: Tensor, noise: list[int]) -> Tensor:

@@ -69,7 +69,10 @@ class MapFloor:
         self._share = min(_ROUNDINGS * rounding, 0.3)
         self.floor = 0.0
         self._doubted = 0
-        self._set_floor(prepared.looked.plain)
+        if _doubtful(prepared, "output"):
+            self.floor = float("inf")
+        else:
+            self._set_floor(prepared.looked.plain)
 
     def suspects(self, sizes: Tensor) -> Tensor:
         """Which gradients [N], by their norms, may be noise."""
@@ -80,7 +83,10 @@ class MapFloor:
             return
         gradient = seen.gradient.double().flatten(1)
         largest = float(gradient.abs().amax())
-        if not 0 < largest < float("inf"):
+        if not largest < float("inf"):
+            return
+        if largest == 0:  # whatever answers elsewhere is looked at
+            self.floor = float("inf")
             return
         units = seen.output[0].numel()
         moved = largest * float((gradient / largest).norm(dim=1).max()) / units**0.5
@@ -108,6 +114,8 @@ class MapFloor:
         if float(size) >= self.floor:  # meanwhile another one has shown that this is a map
             return False
         ours = ours.double()
+        if not bool(ours.any()):  # there in one batch, and gone in another
+            return True
         try:
             theirs = self._descriptor.rows(self._exact(), image).double()
         except PyattrxError:
@@ -171,26 +179,16 @@ def check_features(
     ------
     AssumptionError
     """
-    plain, again = prepared.looked.plain, prepared.looked.prepared
-    if len(plain.output) < 2:
-        return
-    doubts = []
-    for which, name in enumerate(("output", "features")):
-        one, other = getattr(plain, name).double(), getattr(again, name).double()
-        rounding = float((one - other).abs().amax())
-        signal = float((one[0] - one[1]).abs().amax())
-        if np.isfinite([rounding, signal]).all() and signal > 0 and rounding > _CLOSE * signal:
-            doubts.append((which, name))
+    names = ("output", "features")
+    doubts = [(which, name) for which, name in enumerate(names) if _doubtful(prepared, name)]
     if not doubts:
         return
     some = images()
-    ours = prepared.outputs(prepared.preprocess(some))
+    ours = _one_by_one(prepared, some)
     try:
-        wide = exact()
-        theirs = wide.outputs(wide.preprocess(some))
+        theirs = _one_by_one(exact(), some)
     except PyattrxError:
-        step = 1 + 4 * torch.finfo(some.dtype).eps
-        theirs = prepared.outputs(prepared.preprocess(some * step))
+        theirs = _one_by_one(prepared, some * (1 + 4 * torch.finfo(some.dtype).eps))
     for which, name in doubts:
         here, there = (_spread(both[which].double().flatten(1)) for both in (ours, theirs))
         largest = here.abs().amax()
@@ -206,6 +204,26 @@ def check_features(
                 f"network {prepared.name!r}: its {name} hardly varies: the differences between "
                 f"{len(some)} probes are rounding errors. Choose another with {name}=",
             )
+
+
+def _doubtful(prepared: PreparedEncoder, name: str) -> bool:
+    """Whether rounding is a good part of how two images differ in the output, or the features."""
+    plain, again = prepared.looked.plain, prepared.looked.prepared
+    one, other = getattr(plain, name).double(), getattr(again, name).double()
+    if len(one) < 2:
+        return False
+    rounding = float((one - other).abs().amax())
+    signal = float((one[0] - one[1]).abs().amax())
+    finite = bool(np.isfinite([rounding, signal]).all())
+    return finite and signal > 0 and rounding > _CLOSE * signal
+
+
+def _one_by_one(prepared: PreparedEncoder, images: Tensor) -> list[Tensor]:
+    """Output and features of every image alone, as a network may need it."""
+    found = [
+        prepared.outputs(prepared.preprocess(images[at : at + 1])) for at in range(len(images))
+    ]
+    return [torch.cat(part) for part in zip(*found, strict=True)]
 
 
 def _spread(values: Tensor) -> Tensor:

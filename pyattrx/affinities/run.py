@@ -107,14 +107,23 @@ def affinity(
         Wrong arguments: no networks, no probes, two networks of one name, and so on.
     NonFiniteError
         A map or features hold NaN or Inf; the message names the network and the probe.
+    AssumptionError
+        A network is not what every method takes it for (docs/conventions.md has the table): it is
+        random, mixes the images of a batch, or is compared by nothing but rounding.
     EncoderError
         A network cannot be loaded, run or differentiated.
+
+    Warns
+    -----
+    UntrainedWarning
+        The weights of a network look as they were initialised.
 
     Notes
     -----
     Song, Chen, Wang, Shen, Song: *Deep Model Transferability from Attribution Maps*, NeurIPS 2019,
     equation 1: the affinity is ``(1/N) sum_k cos(a_ik, a_jk)`` over the probes k. An all-zero map
-    has cosine 0 with everything; how many a network has is in ``Affinity.zero_maps``.
+    has cosine 0 with everything; how many a network has is in ``Affinity.zero_maps``. A map that is
+    rounding noise counts as one of zeros.
 
     Of a directional method, ``values[i, j]`` says how well source j suits target i. Standard errors
     of methods that are no mean over probes come from a delete-a-block jackknife over the probes'
@@ -177,7 +186,10 @@ def affinity(
                 zero_maps[encoder.name] = zeros
             seconds = round(time.perf_counter() - started, 3)
             effects = {"precision": network.effect, "compile": network.compile_effect}
-            facts |= {**effects, "seconds": seconds}
+            facts |= {**effects, "untrained": network.untrained, "seconds": seconds}
+            noise = max(network.noise_maps, default=0)
+            if noise:
+                facts["noise_maps"] = noise
             described.append({**known(), **facts})
         if not names:
             raise InvalidValue("encoders", [], "at least one network")

@@ -51,6 +51,11 @@ class Scene:
         """The network's name."""
         return self.reader.name
 
+    @property
+    def at_once(self) -> int:
+        """Images that the network will see at once: more than are asked for, if it needs more."""
+        return max(self.batch_size, self.reader.sizes.least)
+
     @cached_property
     def shaken(self) -> Pass:
         """What it answers when the last bits of the images are others."""
@@ -58,7 +63,8 @@ class Scene:
 
     def each(self, x: Tensor) -> Pass:
         """Observe every image by itself."""
-        return joined([observe(self.reader, x[i : i + 1]) for i in range(len(x))])
+        passes = [observe(self.reader, x[i : i + 1]) for i in range(len(x))]
+        return joined(passes)
 
     def together(self, order: list[int]) -> Pass:
         """Observe some of the images in one batch."""
@@ -88,11 +94,12 @@ def check_repeats(scene: Scene, times: int = 2) -> None:
 
 def check_alone(scene: Scene) -> None:
     """An image has the same answer beside another as alone, wherever it stands."""
-    count = len(scene.x)
-    if scene.batch_size < 2 or count < 2 or scene.reader.sizes.fixed:
+    sizes = scene.reader.sizes
+    orders = [[0, 1], [1, 0], [0, 1, 0]]
+    if scene.at_once < 2 or len(scene.x) < 2:
         orders = []
-    else:
-        orders = [[0, 1], [1, 0], [0, 1, 0]]
+    elif sizes.least > 1:
+        orders = [[(i + first) % 2 for i in range(sizes.least)] for first in (0, 1)]
     for order in orders:
         try:
             answer = scene.together(order)

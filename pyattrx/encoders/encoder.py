@@ -43,7 +43,9 @@ class Encoder:
     input_size : int or (int, int), optional
         Probes are resized to this height and width first (bilinear, antialiased).
     dtype : torch.dtype, optional
-        Floating dtype to compute in; the module's own if left out.
+        Floating dtype that weights are rounded to, and passes are made in; the module's own if left
+        out. float16, and a module's own bfloat16, are computed in float32, in which nothing is lost
+        on the way back: in float16 most gradients would be zero.
     specification : str, optional
         How the network can be loaded again.
     features : str or callable, optional
@@ -206,6 +208,8 @@ class Encoder:
             "specification": self.specification,
             "versions": _versions(type(self.module).__module__),
         }
+        if self.dtype == torch.float16 or (self.dtype == torch.bfloat16 and not self._cast):
+            facts["computed_in"] = "float32"
         if self.features is not None:  # a fact more, so that networks without it stay who they are
             facts["features"] = _output_named(self.features)
         return facts

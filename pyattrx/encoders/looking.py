@@ -121,16 +121,6 @@ def _plain(reader: Reader, tracer: Tracer, x: Tensor, batch_size: int) -> Pass:
         tracer.forget()
         passes = [one(0)]
     passes += [one(index) for index in range(1, len(x))]
-    for answer in passes[1:]:
-        for name in ("output", "features"):
-            first, other = getattr(passes[0], name).shape[1:], getattr(answer, name).shape[1:]
-            if first != other:
-                raise AssumptionError(
-                    "shape",
-                    f"network {reader.name!r}: the {name} has shape {tuple(first)} for one image "
-                    f"and {tuple(other)} for another of the same size, so that they cannot be "
-                    f"compared; choose another with {name}=",
-                )
     return joined(passes)
 
 
@@ -140,7 +130,7 @@ def _prepared(scene: Scene, preparation: Preparation) -> Pass | None:
     order = list(reversed(range(count)))
     x = nudged(scene.x)
     try:
-        if scene.batch_size < 2:
+        if scene.at_once < 2:
             passes = [observe(scene.reader, preparation.laid_out(x[i : i + 1])) for i in order]
             seen = joined(passes)
         else:

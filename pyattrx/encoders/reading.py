@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pyattrx._ambient import for_network
 from pyattrx.encoders.outputs import Part, pick_tensor, run_until
-from pyattrx.errors import EncoderError, PyattrxError
+from pyattrx.errors import AssumptionError, EncoderError, PyattrxError
 
 __all__ = ["BatchSizes", "Reader"]
 
@@ -88,6 +88,7 @@ class Reader:
         self.sizes = BatchSizes()
         self.copies_input = True
         self.wrote = False
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._device = device
 
     def output(self, x: Tensor) -> Tensor:
@@ -158,6 +159,14 @@ class Reader:
                 f"not empty; choose it with {argument}="
                 + ("; one image alone may have lost its batch dimension (squeeze)" if alone else "")
             )
+        shape, known = tuple(z.shape[1:]), self._shapes.setdefault(argument, tuple(z.shape[1:]))
+        if shape != known:
+            raise AssumptionError(
+                "shape",
+                f"network {self.name!r}: the {argument} has shape {known} for one image and "
+                f"{shape} for another of the same size, so that they cannot be compared; choose "
+                f"another with {argument}=",
+            )
         return z
 
     def find_sizes(self, x: Tensor, largest: int, error: EncoderError) -> None:
@@ -181,6 +190,7 @@ class Reader:
     def _stands(self, x: Tensor, size: int) -> bool:
         images = x[torch.arange(size, device=x.device) % len(x)]
         sizes, self.sizes = self.sizes, BatchSizes()
+        self._shapes.clear()
         try:
             with torch.no_grad():
                 self.both(images)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyattrx._ambient import neutrally
 from pyattrx.affinities.describing import resolve_device
 from pyattrx.encoders import Normalize
 from pyattrx.encoders.copying import random_state_kept
@@ -28,6 +29,7 @@ __all__ = ["fit_target"]
 _LEAST_STD = 1e-3
 
 
+@neutrally
 def fit_target(
     images: Tensor | Probes,
     targets: Any,

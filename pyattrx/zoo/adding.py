@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from pyattrx.zoo.catalog import EntryRow
 from pyattrx.zoo.entry import Report, note_failure
 from pyattrx.zoo.features import FACTS, facts_of, summarised
 from pyattrx.zoo.given import row_width
+from pyattrx.zoo.sameness import BEHAVIOUR, differences
 from pyattrx.zoo.store import Store
 
 __all__ = ["add_given", "add_network", "add_source"]
@@ -67,7 +68,12 @@ def add_network(
     identity = fingerprint(known)
     with store.writing(wait):
         store.refresh()
-        taken = _taken(store, encoder.name, identity, replace, known)
+        taken = _taken(
+            store,
+            encoder.name,
+            replace,
+            lambda there: differences(store.probes, there, encoder, known, run),
+        )
         if taken is not None and not replace:
             with store.catalog.transaction():
                 store.catalog.tag(taken, tags)
@@ -99,6 +105,8 @@ def add_network(
                 "zero_maps": zeros,
                 "precision_effect": description.effect,
                 "compile_effect": description.compile_effect,
+                "untrained": description.untrained,
+                BEHAVIOUR: description.behaviour,
                 **kept,
                 "seconds": round(time.perf_counter() - begun, 3),
             }
@@ -122,7 +130,17 @@ def add_given(
     with store.writing(wait):
         if store.refresh():
             raise ZooMismatch(f"{name!r}: the zoo got more probes meanwhile")
-        taken = _taken(store, name, identity, replace, known)
+
+        def differs(there: EntryRow) -> list[str] | None:
+            if there.fingerprint == identity:
+                return None
+            return [
+                key
+                for key in known
+                if key in there.facts and key not in BESIDE and there.facts[key] != known[key]
+            ]
+
+        taken = _taken(store, name, replace, differs)
         if taken is not None and not replace:
             with store.catalog.transaction():
                 store.catalog.tag(taken, tags)
@@ -140,9 +158,15 @@ def add_given(
 
 
 def _taken(
-    store: Store, name: str, identity: str, replace: bool, known: Mapping[str, Any]
+    store: Store,
+    name: str,
+    replace: bool,
+    differs: Callable[[EntryRow], list[str] | None],
 ) -> int | None:
-    """The number of an entry of this name; None where there is none."""
+    """The number of an entry of this name; None where there is none.
+
+    `differs` says in which facts it is another network than the one that is to be added.
+    """
     number = store.catalog.id_of(name)
     if number is None or replace:
         return number
@@ -152,18 +176,14 @@ def _taken(
         raise ZooMismatch(
             f"{error}; replace=True (--replace) puts this network in its place"
         ) from error
-    if there.fingerprint != identity:
-        differs = [
-            key
-            for key in known
-            if key in there.facts and key not in BESIDE and there.facts[key] != known[key]
-        ]
+    differences = differs(there)
+    if differences is not None:
         raise InvalidValue(
             "name",
             name,
             "a name that is not taken: the zoo has another network of this name (it differs "
-            f"in {', '.join(differs) or 'its kind'}); replace=True (--replace) puts this one in "
-            "its place",
+            f"in {', '.join(differences) or 'its kind'}); replace=True (--replace) puts this one "
+            "in its place",
         )
     return number
 

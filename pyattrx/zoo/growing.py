@@ -23,7 +23,8 @@ from pyattrx.zoo.arguments import Run
 from pyattrx.zoo.catalog import EntryRow
 from pyattrx.zoo.entry import Report, note_failure
 from pyattrx.zoo.features import facts_of, summarised
-from pyattrx.zoo.loading import check_same, load_entry
+from pyattrx.zoo.loading import load_entry
+from pyattrx.zoo.sameness import check_same
 from pyattrx.zoo.store import Store
 
 __all__ = ["Growth", "check_extension"]
@@ -111,9 +112,9 @@ class Growth:
     def _one(self, entry: EntryRow, encoder: Encoder | None, report: Report, of: str = "") -> None:
         try:
             if encoder is None:
-                encoder = load_entry(entry, trust=self.trust)
+                encoder = load_entry(self.store.probes, entry, trust=self.trust, run=self.run)
             else:
-                check_same(entry, encoder)
+                check_same(self.store.probes, entry, encoder, self.run)
             self._stage(entry, encoder, of)
             report.added.append(entry.name)
         except Exception as error:  # one network does not stop the rest

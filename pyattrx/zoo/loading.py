@@ -9,15 +9,17 @@ import numpy as np
 
 from pyattrx.encoders import Encoder, load
 from pyattrx.errors import ZooMismatch, ZooWarning
-from pyattrx.zoo.arguments import fingerprint
+from pyattrx.probes import Probes
+from pyattrx.zoo.arguments import Run
 from pyattrx.zoo.catalog import EntryRow
+from pyattrx.zoo.sameness import check_same
 
-__all__ = ["check_same", "load_entry", "loadable"]
+__all__ = ["load_entry", "loadable"]
 
 _SHOWN = 3  # of the networks that a warning speaks of
 
 
-def load_entry(entry: EntryRow, *, trust: bool) -> Encoder:
+def load_entry(probes: Probes, entry: EntryRow, *, trust: bool, run: Run | None = None) -> Encoder:
     """Load the network of an entry by its specification, under its name in the zoo.
 
     Raises
@@ -35,26 +37,8 @@ def load_entry(entry: EntryRow, *, trust: bool) -> Encoder:
         )
     encoder = load(specification, trust=trust)
     encoder.name = entry.name
-    check_same(entry, encoder)
+    check_same(probes, entry, encoder, run)
     return encoder
-
-
-def check_same(entry: EntryRow, encoder: Encoder) -> None:
-    """Refuse a network that is not the one that was added.
-
-    Raises
-    ------
-    ZooMismatch
-    """
-    if "maps" in entry.facts:
-        raise ZooMismatch(
-            f"{entry.name!r} was added as maps: whether this is its network cannot be compared"
-        )
-    if fingerprint(encoder.describe()) != entry.fingerprint:
-        raise ZooMismatch(
-            f"{entry.name!r} is not the network that was added: weights, preprocessing or "
-            "output are others"
-        )
 
 
 def loadable(names: Sequence[str], count: int, load: Callable[[str], Encoder]) -> list[str]:

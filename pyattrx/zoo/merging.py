@@ -8,6 +8,7 @@ from pyattrx.descriptors import FeatureMethod
 from pyattrx.errors import ZooDamaged, ZooMismatch
 from pyattrx.zoo.entry import Report
 from pyattrx.zoo.features import StoredFeatures
+from pyattrx.zoo.sameness import same_entries
 from pyattrx.zoo.store import Store, StoredMethod
 
 __all__ = ["check_alike", "copy_entry"]
@@ -46,7 +47,7 @@ def copy_entry(store: Store, theirs: Store, number: int, report: Report) -> None
         name = entry.name
         taken = store.catalog.id_of(name)
         if taken is not None:
-            if store.catalog.entry(taken).fingerprint != entry.fingerprint:
+            if not same_entries(store.catalog.entry(taken), entry):
                 raise ZooMismatch(f"{name!r} is another network here")
             with store.catalog.transaction():
                 store.catalog.tag(taken, theirs.catalog.tags_of(number))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx._ambient import neutrally
 from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.affinities.describing import (
@@ -97,6 +98,7 @@ class Zoo:
         self._searches: dict[int, Search] = {}
 
     @classmethod
+    @neutrally
     def create(
         cls,
         path: str | os.PathLike[str],
@@ -313,6 +315,7 @@ class Zoo:
         """
         return self._store.catalog.tags_of(self._id(name))
 
+    @neutrally
     def load(self, name: str, *, trust: bool = False) -> Encoder:
         """Load a network again, by its specification, and compare it with the one that was added.
 
@@ -350,7 +353,8 @@ class Zoo:
         Identity()
         >>> folder.cleanup()
         """
-        return load_entry(self._store.catalog.entry(self._id(name)), trust=trust)
+        entry = self._store.catalog.entry(self._id(name))
+        return load_entry(self._store.probes, entry, trust=trust)
 
     def describe(self) -> dict[str, Any]:
         """Return what this zoo is, as JSON types."""
@@ -371,6 +375,7 @@ class Zoo:
 
     # Growing
 
+    @neutrally
     def add(
         self,
         encoder: Encoder | str,
@@ -420,6 +425,7 @@ class Zoo:
         add_network(self._store, found[0], labels, replace, run, wait=self._wait)
         return self.entry(found[0].name)
 
+    @neutrally
     def add_many(
         self,
         encoders: Iterable[Source],
@@ -469,6 +475,7 @@ class Zoo:
             add_source(self._store, source, labels, replace, run, report, wait=self._wait, of=of)
         return report
 
+    @neutrally
     def add_maps(
         self,
         name: str,
@@ -539,6 +546,7 @@ class Zoo:
             with store.catalog.transaction():
                 store.catalog.remove(number)
 
+    @neutrally
     def add_probes(
         self,
         probes: Probes,
@@ -626,6 +634,7 @@ class Zoo:
             with store.catalog.transaction():
                 (store.catalog.tag if add else store.catalog.untag)(number, labels)
 
+    @neutrally
     def merge(self, other: Zoo | str | os.PathLike[str]) -> Report:
         """Add all networks of another zoo, without running any.
 
@@ -674,6 +683,7 @@ class Zoo:
 
     # Asking
 
+    @neutrally
     def query(
         self,
         target: Encoder | str | Tensor,
@@ -778,6 +788,7 @@ class Zoo:
         answered.damaged = warn_damaged(self._store, damaged)
         return answered
 
+    @neutrally
     def affinity(
         self,
         names: Sequence[str] | None = None,
@@ -823,6 +834,7 @@ class Zoo:
         numbers = [self._id(name, "names") for name in chosen]
         return stored_affinity(store, stored, numbers, chosen)
 
+    @neutrally
     def fidelity(
         self,
         encoders: Iterable[Source] = (),

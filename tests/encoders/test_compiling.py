@@ -30,6 +30,7 @@ def _traced_only(monkeypatch, request):
     monkeypatch.setattr(compiling, "_programs", type(compiling._programs)())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", pyattrx.errors.UntrainedWarning)
         # PyTorch's own, on the way through its compiler.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         yield

@@ -48,6 +48,7 @@ TASKS = {
 def test_what_can_be_learnt_is_learnt(task):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", pyattrx.errors.UntrainedWarning)
         encoder = fit_target(IMAGES, TASKS[task], name="mine", **FAST)
     report = encoder.report
     assert report.task == task

@@ -72,7 +72,7 @@ def test_fidelity_takes_others_for_what_cannot_be_loaded(zoo, nets):
         zoo.add(f"nets.py:{name}")
     zoo.add_maps("maps", torch.rand(12, 196), facts={"specification": f"{nets}:two"})
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", ZooWarning)
         assert zoo.fidelity(networks=4).networks == [
             f"nets.py:{n}" for n in ("one", "two", "three")
         ]
