@@ -1,5 +1,6 @@
 """Any network: the right number, or an error of ours; held against a plain float64 oracle."""
 
+import os
 import warnings
 
 import numpy as np
@@ -129,7 +130,9 @@ def test_right_or_refused(**chosen):
     check(**chosen)
 
 
+# Minutes, and other networks each time: PYATTRX_MANY_NETWORKS=1 asks for it.
 @pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("PYATTRX_MANY_NETWORKS"), reason="asked for by name only")
 @settings(max_examples=2000, deadline=None, suppress_health_check=quiet)
 @given(**assembled)
 def test_two_thousand_are_right_or_refused(**chosen):
