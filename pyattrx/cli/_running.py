@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from pyattrx.cli._streams import Unread, complain, is_unread, put_error, streams
-from pyattrx.errors import PyattrxError
+from pyattrx.errors import PyattrxError, UntrainedWarning
 
 __all__ = ["FAILED", "INTERRUPTED", "UNREAD", "WRONG_ARGUMENTS", "Commands", "run"]
 
@@ -51,7 +53,7 @@ def run(app: typer.Typer, arguments: Sequence[str], *, ends: bool) -> int:
     """
     code = FAILED
     try:
-        with streams(only_documents=_wants_documents(arguments), ends=ends):
+        with streams(only_documents=_wants_documents(arguments), ends=ends), _own_warnings():
             code = _run(app, arguments)
     except Unread:
         return UNREAD
@@ -78,6 +80,22 @@ def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
         put_error(_document(str(error), type(error).__name__))
         raise
     return found if isinstance(found, int) else 0
+
+
+@contextmanager
+def _own_warnings() -> Iterator[None]:
+    """Say our warnings as messages: the line of code that they come from tells a user nothing."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def shown(message: Warning | str, category: type[Warning], *args: Any, **kw: Any) -> None:
+            if issubclass(category, UntrainedWarning):
+                complain(f"pyattrx: warning: {message}")
+            else:
+                show(message, category, *args, **kw)
+
+        warnings.showwarning = shown
+        yield
 
 
 def _wants_documents(arguments: Sequence[str]) -> bool:

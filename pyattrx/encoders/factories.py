@@ -89,10 +89,15 @@ def _import(name: str, specification: str) -> ModuleType:
 def _check_place(top: str, here: str, specification: str) -> None:
     """Refuse a module that was imported in another folder than the current one, which has another.
 
+    Not for this package: it runs already, and the networks it brings are its own, also where the
+    current folder is a copy of its sources.
+
     Raises
     ------
     EncoderError
     """
+    if top == __name__.partition(".")[0]:
+        return
     found = PathFinder.find_spec(top, [here])
     imported = getattr(sys.modules.get(top), "__file__", None)
     if found is None or found.origin is None or imported is None:

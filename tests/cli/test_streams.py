@@ -147,7 +147,8 @@ def test_standard_output_is_as_it_was_without_documents(folder):
     assert "printed at import" in out
     assert "written to the file" in out
     assert "Nearest sources" in out
-    assert "printed" not in err
+    assert "printed at import" not in err
+    assert "printed in forward" not in err
 
 
 def test_all_commands_print_one_document(folder, capsys):
@@ -426,3 +427,13 @@ def test_copies_among_probes_are_said(folder, capsys):
     assert (probes["duplicates"], probes["n_groups"]) == (1, 4)
     _, out, _ = inside(capsys, "affinity", "nets.py:quiet", *COMPARED, "--limit", 1)
     assert "exact copies" not in out
+
+
+def test_untrained_networks_are_said_in_a_line(folder):
+    code, out, err = run("affinity", "nets.py:quiet", "nets.py:bytes_", *COMPARED, "--json")
+    assert code == 0, err
+    assert json.loads(out)["names"] == ["nets.py:quiet", "nets.py:bytes_"]
+    said = [line for line in err.splitlines() if "looks untrained" in line]
+    assert len(said) == 2
+    assert all(line.startswith("pyattrx: warning: 'nets.py:") for line in said)
+    assert "UntrainedWarning" not in err
