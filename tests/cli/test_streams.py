@@ -435,5 +435,5 @@ def test_untrained_networks_are_said_in_a_line(folder):
     assert json.loads(out)["names"] == ["nets.py:quiet", "nets.py:bytes_"]
     said = [line for line in err.splitlines() if "looks untrained" in line]
     assert len(said) == 2
-    assert all(line.startswith("pyattrx: warning: 'nets.py:") for line in said)
+    assert all(line.startswith("pyattrx: warning: network 'nets.py:") for line in said)
     assert "UntrainedWarning" not in err
