@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from pyattrx._layouts import any_layout
 from pyattrx.attribution.scalars import Scalar
 
 __all__ = ["Attribution", "Forward", "GradXInput", "Saliency"]
@@ -110,9 +111,10 @@ def differentiated(value: Tensor, x: Tensor) -> Tensor | None:
         return None
     engine: Any = torch.autograd.Variable._execution_engine
     one = (torch.ones_like(value),)
-    (gradient,) = engine.run_backward(
-        (value,), one, False, False, (x,), allow_unreachable=True, accumulate_grad=False
-    )
+    with any_layout(x):
+        (gradient,) = engine.run_backward(
+            (value,), one, False, False, (x,), allow_unreachable=True, accumulate_grad=False
+        )
     found: Tensor | None = gradient
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx._layouts import any_layout
 from pyattrx.encoders.folding import TOLERANCE, Tracer, agree
 from pyattrx.encoders.reading import Reader
 
@@ -103,7 +104,8 @@ def observe(reader: Reader, x: Tensor, tracer: Tracer | None = None) -> Pass:
             value = (output.float() if output.dtype.itemsize < 4 else output) / scale
             product = (value * weights(output).to(value.dtype)).sum()
             try:
-                (gradient,) = torch.autograd.grad(product, x, allow_unused=True)
+                with any_layout(x):
+                    (gradient,) = torch.autograd.grad(product, x, allow_unused=True)
             except Exception:  # of any kind; methods that need no gradient can do without
                 gradient = None
             gradient = None if gradient is None else gradient.detach() * scale
