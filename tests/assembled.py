@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+import pyattrx
+
 WIDTH = 6
 
 
@@ -86,7 +88,7 @@ def routed(threshold):
 def norm_on_the_way(m, x):
     """One route for a batch, chosen by its first image: batches of one only."""
     h = m.layers[0](x)
-    return m.layers[1](h) if float(x.mean()) > 0 else h
+    return m.layers[1](h) if float(x.mean()) > 0.03 else h
 
 
 def attention(m, x):
@@ -113,7 +115,8 @@ GOOD = {
         lambda m, x: checkpoint(m.layers[0], x, use_reentrant=False),
         nn.Sequential(conv(), nn.Tanh()),
     ),
-    "route by image": lambda: routed(0.0),
+    # Not at 0: behind a group norm the mean is 0, and rounding would choose the way.
+    "route by image": lambda: routed(0.03),
     "backward by view": lambda: Part(lambda m, x: Act.apply(x)),
     "buffer that is not saved": lambda: Part(lambda m, x: x * m.w, w=torch.rand(WIDTH, 1, 1) + 0.5),
     "weight norm": lambda: nn.utils.parametrizations.weight_norm(conv()),
@@ -255,3 +258,73 @@ def assemble(stem, parts, head, patch="left as it is", seed=0):
     layers += [(GOOD | BAD)[part]() for part in parts]
     network = nn.Sequential(*layers, HEADS[head]()).eval()
     return PATCHES[patch](network)
+
+
+# What their affinities are, by a plain loop in float64.
+METHODS = {
+    "saliency": pyattrx.Method("saliency"),
+    "grad_x_input": pyattrx.Method("grad_x_input"),
+    "norm": pyattrx.Method("grad_x_input", scalar="half_squared_norm"),
+    "cka": pyattrx.FeatureMethod("cka"),
+}
+PROBES = 6
+
+
+def images():
+    generator = torch.Generator().manual_seed(11)
+    bright = torch.linspace(0.4, 2.5, PROBES)[:, None, None, None]
+    return torch.rand(PROBES, 3, 12, 12, generator=generator) ** bright
+
+
+def transform(x):
+    return 2 * x - 1
+
+
+def scalar_of(name, z):
+    z = z.flatten(1)
+    return z.square().sum(1) / 2 if name == "norm" else z.mean(1)
+
+
+def oracle_rows(network, name, copies=1):
+    """Maps (or outputs) of every image by itself, in float64; maps that are nothing are zero."""
+    network = network.double().eval()
+    rows, scalars = [], []
+    for image in transform(images().double()):
+        x = image[None].requires_grad_()
+        z = network(x.expand(copies, -1, -1, -1))[:1]
+        if name == "cka":
+            rows.append(z.detach().flatten())
+            continue
+        s = scalar_of(name, z).sum()
+        (g,) = torch.autograd.grad(s, x, retain_graph=True)
+        signs = torch.randint(0, 2, z.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+        (j,) = torch.autograd.grad((z * signs).sum(), x)
+        leaf = z.detach().requires_grad_()
+        (v,) = torch.autograd.grad(scalar_of(name, leaf).sum(), leaf)
+        scale = j.norm() / signs.norm() * v.norm()
+        map_ = g.abs() if name == "saliency" else g * x
+        map_ = map_.detach().mean(1).flatten()
+        rows.append(map_ * float(g.norm() > 1e-12 * scale))
+        scalars.append((float(s.detach()), float((v * leaf).detach().abs().sum())))
+    if scalars:
+        values, sizes = np.array(scalars).T
+        if np.ptp(values) <= 1e-12 * sizes.max():  # the same for every image
+            rows = [0 * row for row in rows]
+    return torch.stack(rows).numpy()
+
+
+def oracle(one, other, name, copies):
+    a, b = oracle_rows(one, name, copies), oracle_rows(other, name)
+    if name == "cka":
+        a, b = a - a.mean(0), b - b.mean(0)
+        if min(np.abs(a).max(), np.abs(b).max()) < 1e-12:
+            return 0.0
+        k, m = a @ a.T, b @ b.T
+        return float((k * m).sum() / np.linalg.norm(k) / np.linalg.norm(m))
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(np.mean((a * b).sum(1) / np.where(norms == 0, 1.0, norms)))
+
+
+def copies_of(head):
+    """How often an image is given at once: some networks do not run on one alone."""
+    return 4 if head in ("squeezed", "four at a time") else 1
