@@ -448,7 +448,7 @@ class _Begun:
 
 
 def examples(probes: Probes) -> tuple[Tensor, list[bytes]]:
-    """Two probes to look at a network with: which ones depends on the images, not on their order.
+    """Two probes to look at a network with, the darkest and the brightest, whatever their order.
 
     Returns
     -------
@@ -458,9 +458,9 @@ def examples(probes: Probes) -> tuple[Tensor, list[bytes]]:
         Theirs.
     """
     digests = probes.digests()
-    chosen = list(dict.fromkeys((min(digests), max(digests))))
-    places = [digests.index(one) for one in chosen]
-    return torch.cat([probes.images(at, at + 1) for at in places]), chosen
+    places = list(dict.fromkeys(probes.extremes()))
+    images = torch.cat([probes.images(at, at + 1) for at in places])
+    return images, [digests[at] for at in places]
 
 
 def described_behaviour(prepared: PreparedEncoder, digests: Sequence[bytes]) -> dict[str, Any]:

@@ -37,6 +37,9 @@ from pyattrx.probes._tensors import check_images
 
 __all__ = ["Probes"]
 
+# Probes among which the darkest and the brightest are looked for.
+_LOOKED_AT = 256
+
 Folder = str | os.PathLike[str]
 Groups = Sequence[int | str] | NDArray[Any] | Tensor
 
@@ -78,6 +81,7 @@ class Probes:
     __slots__ = (
         "__weakref__",
         "_digests",
+        "_extremes",
         "_groups",
         "_names",
         "_skipped",
@@ -101,6 +105,7 @@ class Probes:
         self._names = tuple(names)
         self._groups = dense_groups(groups)
         self._digests = store.digests(len(self._names))
+        self._extremes: tuple[int, int] | None = None
         self._source = source or {}
         self._skipped = tuple(skipped)
 
@@ -495,6 +500,33 @@ class Probes:
         1
         """
         return [self._digests[at : at + 32] for at in range(0, len(self._digests), 32)]
+
+    def extremes(self) -> tuple[int, int]:
+        """Return the numbers of the darkest and the brightest probe.
+
+        A network that goes another way for some images does so for one of these, if for any. Of
+        many probes 256 are looked at; which images are found depends on neither order nor copies.
+
+        Returns
+        -------
+        darkest, brightest : int
+            The same number where all probes are alike.
+
+        Examples
+        --------
+        >>> import torch
+        >>> levels = torch.tensor([0.5, 0.9, 0.1, 0.7])
+        >>> Probes.from_tensor(levels[:, None, None, None].expand(4, 3, 2, 2)).extremes()
+        (2, 1)
+        """
+        if self._extremes is None:
+            first = {digest: at for at, digest in reversed(list(enumerate(self.digests())))}
+            levels = [
+                (float(self._store.raw(at, at + 1).sum(dtype=np.float64)), digest, at)
+                for digest, at in sorted(first.items())[:_LOOKED_AT]
+            ]
+            self._extremes = min(levels)[2], max(levels)[2]
+        return self._extremes
 
     def describe(self) -> dict[str, Any]:
         """Return what these probes are and where they come from, as JSON can hold it.

@@ -303,3 +303,31 @@ def test_memory_does_not_grow_with_the_number_of_probes():
         [sys.executable, "-c", _MEMORY], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 16
+
+
+def test_extremes_do_not_depend_on_order_copies_or_form(tmp_path):
+    levels = np.linspace(0.1, 0.9, 300)
+    images = torch.from_numpy(levels)[:, None, None, None].expand(-1, 3, 2, 3).float()
+    noise = torch.rand(300, 3, 2, 3, generator=torch.Generator().manual_seed(0)) / 1000
+    images = images + noise
+    probes = Probes.from_tensor(images)
+    darkest, brightest = probes.extremes()
+    # Among 256 of the 300.
+    assert darkest < 45
+    assert brightest > 254
+    order = np.random.default_rng(1).permutation(300)
+    moved = Probes.from_tensor(images[order])
+    assert [int(order[at]) for at in moved.extremes()] == [darkest, brightest]
+    twice = Probes.from_tensor(torch.cat([images, images.flip(0)]))
+    assert twice.extremes() == (darkest, brightest)
+    probes.save(tmp_path / "p")
+    assert Probes.load(tmp_path / "p").extremes() == (darkest, brightest)
+
+
+def test_extremes_of_probes_that_are_alike():
+    grey = torch.full((3, 3, 2, 2), 0.5)
+    assert Probes.from_tensor(grey).extremes() == (0, 0)
+    # Equally bright, and not equal.
+    turned = torch.eye(2).expand(1, 3, 2, 2)
+    one, other = Probes.from_tensor(torch.cat([turned, turned.flip(2)])).extremes()
+    assert {one, other} == {0, 1}
