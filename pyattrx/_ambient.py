@@ -26,7 +26,9 @@ _device_given: ContextVar[bool] = ContextVar("pyattrx_device_given", default=Fal
 
 @contextmanager
 def neutral() -> Iterator[None]:
-    """Run as if nothing had been set: new tensors are float32, on the CPU, and no inference mode.
+    """Run as if nothing had been set.
+
+    New tensors are float32, on the CPU; gradients are on; no inference mode, and no autocast.
 
     Examples
     --------
@@ -39,6 +41,12 @@ def neutral() -> Iterator[None]:
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
+        # What learns needs gradients; passes without them ask for that themselves.
+        if not torch.is_grad_enabled():
+            stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
             token = _device_given.set(True)

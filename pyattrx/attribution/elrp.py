@@ -15,6 +15,7 @@ rule is applied to the sigmoid.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -24,7 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pyattrx.attribution.base import Attribution
+from pyattrx.attribution.base import Attribution, Forward, differentiated
+from pyattrx.attribution.scalars import Scalar
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 
 __all__ = ["ELRP"]
@@ -73,6 +75,15 @@ class ELRP(Attribution):
         """Return the context in which activations follow the epsilon rule."""
         return _EpsilonRule(self.eps)
 
+    def gradient(self, forward: Forward, x: Tensor, scalar: Scalar) -> Tensor | None:
+        """As for every attribution; refuses a network with an activation that cannot be caught."""
+        with torch.enable_grad(), _EpsilonRule(self.eps) as rule:
+            x = x.detach().requires_grad_()
+            value = scalar(forward(x)).sum()
+            if not rule.fused:
+                _check_all_seen(value)
+            return differentiated(value, x)
+
 
 class _Activation(torch.autograd.Function):
     """f(u) forward, grad * f(u) / (u + eps * sign(u)) backward."""
@@ -90,6 +101,36 @@ class _Activation(torch.autograd.Function):
         return grads[0] * ratio, None, None
 
 
+# Derivatives that are left where the rule did not see an activation. Fused operators keep theirs.
+_OWN_DERIVATIVE = re.compile(
+    r"(Celu|Elu|Gelu|Hardshrink|Hardsigmoid|Hardswish|Hardtanh|LeakyRelu|LogSigmoid|Mish|"
+    r"PreluKernel|Relu|RreluWithNoise|Sigmoid|Silu|Softplus|Softshrink|Tanh|Threshold)Backward\d+"
+)
+_FUSED = re.compile(r"(lstm|gru|rnn_tanh|rnn_relu)(_cell)?")
+
+
+def _check_all_seen(value: Tensor) -> None:
+    """Refuse an answer in which an activation kept its own derivative.
+
+    A function mode belongs to one thread, and sees neither what functorch has wrapped nor what
+    compiled code calls.
+    """
+    seen: set[Any] = set()
+    waiting = [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if _OWN_DERIVATIVE.fullmatch(node.name()):
+            raise EncoderError(
+                f"e-LRP cannot see an activation of the network ({node.name()}): it is computed in "
+                "another thread, under torch.func, or in compiled code; compute it in the forward "
+                "method itself, or use another attribution"
+            )
+        waiting += [before for before, _ in node.next_functions]
+
+
 class _Rule(NamedTuple):
     plain: Callable[..., Tensor]  # out of place
     in_place: bool
@@ -102,6 +143,7 @@ class _EpsilonRule(TorchFunctionMode):
         super().__init__()
         self.eps = eps
         self._rules = _rules()
+        self.fused = False  # whether an operator with activations of its own was called
 
     def __torch_function__(
         self,
@@ -113,6 +155,8 @@ class _EpsilonRule(TorchFunctionMode):
         kwargs = kwargs or {}
         rule = self._rules.get(func)
         u = args[0] if args else kwargs.get("input", kwargs.get("self"))
+        if rule is None and _FUSED.fullmatch(getattr(func, "__name__", "")):
+            self.fused = True
         if rule is None or not isinstance(u, Tensor) or not u.requires_grad or "out" in kwargs:
             return func(*args, **kwargs)
         options = {k: v for k, v in kwargs.items() if k not in ("input", "self", "inplace")}

@@ -8,6 +8,7 @@ compares the result with the network as it was.
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -48,17 +49,43 @@ DESCRIPTIONS = {
 }
 
 
-class Folded(nn.Module):
-    """Stands where a batch norm was that is part of the layer before it now."""
+class _Place:
+    """What a batch norm does that is part of the layer before it now: nothing but to look."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls = 0
+    def __init__(self, layer: nn.Module) -> None:
+        self.layer: Any = layer
+        self.hook = layer.register_forward_hook(self._hand_out)
+        self.begin({})
+
+    def begin(self, views: dict[int, weakref.ref[Tensor]]) -> None:
+        """Begin a pass; stand-ins for outputs are noted in `views`."""
+        self._views = views
+        self._calls = self._layer_calls = 0
+        self._strange = False
+        self._waiting: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def held(self, passes: int) -> bool:
+        """Tell whether layer and batch norm were called once in each pass, one after the other."""
+        return self._calls == self._layer_calls == passes and not self._strange
+
+    def _hand_out(self, _: nn.Module, __: Any, answer: Tensor) -> Tensor:
+        """Give what stands for the layer's output until the batch norm asks for it.
+
+        A view, so that whoever else uses it can be told from who uses the batch norm's output.
+        """
+        self._layer_calls += 1
+        with torch._C.DisableTorchFunction():
+            view = answer.view(answer.shape)
+        self._waiting[id(view)] = (view, answer)
+        self._views[id(view)] = weakref.ref(view)
+        return view
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input, and count."""
-        self.calls += 1
-        return x
+        """Return the output of the layer, which is that of the batch norm."""
+        self._calls += 1
+        _, answer = self._waiting.pop(id(x), (x, None))
+        self._strange |= answer is None
+        return x if answer is None else answer
 
 
 class Folding:
@@ -81,23 +108,22 @@ class Folding:
         self._undo = [undo for _, undo in done]
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._undo)
 
-    def begin(self) -> None:
-        """Begin a pass."""
-        for place in self._places:
-            place.calls = 0
+    @contextmanager
+    def watching(self) -> Iterator[_Folded]:
+        """Watch a pass; `_Folded.held` tells afterwards whether it went as those that were traced.
 
-    def held(self, passes: int = 1) -> bool:
-        """Tell whether each pass went through every batch norm once, as those that were traced.
-
-        A network may take another route for another image; then a layer answered as if its batch
-        norm followed, and none did.
+        A network may take another way for another image: then a layer answered as if its batch norm
+        followed and none did, or something else used the layer's output or its weights.
         """
-        return all(place.calls == passes for place in self._places)
+        with _Folded(self._places) as watch:
+            yield watch
 
     def settle(self) -> None:
-        """From now on count nothing: programs are made of what stands here."""
+        """From now on watch nothing: programs are made of what stands here."""
+        for place in self._places:
+            place.hook.remove()
         for name in self._names:
             _replace(self._module, name, nn.Identity())
         self._places = []
@@ -131,6 +157,7 @@ class _Uses(TorchFunctionMode):
         super().__init__()
         self.watched: dict[int, Tensor] = {}  # holding the tensor keeps its id its own
         self.count: Counter[int] = Counter()
+        self.halves = False  # whether a function answered in float16
 
     def __torch_function__(
         self,
@@ -144,7 +171,60 @@ class _Uses(TorchFunctionMode):
             for tensor in tensors_in((args, kwargs)):
                 if id(tensor) in self.watched:
                     self.count[id(tensor)] += 1
+        answer = func(*args, **kwargs)
+        self.halves |= isinstance(answer, Tensor) and answer.dtype == torch.float16
+        return answer
+
+
+class _Folded(TorchFunctionMode):
+    """Sees who else uses the outputs and weights of folded layers."""
+
+    def __init__(self, places: Iterable[_Place]) -> None:
+        super().__init__()
+        self._places = list(places)
+        self._views: dict[int, weakref.ref[Tensor]] = {}
+        self._weights: dict[int, _Place] = {}
+        self._weight_uses: Counter[_Place] = Counter()
+        self._used = False
+        for place in self._places:
+            place.begin(self._views)
+            self._weights[id(place.layer.weight)] = place
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func not in DESCRIPTIONS:
+            for tensor in tensors_in((args, kwargs)):
+                self._see(tensor)
         return func(*args, **kwargs)
+
+    def _see(self, tensor: Tensor) -> None:
+        view = self._views.get(id(tensor))
+        if view is not None and view() is tensor:  # an id may be another tensor's by now
+            self._used = True
+        place = self._weights.get(id(tensor))
+        if place is not None:
+            self._weight_uses[place] += 1
+
+    def held(self, answers: Iterable[Tensor], passes: int) -> bool:
+        """Tell whether every batch norm alone used its layer, once in each pass.
+
+        Parameters
+        ----------
+        answers : iterable of Tensor
+            What the network answered with.
+        passes : int
+        """
+        for tensor in answers:
+            self._see(tensor)
+        return not self._used and all(
+            place.held(passes) and self._weight_uses[place] <= passes for place in self._places
+        )
 
 
 class Tracer:
@@ -161,11 +241,14 @@ class Tracer:
     ----------
     pairs : list of (nn.Module, str)
         Layers and the names of batch norms that alone used their outputs in every pass so far.
+    halves : bool
+        Whether something was computed in float16.
     """
 
     def __init__(self, module: nn.Module, keep: Iterable[nn.Module] = ()) -> None:
         self._names = _foldable(module, set(keep))
         self._found: list[Pairs] = []
+        self.halves = False
 
     @property
     def pairs(self) -> Pairs:
@@ -210,6 +293,7 @@ class Tracer:
         finally:
             for hook in hooks:
                 hook.remove()
+            self.halves |= uses.halves
         pairs: Pairs = []
         for norm, tensor in read.items():
             layer = made_by.get(tensor)
@@ -258,7 +342,7 @@ def _fits(layer: nn.Module, norm: nn.Module, between: Tensor) -> bool:
     return batched and outputs == norm.num_features
 
 
-def _fold(module: nn.Module, layer: nn.Module, name: str) -> tuple[Folded, Callable[[], None]]:
+def _fold(module: nn.Module, layer: nn.Module, name: str) -> tuple[_Place, Callable[[], None]]:
     """Fold one batch norm; return what stands in its place, and what undoes it."""
     norm = module.get_submodule(name)
     assert isinstance(norm, _NORMS)
@@ -282,11 +366,14 @@ def _fold(module: nn.Module, layer: nn.Module, name: str) -> tuple[Folded, Calla
         folded = (weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)
     layer.weight = nn.Parameter(folded, requires_grad=False)
     layer.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
-    place = Folded()
-    _replace(module, name, place)
+    place = _Place(layer)
+    # The module stays, for whoever asks for its class or its weights on the way.
+    norm.forward = place.forward  # type: ignore[method-assign, assignment]
 
     def restore() -> None:
+        place.hook.remove()
         layer.weight, layer.bias = weight, bias
+        del norm.forward
         _replace(module, name, norm)
 
     return place, restore

@@ -87,6 +87,11 @@ def look(
     watch = Watch(reader.module, x.device)
     with original_untouched(original, reader.name):
         plain = _plain(reader, tracer, x, batch_size)
+        if tracer.halves and reader.widened is None and x.dtype.itemsize > 2:
+            # Casts or autocast on the way: most gradients would be zero.
+            reader.widened = x.dtype
+            tracer.forget()
+            plain = _plain(reader, tracer, x, batch_size)
     closely = watch.drew() or watch.wrote()
     reader.copies_input = reader.wrote
     preparation.pairs = tracer.pairs

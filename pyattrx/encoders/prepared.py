@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from pyattrx._ambient import neutral
 from pyattrx.encoders.compiling import CompiledNetwork
-from pyattrx.encoders.copying import private_copy, random_state_kept
+from pyattrx.encoders.copying import private_copy, random_state_kept, tensors_in
 from pyattrx.encoders.looking import Looked, look
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.outputs import Output, Part
-from pyattrx.encoders.preparing import Preparation
+from pyattrx.encoders.preparing import Preparation, Steps
 from pyattrx.encoders.reading import BatchSizes, Reader
 from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import AssumptionError, EncoderError, InvalidType, InvalidValue
 
 __all__ = ["PreparedEncoder"]
 
@@ -80,6 +80,8 @@ class PreparedEncoder:
             self._reader = Reader(
                 self.module, name, self._found(output), self._found(features), device
             )
+            if not _half(self.dtype) and (self.dtype != dtype or _holds_halves(module)):
+                self._reader.widened = self.dtype
             self._preparation = Preparation(self.module, self.dtype, device)
             self.looked = self._look(example.float(), output, features, batch_size, plain)
         folding = self._preparation.folding
@@ -140,6 +142,7 @@ class PreparedEncoder:
             parts = [made._found(part) for part in self._where]
             made._reader = Reader(made.module, self.name, parts[0], parts[1], self.device)
         made._reader.sizes = self.sizes
+        made._reader.widened = None if self._reader.widened is None else made.dtype
         made._preparation = Preparation(made.module, made.dtype, self.device)
         made._compiled = None
         return made
@@ -192,15 +195,23 @@ class PreparedEncoder:
         return z
 
     def _followed(self, run: Callable[[Tensor], _Answer], x: Tensor) -> _Answer:
-        """Run; once more, without folding, where the network took another way than before."""
+        """Run; once more, as it is, where the network took another way than before, or failed."""
         folding = self._preparation.folding
-        if folding is None:
-            return run(x)
-        folding.begin()
-        answer = run(x)
-        if folding.held(_parts(x, self.sizes)):
-            return answer
-        self._preparation.unfold()
+        try:
+            if folding is None:
+                return run(x)
+            with folding.watching() as watch:
+                answer = run(x)
+            if watch.held(tensors_in(answer), _parts(x, self.sizes)):
+                return answer
+            self._preparation.unfold()
+        except AssumptionError:
+            raise
+        except EncoderError:
+            if not self._preparation.steps:
+                raise
+            self._preparation.take(Steps())
+            x = x.contiguous()
         self.folded = 0
         return run(x)
 
@@ -396,6 +407,10 @@ def _brief(error: Exception) -> str:
 
 def _half(dtype: torch.dtype) -> bool:
     return dtype in (torch.float16, torch.bfloat16)
+
+
+def _holds_halves(module: nn.Module) -> bool:
+    return any(_half(t.dtype) for t in (*module.parameters(), *module.buffers()))
 
 
 def _parts(x: Tensor, sizes: BatchSizes) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from pyattrx._ambient import for_network
 from pyattrx.encoders.outputs import Part, pick_tensor, run_until
+from pyattrx.encoders.widening import Widened
 from pyattrx.errors import AssumptionError, EncoderError, PyattrxError
 
 __all__ = ["BatchSizes", "Reader"]
@@ -77,6 +79,8 @@ class Reader:
         Whether the network is given a copy, since it may write into its input.
     wrote : bool
         Whether it did.
+    widened : torch.dtype or None
+        The type that stands for the half types on the way; None where they are left alone.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Reader:
         self.sizes = BatchSizes()
         self.copies_input = True
         self.wrote = False
+        self.widened: torch.dtype | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._device = device
 
@@ -129,7 +134,8 @@ class Reader:
         x = given.clone() if self.copies_input else given
         version = x._version
         try:
-            with for_network(self._device):
+            wide = nullcontext() if self.widened is None else Widened(self.widened)
+            with for_network(self._device), wide:
                 if isinstance(part, nn.Module):
                     answer = run_until(self.module, x, part)
                 elif part is not None:

