@@ -288,7 +288,7 @@ def scalar_of(name, z):
 def oracle_rows(network, name, copies=1):
     """Maps (or outputs) of every image by itself, in float64; maps that are nothing are zero."""
     network = network.double().eval()
-    rows, scalars = [], []
+    rows, scalars, constants = [], [], []
     for image in transform(images().double()):
         x = image[None].requires_grad_()
         z = network(x.expand(copies, -1, -1, -1))[:1]
@@ -296,9 +296,17 @@ def oracle_rows(network, name, copies=1):
             rows.append(z.detach().flatten())
             continue
         s = scalar_of(name, z).sum()
-        (g,) = torch.autograd.grad(s, x, retain_graph=True)
+        g = j = None
+        if s.requires_grad:
+            (g,) = torch.autograd.grad(s, x, retain_graph=True, allow_unused=True)
         signs = torch.randint(0, 2, z.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1
-        (j,) = torch.autograd.grad((z * signs).sum(), x)
+        if g is not None:
+            (j,) = torch.autograd.grad((z * signs).sum(), x, allow_unused=True)
+        if g is None or j is None:  # of an output that is the same for every image, or no map
+            constants.append(float(s.detach()))
+            assert np.ptp(constants) == 0
+            rows.append(torch.zeros(x[0, 0].numel(), dtype=torch.float64))
+            continue
         leaf = z.detach().requires_grad_()
         (v,) = torch.autograd.grad(scalar_of(name, leaf).sum(), leaf)
         scale = j.norm() / signs.norm() * v.norm()
