@@ -3,8 +3,9 @@
 All compute the affinities of the same ResNet-18s over the same images, and the results of every
 round are checked to be equal. The plain loop leaves the module as it is (parameters not frozen),
 normalises with `F.normalize` and multiplies matrices; the next one freezes parameters, as is usual
-advice; the strongest simple one is in channels_last, too. Beside them, as what bounds the run, the
-passes of the prepared networks alone are timed.
+advice; the strongest simple one is in channels_last, too. Beside them are timed the passes of the
+prepared networks alone, as what bounds the run, and the look at the networks before it: copying
+them, testing what is assumed of them, preparing them.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ __all__ = ["run"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BATCH = 16
 PASSES = "passes of the copies alone"
+LOOK = "the look alone"
 
 
 def _loop(
@@ -70,6 +72,11 @@ def _passes(copies: list[PreparedEncoder], images: Tensor) -> None:
         for batch in images.split(BATCH):
             x = copy.preprocess(batch).requires_grad_()
             torch.autograd.grad(copy.forward(x).flatten(1).mean(1).sum(), x)
+
+
+def _look(encoders: list[pyattrx.Encoder], images: Tensor) -> None:
+    for encoder in encoders:
+        encoder.prepare("cpu", images[:2], batch_size=BATCH).close()
 
 
 def run(settings: Settings, say: Say, *, networks: int = 2, probes: int = 64) -> dict[str, Any]:
@@ -140,6 +147,7 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
                 "channels_last loop", lambda: _loop(turned, images, BATCH, last)
             ),
             PASSES: lambda: _passes(copies, images),
+            LOOK: lambda: _look(encoders, images),
         },
         wall_seconds,
         replace(settings, rounds=settings.rounds or (1 if settings.quick else 3)),
@@ -176,6 +184,7 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
         speedup_over_frozen_loop=candidates["frozen loop"]["ratio"],
         speedup_over_channels_last_loop=candidates["channels_last loop"]["ratio"],
         share_of_passes=candidates[PASSES]["ratio"],
+        share_of_the_look=candidates[LOOK]["ratio"],
         largest_difference_of_a_pair=difference,
         loops_error_on_the_diagonal=diagonal_error,
         peak_memory_mib=memory,

@@ -139,6 +139,7 @@ def test_json_goes_to_standard_output_and_into_the_file(tmp_path, capsys):
         "frozen loop",
         "channels_last loop",
         "passes of the copies alone",
+        "the look alone",
     }
     assert set(document["cases"][0]["candidates"]) == ways
     assert set(document["seconds"]) == ways
