@@ -504,8 +504,8 @@ class Probes:
     def extremes(self) -> tuple[int, int]:
         """Return the numbers of the darkest and the brightest probe.
 
-        A network that goes another way for some images does so for one of these, if for any. Of
-        many probes 256 are looked at; which images are found depends on neither order nor copies.
+        A network that goes another way for some images most likely shows it on these. Of many
+        probes 256 are looked at; which images are found depends on neither order nor copies.
 
         Returns
         -------
