@@ -110,6 +110,8 @@ class Preparation:
 def _lay_out(module: nn.Module, layout: torch.memory_format) -> None:
     """Lay out the weights of 2-D convolutions; other 4-D tensors are not images."""
     for part in module.modules():
+        if not isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):  # a scripted one is none
+            continue
         weight = part._parameters.get("weight")
-        if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)) and weight is not None:
+        if weight is not None:
             weight.data = weight.data.contiguous(memory_format=layout)
