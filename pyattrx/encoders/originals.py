@@ -8,16 +8,18 @@ before anything happens to it.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
 from pyattrx.encoders.copying import all_tensors, not_private, tensors_in
 from pyattrx.encoders.folding import DESCRIPTIONS
+from pyattrx.encoders.rebinding import stored_at
 from pyattrx.errors import AssumptionError
 
 __all__ = ["original_untouched"]
@@ -46,21 +48,66 @@ def original_untouched(original: nn.Module, name: str) -> Iterator[None]:
             refuse(f"the copy calls {f'{key!r} of ' if key else ''}the original")
 
     hook = register_module_forward_pre_hook(called)
+    attributes = _Attributes(original)
     try:
-        with _Tensors({id(t): key for key, t in all_tensors(original).items()}, refuse):
+        with _Tensors(all_tensors(original), refuse):
             yield
     finally:
         hook.remove()
+        written = attributes.put_back()
         if found:
             raise found[0]
+        if written is not None:
+            raise not_private(name, f"the copy writes to {written} of the original")
+
+
+class _Attributes:
+    """The attributes of all parts of a module, and of what they hold in lists and dictionaries."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._known: list[tuple[str, Any, Any]] = []
+        for name, part in module.named_modules():
+            held = vars(part)
+            self._known.append((name, held, held.copy()))
+            self._known += [
+                (f"{name}.{key}" if name else key, value, value.copy())
+                for key, value in held.items()
+                if isinstance(value, (list, dict, set, deque))
+            ]
+
+    def put_back(self) -> str | None:
+        """Undo what was written, and name the first such place."""
+        written = None
+        for name, now, before in self._known:
+            if _identical(now, before):
+                continue
+            written = written or name or "attributes"
+            now.clear()
+            (now.extend if isinstance(now, (list, deque)) else now.update)(before)
+        return written
+
+
+def _identical(now: Any, before: Any) -> bool:
+    if len(now) != len(before):
+        return False
+    if isinstance(now, set):
+        return bool(now == before)
+    if isinstance(now, dict):
+        return all(key in now and now[key] is value for key, value in before.items())
+    return all(one is other for one, other in zip(now, before, strict=True))
 
 
 class _Tensors(TorchFunctionMode):
     """Refuses function calls that take a tensor of the original, or one that can be trained."""
 
-    def __init__(self, known: dict[int, str], refuse: Callable[[str], None]) -> None:
+    def __init__(self, known: dict[str, Tensor], refuse: Callable[[str], None]) -> None:
         super().__init__()
-        self._known = known
+        self._known = {id(tensor): name for name, tensor in known.items()}
+        self._stored = {
+            storage: name
+            for name, tensor in known.items()
+            if (storage := stored_at(tensor)) is not None
+        }
         self._refuse = refuse
 
     def __torch_function__(
@@ -72,8 +119,9 @@ class _Tensors(TorchFunctionMode):
     ) -> Any:
         if func not in DESCRIPTIONS:
             for tensor in tensors_in((args, kwargs or {})):
-                if id(tensor) in self._known:
-                    self._refuse(f"the copy uses {self._known[id(tensor)]} of the original")
+                name = self._known.get(id(tensor)) or self._stored.get(stored_at(tensor) or 0)
+                if name is not None:
+                    self._refuse(f"the copy uses {name} of the original")
                 if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
                     self._refuse("it uses parameters beside its own, which are not frozen")
         return func(*args, **(kwargs or {}))
