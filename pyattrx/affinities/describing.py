@@ -472,8 +472,8 @@ def described_behaviour(prepared: PreparedEncoder, digests: Sequence[bytes]) -> 
     digests : sequence of bytes
         Of the images that it was looked at with.
     """
-    plain = prepared.looked.plain
-    return behaviour_of(plain, digests[: len(plain.output)])
+    looked = prepared.looked
+    return behaviour_of(looked.plain, digests[: len(looked.plain.output)], looked.prepared)
 
 
 def _without(rows: Tensor, noise: list[int]) -> Tensor:
