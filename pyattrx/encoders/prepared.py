@@ -122,6 +122,7 @@ class PreparedEncoder:
             x,
             batch_size=batch_size,
             keep=keep,
+            exact=lambda: self.exact()._reader,
             prepare=not plain,
         )
 
