@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
@@ -26,8 +27,21 @@ __all__ = ["original_untouched"]
 
 
 @contextmanager
-def original_untouched(original: nn.Module, name: str) -> Iterator[None]:
+def original_untouched(
+    original: nn.Module, name: str, *, who: str = "the copy", reads: bool = False
+) -> Iterator[None]:
     """Refuse a copy that calls a part of its original, or uses a tensor of it, in this context.
+
+    Parameters
+    ----------
+    original : nn.Module
+    name : str
+        For messages.
+    who : str
+        What runs, for messages.
+    reads : bool
+        Whether it may call and read the original, and only not change it: a transform may know
+        the network's own mean.
 
     Raises
     ------
@@ -45,20 +59,27 @@ def original_untouched(original: nn.Module, name: str) -> Iterator[None]:
     def called(part: nn.Module, _: Any) -> None:
         if id(part) in parts and threading.get_ident() == thread:
             key = parts[id(part)]
-            refuse(f"the copy calls {f'{key!r} of ' if key else ''}the original")
+            refuse(f"{who} calls {f'{key!r} of ' if key else ''}the original")
 
-    hook = register_module_forward_pre_hook(called)
     attributes = _Attributes(original)
-    try:
-        with _Tensors(all_tensors(original), refuse):
+    buffers = [(key, it, it.detach().clone()) for key, it in original.named_buffers() if reads]
+    with ExitStack() as watched:
+        if not reads:
+            watched.callback(register_module_forward_pre_hook(called).remove)
+            watched.enter_context(_Tensors(all_tensors(original), refuse))
+        try:
             yield
-    finally:
-        hook.remove()
-        written = attributes.put_back()
-        if found:
-            raise found[0]
-        if written is not None:
-            raise not_private(name, f"the copy writes to {written} of the original")
+        finally:
+            written = attributes.put_back()
+            for key, now, before in buffers:
+                # By values: batch norm writes behind the back of version counters.
+                if not _equal(now, before):
+                    now.detach().copy_(before)
+                    written = written or key
+            if found:
+                raise found[0]
+            if written is not None:
+                raise not_private(name, f"{who} writes to {written} of the original")
 
 
 class _Attributes:
@@ -85,6 +106,12 @@ class _Attributes:
             now.clear()
             (now.extend if isinstance(now, (list, deque)) else now.update)(before)
         return written
+
+
+def _equal(now: Tensor, before: Tensor) -> bool:
+    if now.layout != torch.strided or now.is_quantized:
+        return True
+    return bool(((now == before) | (now.isnan() & before.isnan())).all())
 
 
 def _identical(now: Any, before: Any) -> bool:

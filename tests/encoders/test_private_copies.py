@@ -390,8 +390,11 @@ def other():
     return nn.Sequential(nn.Conv2d(3, WIDTH, 3, 2), nn.Tanh(), nn.Conv2d(WIDTH, 2, 3))
 
 
-def value_of(network):
-    encoders = [pyattrx.Encoder(network, name="one"), pyattrx.Encoder(other(), name="other")]
+def value_of(network, **options):
+    encoders = [
+        pyattrx.Encoder(network, name="one", **options),
+        pyattrx.Encoder(other(), name="other"),
+    ]
     probes = pyattrx.Probes.from_tensor(IMAGES)
     return pyattrx.affinity(encoders, probes, "grad_x_input").values[0, 1]
 
@@ -427,4 +430,61 @@ def test_what_cannot_be_made_private_is_refused_and_untouched(name):
     with pytest.raises(AssumptionError, match=f"network 'one': the copy {message}") as caught:
         value_of(network)
     assert caught.value.assumption == "private copy"
+    assert state_of(network) == before
+
+
+def calls_it(network):
+    return lambda x: x - network.norm(network.conv(x)).mean()
+
+
+def counts_on_it(network):
+    def transform(x):
+        network.calls += 1
+        network.eval()
+        return 2 * x
+
+    return transform
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(calls_it, "writes to norm.running_mean"), (counts_on_it, "writes to attributes")],
+)
+def test_a_transform_leaves_the_network_alone(make, message):
+    network = marked(net())
+    before, values = state_of(network), copy.deepcopy(network.state_dict())
+    with pytest.raises(AssumptionError, match=f"network 'one': its transform {message}"):
+        value_of(network, transform=make(network))
+    for name, held in state_of(network).items():
+        assert name in values or held == before[name]
+    # Statistics that were written are put back.
+    assert all(torch.equal(value, values[key]) for key, value in network.state_dict().items())
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x - self.mean
+
+
+def test_a_transform_may_be_a_part_of_the_network():
+    network = marked(net())
+    expected = value_of(network, transform=lambda x: x - 0.25)
+    network.start = Mean()
+    network.start.register_buffer("mean", torch.tensor(0.25))
+    before = state_of(network)
+    assert value_of(network, transform=network.start.forward) == expected
+    assert value_of(network, transform=lambda x: x - network.start.mean) == expected
+    assert state_of(network) == before
+
+
+def test_a_function_for_the_output_leaves_the_network_alone():
+    network = marked(net())
+
+    def output(module, x):
+        network.calls += 1
+        return module(x)
+
+    before = state_of(network)
+    with pytest.raises(AssumptionError, match="the copy writes to attributes of the original"):
+        value_of(network, output=output)
     assert state_of(network) == before
