@@ -10,6 +10,7 @@ that are not there again are zero.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -137,16 +138,17 @@ class MapFloor:
         if float(size) >= self.floor:  # meanwhile another one has shown that this is a map
             return None
         other = self._in_other_arithmetic(image)
-        if other is None:
-            if self._repeats(self._prepared, image, row) > _AGAIN:
+        if self._wide:
+            if other is not None and bool(row.norm() <= _VANISHED * other.row.double().norm()):
                 return nothing
-        elif self._wide:
-            if bool(row.norm() <= _VANISHED * other[0].double().norm()):
-                return nothing
-        elif (apart := _apart(row, other[0])) > _ROUNDED:
-            if self._is_there(image, *other):
-                return other[0].to(row.dtype)
+        else:
+            apart = 0.0 if other is None else _apart(row, other.row)
+            if other is not None and apart > _ROUNDED and self._is_there(image, other):
+                return other.row.to(row.dtype)
             if apart > _AGAIN:
+                return nothing
+            # Float32 ones that were widened may repeat noise.
+            if (other is None or not other.wide) and self._repeats(image, row) > _AGAIN:
                 return nothing
         if not self._always:
             self.floor = min(self.floor, float(size) / 10)
@@ -157,37 +159,57 @@ class MapFloor:
         if self._wide or self._empty >= ENOUGH:
             return row
         other = self._in_other_arithmetic(image)
-        if other is not None and self._is_there(image, *other):
-            return other[0].to(row.dtype)
+        if other is not None and self._is_there(image, other):
+            return other.row.to(row.dtype)
         self._empty += 1
         return row
 
-    def _in_other_arithmetic(self, image: Tensor) -> tuple[Tensor, float] | None:
-        """A map [D] and its size; None of a network that knows one type only."""
+    def _in_other_arithmetic(self, image: Tensor) -> _Other | None:
+        """The map of a network that can be run in other arithmetic."""
         try:
             exact = self._exact()
-            if not self._wide and not _is_wide(exact.forward(exact.preprocess(image))):
-                return None
+            wide = _is_wide(exact.forward(exact.preprocess(image)))
             rows, sizes = self._descriptor.rows_and_sizes(exact, image)
         except PyattrxError:
             return None
-        return rows[0], float(sizes)
+        return _Other(rows[0], float(sizes), wide)
 
-    def _is_there(self, image: Tensor, row: Tensor, size: float) -> bool:
+    def _is_there(self, image: Tensor, other: _Other) -> bool:
         """Tell whether a map that was made in float64 is more than rounding.
 
         It is more than what the network's units, and the scalar's size, explain; and it is there
         again for images with other last bits.
         """
         exact = self._exact()
-        change = size * float(exact.preprocess(image).double().norm())
-        enough = size > _LEAST * self._size and change > _LEAST * self._whole
-        return enough and bool(row.any()) and self._repeats(exact, image, row) <= _ROUNDED
+        change = other.size * float(exact.preprocess(image).double().norm())
+        enough = other.size > _LEAST * self._size and change > _LEAST * self._whole
+        if not (other.wide and enough and bool(other.row.any())):
+            return False
+        return self._repeats(image, other.row, exact) <= _ROUNDED
 
-    def _repeats(self, prepared: PreparedEncoder, image: Tensor, row: Tensor) -> float:
+    def _repeats(self, image: Tensor, row: Tensor, by: PreparedEncoder | None = None) -> float:
         """How far maps of the image with other last bits are away, at most."""
-        again = (self._descriptor.rows(prepared, _nudged(image, seed))[0] for seed in range(3))
+        by = by or self._prepared
+        again = (self._descriptor.rows(by, _nudged(image, seed))[0] for seed in range(3))
         return max(_apart(row, one) for one in again)
+
+
+@dataclass(frozen=True)
+class _Other:
+    """A map in other arithmetic.
+
+    Attributes
+    ----------
+    row : Tensor [D]
+    size : float
+        Norm of the gradient.
+    wide : bool
+        Whether the output shows that it was computed in float64.
+    """
+
+    row: Tensor
+    size: float
+    wide: bool
 
 
 def refuse_maps(name: str, method: object, count: int, *, vanished: bool = False) -> None:

@@ -133,7 +133,7 @@ def check_alone(scene: Scene) -> None:
                 "alone",
                 f"network {scene.name!r}: rounding is a good part of its output, or of its "
                 "gradient: both are others beside another image than alone, and in float64 they "
-                "are not. Make its Encoder with dtype=torch.float64",
+                "are not. Make its Encoder with dtype=torch.float64, or choose another output",
             )
         if not scene.same(answer, order):
             raise AssumptionError(
