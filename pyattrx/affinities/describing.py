@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pyattrx._progress import progress
 from pyattrx.affinities.feeding import Arriving, feed, in_turn, lag
-from pyattrx.affinities.rounding import ENOUGH, MapFloor, check_features, refuse_maps
+from pyattrx.affinities.rounding import ENOUGH, MapFloor, needs_other_arithmetic, refuse_maps
 from pyattrx.descriptors import (
     AttributionMaps,
     ProbeSetDescriptor,
@@ -87,6 +87,10 @@ class Description:
         All-zero maps seen so far, by descriptor.
     noise_maps : list of int
         How many of them held rounding noise, which was taken out.
+    exact_maps : list of int
+        Maps of which rounding was a part, and that were computed in float64 therefore.
+    features_in : str or None
+        The dtype that features were read in, where it is not the network's own.
     effect : dict or None
         What a reduced precision does to the maps of the first descriptor.
     compile_effect : dict or None
@@ -126,6 +130,8 @@ class Description:
         self._seen = 0
         self.zero_maps = [0] * len(descriptors)
         self.noise_maps = [0] * len(descriptors)
+        self.exact_maps = [0] * len(descriptors)
+        self.features_in: str | None = None
         self._silent = [0] * len(descriptors)  # probes that nothing answers to
         self.effect: dict[str, float] | None = None
         self.compile_effect: dict[str, float] | None = None
@@ -224,7 +230,9 @@ class Description:
         found: dict[str, Tensor] = {}
         count = len(self._probes)
         with self._failures_named():
-            check_features(self._prepared, self._exact, self._some_images)
+            finer = needs_other_arithmetic(self._prepared, self._exact, self._some_images)
+            reader = self._exact() if finer else self._prepared
+            self.features_in = str(reader.dtype).removeprefix("torch.") if finer else None
 
         def begin(chosen: np.ndarray, images: Tensor) -> _Begun:
             with (
@@ -232,7 +240,7 @@ class Description:
                 arithmetic(self._precision, self._device),
                 torch.no_grad(),
             ):
-                parts = descriptor.observe(self._prepared, images, chosen)
+                parts = descriptor.observe(reader, images, chosen)
             flags = [part.flatten(1).isfinite().all(1) for part in parts.values()]
             return _Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
 
@@ -253,7 +261,7 @@ class Description:
         with progress(f"{self._label}, {descriptor.method.kind}", count) as step:
             for seen in in_turn(begun, finish, lag(self._device)):
                 step(seen)
-        if descriptor.method.kind == "dds":  # only there do all units count alike
+        if descriptor.method.kind == "dds" and not finer:  # only there do all units count alike
             for name, values in found.items():
                 self._still_noise(name, values)
         return found
@@ -332,22 +340,27 @@ class Description:
             self._silent[which] += int(silent.sum())
             self._check_finite(begun.chosen, finite, "attribution map holds")
             with self._failures_named(), arithmetic(self._precision, self._device):
-                noise = self._noise(which, (suspect & ~zero).nonzero()[:, 0].tolist(), begun)
-            rows[which] = _without(rows[which], noise)
-            self.noise_maps[which] += len(noise)
-            self.zero_maps[which] += int(zero.sum()) + len(noise)
+                mended = self._mended(which, suspect, zero, begun)
+            rows[which] = _with(rows[which], mended, self._descriptors[which].method.storage)
+            noise = _zeros(mended)
+            self.noise_maps[which] += noise
+            self.exact_maps[which] += len(mended) - noise
+            self.zero_maps[which] += noise + sum(at not in mended for at in _where(zero))
             if self._seen >= ENOUGH and self.noise_maps[which] == self._seen:
                 refuse_maps(self._encoder.name, self._descriptors[which].method, self._seen)
         return begun.chosen, rows
 
-    def _noise(self, which: int, suspects: list[int], begun: _Begun) -> list[int]:
-        """Which of some maps of a batch are rounding noise."""
-        found: list[int] = []
-        for index in suspects:
+    def _mended(
+        self, which: int, suspects: Tensor, zero: Tensor, begun: _Begun
+    ) -> dict[int, Tensor]:
+        """What stands for those of some maps of a batch that are rounding, or partly so."""
+        found: dict[int, Tensor] = {}
+        for index in _where(suspects):
             assert begun.images is not None
-            if self._floor(self._descriptors[which]).is_noise(begun.images[index : index + 1]):
-                found.append(index)
-            if len(found) == ENOUGH == index + 1 and self._seen == len(begun.chosen):
+            row = self._floor(self._descriptors[which]).mended(begun.images[index : index + 1])
+            if row is not None and bool(row.any() | ~zero[index]):
+                found[index] = row
+            if _zeros(found) == ENOUGH == index + 1 and self._seen == len(begun.chosen):
                 # So early, nothing is lost yet.
                 refuse_maps(self._encoder.name, self._descriptors[which].method, ENOUGH)
         return found
@@ -360,8 +373,9 @@ class Description:
                 continue
             # Of an output that answers to the image, as far as two images show; centring leaves
             # nothing of a linear network's gradient, and is meant to.
-            centred = descriptor.method.centre
-            silent = self._silent[which] == self._seen and not (centred or _alike(plain.output))
+            silent = self._silent[which] == self._seen and not descriptor.method.centre
+            if silent and _alike(plain.output):  # one that is saturated answers in other arithmetic
+                silent = self._answers_exactly(descriptor)
             if self.noise_maps[which] or silent:
                 refuse_maps(
                     self._encoder.name,
@@ -369,6 +383,16 @@ class Description:
                     self._seen,
                     vanished=not self.noise_maps[which],
                 )
+
+    def _answers_exactly(self, descriptor: AttributionMaps) -> bool:
+        """Whether there is a map of any of some probes in other arithmetic."""
+        if self._prepared.dtype == torch.float64:
+            return False
+        with arithmetic("float32", self._device):
+            try:
+                return bool(descriptor.rows(self._exact(), self._some_images()).any())
+            except PyattrxError:
+                return False
 
     def _floor(self, descriptor: AttributionMaps) -> MapFloor:
         if descriptor not in self._floors:
@@ -472,15 +496,25 @@ def described_behaviour(prepared: PreparedEncoder, digests: Sequence[bytes]) -> 
     digests : sequence of bytes
         Of the images that it was looked at with.
     """
-    plain = prepared.looked.plain
-    return behaviour_of(plain, digests[: len(plain.output)])
+    looked = prepared.looked
+    return behaviour_of(looked.plain, digests[: len(looked.plain.output)], looked.prepared)
 
 
-def _without(rows: Tensor, noise: list[int]) -> Tensor:
-    if noise:
+def _with(rows: Tensor, mended: dict[int, Tensor], storage: str | None) -> Tensor:
+    """Rows, some of them others."""
+    if mended:
         rows = rows.clone()
-        rows[noise] = 0
+        for index, row in mended.items():
+            rows[index] = quantise(row[None], storage)[0].to(rows.device)
     return rows
+
+
+def _where(flags: Tensor) -> list[int]:
+    return [int(at) for at in flags.nonzero()[:, 0]]
+
+
+def _zeros(rows: dict[int, Tensor]) -> int:
+    return sum(not bool(row.any()) for row in rows.values())
 
 
 def _alike(output: Tensor) -> bool:

@@ -190,6 +190,11 @@ def affinity(
             noise = max(network.noise_maps, default=0)
             if noise:
                 facts["noise_maps"] = noise
+            exact = max(network.exact_maps, default=0)
+            if exact:
+                facts["exact_maps"] = exact
+            if network.features_in is not None:
+                facts["features_in"] = network.features_in
             described.append({**known(), **facts})
         if not names:
             raise InvalidValue("encoders", [], "at least one network")

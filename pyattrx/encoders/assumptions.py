@@ -8,6 +8,7 @@ differ, or random numbers were drawn, do the tests here run, to say which assump
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,12 +40,15 @@ class Scene:
         Each by itself.
     batch_size : int
         Images in the batches to come.
+    exact : callable
+        Returns a reader of the network in other arithmetic.
     """
 
     reader: Reader
     x: Tensor
     alone: Pass
     batch_size: int
+    exact: Callable[[], Reader]
 
     @property
     def name(self) -> str:
@@ -76,6 +80,19 @@ class Scene:
         return self.alone.of(order).agrees(answer) or self.alone.of(order).agrees(
             answer, self.shaken.of(order)
         )
+
+    def differs_by_rounding(self, order: list[int]) -> bool:
+        """Tell whether a batch answers as the images alone do where less is rounded."""
+        if self.x.dtype == torch.float64:
+            return False
+        x = self.x.double()
+        try:
+            reader = self.exact()
+            alone = joined([observe(reader, x[i : i + 1]) for i in range(len(x))])
+            together = observe(reader, x[torch.tensor(order, device=x.device)])
+        except EncoderError:
+            return False
+        return alone.of(order).agrees(together)
 
 
 def check_repeats(scene: Scene, times: int = 2) -> None:
@@ -111,6 +128,13 @@ def check_alone(scene: Scene) -> None:
                 f"network {scene.name!r} runs on one image alone, and fails on a batch of "
                 f"{len(order)}: {error}; batch_size=1 runs it one by one",
             ) from error
+        if not scene.same(answer, order) and scene.differs_by_rounding(order):
+            raise AssumptionError(
+                "alone",
+                f"network {scene.name!r}: rounding is a good part of its output, or of its "
+                "gradient: both are others beside another image than alone, and in float64 they "
+                "are not. Make its Encoder with dtype=torch.float64, or choose another output",
+            )
         if not scene.same(answer, order):
             raise AssumptionError(
                 "alone",

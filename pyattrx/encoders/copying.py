@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
-from pyattrx.encoders.rebinding import rebind
+from pyattrx.encoders.rebinding import rebind, stored_at
 from pyattrx.errors import AssumptionError, EncoderError
 
 __all__ = [
@@ -59,15 +60,9 @@ def private_copy(
                 f"network {name!r}: {key} has no values yet (a lazy or a meta tensor); run the "
                 "network once, or load its weights, first"
             )
-    # Tensors with a gradient history (kept activations, recomputed weights) refuse to be copied.
-    memo: dict[int, Any] = {
-        id(tensor): tensor.detach().clone()
-        for part in module.modules()
-        for tensor in tensors_in(vars(part))
-        if tensor.grad_fn is not None
-    }
+    memo: dict[int, Any] = {}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _Detached():
             made = copy.deepcopy(module, memo)
             rebind(made, memo)
     except Exception as error:
@@ -97,6 +92,25 @@ def private_copy(
             f"network {name!r} cannot be moved to {device}{to}: {type(error).__name__}: {error}"
         ) from error
     return made
+
+
+class _Detached(TorchFunctionMode):
+    """Copies tensors with a gradient history, which refuse it, wherever a network keeps them.
+
+    Kept activations, recomputed weights.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__ and args[0].grad_fn is not None:
+            tensor, memo = args
+            return memo.setdefault(id(tensor), tensor.detach().clone())
+        return func(*args, **(kwargs or {}))
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:
@@ -151,10 +165,13 @@ def _check_private(original: nn.Module, made: nn.Module, name: str) -> None:
             raise not_private(
                 name, f"the copy shares its part {shared[id(part)]!r} with the original"
             )
-    tensors = {id(tensor): key for key, tensor in all_tensors(original).items()}
+    known = all_tensors(original).items()
+    tensors = {id(tensor): key for key, tensor in known}
+    places = {storage: key for key, tensor in known if (storage := stored_at(tensor)) is not None}
     for tensor in all_tensors(made).values():
-        if id(tensor) in tensors:
-            raise not_private(name, f"the copy shares {tensors[id(tensor)]} with the original")
+        key = tensors.get(id(tensor)) or places.get(stored_at(tensor) or 0)
+        if key is not None:
+            raise not_private(name, f"the copy shares {key} with the original")
 
 
 @contextlib.contextmanager

@@ -23,9 +23,13 @@ from pyattrx.encoders.passes import Pass
 __all__ = ["behaves_alike", "behaviour_of", "weights_hash"]
 
 _NUMBERS = 8  # that stand for what is answered to one image
-# How far they may be apart, of their size: for other threads, devices and batches; in float32,
-# outputs and gradients, and in the half types.
-_TOLERANCE = {"output": 2e-3, "features": 2e-3, "gradient": 5e-2}
+# How far they may be apart, of their size, for other threads, devices and batches. Rounding turns a
+# few units on or off, which gradients answer to.
+_TOLERANCE = {"output": 1e-4, "features": 1e-4, "gradient": 5e-2}
+# The same of entries that do not say what rounding did to them.
+_UNKNOWN = {"output": 2e-3, "features": 2e-3, "gradient": 5e-2}
+# How much farther than other last bits of the images bring them.
+_AMPLIFIED = 8.0
 _SIMPLE = (bool, int, float, str, type(None), torch.dtype)
 
 
@@ -111,7 +115,7 @@ def _archive(part: torch.jit.ScriptModule) -> list[bytes]:
         return [archive.read(n) for n in names if "/constants/" in n or "/data/" in n]
 
 
-def behaviour_of(seen: Pass, digests: Sequence[bytes]) -> dict[str, Any]:
+def behaviour_of(seen: Pass, digests: Sequence[bytes], again: Pass | None = None) -> dict[str, Any]:
     """Reduce what a network answered to some images to a few numbers, as JSON types.
 
     Parameters
@@ -120,20 +124,34 @@ def behaviour_of(seen: Pass, digests: Sequence[bytes]) -> dict[str, Any]:
         Of the plain network.
     digests : sequence of bytes
         Of the images.
+    again : Pass, optional
+        Of the same images with other last bits.
 
     Returns
     -------
     dict
         ``images``: the digests; ``output``, ``features`` (if they are read elsewhere) and
-        ``gradient``: for every image the norm, and 8 products with fixed signs over that norm.
+        ``gradient``: for every image the norm, and 8 products with fixed signs over that norm;
+        ``rounding``: how far each of them was from itself `again`.
     """
-    made: dict[str, Any] = {"images": [digest.hex() for digest in digests]}
+    images = [digest.hex() for digest in digests]
+    made: dict[str, Any] = {"images": images, **_answers(seen, len(images))}
+    if again is not None:
+        other = _answers(again, len(images))
+        made["rounding"] = {
+            name: min(_between(made.get(name), other.get(name)), 1.0) for name in _TOLERANCE
+        }
+    return made
+
+
+def _answers(seen: Pass, count: int) -> dict[str, list[list[float]] | None]:
     parts = {"output": seen.output, "gradient": seen.gradient}
     if seen.features is not seen.output:
         parts["features"] = seen.features
-    for name, part in parts.items():
-        made[name] = None if part is None else [_numbers(part[i]) for i in range(len(digests))]
-    return made
+    return {
+        name: None if part is None else [_numbers(part[i]) for i in range(count)]
+        for name, part in parts.items()
+    }
 
 
 def behaves_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | None:
@@ -151,24 +169,29 @@ def behaves_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool | No
     """
     if not one or not other or one.get("images") != other.get("images"):
         return None
-    if set(one) != set(other):
+    if set(one) - {"rounding"} != set(other) - {"rounding"}:
         return False
-    for name, tolerance in _TOLERANCE.items():
-        first, second = one.get(name), other.get(name)
-        if first is None or second is None:
-            if first is not second:
-                return False
-            continue
-        a, b = np.array(first, float), np.array(second, float)
-        if a.shape != b.shape:
-            return False
-        sizes = np.maximum(np.abs(a[:, 0]), np.abs(b[:, 0]))
-        if (np.abs(a[:, 0] - b[:, 0]) > tolerance * sizes).any():
-            return False
-        # Products of unit vectors with signs are about 1.
-        if (np.abs(a[:, 1:] - b[:, 1:]) > 3 * tolerance).any():
+    rounded = [kept["rounding"] for kept in (one, other) if "rounding" in kept]
+    for name, tolerance in (_TOLERANCE if len(rounded) > 1 else _UNKNOWN).items():
+        # The smaller of both: a network in a half type is not any other of that accuracy.
+        least = min((some.get(name, 0.0) for some in rounded), default=0.0)
+        if _between(one.get(name), other.get(name)) > max(tolerance, _AMPLIFIED * least):
             return False
     return True
+
+
+def _between(first: Any, second: Any) -> float:
+    """How far two answers are apart, of their size; infinite where they are none to compare."""
+    if first is None or second is None:
+        return 0.0 if first is second else float("inf")
+    a, b = np.array(first, float), np.array(second, float)
+    if a.shape != b.shape:
+        return float("inf")
+    sizes = np.maximum(np.abs(a[:, 0]), np.abs(b[:, 0]))
+    norms = np.abs(a[:, 0] - b[:, 0]) / np.where(sizes > 0, sizes, 1.0)
+    # Products of unit vectors with signs are about 1; counts of elements are equal, or not.
+    products = np.abs(a[:, 1:] - b[:, 1:]) / 3
+    return float(max(norms.max(), products.max()))
 
 
 def _numbers(part: Tensor) -> list[float]:

@@ -8,7 +8,7 @@ another, and was prepared without harm. Only if they do not is it found out whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -51,6 +51,7 @@ def look(
     *,
     batch_size: int,
     keep: Iterable[nn.Module],
+    exact: Callable[[], Reader],
     prepare: bool = True,
 ) -> Looked:
     """Look at a network, and prepare it.
@@ -69,6 +70,8 @@ def look(
         Images in the batches to come.
     keep : iterable of nn.Module
         Layers that are read, and left alone.
+    exact : callable
+        Returns a reader of the network in other arithmetic.
     prepare : bool
         Whether to make the copy faster.
 
@@ -95,7 +98,7 @@ def look(
     closely = watch.drew() or watch.wrote()
     reader.copies_input = reader.wrote
     preparation.pairs = tracer.pairs
-    scene = Scene(reader, x, plain, batch_size)
+    scene = Scene(reader, x, plain, batch_size, exact)
     if closely:
         check_function_of_one_image(scene, closely=True)
     if prepare:

@@ -99,15 +99,11 @@ class PreparedEncoder:
         self, images: Tensor, output: Output, features: Output, batch_size: int, plain: bool
     ) -> Looked:
         """Check what can be checked on two images, and make the copy faster."""
-        transform = self._transform
-        if transform is not None and not isinstance(transform, Normalize):
-            try:
-                check_geometry(lambda some: transform(some.to(self.device)), self._sees(images))
-            except EncoderError as error:
-                raise EncoderError(f"network {self.name!r}: {error}") from error
         if len(images) == 1:  # another one of the same kind
             images = torch.cat([images, images.flip(-1)])
-        x = self.preprocess(images[:2])
+        with original_untouched(self._original, self.name, who="its transform", reads=True):
+            self._check_transform(images)
+            x = self.preprocess(images[:2])
         if torch.equal(x[0], x[1]):
             x = x[:1]
         keep = []
@@ -124,8 +120,20 @@ class PreparedEncoder:
             x,
             batch_size=batch_size,
             keep=keep,
+            exact=lambda: self.exact()._reader,
             prepare=not plain,
         )
+
+    def _check_transform(self, images: Tensor) -> None:
+        transform = self._transform
+        if transform is None or isinstance(transform, Normalize):
+            return
+        try:
+            check_geometry(lambda some: transform(some.to(self.device)), self._sees(images))
+        except AssumptionError:
+            raise
+        except EncoderError as error:
+            raise EncoderError(f"network {self.name!r}: {error}") from error
 
     def exact(self) -> PreparedEncoder:
         """Make a copy in other arithmetic, to see what rounding does: plain, and not looked at.

@@ -105,3 +105,10 @@ def test_what_is_well_behaved_is_never_refused(part, name):
 @pytest.mark.parametrize("name", ["grad_x_input", "cka"])
 def test_each_mistake_is_refused(part, name):
     assert check("conv", ["tanh", part], "maps", "left as it is", name, 4) is None
+
+
+@pytest.mark.parametrize("parts", [["checkpoint", "conv"], ["weight norm", "conv", "relu"]])
+def test_noise_that_is_the_same_in_float64_is_noise(parts):
+    """A sum of probabilities is often 1 to the last bit: refused, or all of its maps are zero."""
+    for stem in ("conv", "strided conv"):
+        check(stem, parts, "sum of probabilities", "left as it is", "saliency", 32)
