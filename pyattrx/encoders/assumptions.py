@@ -58,7 +58,8 @@ class Scene:
     @property
     def at_once(self) -> int:
         """Images that the network will see at once: more than are asked for, if it needs more."""
-        return max(self.batch_size, self.reader.sizes.least)
+        sizes = self.reader.sizes
+        return 1 if sizes.alone else max(self.batch_size, sizes.least)
 
     @cached_property
     def shaken(self) -> Pass:

@@ -324,10 +324,13 @@ def _foldable(module: nn.Module, keep: set[nn.Module]) -> dict[nn.Module, str]:
         plain = isinstance(getattr(part, "weight", None), nn.Parameter | None) and isinstance(
             getattr(part, "bias", None), nn.Parameter | None
         )
+        # Methods of its own, in place of its class's: `forward` replaced, say.
+        own = any(callable(value) and hasattr(type(part), key) for key, value in vars(part).items())
         usable = not isinstance(part, _NORMS) or (
             part.running_mean is not None and part.running_var is not None and not part.training
         )
-        if names[0] and part not in keep and not hooked and not shared and plain and usable:
+        refused = part in keep or hooked or shared or own
+        if names[0] and plain and usable and not refused:
             found[part] = names[0]
     return found
 

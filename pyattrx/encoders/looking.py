@@ -4,17 +4,20 @@ Two images, three passes forward and back where nothing is wrong: each image alo
 copy, then both together, in the other order and with their last bits changed, through the prepared
 one. If the passes agree, the network repeats itself, treats an image alike alone and beside
 another, and was prepared without harm. Only if they do not is it found out which of these fails.
+A network that asks its images which way to go is run one image at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from pyattrx.encoders.assumptions import Scene, check_function_of_one_image
+from pyattrx.encoders.deciding import Decisions, Number, always_the_same
 from pyattrx.encoders.folding import Tracer
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.passes import Pass, joined, nudged, observe
@@ -88,13 +91,14 @@ def look(
     """
     tracer = Tracer(reader.module, keep)
     watch = Watch(reader.module, x.device)
+    decisions = Decisions(reader.module)
     with original_untouched(original, reader.name):
-        plain = _plain(reader, tracer, x, batch_size)
+        plain, read = _plain(reader, tracer, decisions, x, batch_size)
         if tracer.halves and reader.widened is None and x.dtype.itemsize > 2:
             # Casts or autocast on the way: most gradients would be zero.
             reader.widened = x.dtype
             tracer.forget()
-            plain = _plain(reader, tracer, x, batch_size)
+            plain, read = _plain(reader, tracer, decisions, x, batch_size)
     closely = watch.drew() or watch.wrote()
     reader.copies_input = reader.wrote
     preparation.pairs = tracer.pairs
@@ -103,7 +107,11 @@ def look(
         check_function_of_one_image(scene, closely=True)
     if prepare:
         preparation.take(preparation.possible())
-    prepared = _prepared(scene, preparation)
+    together: list[Number] = []
+    prepared = _prepared(scene, preparation, decisions.noted(together))
+    if scene.at_once > 1 and not always_the_same([*read, together]):
+        reader.sizes = replace(reader.sizes, alone=True)
+        prepared = _prepared(scene, preparation)
     if prepared is None or not plain.agrees(prepared):
         wanted = preparation.steps
         preparation.take(Steps())
@@ -114,11 +122,14 @@ def look(
     return Looked(plain, prepared)
 
 
-def _plain(reader: Reader, tracer: Tracer, x: Tensor, batch_size: int) -> Pass:
-    """Every image alone, watched for batch norms that can be folded."""
+def _plain(
+    reader: Reader, tracer: Tracer, decisions: Decisions, x: Tensor, batch_size: int
+) -> tuple[Pass, list[list[Number]]]:
+    """Every image alone, watched for batch norms that can be folded, and for numbers read."""
+    read: list[list[Number]] = [[] for _ in x]
 
     def one(index: int) -> Pass:
-        return observe(reader, x[index : index + 1], tracer)
+        return observe(reader, x[index : index + 1], tracer, decisions.noted(read[index]))
 
     try:
         passes = [one(0)]
@@ -127,12 +138,15 @@ def _plain(reader: Reader, tracer: Tracer, x: Tensor, batch_size: int) -> Pass:
     except EncoderError as error:
         reader.find_sizes(x, batch_size, error)
         tracer.forget()
+        read[0].clear()
         passes = [one(0)]
     passes += [one(index) for index in range(1, len(x))]
-    return joined(passes)
+    return joined(passes), read
 
 
-def _prepared(scene: Scene, preparation: Preparation) -> Pass | None:
+def _prepared(
+    scene: Scene, preparation: Preparation, noted: AbstractContextManager[object] | None = None
+) -> Pass | None:
     """Both images in one batch, in the other order and their last bits changed; in their order."""
     count = len(scene.x)
     order = list(reversed(range(count)))
@@ -142,7 +156,8 @@ def _prepared(scene: Scene, preparation: Preparation) -> Pass | None:
             passes = [observe(scene.reader, preparation.laid_out(x[i : i + 1])) for i in order]
             seen = joined(passes)
         else:
-            seen = observe(scene.reader, preparation.laid_out(x[torch.tensor(order)]))
+            batch = preparation.laid_out(x[torch.tensor(order)])
+            seen = observe(scene.reader, batch, noted=noted)
     except Exception:  # of any kind: a backward pass that needs the plain layout, say
         return None
     return seen.of(order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +74,12 @@ class Pass:
         return there[0] <= allowed[0] and there[1] <= allowed[1]
 
 
-def observe(reader: Reader, x: Tensor, tracer: Tracer | None = None) -> Pass:
+def observe(
+    reader: Reader,
+    x: Tensor,
+    tracer: Tracer | None = None,
+    noted: AbstractContextManager[object] | None = None,
+) -> Pass:
     """Run a network on a batch, forward and back.
 
     Parameters
@@ -83,6 +89,8 @@ def observe(reader: Reader, x: Tensor, tracer: Tracer | None = None) -> Pass:
         As the network sees it.
     tracer : Tracer, optional
         Watches the forward pass.
+    noted : context manager, optional
+        Entered for the forward pass.
 
     Returns
     -------
@@ -91,12 +99,13 @@ def observe(reader: Reader, x: Tensor, tracer: Tracer | None = None) -> Pass:
     """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
-        if tracer is None:
-            output, features = reader.both(x)
-        else:
-            with tracer.watching() as answered:
+        with noted or nullcontext():
+            if tracer is None:
                 output, features = reader.both(x)
-                answered([output, features])
+            else:
+                with tracer.watching() as answered:
+                    output, features = reader.both(x)
+                    answered([output, features])
         gradient = None
         if output.requires_grad:
             largest = float(output.detach().abs().amax())

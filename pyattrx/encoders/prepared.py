@@ -210,7 +210,7 @@ class PreparedEncoder:
                 return run(x)
             with folding.watching() as watch:
                 answer = run(x)
-            if watch.held(tensors_in(answer), _parts(x, self.sizes)):
+            if watch.held(tensors_in(answer), self.sizes.passes(len(x))):
                 return answer
             self._preparation.unfold()
         except AssumptionError:
@@ -240,7 +240,7 @@ class PreparedEncoder:
             need a program of its own.
         """
         self._preparation.settle()
-        if self.sizes.fixed:
+        if self.sizes.fixed or self.sizes.alone:
             batch_size = self.sizes.least
         self._compiled = CompiledNetwork(
             self.module,
@@ -419,11 +419,6 @@ def _half(dtype: torch.dtype) -> bool:
 
 def _holds_halves(module: nn.Module) -> bool:
     return any(_half(t.dtype) for t in (*module.parameters(), *module.buffers()))
-
-
-def _parts(x: Tensor, sizes: BatchSizes) -> int:
-    """Passes that a batch takes."""
-    return -(-len(x) // sizes.least) if sizes.fixed or len(x) < sizes.least else 1
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:

@@ -28,10 +28,19 @@ class BatchSizes:
         Images that there must be: one that squeezes its output loses the batch dimension of one.
     fixed : bool
         Whether it must be exactly so many, as in a program that was exported with its batch size.
+    alone : bool
+        Whether every image has a batch of its own, filled up with copies of it.
     """
 
     least: int = 1
     fixed: bool = False
+    alone: bool = False
+
+    def passes(self, count: int) -> int:
+        """Return how many passes a batch of `count` images takes."""
+        if self.alone:
+            return count
+        return -(-count // self.least) if self.fixed or count < self.least else 1
 
     def run(self, function: Callable[[Tensor], Sequence[Tensor]], x: Tensor) -> list[Tensor]:
         """Run a batch of any size; what is missing is filled up with the last image.
@@ -46,11 +55,12 @@ class BatchSizes:
         -------
         list of Tensor [N, ...]
         """
-        if len(x) >= self.least and not self.fixed:
+        if self.passes(len(x)) == 1 and len(x) >= self.least:
             return list(function(x))
         done: list[Sequence[Tensor]] = []
-        for first in range(0, len(x), self.least):
-            part = x[first : first + self.least]
+        step = 1 if self.alone else self.least
+        for first in range(0, len(x), step):
+            part = x[first : first + step]
             missing = self.least - len(part)
             if missing:
                 part = torch.cat([part, part[-1:].detach().expand(missing, *part.shape[1:])])
