@@ -19,7 +19,7 @@ from pyattrx.encoders.passes import Pass, joined, nudged, observe
 from pyattrx.encoders.reading import Reader
 from pyattrx.errors import AssumptionError, EncoderError
 
-__all__ = ["ASSUMPTIONS", "Scene", "check_function_of_one_image"]
+__all__ = ["ASSUMPTIONS", "Scene", "check_alone_exactly", "check_function_of_one_image"]
 
 # Passes over the same images, where random numbers were drawn or something was written: what
 # happens to one image in ten shows with a chance of 97 %.
@@ -61,6 +61,13 @@ class Scene:
         sizes = self.reader.sizes
         return 1 if sizes.alone else max(self.batch_size, sizes.least)
 
+    @property
+    def order(self) -> list[int]:
+        """The images in another order, in a batch of another size than they have alone."""
+        sizes, count = self.reader.sizes, len(self.x)
+        more = 0 if sizes.fixed or sizes.least == 1 or self.at_once <= sizes.least else 1
+        return [(count - 1 - i) % count for i in range(max(count, sizes.least + more))]
+
     @cached_property
     def shaken(self) -> Pass:
         """What it answers when the last bits of the images are others."""
@@ -82,17 +89,20 @@ class Scene:
             answer, self.shaken.of(order)
         )
 
-    def differs_by_rounding(self, order: list[int]) -> bool:
-        """Tell whether a batch answers as the images alone do where less is rounded."""
+    def alike_exactly(self, order: list[int]) -> bool | None:
+        """Tell whether a batch answers as the images alone do where less is rounded.
+
+        None where nothing rounds less.
+        """
         if self.x.dtype == torch.float64:
-            return False
+            return None
         x = self.x.double()
         try:
             reader = self.exact()
             alone = joined([observe(reader, x[i : i + 1]) for i in range(len(x))])
             together = observe(reader, x[torch.tensor(order, device=x.device)])
         except EncoderError:
-            return False
+            return None
         return alone.of(order).agrees(together)
 
 
@@ -118,6 +128,7 @@ def check_alone(scene: Scene) -> None:
         orders = []
     elif sizes.least > 1:
         orders = [[(i + first) % 2 for i in range(sizes.least)] for first in (0, 1)]
+        orders += [scene.order]
     for order in orders:
         try:
             answer = scene.together(order)
@@ -129,7 +140,7 @@ def check_alone(scene: Scene) -> None:
                 f"network {scene.name!r} runs on one image alone, and fails on a batch of "
                 f"{len(order)}: {error}; batch_size=1 runs it one by one",
             ) from error
-        if not scene.same(answer, order) and scene.differs_by_rounding(order):
+        if not scene.same(answer, order) and scene.alike_exactly(order):
             raise AssumptionError(
                 "alone",
                 f"network {scene.name!r}: rounding is a good part of its output, or of its "
@@ -137,13 +148,23 @@ def check_alone(scene: Scene) -> None:
                 "are not. Make its Encoder with dtype=torch.float64, or choose another output",
             )
         if not scene.same(answer, order):
-            raise AssumptionError(
-                "alone",
-                f"network {scene.name!r} answers to an image otherwise beside another image than "
-                "alone: batch norm without running statistics, or in training mode, a mean over "
-                "the batch, an LSTM without batch_first, or a squeeze or reshape that mixes "
-                "images. batch_size=1 runs it one by one, if that is what you mean",
-            )
+            raise _mixed(scene)
+
+
+def check_alone_exactly(scene: Scene) -> None:
+    """What might be rounding is not there where less is rounded."""
+    if scene.at_once >= 2 and len(scene.x) == 2 and scene.alike_exactly(scene.order) is False:
+        raise _mixed(scene)
+
+
+def _mixed(scene: Scene) -> AssumptionError:
+    return AssumptionError(
+        "alone",
+        f"network {scene.name!r} answers to an image otherwise beside another image than "
+        "alone: batch norm without running statistics, or in training mode, a mean over "
+        "the batch, an LSTM without batch_first, or a squeeze or reshape that mixes "
+        "images. batch_size=1 runs it one by one, if that is what you mean",
+    )
 
 
 def check_function_of_one_image(scene: Scene, *, closely: bool) -> None:

@@ -16,7 +16,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from pyattrx.encoders.assumptions import Scene, check_function_of_one_image
+from pyattrx.encoders.assumptions import (
+    Scene,
+    check_alone_exactly,
+    check_function_of_one_image,
+)
 from pyattrx.encoders.deciding import Decisions, Number, always_the_same
 from pyattrx.encoders.folding import Tracer
 from pyattrx.encoders.originals import original_untouched
@@ -27,6 +31,9 @@ from pyattrx.encoders.watching import Watch
 from pyattrx.errors import AssumptionError, EncoderError
 
 __all__ = ["Looked", "look"]
+
+# Of the allowance for rounding: what is farther apart may be a small share of another image.
+_FOR_CERTAIN = 0.1
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,8 @@ def look(
         check_function_of_one_image(scene, closely=closely)
         _take_one_by_one(scene, preparation, wanted)
         prepared = _prepared(scene, preparation) or scene.shaken
+    if not plain.agrees(prepared, within=_FOR_CERTAIN):
+        check_alone_exactly(scene)
     return Looked(plain, prepared)
 
 
@@ -148,19 +157,19 @@ def _prepared(
     scene: Scene, preparation: Preparation, noted: AbstractContextManager[object] | None = None
 ) -> Pass | None:
     """Both images in one batch, in the other order and their last bits changed; in their order."""
-    count = len(scene.x)
-    order = list(reversed(range(count)))
+    count, order = len(scene.x), scene.order
     x = nudged(scene.x)
     try:
         if scene.at_once < 2:
+            order = list(range(count))
             passes = [observe(scene.reader, preparation.laid_out(x[i : i + 1])) for i in order]
             seen = joined(passes)
         else:
-            batch = preparation.laid_out(x[torch.tensor(order)])
+            batch = preparation.laid_out(x[torch.tensor(order, device=x.device)])
             seen = observe(scene.reader, batch, noted=noted)
     except Exception:  # of any kind: a backward pass that needs the plain layout, say
         return None
-    return seen.of(order)
+    return seen.of([order.index(i) for i in range(count)])
 
 
 def _take_one_by_one(scene: Scene, preparation: Preparation, wanted: Steps) -> None:

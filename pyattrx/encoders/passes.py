@@ -56,7 +56,7 @@ class Pass:
         values = max(_apart(a, b) for a, b in pairs)
         return values, _gradients_apart(self.gradient, other.gradient)
 
-    def agrees(self, other: Pass, shaken: Pass | None = None) -> bool:
+    def agrees(self, other: Pass, shaken: Pass | None = None, within: float = 1.0) -> bool:
         """Tell whether two passes over the same images are the same but for rounding.
 
         Parameters
@@ -65,11 +65,13 @@ class Pass:
         shaken : Pass, optional
             This one, of images whose last bits were changed: a network that answers to that may
             differ as much.
+        within : float
+            How much of what is allowed may be used up.
         """
-        allowed = (1.0, 1.0)
+        allowed = (within, within)
         if shaken is not None:
             moved = self.distance(shaken)
-            allowed = (max(1.0, _AMPLIFIED * moved[0]), max(1.0, _AMPLIFIED * moved[1]))
+            allowed = (max(within, _AMPLIFIED * moved[0]), max(within, _AMPLIFIED * moved[1]))
         there = self.distance(other)
         return there[0] <= allowed[0] and there[1] <= allowed[1]
 
