@@ -148,8 +148,8 @@ def joined(passes: Sequence[Pass]) -> Pass:
 def nudged(x: Tensor) -> Tensor:
     """Change the last bits of images: what was rounded is rounded anew."""
     generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, x.shape, generator=generator).mul_(2).sub_(1).to(x.device)
-    return (x * (1 + signs * torch.finfo(x.dtype).eps)).to(x.dtype)
+    signs = torch.randint(0, 2, x.shape, generator=generator).mul_(2).sub_(1)
+    return x * (1 + signs.to(x) * torch.finfo(x.dtype).eps)
 
 
 def _apart(a: Tensor, b: Tensor) -> float:
