@@ -75,8 +75,8 @@ def label_ridge(
     Notes
     -----
     The numbers are those of ``FeatureMethod("normalized_ridge", penalty=0.1)``, with labels as the
-    target's output. Groups go to the halves in turn, in the order in which they come: sort neither images
-    nor groups by class. Each image's own scale does not matter, nor does a rotation of the
+    target's output. Groups go to the halves in turn, in the order in which they come: sort neither
+    images nor groups by class. Each image's own scale does not matter, nor does a rotation of the
     channels; the origin does. The standard error is that of a jackknife over at most 16 blocks
     (`blocks`), whose moments are subtracted from those of all.
 

@@ -122,7 +122,7 @@ def fit(
         return loss, gradient, probabilities
 
     eps = float(np.finfo(x.dtype).eps)
-    tolerance = 1e-12 if eps < 1e-8 else 1e-5
+    tolerance = 1e-12 if eps < 1e-8 else 1e-6
     weights = start if start is not None else np.zeros(shape, x.dtype)
     loss, gradient, probabilities = evaluate(weights)
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
@@ -131,7 +131,7 @@ def fit(
         step = -_direction(gradient, pairs, solve)
         slope = _dot(gradient, step)
         # Half of it is about what is left to gain.
-        running &= -slope > tolerance * np.maximum(loss, 1e-2)
+        running &= -slope > tolerance * np.maximum(loss, 1e-1)
         if not running.any():
             break
         size = running.astype(np.float64)
