@@ -21,15 +21,20 @@ True
 
 from pyattrx.scores._blocks import blocks
 from pyattrx.scores._dense import dense_samples
+from pyattrx.scores._gbc import gbc
 from pyattrx.scores._h_score import h_score
 from pyattrx.scores._knn import knn
 from pyattrx.scores._label_ridge import label_ridge
+from pyattrx.scores._leep import leep, nce
 from pyattrx.scores._linear_probe import linear_probe
 from pyattrx.scores._logme import logme
 from pyattrx.scores._nearest_mean import nearest_mean
+from pyattrx.scores._nleep import nleep
+from pyattrx.scores._parc import parc
 from pyattrx.scores._registry import SCORES, ScoreKind, names, score
 from pyattrx.scores._result import Comparison, Score, compare
 from pyattrx.scores._ridge_loo import ridge_loo
+from pyattrx.scores._sfda import sfda
 from pyattrx.scores._transrate import transrate
 
 __all__ = [
@@ -40,14 +45,20 @@ __all__ = [
     "blocks",
     "compare",
     "dense_samples",
+    "gbc",
     "h_score",
     "knn",
     "label_ridge",
+    "leep",
     "linear_probe",
     "logme",
     "names",
+    "nce",
     "nearest_mean",
+    "nleep",
+    "parc",
     "ridge_loo",
     "score",
+    "sfda",
     "transrate",
 ]

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.scores._gbc import gbc
 from pyattrx.scores._h_score import h_score
 from pyattrx.scores._knn import knn
 from pyattrx.scores._label_ridge import label_ridge
+from pyattrx.scores._leep import leep, nce
 from pyattrx.scores._linear_probe import linear_probe
 from pyattrx.scores._logme import logme
 from pyattrx.scores._nearest_mean import nearest_mean
+from pyattrx.scores._nleep import nleep
+from pyattrx.scores._parc import parc
 from pyattrx.scores._result import Score
 from pyattrx.scores._ridge_loo import ridge_loo
+from pyattrx.scores._sfda import sfda
 from pyattrx.scores._transrate import transrate
 
 __all__ = ["SCORES", "ScoreKind", "names", "score"]
@@ -85,7 +90,22 @@ SCORES: dict[str, ScoreKind] = {
             "Mensink et al. 2013",
         ),
         ScoreKind(
+            "nleep", nleep, _CLASSES, "features", (-_INFINITY, 0.0), True, True,
+            "Li et al., CVPR 2021",
+        ),
+        ScoreKind(
+            "gbc", gbc, _CLASSES, "features", (-1.0, 0.0), True, True, "Pandy et al., CVPR 2022"
+        ),
+        ScoreKind(
             "ridge_loo", ridge_loo, _IMAGES, "features", (-_INFINITY, 1.0), True, True, "Allen 1974"
+        ),
+        ScoreKind(
+            "sfda", sfda, _CLASSES, "features", (-_INFINITY, 0.0), False, True,
+            "Shao et al., ECCV 2022",
+        ),
+        ScoreKind(
+            "parc", parc, _IMAGES, "features", (-1.0, 1.0), True, False,
+            "Bolya et al., NeurIPS 2021",
         ),
         ScoreKind(
             "h_score", h_score, _CLASSES, "features", (0.0, _INFINITY), True, True,
@@ -94,6 +114,14 @@ SCORES: dict[str, ScoreKind] = {
         ScoreKind(
             "transrate", transrate, _CLASSES, "features", (0.0, _INFINITY), True, True,
             "Huang et al., ICML 2022",
+        ),
+        ScoreKind(
+            "leep", leep, _CLASSES, "probabilities", (-_INFINITY, 0.0), False, False,
+            "Nguyen et al., ICML 2020",
+        ),
+        ScoreKind(
+            "nce", nce, _CLASSES, "predictions", (-_INFINITY, 0.0), False, False,
+            "Tran et al., ICCV 2019",
         ),
     )
 }  # fmt: skip
