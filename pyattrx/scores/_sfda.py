@@ -84,22 +84,22 @@ def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 1.
     power = min(max(2 * found.exponent, -1000), 1000)
     shrinkage = max(float(np.exp(-strength * np.ldexp(max(largest, 0.0), power))), _LEAST)
     ridge = shrinkage * np.ldexp(1.0, min(-power, 600))
-    discriminate = _discriminants(means, within, shrinkage, ridge, read)
+    first = _discriminants(means, within, shrinkage, ridge, read)
     # The images of the other classes; those of all have a mean of zero.
     counts = read.counts[:, None]
     others = -means * counts / (len(read) - counts)
 
     def mixed(some: slice) -> np.ndarray:
         x, codes = rows(some), read.codes[some]
-        p = np.exp(discriminate(x)[np.arange(len(x)), codes])[:, None]
+        p = np.exp(first(x)[np.arange(len(x)), codes])[:, None]
         return np.asarray(p * x + (1 - p) * others[codes])
 
     means, within = _moments(mixed, slices, read)
     centre = read.means @ means
-    discriminate = _discriminants(means - centre, within, shrinkage, ridge, read)
+    second = _discriminants(means - centre, within, shrinkage, ridge, read)
     terms, right = np.empty(len(read)), np.empty(len(read))
     for some in slices:
-        logs = discriminate(mixed(some) - centre)
+        logs = second(mixed(some) - centre)
         terms[some] = logs[np.arange(len(logs)), read.codes[some]]
         right[some] = terms[some] >= logs.max(1)
     facts = {"accuracy": float(right.mean()), "shrinkage": shrinkage}
