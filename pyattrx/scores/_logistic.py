@@ -58,13 +58,20 @@ class Design:
         """Return what divides gradients [R + 1, ...], the intercepts' last, by the bound."""
         n = len(self.x)
         matrix = self.gram / (2 * n)
-        matrix[np.diag_indices(len(matrix))] += penalty
-        factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+        # More only makes steps shorter; rounding must not make the matrix indefinite.
+        rounding = 32 * float(np.finfo(matrix.dtype).eps) * float(np.trace(matrix))
+        matrix[np.diag_indices(len(matrix))] += max(penalty, rounding)
+        # The inverse itself: a product with few columns is much faster than triangular solves. In
+        # Fortran's order, in which nothing is copied.
+        factor = scipy.linalg.cholesky(matrix.T, overwrite_a=True, check_finite=False)
+        invert = scipy.linalg.get_lapack_funcs("potri", (factor,))
+        multiply = scipy.linalg.get_blas_funcs("symm", (factor,))
+        inverse, _ = invert(factor, lower=False, overwrite_c=True)
 
         def solve(gradient: np.ndarray) -> np.ndarray:
             flat = gradient.reshape(len(gradient), -1)
             step = np.empty_like(flat)
-            step[:-1] = scipy.linalg.cho_solve(factor, flat[:-1], check_finite=False)
+            step[:-1] = multiply(1.0, inverse, flat[:-1], lower=False)
             step[-1] = 2 * flat[-1]
             return step.reshape(gradient.shape)
 

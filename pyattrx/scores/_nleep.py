@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.scores._features import read_features
@@ -129,9 +128,12 @@ def _posteriors(x: np.ndarray, parts: int, generator: np.random.Generator) -> np
             rows = slice(first, first + _CHUNK)
             logs = x[rows] @ (means / variances).T - np.square(x[rows]) @ (0.5 / variances).T
             logs += constant
-            total = logsumexp(logs, axis=1, keepdims=True)
-            likelihoods += float(total.sum())
-            posteriors[rows] = np.exp(logs - total)
+            largest = logs.max(1, keepdims=True)
+            logs -= largest
+            np.exp(logs, out=logs)
+            sums = logs.sum(1, keepdims=True)
+            likelihoods += float((largest + np.log(sums)).sum())
+            np.divide(logs, sums, out=posteriors[rows])
         if likelihoods - last <= _TOLERANCE * len(x):
             break
         last = likelihoods

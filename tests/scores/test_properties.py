@@ -140,6 +140,15 @@ def test_every_image_a_class(name):
     assert np.isfinite(score.value) and np.isfinite(score.stderr)
 
 
+@pytest.mark.filterwarnings("error")
+def test_probe_with_hardly_a_penalty_in_float32():
+    features, labels = drawn()
+    features = features[:, [0, 0, 1, 1, 2, 2]].astype(np.float32)
+    score = scores.linear_probe(features, labels, penalties=[1e-12])
+    exact = scores.linear_probe(features.astype(float), labels, penalties=[1e-12])
+    assert score.facts["accuracy"] == pytest.approx(exact.facts["accuracy"], abs=0.1)
+
+
 def test_probe_needs_a_class_in_two_groups():
     with pytest.raises(InvalidValue, match="labels='no class in two groups'"):
         scores.linear_probe(drawn(n=12)[0], np.arange(12))

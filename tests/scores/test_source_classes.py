@@ -111,7 +111,7 @@ def test_what_leep_and_nce_refuse():
     with pytest.raises(InvalidValue, match="probabilities=.*image 4"):
         scores.leep(theta, labels)
     with pytest.raises(InvalidType, match="probabilities="):
-        scores.leep(labels, labels)
+        scores.leep(np.eye(3, dtype=int)[labels], labels)
     with pytest.raises(InvalidValue, match="labels="):  # swapped
         scores.leep(probabilities(), probabilities())
     with pytest.raises(InvalidType, match="predictions="):
