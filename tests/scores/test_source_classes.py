@@ -221,7 +221,7 @@ def test_nleep_is_leep_of_a_mixture_at_its_optimum():
         )
         theta = np.exp(logs - logsumexp(logs, 1)[:, None])
     assert score.facts == {"components": 3, "principal": 3}
-    # Ours stops where an image gains 1e-4 nats.
+    # Ours stops where an image gains 1e-3 nats.
     assert score.value == pytest.approx(slow_leep(theta, labels), abs=1e-3)
 
 
