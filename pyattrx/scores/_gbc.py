@@ -59,7 +59,7 @@ def gbc(
     Notes
     -----
     Pandy, Agostinelli, Uijlings, Ferrari, Mensink, Transferability estimation using Bhattacharyya
-    class separability, CVPR 2022, equations 2 to 5. The paper sums over pairs; the mean orders
+    class separability, CVPR 2022. The paper sums over pairs; the mean orders
     candidates alike. Variances are at least 1e-4 of the components' mean variance, so that a class
     of one image, or a feature that is constant in a class, is no certainty. Neither scale, origin
     nor a rotation matters. With many well separated classes the value is 0 but for the few that

@@ -47,7 +47,7 @@ def h_score(
     Notes
     -----
     Bao, Li, Huang, Zhang, Zheng, Zamir, Guibas, An information-theoretic approach to
-    transferability, ICIP 2019, definition 2; shrinkage as in Ibrahim, Ponomareva, Mazumder, Newer
+    transferability, ICIP 2019; shrinkage as in Ibrahim, Ponomareva, Mazumder, Newer
     is not always better, 2022, by Ledoit and Wolf, 2004; unlike the former, the covariance between
     classes is not shrunk. Neither scale, origin nor a rotation matters; with a shrinkage of 0, no
     invertible linear map does. Where D is near N, an H-score without shrinkage is that of noise.
@@ -98,7 +98,7 @@ def h_score(
 
 
 def _ledoit_wolf(variances: np.ndarray, lengths: np.ndarray, width: int) -> float:
-    """Shrinkage of least expected error: Ledoit and Wolf 2004, lemma 3.3 and section 3.3."""
+    """Shrinkage of least expected error: Ledoit and Wolf 2004."""
     total = float(np.square(variances).sum())
     mean = variances.sum() / width
     distance = total - width * mean**2  # |S - m I|^2

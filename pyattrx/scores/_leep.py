@@ -50,7 +50,7 @@ def leep(probabilities: Any, labels: Any, *, groups: Any = None) -> Score:
     Notes
     -----
     Nguyen, Hassner, Seeger, Archambeau, LEEP: a new measure to evaluate transferability of learned
-    representations, ICML 2020, equation 2. Published codes take labels and probabilities in either
+    representations, ICML 2020. Published codes take labels and probabilities in either
     order, and some divide the table along the wrong axis: here ``P(y | z)`` sums to 1 over labels.
     Probabilities are divided by their sum. With more source classes than images each image has a
     column of its own, and the value says little.
@@ -98,7 +98,7 @@ def nce(predictions: Any, labels: Any, *, groups: Any = None) -> Score:
     Notes
     -----
     Tran, Nguyen, Hassner, Transferability and hardness of supervised classification tasks, ICCV
-    2019, equation 5. Published codes that swap the arguments compute ``-H(Z | Y)``. It is `leep`
+    2019. Published codes that swap the arguments compute ``-H(Z | Y)``. It is `leep`
     of probabilities 0 and 1. It rewards many predicted classes: where each image has one of its own
     the value is 0.
 

@@ -48,7 +48,7 @@ def logme(features: Any, labels: Any, *, groups: Any = None) -> Score:
     Notes
     -----
     You, Liu, Wang, Long, LogME: practical assessment of pre-trained models for transfer learning,
-    ICML 2021, equation 2 and algorithm 1. For a given ratio ``alpha / beta`` the best beta is known
+    ICML 2021. For a given ratio ``alpha / beta`` the best beta is known
     in closed form, so that the maximum is sought over one number, on a grid first: it does not
     depend on where a fixed-point iteration begins. The ratio stays between 1e-10 and 1e6 of the
     largest squared singular value, without which labels that are an exact linear function of the

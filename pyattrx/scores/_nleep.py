@@ -63,12 +63,12 @@ def nleep(
 
     Notes
     -----
-    Li, Jia, Sang, Zhu, Green, Wang, Gong, Ranking neural checkpoints, CVPR 2021, section 4.2.
-    Expectation maximisation ends after 50 steps, or where one gains less than 1e-3 nats an image.
-    Parts have diagonal covariances in principal directions, where published codes have full ones:
-    cheaper, and possible with few images. Variances are at least 1e-3 of the mean variance. Neither
-    scale, origin nor a rotation matters. The mixture has many optima: another seed, or order of the
-    images, gives another value.
+    Li, Jia, Sang, Zhu, Green, Wang, Gong, Ranking neural checkpoints, CVPR 2021. Published codes
+    average probabilities; here, as in `leep`, their logs. Expectation maximisation ends after 50
+    steps, or where one gains less than 1e-3 nats an image. Parts have diagonal covariances in
+    principal directions, where published codes have full ones: cheaper, and possible with few
+    images. Variances are at least 1e-3 of the mean variance. Neither scale, origin nor a rotation
+    matters. The mixture has many optima: another seed, or order of the images, gives another value.
 
     The standard error is that of a jackknife over at most 16 blocks (`blocks`), with the mixture
     held as it is; what its optima add is not part of it.

@@ -51,10 +51,10 @@ def parc(features: Any, labels: Any, *, groups: Any = None, images: int = 500) -
     Notes
     -----
     Bolya, Mittapalli, Hoffman, Scalable diverse model selection for accessible transfer learning,
-    NeurIPS 2021, algorithm 1, which reduces features by PCA only as an option, and which compares
-    500 images. For classes, labels have two distances only: the value stays well below 1, and lower
-    for more classes. Pearson correlation is over the features of an image: scale does not matter,
-    a rotation and the origin do.
+    NeurIPS 2021, which compares 500 images; published codes reduce features by PCA first, to 32
+    components, which we leave to the caller. For classes, labels have two distances only: the value
+    stays well below 1, and lower for more classes. Pearson correlation is over the features of an
+    image: scale does not matter, a rotation and the origin do.
 
     The standard error is that of a jackknife over at most 16 blocks (`blocks`) of the images that
     were compared; ranks are computed anew for each.

@@ -20,13 +20,13 @@ _LEAST = 1e-10
 Rows = Callable[[slice], np.ndarray]
 
 
-def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 1.0) -> Score:
+def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 5.0) -> Score:
     """Score features by a discriminant analysis of images that are made hard to tell: SFDA.
 
-    The within-class covariance is shrunk, ``(1 - l) S + l I`` with ``l = exp(-strength * largest
-    eigenvalue of S)``. Linear discriminants give each image's probability p of its class; the image
-    is mixed with the mean of the other classes, ``p x + (1 - p) m``, and the analysis is done
-    again. The value is the mean log probability of the images' classes then.
+    The within-class covariance is shrunk, ``(1 - l) S + l (tr(S) / D) I`` with ``l = exp(-strength
+    * largest eigenvalue of S)``, at least 1e-10. Linear discriminants give each image's probability
+    p of its class; the image is mixed with the mean of the other classes, ``p x + (1 - p) m``, and
+    the analysis is done again. The value is the mean log probability of the images' classes then.
 
     Parameters
     ----------
@@ -51,10 +51,12 @@ def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 1.
     Notes
     -----
     Shao, Zhao, Ge, Zhang, Yang, Wang, Shan, Luo, Not all models are equal: predicting model
-    transferability in a self-challenging Fisher space, ECCV 2022, equations 3 to 8. Published code
-    averages probabilities, which are 1 for every candidate where images are few; their logs still
-    differ, but like all that is fitted and tested on the same images they say little where D is
-    near N. The features' scale matters, by the shrinkage; origin and rotation do not.
+    transferability in a self-challenging Fisher space, ECCV 2022; strength and shrinkage as in its
+    code. That code averages probabilities, which are 1 for every candidate where images are few.
+    Their logs, the paper's, still differ, but like all that is fitted and tested on the same images
+    they say little where D is near N. It also takes the softmax of probabilities again before
+    images are mixed, which the paper does not; nor do we. The features' scale matters, by the
+    shrinkage; origin and rotation do not.
 
     The standard error takes the analysis for given and images for independent between groups: it is
     somewhat too small.
@@ -83,8 +85,7 @@ def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 1.
     # Features were scaled by a power of two as they were read.
     power = min(max(2 * found.exponent, -1000), 1000)
     shrinkage = max(float(np.exp(-strength * np.ldexp(max(largest, 0.0), power))), _LEAST)
-    ridge = shrinkage * np.ldexp(1.0, min(-power, 600))
-    first = _discriminants(means, within, shrinkage, ridge, read)
+    first = _discriminants(means, within, shrinkage, found.width, read)
     # The images of the other classes; those of all have a mean of zero.
     counts = read.counts[:, None]
     others = -means * counts / (len(read) - counts)
@@ -96,7 +97,7 @@ def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 1.
 
     means, within = _moments(mixed, slices, read)
     centre = read.means @ means
-    second = _discriminants(means - centre, within, shrinkage, ridge, read)
+    second = _discriminants(means - centre, within, shrinkage, found.width, read)
     terms, right = np.empty(len(read)), np.empty(len(read))
     for some in slices:
         logs = second(mixed(some) - centre)
@@ -120,7 +121,7 @@ def _moments(rows: Rows, slices: list[slice], labels: Labels) -> tuple[np.ndarra
 
 
 def _discriminants(
-    means: np.ndarray, within: np.ndarray, shrinkage: float, ridge: float, labels: Labels
+    means: np.ndarray, within: np.ndarray, shrinkage: float, width: int, labels: Labels
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return what gives log probabilities [n, K] of images [n, R].
 
@@ -128,6 +129,7 @@ def _discriminants(
     inverse of the covariance within classes.
     """
     matrix = (1 - shrinkage) * within
+    ridge = shrinkage * float(np.trace(within)) / width
     rounding = 4 * len(matrix) * np.finfo(np.float64).eps * float(np.trace(within))
     matrix[np.diag_indices(len(matrix))] += max(ridge, rounding, np.finfo(np.float64).tiny)
     factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)

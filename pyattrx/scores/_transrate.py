@@ -54,8 +54,8 @@ def transrate(
 
     Notes
     -----
-    Huang, Huang, Rong, Yang, Wei, Frustratingly easy transferability estimation, ICML 2022,
-    equations 3 and 4. The paper's code divides the classes' rates by their number, which is the
+    Huang, Huang, Rong, Yang, Wei, Frustratingly easy transferability estimation, ICML 2022, the log
+    determinants as there. Published code divides the classes' rates by their number, which is the
     same for classes of one size. It grows with D whether or not the features mean anything; origin
     and rotation do not matter.
 

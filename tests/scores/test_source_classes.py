@@ -251,8 +251,8 @@ def fisher(x, labels, shrinkage):
     means = np.stack([x[labels == c].mean(0) for c in np.unique(labels)])
     left = x - means[labels]
     within = left.T @ left / len(x)
-    level = shrinkage if shrinkage is not None else np.exp(-np.linalg.eigvalsh(within)[-1])
-    shrunk = (1 - level) * within + level * np.eye(x.shape[1])
+    level = shrinkage if shrinkage is not None else np.exp(-5 * np.linalg.eigvalsh(within)[-1])
+    shrunk = (1 - level) * within + level * np.trace(within) / x.shape[1] * np.eye(x.shape[1])
     values, vectors = np.linalg.eigh(shrunk)
     directions = vectors / np.sqrt(values)
     u, m = x @ directions, means @ directions
