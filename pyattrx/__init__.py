@@ -16,7 +16,7 @@ Examples
 from importlib.metadata import PackageNotFoundError as _NotInstalled
 from importlib.metadata import version as _version
 
-from pyattrx import errors, evaluate, ops
+from pyattrx import errors, evaluate, ops, scores
 from pyattrx._progress import set_progress
 from pyattrx.affinities import Affinity, Match, affinity
 from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
@@ -62,5 +62,6 @@ __all__ = [
     "load",
     "load_many",
     "ops",
+    "scores",
     "set_progress",
 ]

@@ -21,6 +21,7 @@ ORDER = [
     {"attribution"},
     {"descriptors"},
     {"affinities"},
+    {"scores"},
     {"fitting"},
     {"index"},
     {"zoo"},
@@ -75,7 +76,7 @@ def test_examples_in_docstrings(name):
 def test_public_functions_have_examples():
     finder = doctest.DocTestFinder(recurse=False)
     missing = []
-    for owner in (pyattrx, pyattrx.ops, pyattrx.evaluate):
+    for owner in (pyattrx, pyattrx.ops, pyattrx.evaluate, pyattrx.scores):
         for name in owner.__all__:
             value = getattr(owner, name)
             if callable(value) and not isinstance(value, type):
