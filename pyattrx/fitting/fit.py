@@ -18,7 +18,7 @@ from pyattrx.encoders import Normalize
 from pyattrx.encoders.copying import random_state_kept
 from pyattrx.errors import EncoderError, FitWarning, InvalidType, InvalidValue
 from pyattrx.fitting.encoder import FittedEncoder
-from pyattrx.fitting.labels import Labels, Task
+from pyattrx.fitting.labels import Kind, Labels
 from pyattrx.fitting.networks import SmallEncoder, make_head
 from pyattrx.fitting.splitting import split
 from pyattrx.fitting.training import Training
@@ -34,7 +34,7 @@ def fit_target(
     images: Tensor | Probes,
     targets: Any,
     *,
-    task: Task | None = None,
+    task: Kind | None = None,
     name: str = "target",
     architecture: nn.Module | None = None,
     input_size: int | tuple[int, int] = 64,
