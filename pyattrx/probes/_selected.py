@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,10 +34,11 @@ class Selected(PixelStore):
 
     def __init__(self, store: PixelStore, chosen: NDArray[np.int64]) -> None:
         super().__init__()
-        if isinstance(store, Selected):  # a view of a view is a view of what is stored
-            store, chosen = store._base, store._chosen[chosen]
-        self._base, self._chosen = store, chosen
+        self._base: PixelStore = store
+        self._chosen = chosen
         self.shape, self.dtype = store.shape, store.dtype
+        if isinstance(store, Selected):  # a view of a view is a view of what is stored
+            self._base, self._chosen = store._base, store._chosen[chosen]
         digests = store.digests(len(store))
         for at in chosen.tolist():
             self._digests += digests[32 * at : 32 * at + 32]
@@ -53,7 +52,7 @@ class Selected(PixelStore):
 
     def raw(self, start: int, stop: int, out: Pixels | None = None) -> Pixels:
         assert self.shape is not None
-        chosen: NDArray[Any] = self._chosen[start:stop]
+        chosen = self._chosen[start:stop]
         if out is None:
             out = np.empty((len(chosen), *self.shape), self.dtype)
         return read_runs(self._base, chosen, out)
