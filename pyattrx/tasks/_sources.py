@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from pyattrx.errors import InvalidType, InvalidValue, TaskError
 from pyattrx.probes import Probes
 from pyattrx.probes._listing import group_of_path
 from pyattrx.probes._photos import Cuts
+from pyattrx.tasks._columns import label_columns
 from pyattrx.tasks._folders import ClassFolders, list_classes
 from pyattrx.tasks._gathering import Gathered, Offer, Sizes, gather
 from pyattrx.tasks._labelling import Labelling
 from pyattrx.tasks._labels import read_labels
 from pyattrx.tasks._paths import check_on_error, file_reader
 from pyattrx.tasks._report import TaskReport, count_of
+from pyattrx.tasks._tables import read_table
 
-__all__ = ["from_class_folders", "kept"]
+__all__ = ["from_class_folders", "from_table", "kept"]
 
 
 def from_class_folders(
@@ -55,6 +59,56 @@ def from_class_folders(
         ignored={suffix: found.others[suffix] for suffix in sorted(found.others)},
         empty=tuple(found.empty),
         notes=_notes(found),
+    )
+    return gathered.probes, kept(labelling, gathered), report
+
+
+def from_table(
+    path: Any,
+    cuts: Cuts,
+    limit: int | None,
+    *,
+    image: Any,
+    label: Any,
+    kind: Any,
+    classes: Any,
+    groups: Any,
+    root: Any,
+    on_error: Any,
+    workers: int | None,
+    scratch: Any,
+) -> tuple[Probes, Labelling, TaskReport]:
+    """Read a table of images; see `Task.from_manifest`."""
+    skip = check_on_error(on_error)
+    if root is not None and not isinstance(root, (str, os.PathLike)):
+        raise InvalidType("root", root, "the path of a folder")
+    table = read_table(path)
+    folder = table.path.parent if root is None else Path(root)
+    names = table.column("image", image)
+    for row, name in enumerate(names):
+        if not isinstance(name, str):
+            raise InvalidValue(
+                f"column {image!r}, {table.where(row)}", name, "the path of an image"
+            )
+    keys: list[Any] = list(range(len(names)))
+    if groups is not None:
+        keys = table.column("groups", groups)
+        if None in keys:
+            place = table.where(keys.index(None))
+            raise InvalidValue(f"column {groups!r}, {place}", None, "the group of the image")
+    labelling = label_columns(table, label, kind, classes)
+    sizes = Sizes()
+    read = file_reader(names, folder, cuts, sizes, skip=skip)
+    source = {"kind": "manifest", "path": str(table.path), "image_files": len(names)}
+    offer = Offer(names, keys, labelling.strata(), read)
+    gathered = gather(offer, cuts, {**source, **cuts.to_dict()}, limit, scratch, workers)
+    report = TaskReport(
+        source="manifest",
+        place=str(table.path),
+        available=len(names),
+        smallest=sizes.smallest,
+        largest=sizes.largest,
+        skipped=gathered.probes.skipped,
     )
     return gathered.probes, kept(labelling, gathered), report
 

@@ -23,8 +23,8 @@ def warn_of(task: Task, level: int = 3) -> None:
     single = _single(task)
     if single:
         warnings.warn(
-            f"{task.name}: {_some(single)} with one image, or copies of one: no score that holds "
-            "an image out can learn such a class from others",
+            f"{task.name}: {_some(single)} with one image, or one group of images: where it is held "
+            "out, nothing is left to learn such a class from",
             TaskWarning,
             stacklevel=level,
         )

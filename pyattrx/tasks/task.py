@@ -23,7 +23,7 @@ from pyattrx.tasks._drawing import at_most, draw, of_every_class
 from pyattrx.tasks._labelling import Kind, Labelling
 from pyattrx.tasks._labels import read_labels
 from pyattrx.tasks._report import TaskReport, count_of
-from pyattrx.tasks._sources import from_class_folders
+from pyattrx.tasks._sources import from_class_folders, from_table
 from pyattrx.tasks._warnings import warn_of
 
 __all__ = ["Task"]
@@ -180,7 +180,105 @@ class Task:
             workers=None if workers is None else check_count("workers", workers),
             scratch=scratch,
         )
-        return cls._made(probes, labelling, name or _called(path), report)
+        return cls._made(probes, labelling, _called(path) if name is None else name, report)
+
+    @classmethod
+    def from_manifest(
+        cls,
+        path: Folder,
+        image: str = "path",
+        label: str | Sequence[str] | None = "label",
+        *,
+        kind: Kind | None = None,
+        classes: Sequence[str] | None = None,
+        groups: str | None = None,
+        root: Folder | None = None,
+        size: Size = 224,
+        limit: int | None = None,
+        seed: int = 0,
+        on_error: OnError = "raise",
+        name: str | None = None,
+        workers: int | None = None,
+        scratch: Folder | None = None,
+    ) -> Task:
+        """Read a table that names image files and their labels.
+
+        Parameters
+        ----------
+        path : path
+            A table with names of columns: ``.csv``, ``.tsv`` or ``.tab`` in UTF-8, or ``.parquet``,
+            which needs the package pyarrow.
+        image : str
+            Column of the paths of images.
+        label : str, list of str, or None
+            Column of labels: text or integers make a classification, other numbers a regression.
+            Several columns of numbers: a regression of several, or with ``kind="multilabel"`` one
+            class each. None: no labels. Images with an empty cell have no label.
+        kind : str, optional
+            As for `from_arrays`.
+        classes : list of str, optional
+            Names that integers point to.
+        groups : str, optional
+            Column of whatever images have in common, such as the patient; see `from_folder`.
+        root : path, optional
+            Folder that relative paths begin at; that of the table if left out.
+        size, limit, seed, on_error, workers, scratch
+            As for `from_folder`.
+        name : str, optional
+            Name of the task; that of the file without its suffix if left out.
+
+        Returns
+        -------
+        Task
+            Images in the order of the rows; with `limit`, in that of the draw.
+
+        Raises
+        ------
+        TaskError
+            No such file, one that is no table, or no room for the pixels.
+        MissingDependency
+            A Parquet file, and no pyarrow.
+        ProbeError
+            An image that cannot be read; the message names it.
+        InvalidValue, InvalidType
+            Wrong arguments, a column that is not there, or a cell that is no label; the message has
+            its line.
+
+        Warns
+        -----
+        TaskWarning
+            As for `from_folder`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     table = open(f"{folder}/ages.csv", "w")
+        ...     print("path,age", file=table)
+        ...     for age in 4.5, 30.25, 71.0:
+        ...         Image.new("L", (40, 40), int(age)).save(f"{folder}/{age}.png")
+        ...         print(f"{age}.png,{age}", file=table)
+        ...     table.close()
+        ...     task = Task.from_manifest(f"{folder}/ages.csv", label="age", size=32)
+        >>> task.kind, task.targets, task.labels.tolist()
+        ('regression', ('age',), [[4.5], [30.25], [71.0]])
+        """
+        probes, labelling, report = from_table(
+            path,
+            check_cuts(size, 1, 0.5, seed),
+            _check_limit(limit),
+            image=image,
+            label=label,
+            kind=kind,
+            classes=classes,
+            groups=groups,
+            root=root,
+            on_error=on_error,
+            workers=None if workers is None else check_count("workers", workers),
+            scratch=scratch,
+        )
+        return cls._made(probes, labelling, _called(path) if name is None else name, report)
 
     @classmethod
     def from_arrays(
