@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,14 @@ __all__ = ["warn_of"]
 _SHOWN = 5
 
 
-def warn_of(task: Task, level: int = 3) -> None:
+def warn_of(task: Task) -> None:
     """Warn of classes with one image, of contradictions and of empty folders."""
+    level = _level()
     single = _single(task)
     if single:
         warnings.warn(
-            f"{task.name}: {_some(single)} with one image, or one group of images: where it is held "
-            "out, nothing is left to learn such a class from",
+            f"{task.name}: {_some(single)} with one image, or one group of images: where it is "
+            "held out, nothing is left to learn such a class from",
             TaskWarning,
             stacklevel=level,
         )
@@ -43,6 +45,14 @@ def warn_of(task: Task, level: int = 3) -> None:
             TaskWarning,
             stacklevel=level,
         )
+
+
+def _level() -> int:
+    """Return the `stacklevel`, in the caller, of the line outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and str(frame.f_globals.get("__name__")).startswith("pyattrx."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _single(task: Task) -> list[str]:

@@ -19,11 +19,16 @@ from pyattrx.probes._arguments import check_count, check_cuts
 from pyattrx.probes._listing import GroupOf
 from pyattrx.tasks._arrays import read_arrays
 from pyattrx.tasks._copies import contradicting
+from pyattrx.tasks._datasets import Options, read_dataset
 from pyattrx.tasks._drawing import at_most, draw, of_every_class
+from pyattrx.tasks._given import given_task
 from pyattrx.tasks._labelling import Kind, Labelling
 from pyattrx.tasks._labels import read_labels
+from pyattrx.tasks._pixels import check_normalisation
 from pyattrx.tasks._report import TaskReport, count_of
 from pyattrx.tasks._sources import from_class_folders, from_table
+from pyattrx.tasks._tables import SUFFIXES
+from pyattrx.tasks._telling import check_kind
 from pyattrx.tasks._warnings import warn_of
 
 __all__ = ["Task"]
@@ -358,12 +363,156 @@ class Task:
         return cls._made(probes, labelling, name, report)
 
     @classmethod
-    def _made(
-        cls, probes: Probes, labelling: Labelling, name: str, report: TaskReport, level: int = 4
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        size: Size | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+        image: str | int | None = None,
+        label: str | int | None = None,
+        kind: Kind | None = None,
+        classes: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        names: Sequence[str] | None = None,
+        groups: Sequence[int | str] | NDArray[Any] | Tensor | None = None,
+        on_error: OnError = "raise",
+        name: str = "task",
+        scratch: Folder | None = None,
     ) -> Task:
+        """Read a data set of PyTorch, torchvision or Hugging Face, or a loader of batches.
+
+        Parameters
+        ----------
+        dataset : Dataset, DataLoader or iterable
+            Samples: an image, a pair (image, label), or a mapping with "image" and "label". Images
+            are PIL images, uint8 arrays [H, W, 3], or tensors [3, H, W]; grey ones are made RGB. A
+            loader or another iterable also gives batches of tensors. A `Dataset` of Hugging Face
+            has its columns found by their types, its classes called by their names, and -1 taken
+            for no label. Names of classes are those in `classes` of a data set of torchvision, and
+            names of images, where it has them, their paths.
+        size : int or (int, int), optional
+            Height and width that photos and uint8 tensors are cut and resized to. If left out,
+            tensors stay as they are and photos are made 224 x 224.
+        limit : int, optional
+            At most so many images, drawn as by `subsample` before their pixels are kept. Labels
+            that the data set does not list are read first, which reads every sample once. Of an
+            iterable the first ones are taken, and no more are asked for.
+        seed : int
+            Of the draw.
+        image, label : str or int, optional
+            Key or place of the image and of the label in a sample, or column, where it is another.
+        kind, classes, targets
+            As for `from_arrays`; ``kind="unlabelled"`` ignores what else is there.
+        mean, std : float or three of them, optional
+            Normalisation of the tensors, which is undone: ``x * std + mean``.
+        names, groups : sequence, optional
+            One for every sample, as for `Probes.from_tensor`.
+        on_error : {"raise", "skip"}
+            As for `from_folder`, for samples that the data set fails to give.
+        name : str
+            Name of the task.
+        scratch : path, optional
+            As for `from_folder`.
+
+        Returns
+        -------
+        Task
+
+        Raises
+        ------
+        ProbeError
+            A sample that the data set fails to give, or no images.
+        InvalidValue, InvalidType
+            As for `from_arrays`; the message has the number of the sample. Images that look
+            normalised are refused without `mean` and `std`.
+
+        Warns
+        -----
+        TaskWarning
+            As for `from_folder`.
+
+        Examples
+        --------
+        >>> import torch
+        >>> images = torch.rand(6, 3, 16, 16)
+        >>> dataset = torch.utils.data.TensorDataset(images, torch.tensor([0, 1, 2, 0, 1, 2]))
+        >>> Task.from_dataset(dataset, classes=["x", "y", "z"]).counts
+        {'x': 2, 'y': 2, 'z': 2}
+        >>> normalised = torch.utils.data.TensorDataset((images - 0.5) / 0.25)
+        >>> loader = torch.utils.data.DataLoader(normalised, batch_size=4)
+        >>> Task.from_dataset(loader, mean=0.5, std=0.25, limit=5).kind
+        'unlabelled'
+        """
+        options = Options(
+            cuts=check_cuts(224 if size is None else size, 1, 0.5, seed),
+            resize=size is not None,
+            limit=_check_limit(limit),
+            image=image,
+            label=label,
+            kind=check_kind(kind),
+            classes=classes,
+            targets=targets,
+            normalisation=check_normalisation(mean, std),
+            names=names,
+            groups=groups,
+            on_error=on_error,
+            scratch=scratch,
+        )
+        probes, labelling, report = read_dataset(dataset, options)
+        return cls._made(probes, labelling, name, report)
+
+    @classmethod
+    def of(
+        cls,
+        source: Any,
+        *,
+        size: Size | None = None,
+        limit: int | None = None,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> Task:
+        """Make a task of whatever there is.
+
+        Parameters
+        ----------
+        source : path, pair, array, list, Dataset, DataLoader, Probes or Task
+            A folder (`from_folder`) or a table (`from_manifest`); images or a pair (images, labels)
+            in memory (`from_arrays`); anything else that gives samples (`from_dataset`). Probes are
+            unlabelled. A task stays what it is.
+        size, limit, seed : optional
+            As for these; of a task, or of images in memory, `subsample` takes `limit` images.
+        name : str, optional
+            Name of the task.
+
+        Returns
+        -------
+        Task
+
+        Raises
+        ------
+        InvalidType
+            Something else.
+        PyattrxError
+            See the functions that do the work.
+
+        Examples
+        --------
+        >>> import torch
+        >>> task = Task.of((torch.rand(4, 3, 8, 8), ["a", "b", "b", "a"]))
+        >>> Task.of(task) is task, Task.of(task.probes).kind
+        (True, 'unlabelled')
+        """
+        return given_task(cls, source, size, _check_limit(limit), seed, name)
+
+    @classmethod
+    def _made(cls, probes: Probes, labelling: Labelling, name: str, report: TaskReport) -> Task:
         """A task that a user asked for, with warnings."""
         task = cls(probes, labelling, name, report)
-        warn_of(task, level)
+        warn_of(task)
         return task
 
     def __len__(self) -> int:
@@ -602,5 +751,6 @@ def _check_limit(limit: Any) -> int | None:
 
 
 def _called(path: Folder) -> str:
-    """Name of a folder or a file, also of the folder that one is in."""
-    return Path(os.path.abspath(path)).stem or "task"
+    """Name of a folder, or of a table without its suffix."""
+    place = Path(os.path.abspath(path))
+    return (place.stem if place.suffix.lower() in SUFFIXES else place.name) or "task"

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from tasks.photos import class_folders, photo
 
 import pyattrx
 from pyattrx import Probes, Task
 from pyattrx.errors import InvalidType, InvalidValue, ProbeError, TaskError, TaskWarning
 from pyattrx.tasks import _folders, _gathering
-from tasks.photos import class_folders, photo
 
 
 def test_subfolders_are_classes_in_the_order_of_image_folder(tmp_path):
@@ -230,7 +230,7 @@ def test_copies_and_contradictions(tmp_path):
     assert [task.probes.names[at] for at in task.contradictions] == [
         "a/000.png", "a/copy.png", "b/same.png",
     ]  # fmt: skip
-    assert len(set(task.groups[[at for at in task.contradictions]].tolist())) == 1
+    assert len(set(task.groups[list(task.contradictions)].tolist())) == 1
     assert "3 images with a copy that has another label" in task.summary()
 
 

@@ -59,7 +59,7 @@ def test_parts_are_nested_and_groups_whole(labels, seed, data):
     for chosen in (smaller, of_every_class(order, n)):
         assert all(groups[at] not in {groups[k] for k in chosen} or at in chosen
                    for at in range(len(labels)))  # fmt: skip
-    rest = [size for size in map(len, (g.images for g in order[len_of(order, smaller) :]))][:1]
+    rest = [len(group.images) for group in order[len_of(order, smaller) :]][:1]
     assert not rest or len(smaller) + rest[0] > n  # it stopped for want of room only
     every = Counter(labels[at] for at in of_every_class(order, n))
     for name, count in Counter(label for label in labels if label).items():
