@@ -25,7 +25,7 @@ from pyattrx.tasks._known import (
     known_names,
     read_features,
 )
-from pyattrx.tasks._labelling import Labelling
+from pyattrx.tasks._labelling import Kind, Labelling
 from pyattrx.tasks._labels import read_labels
 from pyattrx.tasks._paths import check_on_error
 from pyattrx.tasks._pixels import Normalisation, pixels_of
@@ -177,15 +177,14 @@ def _understood(
     dataset: Any, labels: list[Any], options: Options, features: Features | None
 ) -> Labelling:
     if options.kind == "unlabelled" or all(label is None for label in labels):
-        kind = None if options.kind == "unlabelled" else options.kind
-        return read_labels(None, len(labels), kind)
+        return read_labels(None, len(labels), options.kind)
     classes = options.classes
     if classes is None and options.kind in (None, "classification"):
         if features is not None and features.several:
             classes = features.classes
         elif features is None and all(label is None or _is_integer(label) for label in labels):
             classes = known_classes(dataset)
-    kind = options.kind
+    kind: Kind | None = options.kind
     if kind is None and features is not None and features.classes and not features.several:
         kind = "classification"
     return read_labels(labels, len(labels), kind, classes, options.targets)

@@ -55,9 +55,10 @@ def known_names(dataset: Any, count: int) -> list[str] | None:
     if not isinstance(samples, list) or len(samples) != count or root is None:
         return None
     paths = [sample[0] if isinstance(sample, tuple) and sample else None for sample in samples]
-    if not all(isinstance(path, str) for path in paths):
+    known = [path for path in paths if isinstance(path, str)]
+    if len(known) < count:
         return None
-    return [os.path.relpath(path, root).replace(os.sep, "/") for path in paths]
+    return [os.path.relpath(path, root).replace(os.sep, "/") for path in known]
 
 
 def _unwrapped(dataset: Any) -> list[Any]:
@@ -152,7 +153,7 @@ def _names(feature: Any) -> tuple[list[str] | None, bool]:
     """Names of the classes of a column, and whether a cell holds several."""
     if _type(feature) == "ClassLabel":
         return list(feature.names), False
-    inner = getattr(feature, "feature", None)
+    inner: Any = getattr(feature, "feature", None)
     if isinstance(feature, list) and len(feature) == 1:
         inner = feature[0]
     return (list(inner.names), True) if _type(inner) == "ClassLabel" else (None, False)
