@@ -23,9 +23,7 @@ from pyattrx.tasks._report import TaskReport
 __all__ = ["planar", "read_arrays"]
 
 _AT_ONCE = 32
-_EXPECTED = (
-    "[N, 3, H, W] or [N, H, W, 3], also with 1 (grey) or 4 (alpha) in place of the 3, or [N, H, W]"
-)
+_EXPECTED = "[N, 3, H, W] or [N, H, W, 3], also with 1 (grey) in place of the 3, or [N, H, W]"
 
 
 def read_arrays(
@@ -92,7 +90,7 @@ def _stack(
 ) -> tuple[Probes, TaskReport]:
     """Read one array of all images."""
     shape = tuple(images.shape)
-    if len(shape) == 3 and (3 in (shape[0], shape[2]) or 4 in (shape[0], shape[2])):
+    if len(shape) == 3 and 3 in (shape[0], shape[2]):
         one = hasattr(labels, "__len__") and len(labels) == shape[0]  # as many grey images
         if not one:
             raise InvalidValue(
@@ -115,10 +113,7 @@ def _stack(
             "size", size, f"None, or {(height, width)} as they are: only uint8 images are resized"
         )
     require_room(count * 3 * size[0] * size[1] * (1 if uint8 else 4), scratch)
-    channels = shape[axes[1]] if len(shape) == 4 else 1
-    if size != (height, width) or channels == 4:
-        if not uint8:
-            raise InvalidType("images.dtype", images.dtype, "uint8 for images with alpha")
+    if size != (height, width):
         photos = _photos(images, axes)
         return Probes.from_images(
             photos, size, names=titles, groups=keys, scratch=scratch  # type: ignore[arg-type]
@@ -146,7 +141,7 @@ def planar(shape: tuple[int, ...], argument: str) -> tuple[int, int, int, int]:
         return 0, 0, 1, 2
     if len(shape) != 4 or 0 in shape[1:]:
         raise InvalidValue(argument, shape, _EXPECTED)
-    first, last = shape[1] in (1, 3, 4), shape[3] in (1, 3, 4)
+    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
     if first and last and (shape[1] == 3) != (shape[3] == 3):
         first, last = shape[1] == 3, shape[3] == 3
     if first and last:
@@ -155,7 +150,11 @@ def planar(shape: tuple[int, ...], argument: str) -> tuple[int, int, int, int]:
             "[H, W, 3] or of tensors [3, H, W]"
         )  # fmt: skip
     if not first and not last:
-        raise InvalidValue(argument, shape, _EXPECTED)
+        hint = ""
+        if 4 in (shape[1], shape[3]):
+            hint = "; images[..., :3] or images[:, :3] leaves out a fourth channel, and a list of "
+            hint += "arrays [H, W, 4] is shown over white"
+        raise InvalidValue(argument, shape, _EXPECTED + hint)
     return (0, 1, 2, 3) if first else (0, 3, 1, 2)
 
 

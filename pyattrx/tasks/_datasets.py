@@ -61,7 +61,7 @@ def read_dataset(dataset: Any, options: Options) -> tuple[Probes, Labelling, Tas
     check_on_error(options.on_error)
     if isinstance(dataset, (str, bytes, Tensor, np.ndarray)):
         raise InvalidType("dataset", dataset, f"{_EXPECTED}; Task.of takes paths and arrays too")
-    features = read_features(dataset, options.image, options.label)
+    features = read_features(dataset, options.image, options.label, options.kind)
     if features is not None:
         options = replace(options, image=features.image, label=features.label)
     by_number = hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")
@@ -87,6 +87,7 @@ def _numbered(
     titles, keys = check_names(names, count), group_keys(options.groups, count)
     skip, sizes = check_on_error(options.on_error), Sizes()
     labels: dict[int, Any] = {}
+    first: list[Any] = []  # pixels that all others have to be like
 
     def sample(index: int) -> tuple[Any, Any]:
         try:
@@ -101,8 +102,8 @@ def _numbered(
     def read(index: int) -> Decoded | Skipped:
         where = f"dataset[{index}]"
         try:
-            image, labels[index] = sample(index)
-            return decode_sample(
+            image, label = sample(index)
+            found = decode_sample(
                 image,
                 where,
                 titles[index],
@@ -118,6 +119,10 @@ def _numbered(
                 f"{where} ({titles[index]!r}): {error}; on_error='skip' leaves out what cannot be "
                 "read"
             ) from error
+        first[:] = first or found.images
+        _check_alike(found.images[0], first[0].shape, first[0].dtype, where)
+        labels[index] = label
+        return found
 
     strata: Sequence[tuple[str, ...]] = [()] * count
     if options.limit is not None and options.limit < count and options.kind != "unlabelled":
@@ -268,11 +273,19 @@ def _store_batch(images: Tensor, where: str, store: PixelStore, options: Options
 
 
 def _append(store: PixelStore, image: Any, image_digest: bytes, where: str) -> None:
-    if store.shape is not None and image.shape != store.shape:
-        raise InvalidValue(f"{where}.shape", image.shape, f"{store.shape}, as before")
-    if store.dtype is not None and image.dtype != store.dtype:
-        raise InvalidType(f"{where}.dtype", image.dtype, f"{store.dtype}, as before")
+    if len(store):
+        _check_alike(image, store.shape, store.dtype, where)
     store.append(image, image_digest)
+
+
+def _check_alike(image: Any, shape: Any, dtype: Any, where: str) -> None:
+    """Refuse pixels that cannot be stored beside those before them."""
+    if image.shape != shape:
+        raise InvalidValue(
+            f"{where}.shape", image.shape, f"{shape}, as before; a transform makes all of one size"
+        )
+    if image.dtype != dtype:
+        raise InvalidType(f"{where}.dtype", image.dtype, f"{dtype}, as before")
 
 
 def _length(iterable: Iterable[Any]) -> int:

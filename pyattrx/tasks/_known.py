@@ -97,7 +97,7 @@ class Features:
         return None if number == -1 else self.classes[number]  # as that package marks no label
 
 
-def read_features(dataset: Any, image: Any, label: Any) -> Features | None:
+def read_features(dataset: Any, image: Any, label: Any, kind: Any) -> Features | None:
     """Find the columns of a data set that has typed ones; None where it has not.
 
     Raises
@@ -119,6 +119,8 @@ def read_features(dataset: Any, image: Any, label: Any) -> Features | None:
         raise InvalidValue(
             "image", None, f"the column of the images: {', '.join(map(repr, features))}"
         )
+    if kind == "unlabelled":
+        return Features(image_column, None, None, several=False)
     rest = [name for name in features if name != image_column]
     typed = [name for name in rest if _names(features[name])[0] is not None]
     label_column = _choose("label", label, rest, typed, _LABELS)

@@ -107,7 +107,7 @@ def decode_sample(
         hint = ""
         if isinstance(image, Mapping) and "bytes" in image:
             hint = "; these are not decoded: cast_column(name, datasets.Image()) does"
-        raise InvalidType(where, image, f"a PIL image, an array or a tensor {hint}".rstrip())
+        raise InvalidType(where, image, f"a PIL image, an array or a tensor{hint}")
     if image.ndim == 2:
         image = image[None]
     if image.ndim != 3 or image.shape[0] not in (1, 3):

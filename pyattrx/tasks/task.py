@@ -305,9 +305,10 @@ class Task:
         Parameters
         ----------
         images : ndarray, Tensor, list or Probes
-            RGB ``[N, 3, H, W]`` or ``[N, H, W, 3]``, with alpha ``[N, H, W, 4]``, or grey
-            ``[N, 1, H, W]``, ``[N, H, W, 1]`` or ``[N, H, W]``: uint8, or floating in [0, 1]. Also
-            a list of PIL images or uint8 arrays of any sizes, or of tensors of one shape; `Probes`.
+            RGB ``[N, 3, H, W]`` or ``[N, H, W, 3]``, or grey ``[N, 1, H, W]``, ``[N, H, W, 1]`` or
+            ``[N, H, W]``: uint8, or floating in [0, 1]. Also a list of PIL images or uint8 arrays
+            of any sizes (with alpha they are shown over white), or of tensors of one shape; or
+            `Probes`.
         labels : array_like, optional
             One for every image, None in a list for an image without one. What they are follows from
             type and shape unless `kind` says it:

@@ -1,5 +1,7 @@
 """Fitting from a `Task` is fitting from its labelled images."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -40,7 +42,8 @@ def test_the_labelled_images_are_learnt_from():
     ],
 )
 def test_every_kind_is_learnt_as_what_it_is(labels, kind):
-    with pytest.warns(FitWarning):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
         assert fit_target(Task.from_arrays(IMAGES, labels), **SHORT).report.task == kind
 
 

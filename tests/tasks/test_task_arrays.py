@@ -17,11 +17,9 @@ PIXELS = torch.from_numpy(UINT8) / 255
 LABELS = [*"abcab"]
 
 
-@pytest.fixture(autouse=True)
-def _few_images():
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "task: .* with one image", TaskWarning)
-        yield
+RGBA = np.concatenate([UINT8, np.full((5, 1, 7, 6), 255, np.uint8)], 1).transpose(0, 2, 3, 1)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* with one image:pyattrx.errors.TaskWarning")
 
 
 @pytest.mark.parametrize(
@@ -40,10 +38,11 @@ def _few_images():
         list(UINT8.transpose(0, 2, 3, 1)),
         list(torch.from_numpy(UINT8)),
         Probes.from_tensor(PIXELS),
-        np.concatenate([UINT8, np.full((5, 1, 7, 6), 255, np.uint8)], 1).transpose(0, 2, 3, 1),
-        np.concatenate([UINT8, np.full((5, 1, 7, 6), 255, np.uint8)], 1),
+        list(
+            np.concatenate([UINT8, np.full((5, 1, 7, 6), 255, np.uint8)], 1).transpose(0, 2, 3, 1)
+        ),
     ],
-    ids=range(15),
+    ids=range(14),
 )
 def test_the_same_images_are_the_same_task(images):
     size = (7, 6) if isinstance(images, list) and not isinstance(images[0], torch.Tensor) else None
@@ -63,15 +62,15 @@ def test_grey_images_are_made_rgb(grey):
 
 
 def test_transparent_parts_are_white():
-    images = np.zeros((2, 4, 4, 4), np.uint8)[:, :, :3]  # [2, 4, 3, 4]
+    images = np.zeros((2, 5, 6, 4), np.uint8)
     images[1, ..., 3] = 255
-    probes = Task.from_arrays(images).probes
+    probes = Task.from_arrays(list(images)).probes
     assert probes.images()[0].min() == 1
     assert probes.images()[1].max() == 0
 
 
 def test_photos_of_any_size_are_cut_as_probes_cut_them():
-    photos = [photo(0, (30, 20)), photo(1, (12, 50)).convert("L"), photo(2).convert("CMYK")]
+    photos = [photo(0, (30, 20)), photo(1, (12, 40)).convert("L"), photo(2).convert("CMYK")]
     task = Task.from_arrays(photos)
     assert task.probes.hash == Probes.from_images(photos).hash
     assert (task.report.smallest, task.report.largest) == ((10, 12), (20, 30))
@@ -92,7 +91,7 @@ def test_photos_of_any_size_are_cut_as_probes_cut_them():
         (["a.png"], r"images\[0\]='a.png'.*Task.from_manifest reads a list of paths"),
         ([None], r"images\[0\]=None"),
         (np.zeros((0, 3, 4, 4), np.uint8), r"images.shape=\(0, 3, 4, 4\): expected at least one"),
-        (np.zeros((2, 5, 4, 4), np.uint8), r"images.shape=\(2, 5, 4, 4\): expected \[N, 3, H, W\]"),
+        (np.zeros((2, 5, 6, 6), np.uint8), r"images.shape=\(2, 5, 6, 6\): expected \[N, 3, H, W\]"),
         (np.zeros((2, 3, 4, 3), np.uint8), r"images.shape=\(2, 3, 4, 3\).*in two ways"),
         (np.zeros((2, 1, 4, 1), np.uint8), r"images.shape=\(2, 1, 4, 1\).*in two ways"),
         (np.zeros((3, 8, 8), np.uint8), r"images.shape=\(3, 8, 8\).*images\[None\]"),
@@ -102,7 +101,7 @@ def test_photos_of_any_size_are_cut_as_probes_cut_them():
         (np.zeros((2, 3, 4, 4), np.int64), "images.dtype=torch.int64"),
         (np.zeros((2, 3, 4, 4), bool), "images.dtype=dtype.'bool'.*uint8, or floating"),
         (np.zeros((2, 3, 4, 4), complex), "images.dtype=.*uint8, or floating"),
-        (np.zeros((2, 4, 5, 5)), "images.dtype=.*uint8 for images with alpha"),
+        (np.zeros((2, 4, 5, 5)), r"images.shape=.2, 4, 5, 5.*leaves out a fourth channel"),
         (PIXELS * 255, r"images\[.*images / 255"),
         (PIXELS * 4 - 2, r"images\[.*normalised images.*mean=, std="),
         (torch.full((1, 3, 4, 4), float("nan")), r"images\[0, 0, 0, 0\]=nan"),
@@ -180,9 +179,7 @@ def test_names_of_classes_are_what_integers_point_to():
     assert task.hash == same.hash
     other = Task.from_arrays(PIXELS, ["bee", "fax", "bee", None, "fax"])
     assert other.hash != same.hash
-    with pytest.raises(
-        InvalidValue, match=r"^labels\[2\]=3: expected an index of classes.* 0 to 2"
-    ):
+    with pytest.raises(InvalidValue, match=r"^labels\[2\]=3: expected an index.* 0 to 2"):
         Task.from_arrays(PIXELS, [2, 0, 3, None, 0], classes=["fox", "ant", "bee"])
     with pytest.raises(InvalidValue, match="^labels='cow': expected one of the classes fox"):
         Task.from_arrays(PIXELS, ["fox", "cow", "fox", None, "fox"], classes=["fox", "ant"])
@@ -293,9 +290,7 @@ def test_a_kind_that_is_not_certain_is_asked_for(labels, expected):
     ],
 )
 def test_a_kind_that_is_given_is_taken(labels, kind):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*with one image", TaskWarning)
-        task = Task.from_arrays(MANY, labels, kind=kind)
+    task = Task.from_arrays(MANY, labels, kind=kind)
     assert task.kind == kind or (kind is None and task.kind in ("classification", "regression"))
     values = task.labels[:, 0] if task.kind == "regression" else task.labels
     if isinstance(labels, np.ndarray):
