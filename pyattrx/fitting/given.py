@@ -26,10 +26,10 @@ def labelled_part(task: Task, targets: Any, kind: Any) -> tuple[Probes, NDArray[
     Examples
     --------
     >>> import torch
-    >>> task = Task.from_arrays(torch.rand(3, 3, 8, 8), ["a", None, "b"])
+    >>> task = Task.from_arrays(torch.rand(5, 3, 8, 8), ["a", None, "b", "b", "a"])
     >>> probes, labels, kind = labelled_part(task, None, None)
     >>> probes.names, labels.tolist(), kind
-    (('image0', 'image2'), [0, 1], 'classification')
+    (('image0', 'image2', 'image3', 'image4'), [0, 1, 1, 0], 'classification')
     """
     if targets is not None:
         raise InvalidValue("targets", targets, "None, as the images are a task, which has labels")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pyattrx.errors import InvalidType, InvalidValue, TaskWarning
 from pyattrx.tasks._entries import Entries, read_entries
 from pyattrx.tasks._labelling import Kind, Labelling, named_order
+from pyattrx.tasks._level import outside
 from pyattrx.tasks._telling import check_kind, tell_kind
 
 __all__ = ["check_names_of_classes", "read_labels"]
@@ -160,7 +161,7 @@ def _warn_of_marks(present: list[int]) -> None:
                 f"labels: the value {mark} counts as a class; often it marks pixels without a "
                 "label, which a task does not know",
                 TaskWarning,
-                stacklevel=2,
+                stacklevel=outside(),
             )
 
 

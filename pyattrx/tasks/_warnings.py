@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pyattrx.errors import TaskWarning
+from pyattrx.tasks._level import outside
 from pyattrx.tasks._report import count_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _SHOWN = 5
 
 def warn_of(task: Task) -> None:
     """Warn of classes with one image, of contradictions and of empty folders."""
-    level = _level()
+    level = outside()
     single = _single(task)
     if single:
         warnings.warn(
@@ -45,14 +45,6 @@ def warn_of(task: Task) -> None:
             TaskWarning,
             stacklevel=level,
         )
-
-
-def _level() -> int:
-    """Return the `stacklevel`, in the caller, of the line outside this package."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and str(frame.f_globals.get("__name__")).startswith("pyattrx."):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _single(task: Task) -> list[str]:

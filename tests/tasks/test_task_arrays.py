@@ -254,6 +254,7 @@ def test_a_value_that_often_marks_missing_labels_is_warned_of(mark, warned):
         warnings.simplefilter("always")
         Task.from_arrays(PIXELS, maps)
     assert [f"value {mark} counts as a class" in str(w.message) for w in caught] == [True] * warned
+    assert {w.filename for w in caught} <= {__file__}
 
 
 MANY = torch.rand(60, 3, 2, 2, generator=torch.Generator().manual_seed(0))
