@@ -18,7 +18,7 @@ class Drawn:
     Attributes
     ----------
     images : list of int
-        In ascending order.
+        In the order in which they were given.
     level : int or None
         Images that the class which asked for this group had before; None: nobody asked for it, as
         none of its images has a label.
@@ -79,7 +79,7 @@ def draw(
             continue
         number = queue.pop()
         taken[number] = True
-        images = sorted(ranked[number][2])
+        images = ranked[number][2]
         for index in images:
             for other in strata[index]:
                 counts[other] += 1
@@ -87,7 +87,7 @@ def draw(
         yield Drawn(images, level)
     for number, (_, _, images) in enumerate(ranked):
         if not taken[number]:
-            yield Drawn(sorted(images), None)
+            yield Drawn(images, None)
 
 
 def at_most(drawn: Iterable[Drawn], most: int) -> list[int]:

@@ -149,6 +149,9 @@ def test_a_limit_is_spread_over_classes_that_have_to_be_read_first():
     assert part.counts == {"0": 4, "1": 4}
     assert part.hash == whole.subsample(8).hash
     assert set(dataset.asked) == set(range(24))
+    dataset.asked.clear()
+    assert len(Task.from_dataset(dataset, limit=24)) == 24
+    assert sorted(dataset.asked) == [0, *range(24)]  # the first is looked at before
 
 
 def test_a_target_transform_does_not_matter_to_the_draw():

@@ -91,6 +91,25 @@ def test_neither_order_nor_other_images_decide_who_is_drawn():
     assert other != first
 
 
+def test_nor_does_the_order_within_groups():
+    names = [f"n{k}" for k in range(20)]
+    groups = [k // 3 for k in range(20)]
+    strata = [("",)] * 20
+    first = [{names[at] for at in group.images} for group in draw(names, groups, strata, 0)]
+    turned = draw(names[::-1], groups[::-1], strata, 0)
+    assert [{names[::-1][at] for at in group.images} for group in turned] == first
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_images_of_two_classes_count_for_both(seed):
+    """So that classes which come together are not drawn twice as often as one that comes alone."""
+    labels = [["a", "b"]] * 6 + [["c"]] * 6
+    for n in (2, 4, 8):
+        counts = make(labels).subsample(n, seed=seed).counts
+        assert counts == {"a": n // 2, "b": n // 2, "c": n // 2}
+    assert len(make(labels).subsample(per_class=2, seed=seed)) == 4
+
+
 def test_large_groups_are_drawn_as_often_as_small_ones():
     """Or a part would hold few groups, and a standard error over them would be large."""
     groups = [0] * 50 + list(range(1, 51))
