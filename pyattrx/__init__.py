@@ -25,6 +25,7 @@ from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_man
 from pyattrx.errors import PyattrxError
 from pyattrx.fitting import FitReport, FittedEncoder, fit_target
 from pyattrx.probes import Probes
+from pyattrx.tasks import Task
 from pyattrx.tree import Tree
 from pyattrx.zoo import Matches, Zoo
 
@@ -52,6 +53,7 @@ __all__ = [
     "Probes",
     "PyattrxError",
     "Saliency",
+    "Task",
     "Tree",
     "Zoo",
     "__version__",

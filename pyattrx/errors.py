@@ -20,6 +20,8 @@ __all__ = [
     "NonFiniteError",
     "ProbeError",
     "PyattrxError",
+    "TaskError",
+    "TaskWarning",
     "UntrainedWarning",
     "UntrustedError",
     "ZooDamaged",
@@ -65,6 +67,10 @@ class InvalidType(PyattrxError, TypeError):
 
 class ProbeError(PyattrxError):
     """A probe image cannot be read or used."""
+
+
+class TaskError(PyattrxError):
+    """Images and labels cannot be read as a task."""
 
 
 class EncoderError(PyattrxError):
@@ -140,6 +146,10 @@ class IndexDamaged(PyattrxError):
 
 class FitWarning(UserWarning):
     """A fitted encoder is not clearly better than a prediction without the image."""
+
+
+class TaskWarning(UserWarning):
+    """A task is usable, and something about its images or labels needs a look."""
 
 
 class UntrainedWarning(UserWarning):

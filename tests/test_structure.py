@@ -17,6 +17,7 @@ ORDER = [
     {"errors", "_ambient", "_progress", "_files"},
     {"ops", "tree", "evaluate"},
     {"probes"},
+    {"tasks"},
     {"encoders"},
     {"attribution"},
     {"descriptors"},

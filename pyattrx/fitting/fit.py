@@ -18,11 +18,13 @@ from pyattrx.encoders import Normalize
 from pyattrx.encoders.copying import random_state_kept
 from pyattrx.errors import EncoderError, FitWarning, InvalidType, InvalidValue
 from pyattrx.fitting.encoder import FittedEncoder
-from pyattrx.fitting.labels import Labels, Task
+from pyattrx.fitting.given import labelled_part
+from pyattrx.fitting.labels import Kind, Labels
 from pyattrx.fitting.networks import SmallEncoder, make_head
 from pyattrx.fitting.splitting import split
 from pyattrx.fitting.training import Training
 from pyattrx.probes import Probes
+from pyattrx.tasks import Task
 
 __all__ = ["fit_target"]
 
@@ -31,11 +33,11 @@ _LEAST_STD = 1e-3
 
 @neutrally
 def fit_target(
-    images: Tensor | Probes,
-    targets: Any,
+    images: Tensor | Probes | Task,
+    targets: Any = None,
     *,
-    task: Task | None = None,
-    name: str = "target",
+    task: Kind | None = None,
+    name: str | None = None,
     architecture: nn.Module | None = None,
     input_size: int | tuple[int, int] = 64,
     holdout: float = 0.2,
@@ -56,17 +58,18 @@ def fit_target(
 
     Parameters
     ----------
-    images : Tensor [N, 3, H, W] or Probes
+    images : Tensor [N, 3, H, W], Probes or Task
         RGB, floating in [0, 1] or uint8; at least 10. Groups of probes are never divided between
-        training and holdout.
+        training and holdout. Of a `pyattrx.Task` the images that have a label.
     targets : Tensor or array_like
+        Left out with a `Task`, which has labels.
         ``classification``: int or str [N]. ``regression``: float [N] or [N, K].
         ``dense_classification``: int [N, h, w]. ``dense_regression``: float [N, C, h, w]. Maps
         larger than `input_size` are reduced to it.
     task : str, optional
         One of these; told from type and shape of `targets` if left out.
-    name : str
-        Of the encoder.
+    name : str, optional
+        Of the encoder. That of the `Task`, or "target", if left out.
     architecture : nn.Module, optional
         An encoder from normalised images [N, 3, *input_size] to [N, C] or [N, C, h, w], trained
         from the weights it has in a copy. `pyattrx.fitting.SmallEncoder` if left out.
@@ -123,6 +126,10 @@ def fit_target(
     >>> encoder.name, encoder.report.task, encoder.report.n_train
     ('red', 'regression', 48)
     """
+    if isinstance(images, Task):
+        name = images.name if name is None else name
+        images, targets, task = labelled_part(images, targets, task)
+    name = "target" if name is None else name
     probes = images if isinstance(images, Probes) else Probes.from_tensor(images)
     size = _checked(input_size, holdout, steps, batch_size, learning_rate, patience, seed)
     labels = Labels(targets, len(probes), task, size)

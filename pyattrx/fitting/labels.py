@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["Labels", "Task"]
+__all__ = ["Kind", "Labels"]
 
-Task = Literal["classification", "regression", "dense_classification", "dense_regression"]
+Kind = Literal["classification", "regression", "dense_classification", "dense_regression"]
 
 _EXPECTED = {
     "classification": "[N], integers or strings",
@@ -34,7 +34,7 @@ class Labels:
     count : int
         Number of images.
     task : str, optional
-        One of `Task`; told from type and shape if left out.
+        One of `Kind`; told from type and shape if left out.
     largest : (int, int), optional
         Maps larger than this are reduced to it.
 
@@ -54,7 +54,7 @@ class Labels:
     ) -> None:
         array = _array(targets)
         if task is not None and task not in _EXPECTED:
-            raise InvalidValue("task", task, f"one of {', '.join(get_args(Task))}")
+            raise InvalidValue("task", task, f"one of {', '.join(get_args(Kind))}")
         discrete = array.dtype.kind in "biuU"
         if task is None:
             shapes = {

@@ -12,7 +12,7 @@ from typing import Any
 from pyattrx.errors import InvalidType, ProbeError
 from pyattrx.probes._seeded import seeded_hash
 
-__all__ = ["SUFFIXES", "GroupOf", "Listing", "in_order", "list_images"]
+__all__ = ["SUFFIXES", "GroupOf", "Listing", "group_of_path", "in_order", "list_images"]
 
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
@@ -97,12 +97,13 @@ def in_order(names: list[str], seed: int, group_of: GroupOf | None) -> list[tupl
         if group_of is None:
             ranked.append((rank, "", rank, name, name))
         else:
-            group = _group(group_of, name)
+            group = group_of_path(group_of, name)
             ranked.append((seeded_hash(seed, "group", group), group, rank, name, group))
     return [(name, group) for *_, name, group in sorted(ranked)]
 
 
-def _group(group_of: GroupOf, name: str) -> str:
+def group_of_path(group_of: GroupOf, name: str) -> str:
+    """Return what the caller's function says of a relative path, as a string."""
     group = group_of(PurePosixPath(name))
     if isinstance(group, bool) or not isinstance(group, (str, int, PurePath)):
         raise InvalidType(f"groups({name!r})", group, "a string, an integer or a path")

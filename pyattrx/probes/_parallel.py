@@ -24,8 +24,12 @@ def ordered_map(
     """Yield function(item) in the order of the items, working at most `ahead` items ahead.
 
     When the consumer stops early, raises or is interrupted, what has not begun is dropped and the
-    threads end with the item that they are at; nobody waits for them unless `wait` says so.
+    threads end with the item that they are at; nobody waits for them unless `wait` says so. Without
+    workers the caller's thread does the work, when it is asked for.
     """
+    if not workers:
+        yield from map(function, items)
+        return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pyattrx-probes")
     pending: deque[Future[_Out]] = deque()
     try:

@@ -46,12 +46,12 @@ def read_photos(
     limit: int | None = None,
     workers: int | None = None,
 ) -> Photos:
-    """Store the probes of photos, given as (name, group), until there are `limit` of them.
+    """Store the probes of photos, given as (name, group), until there are `limit` more of them.
 
     `read` gets the position of a photo, possibly of some beyond those that are needed. A group of
     None makes every probe its own.
     """
-    content = Photos(store)
+    content, before = Photos(store), len(store)
     total = len(photos) * cuts.crops
     if limit is not None:
         total = min(limit, total)
@@ -66,13 +66,13 @@ def read_photos(
             if isinstance(found, Skipped):
                 content.skipped.append(found)
                 continue
-            wanted = found.images[: total - len(store)]
+            wanted = found.images[: total + before - len(store)]
             for index, image in enumerate(wanted):
                 store.append(image, found.digests[index])
                 content.names.append(name if cuts.crops == 1 else f"{name}#{index}")
                 content.groups.append(len(content.groups) if group is None else group)
             step(len(wanted))
-            if len(store) == limit:
+            if len(store) - before == limit:
                 break
     return content
 

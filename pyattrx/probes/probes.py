@@ -32,6 +32,7 @@ from pyattrx.probes._listing import GroupOf, in_order, list_images
 from pyattrx.probes._parallel import ordered_map
 from pyattrx.probes._photos import Decoded, Skipped, decode, to_rgb
 from pyattrx.probes._reading import read_batches, read_photos, store_images
+from pyattrx.probes._selected import Selected, read_runs
 from pyattrx.probes._store import PixelStore, as_float32
 from pyattrx.probes._tensors import check_images
 
@@ -659,14 +660,7 @@ class Probes:
         """
         if out is None:
             out = np.empty((len(chosen), *self.shape[1:]), self.stored_dtype)
-        ends = [*(np.flatnonzero(np.diff(chosen) != 1) + 1).tolist(), len(chosen)]
-        first = 0
-        for end in ends:
-            run = chosen[first:end]
-            if len(run):
-                self._store.raw(int(run[0]), int(run[-1]) + 1, out[first:end])
-            first = end
-        return out
+        return read_runs(self._store, chosen, out)
 
     def head(self, n: int) -> Probes:
         """Return the first `n` probes; their pixels are shared, not copied.
@@ -695,6 +689,43 @@ class Probes:
             raise InvalidValue("n", n, f"at most {len(self)}, the number of probes")
         return Probes(
             self._store, self._names[:n], self._groups[:n].tolist(), self._source, self._skipped
+        )
+
+    def take(self, order: Sequence[int] | NDArray[np.int64]) -> Probes:
+        """Return some probes, in the order asked for; their pixels are shared, not copied.
+
+        Parameters
+        ----------
+        order : sequence of int, [n]
+            Which probes, at least one; none of them twice.
+
+        Returns
+        -------
+        Probes
+            With the names of those probes. Probes that belonged to one group still do, also where
+            what joined them was left out.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            No probes, one of them twice, or an index beyond the probes.
+
+        Examples
+        --------
+        >>> import torch
+        >>> probes = Probes.from_tensor(torch.rand(6, 3, 8, 8)).take([4, 0, 5])
+        >>> probes.names
+        ('image4', 'image0', 'image5')
+        """
+        chosen = check_order(order, len(self))
+        if not len(chosen) or len(np.unique(chosen)) < len(chosen):
+            raise InvalidValue("order", order, "at least one probe, and none of them twice")
+        return Probes(
+            Selected(self._store, chosen),
+            [self._names[at] for at in chosen.tolist()],
+            self._groups[chosen].tolist(),
+            self._source,
+            self._skipped,
         )
 
     def save(self, path: Folder) -> Path:
