@@ -29,7 +29,7 @@ class BatchSizes:
     fixed : bool
         Whether it must be exactly so many, as in a program that was exported with its batch size.
     alone : bool
-        Whether every image has a batch of its own, filled up with copies of it.
+        Whether every image has a batch of its own.
     """
 
     least: int = 1

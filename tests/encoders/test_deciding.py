@@ -174,3 +174,12 @@ def test_what_is_read_elsewhere_is_not_noted():
         pass
     float(torch.rand(1))
     assert numbers == []
+
+
+def test_one_that_needs_several_images_is_refused():
+    class Squeezed(Asking):
+        def forward(self, x):
+            return super().forward(x).mean((2, 3)).squeeze()
+
+    with pytest.raises(pyattrx.PyattrxError, match="'a' reads numbers out of tensors"):
+        sizes_of(Squeezed(BATCH["a number"]).eval())
