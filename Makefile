@@ -6,6 +6,9 @@ CUDA ?= AUTO
 # One architecture builds in a minute: this machine's, or Hopper's where no GPU is to be seen.
 CUDA_ARCH ?= $(shell a=$$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -oE '^[0-9]+\.[0-9]+' | head -n 1 | tr -d .); echo $${a:-90}-real)
 
+# Processes that run tests side by side, files of tests whole.
+JOBS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
+
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc pyattrx benchmarks -type f -not -name '*.so' -not -name '*.pyc' -not -path '*/results/*') CMakeLists.txt pyproject.toml constraints.txt
 CONFIG := -C cmake.define.ATTRX_CUDA=$(CUDA) -C cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCH)
@@ -17,7 +20,7 @@ demo: $(VENV)/.installed-demo
 	$(BIN)/pyattrx demo
 
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

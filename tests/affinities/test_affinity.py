@@ -363,4 +363,4 @@ def test_repeated_calls_keep_nothing(probes):
     before = tensors()
     for _ in range(5):
         pyattrx.affinity(networks, probes)
-    assert tensors() == before
+    assert tensors() <= before  # what other tests left may go meanwhile

@@ -221,7 +221,7 @@ def test_a_read_only_folder_can_be_asked(tmp_path, zoo, open_elsewhere):
     if not open_elsewhere:
         zoo.close()
     for folder in (*tmp_path.parents, tmp_path):
-        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest", "test_")):
+        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest", "test_", "popen")):
             folder.chmod(folder.stat().st_mode | 0o055)
     child = run(
         """

@@ -70,7 +70,7 @@ def test_a_reader_who_may_not_write_sees_what_the_owner_writes(tmp_path, zoo):
         pytest.skip("needs root, to become somebody who may not write")
     zoo.close()
     for folder in (*tmp_path.parents, tmp_path):
-        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest", "test_")):
+        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest", "test_", "popen")):
             folder.chmod(folder.stat().st_mode | 0o055)
     context = multiprocessing.get_context("fork")
     opened, written = context.Event(), context.Event()
