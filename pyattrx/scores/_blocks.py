@@ -8,7 +8,7 @@ import numpy as np
 
 from pyattrx.scores._labels import KINDS, Labels, read_labels
 
-__all__ = ["blocks", "deal"]
+__all__ = ["blocks", "deal", "in_order"]
 
 # As in pyattrx.affinities.jackknife: more give more degrees of freedom, and cost more.
 _MOST_BLOCKS = 16
@@ -48,6 +48,16 @@ def blocks(labels: Any, groups: Any = None) -> np.ndarray:
 
 def deal(labels: Labels, most: int) -> np.ndarray:
     """Deal images to at most so many blocks; see `blocks`."""
+    places = in_order(labels)
+    return np.asarray(places % min(most, int(places.max()) + 1))
+
+
+def in_order(labels: Labels) -> np.ndarray:
+    """Number the groups by class, or by mean label; the number of each image's group, [N].
+
+    Neighbours are alike then: whoever deals them out in turn deals out every class evenly, in
+    whatever order the images come.
+    """
     groups = labels.groups
     count = int(groups.max()) + 1
     if labels.numbers is None:
@@ -55,9 +65,9 @@ def deal(labels: Labels, most: int) -> np.ndarray:
     else:
         sums = np.bincount(groups, labels.numbers.sum(1), minlength=count)
         order = np.argsort(sums / np.bincount(groups), kind="stable")
-    dealt = np.empty(count, np.int64)
-    dealt[order] = np.arange(count) % min(most, count)
-    return np.asarray(dealt[groups])
+    places = np.empty(count, np.int64)
+    places[order] = np.arange(count)
+    return np.asarray(places[groups])
 
 
 def _majority(codes: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:

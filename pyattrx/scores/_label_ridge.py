@@ -9,10 +9,10 @@ import scipy.linalg
 import torch
 import torch.nn.functional as F
 
-from pyattrx.affinities.jackknife import jackknife_residuals
+from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
 from pyattrx.descriptors.probe_sets import ROUNDINGS
 from pyattrx.errors import InvalidValue
-from pyattrx.scores._blocks import deal
+from pyattrx.scores._blocks import in_order
 from pyattrx.scores._dense import is_dense, read_dense
 from pyattrx.scores._features import read_array
 from pyattrx.scores._labels import read_labels
@@ -75,10 +75,10 @@ def label_ridge(
     Notes
     -----
     The numbers are those of ``FeatureMethod("normalized_ridge", penalty=0.1)``, with labels as the
-    target's output. Groups go to the halves in turn, in the order in which they come: sort neither
-    images nor groups by class. Each image's own scale does not matter, nor does a rotation of the
-    channels; the origin does. The standard error is that of a jackknife over at most 16 blocks
-    (`blocks`), whose moments are subtracted from those of all.
+    target's output, but for the halves: those have every class evenly (or large and small numbers),
+    in whatever order the images come. Each image's own scale does not matter, nor does a rotation
+    of the channels; the origin does. The standard error is that of a jackknife over at most 16
+    blocks with groups of both halves, whose moments are subtracted from those of all.
 
     Examples
     --------
@@ -116,8 +116,9 @@ def label_ridge(
         resampled = F.adaptive_avg_pool2d(torch.from_numpy(targets), grid).numpy()
         targets = np.moveaxis(resampled, 1, -1).reshape(len(targets), -1, targets.shape[1])
     targets = targets - targets.mean((0, 1))
-    blocks = deal(read, 16)
-    value, without = _scores(samples, targets, read.groups, blocks, float(penalty))
+    places = in_order(read)
+    blocks = jackknife_blocks(places)
+    value, without = _scores(samples, targets, places % 2, blocks, float(penalty))
     residuals = jackknife_residuals(value, without, blocks)
     options = {"penalty": float(penalty), "largest_grid": most, "pool": pool}
     return from_blocks("label_ridge", float(value), residuals, blocks, read, options)
@@ -237,12 +238,10 @@ class _Moments:
 
 
 def _scores(
-    samples: _Samples, targets: np.ndarray, groups: np.ndarray, blocks: np.ndarray, penalty: float
+    samples: _Samples, targets: np.ndarray, which: np.ndarray, blocks: np.ndarray, penalty: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """R^2 of all images, [], and without each block, [K]."""
-    images = np.arange(len(samples))
-    # Groups are numbered as they come.
-    halves = [images[groups % 2 == half] for half in (0, 1)]
+    halves = [np.flatnonzero(which == half) for half in (0, 1)]
     moments = [_Moments(samples, targets, half) for half in halves]
     value = _both_ways(moments[0], moments[1], samples.width, penalty)
     without = np.full(int(blocks.max()) + 1, np.nan)

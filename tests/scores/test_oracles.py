@@ -196,8 +196,19 @@ def test_ridge_probe_by_refitting(d):
 # --- label ridge
 
 
-def compared(features, latent, blocks, penalty=0.1):
-    """What the directional score between networks says."""
+def by_class(labels):
+    """Images by class, in the order in which classes come."""
+    _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(first[codes], kind="stable")
+
+
+def compared(features, latent, order, penalty=0.1):
+    """What the directional score between networks says of images in an order.
+
+    They go to the halves in turn, and to blocks two at a time.
+    """
+    features, latent = features[order], latent[order]
+    blocks = np.arange(len(order)) // 2 % 16
     method = NormalizedRidge(FeatureMethod("normalized_ridge", penalty=penalty))
     wide = torch.from_numpy(features)
     unit = (wide.double() / wide.double().norm(dim=1, keepdim=True)).to(wide.dtype)
@@ -218,8 +229,23 @@ def test_label_ridge_is_normalized_ridge_on_one_hot_labels(shape):
     labels = rng.integers(0, 3, shape[0])
     features = rng.standard_normal(shape) + labels.reshape(-1, *[1] * (len(shape) - 1))
     score = scores.label_ridge(features, labels)
-    expected = compared(features, one_hot(labels), scores.blocks(labels))
+    expected = compared(features, one_hot(labels), by_class(labels))
     assert (score.value, score.stderr) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["label_ridge", "linear_probe", "ridge_loo", "knn"])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_classes_that_take_turns_are_scored_like_sorted_ones(name, classes):
+    """`Task.subsample` gives one class after the other; halves by place would have one each."""
+    labels = np.arange(64) % classes
+    noise = np.random.default_rng(3).standard_normal((64, 8))
+    features = noise + 2 * np.eye(classes, 8)[labels]
+    order = by_class(labels)
+    turns = scores.score(name, features, labels)
+    sorted_ = scores.score(name, features[order], labels[order])
+    assert (turns.value, turns.stderr) == pytest.approx((sorted_.value, sorted_.stderr), rel=1e-6)
+    assert turns.value > scores.score(name, noise, labels).value + 0.1
+    assert turns.stderr > 0
 
 
 def test_label_ridge_of_float32_and_pooled():
@@ -227,13 +253,14 @@ def test_label_ridge_of_float32_and_pooled():
     labels = rng.integers(0, 3, 40)
     features = (rng.standard_normal((40, 6, 5, 5)) + labels[:, None, None, None]).astype("f")
     plain = scores.label_ridge(features, labels)
-    expected = compared(features, one_hot(labels), scores.blocks(labels))
+    expected = compared(features, one_hot(labels), by_class(labels))
     assert (plain.value, plain.stderr) == pytest.approx(expected, abs=1e-9)
     unit = features.astype(float) / np.linalg.norm(features.astype(float), axis=1, keepdims=True)
     pooled = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(unit), 2).numpy()
     y = one_hot(labels) - one_hot(labels).mean(0)
     x = pooled.reshape(40, -1)
-    halves = [np.arange(40) % 2 == h for h in (0, 1)]
+    order = by_class(labels)
+    halves = [order[h::2] for h in (0, 1)]
     r2 = []
     for fit, test in (halves, halves[::-1]):
         mx, my = x[fit].mean(0), y[fit].mean(0)
@@ -259,8 +286,7 @@ def test_label_ridge_of_maps(numbers):
         labels = (maps > 0).astype(np.int32) + (maps > 1)
         latent = np.moveaxis(labels[..., None] == np.arange(3), 3, 1).astype(float)
     score = scores.label_ridge(features, labels)
-    means = latent.mean((2, 3))
-    expected = compared(features, latent, scores.blocks(means))
+    expected = compared(features, latent, np.argsort(latent.mean((2, 3)).sum(1), kind="stable"))
     assert score.value > 0.1
     assert (score.value, score.stderr) == pytest.approx(expected, abs=1e-9)
 
