@@ -8,13 +8,13 @@ in 2.13 and 2.14, in LeViT and XCiT at a batch of one; instance norm always runs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from pyattrx._modes import Arguments, DispatchMode, Function, Named
 
 __all__ = ["any_layout"]
 
@@ -40,23 +40,17 @@ def any_layout(x: Tensor) -> AbstractContextManager[object]:
     >>> gradient[0, :, 0, 0]
     tensor([1., 2., 3.])
     """
-    return _SameLayout() if x.device.type == "cpu" else nullcontext()  # type: ignore[no-untyped-call]
+    return _SameLayout() if x.device.type == "cpu" else nullcontext()
 
 
-class _SameLayout(TorchDispatchMode):
+class _SameLayout(DispatchMode):
     """Gives batch norm's backward pass both tensors without a gap and in one order."""
 
-    def __torch_dispatch__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        arguments: Sequence[Any] = (),
-        named: dict[str, Any] | None = None,
-    ) -> Any:
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
         if function is _BATCH_NORM_BACKWARD and not _lie_alike(arguments[0], arguments[1]):
             first, second = (part.contiguous() for part in arguments[:2])
             arguments = (_restrided(first), _restrided(second), *arguments[2:])
-        return function(*arguments, **(named or {}))
+        return function(*arguments, **named)
 
 
 def _lie_alike(a: Tensor, b: Tensor) -> bool:

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from pyattrx._modes import Arguments, Function, FunctionMode, Named
 from pyattrx.attribution.base import Attribution, Forward, differentiated
 from pyattrx.attribution.scalars import Scalar
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
@@ -136,7 +136,7 @@ class _Rule(NamedTuple):
     in_place: bool
 
 
-class _EpsilonRule(TorchFunctionMode):
+class _EpsilonRule(FunctionMode):
     """Runs every element-wise activation as `_Activation`."""
 
     def __init__(self, eps: float) -> None:
@@ -145,27 +145,20 @@ class _EpsilonRule(TorchFunctionMode):
         self._rules = _rules()
         self.fused = False  # whether an operator with activations of its own was called
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        rule = self._rules.get(func)
-        u = args[0] if args else kwargs.get("input", kwargs.get("self"))
-        if rule is None and _FUSED.fullmatch(getattr(func, "__name__", "")):
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        rule = self._rules.get(function)
+        u = arguments[0] if arguments else named.get("input", named.get("self"))
+        if rule is None and _FUSED.fullmatch(getattr(function, "__name__", "")):
             self.fused = True
-        if rule is None or not isinstance(u, Tensor) or not u.requires_grad or "out" in kwargs:
-            return func(*args, **kwargs)
-        options = {k: v for k, v in kwargs.items() if k not in ("input", "self", "inplace")}
+        if rule is None or not isinstance(u, Tensor) or not u.requires_grad or "out" in named:
+            return function(*arguments, **named)
+        options = {k: v for k, v in named.items() if k not in ("input", "self", "inplace")}
 
         def activation(v: Tensor) -> Tensor:
-            return rule.plain(v, *args[1:], **options)
+            return rule.plain(v, *arguments[1:], **options)
 
         apply: Callable[..., Tensor] = _Activation.apply
-        if not (rule.in_place or kwargs.get("inplace", False)):
+        if not (rule.in_place or named.get("inplace", False)):
             return apply(u, self.eps, activation)
         # The caller may go on using `u` itself, which must then hold the activation.
         return u.copy_(apply(u.clone(), self.eps, activation))

@@ -115,7 +115,6 @@ class Scene:
 def check_repeats(scene: Scene, times: int = 2) -> None:
     """The same image twice has the same answer."""
     for _ in range(times):
-        # Nothing is rounded otherwise: no allowance for what rounding does.
         if not scene.alone.agrees(scene.each(scene.x), within=_REPEATED):
             raise AssumptionError(
                 "repeats",

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
-from torch.overrides import TorchFunctionMode
 
+from pyattrx._modes import Arguments, Function, FunctionMode, Named
 from pyattrx.encoders.rebinding import rebind, stored_at
 from pyattrx.errors import AssumptionError, EncoderError
 
@@ -94,23 +94,17 @@ def private_copy(
     return made
 
 
-class _Detached(TorchFunctionMode):
+class _Detached(FunctionMode):
     """Copies tensors with a gradient history, which refuse it, wherever a network keeps them.
 
     Kept activations, recomputed weights.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func is Tensor.__deepcopy__ and args[0].grad_fn is not None:
-            tensor, memo = args
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        if function is Tensor.__deepcopy__ and arguments[0].grad_fn is not None:
+            tensor, memo = arguments
             return memo.setdefault(id(tensor), tensor.detach().clone())
-        return func(*args, **(kwargs or {}))
+        return function(*arguments, **named)
 
 
 def own_tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from pyattrx._modes import Arguments, DispatchMode, Function, FunctionMode, Named
 from pyattrx.encoders.copying import all_tensors
 from pyattrx.encoders.rebinding import stored_at
 
-__all__ = ["Decisions", "always_the_same"]
+__all__ = ["Decisions", "Number", "always_the_same"]
 
 Number = bool | int | float | complex
 
@@ -99,21 +98,15 @@ def always_the_same(passes: Iterable[Sequence[Number]]) -> bool:
     return all(count == counts[0] and not count.keys() & {"True", "False"} for count in counts)
 
 
-class _Reads(TorchDispatchMode):
+class _Reads(DispatchMode):
     """Hears of ``item``, ``bool``, ``float`` and ``int``, also inside programs."""
 
     def __init__(self, note: Callable[[Tensor, Sequence[Number]], None]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._note = note
 
-    def __torch_dispatch__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        arguments: Sequence[Any] = (),
-        named: dict[str, Any] | None = None,
-    ) -> Any:
-        answer = function(*arguments, **(named or {}))
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        answer = function(*arguments, **named)
         if function in _READ:
             self._note(arguments[0], [answer])
         elif function in _SIZED:
@@ -122,23 +115,26 @@ class _Reads(TorchDispatchMode):
         return answer
 
 
-class _Escapes(TorchFunctionMode):
+class _Escapes(FunctionMode):
     """Hears of tensors that become lists and arrays."""
 
     def __init__(self, note: Callable[[Tensor, Sequence[Number]], None]) -> None:
         super().__init__()
         self._note = note
 
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        arguments: Sequence[Any] = (),
-        named: dict[str, Any] | None = None,
-    ) -> Any:
-        answer = function(*arguments, **(named or {}))
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        answer = function(*arguments, **named)
         if function in _ESCAPES:
             tensor = arguments[0]
             with torch._C.DisableTorchFunction():
-                self._note(tensor, tensor.detach().flatten().tolist())
+                self._note(tensor, _told(tensor.detach()))
         return answer
+
+
+def _told(tensor: Tensor) -> list[Number]:
+    """What stands for all values of a tensor: one number, or a truth value where they are such."""
+    if tensor.dtype == torch.bool:
+        return [True]
+    return [
+        hash(tensor.cpu().resolve_conj().flatten().contiguous().view(torch.uint8).numpy().tobytes())
+    ]

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
+from pyattrx._modes import Arguments, Function, FunctionMode, Named
 from pyattrx.encoders.copying import tensors_in
 
 __all__ = ["DESCRIPTIONS", "FOLDED_IN", "TOLERANCE", "Folding", "Pairs", "Tracer", "agree"]
@@ -150,7 +150,7 @@ def agree(before: Tensor, after: Tensor) -> bool:
     return bool((after - before).abs().max() <= TOLERANCE[dtype] * before.abs().max())
 
 
-class _Uses(TorchFunctionMode):
+class _Uses(FunctionMode):
     """Counts the function calls that take each watched tensor."""
 
     def __init__(self) -> None:
@@ -159,24 +159,17 @@ class _Uses(TorchFunctionMode):
         self.count: Counter[int] = Counter()
         self.halves = False  # whether a function answered in float16
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func not in DESCRIPTIONS:
-            for tensor in tensors_in((args, kwargs)):
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        if function not in DESCRIPTIONS:
+            for tensor in tensors_in((arguments, named)):
                 if id(tensor) in self.watched:
                     self.count[id(tensor)] += 1
-        answer = func(*args, **kwargs)
+        answer = function(*arguments, **named)
         self.halves |= isinstance(answer, Tensor) and answer.dtype == torch.float16
         return answer
 
 
-class _Folded(TorchFunctionMode):
+class _Folded(FunctionMode):
     """Sees who else uses the outputs and weights of folded layers."""
 
     def __init__(self, places: Iterable[_Place]) -> None:
@@ -190,18 +183,11 @@ class _Folded(TorchFunctionMode):
             place.begin(self._views)
             self._weights[id(place.layer.weight)] = place
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func not in DESCRIPTIONS:
-            for tensor in tensors_in((args, kwargs)):
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        if function not in DESCRIPTIONS:
+            for tensor in tensors_in((arguments, named)):
                 self._see(tensor)
-        return func(*args, **kwargs)
+        return function(*arguments, **named)
 
     def _see(self, tensor: Tensor) -> None:
         view = self._views.get(id(tensor))

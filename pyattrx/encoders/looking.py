@@ -117,14 +117,7 @@ def look(
     together: list[Number] = []
     prepared = _prepared(scene, preparation, decisions.noted(together))
     if scene.at_once > 1 and not always_the_same([*read, together]):
-        if reader.sizes.least > 1:
-            raise AssumptionError(
-                "alone",
-                f"network {reader.name!r} reads numbers out of tensors, to go one way or another "
-                f"by them, and runs on no fewer than {reader.sizes.least} images at once, which "
-                "would go the same way",
-            )
-        reader.sizes = replace(reader.sizes, alone=True)
+        reader.one_at_a_time()
         prepared = _prepared(scene, preparation)
     if prepared is None or not plain.agrees(prepared):
         wanted = preparation.steps

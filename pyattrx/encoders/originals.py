@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
-from torch.overrides import TorchFunctionMode
 
+from pyattrx._modes import Arguments, Function, FunctionMode, Named
 from pyattrx.encoders.copying import all_tensors, not_private, tensors_in
 from pyattrx.encoders.folding import DESCRIPTIONS
 from pyattrx.encoders.rebinding import stored_at
@@ -124,7 +124,7 @@ def _identical(now: Any, before: Any) -> bool:
     return all(one is other for one, other in zip(now, before, strict=True))
 
 
-class _Tensors(TorchFunctionMode):
+class _Tensors(FunctionMode):
     """Refuses function calls that take a tensor of the original, or one that can be trained."""
 
     def __init__(self, known: dict[str, Tensor], refuse: Callable[[str], None]) -> None:
@@ -137,18 +137,12 @@ class _Tensors(TorchFunctionMode):
         }
         self._refuse = refuse
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func not in DESCRIPTIONS:
-            for tensor in tensors_in((args, kwargs or {})):
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        if function not in DESCRIPTIONS:
+            for tensor in tensors_in((arguments, named)):
                 name = self._known.get(id(tensor)) or self._stored.get(stored_at(tensor) or 0)
                 if name is not None:
                     self._refuse(f"the copy uses {name} of the original")
                 if isinstance(tensor, nn.Parameter) and tensor.requires_grad:
                     self._refuse("it uses parameters beside its own, which are not frozen")
-        return func(*args, **(kwargs or {}))
+        return function(*arguments, **named)

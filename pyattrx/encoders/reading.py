@@ -185,6 +185,23 @@ class Reader:
             )
         return z
 
+    def one_at_a_time(self) -> None:
+        """Run every image by itself from now on, as a batch would go one way for all of them.
+
+        Raises
+        ------
+        AssumptionError
+            The network needs several images at once.
+        """
+        if self.sizes.least > 1:
+            raise AssumptionError(
+                "alone",
+                f"network {self.name!r} reads numbers out of tensors, to go one way or another by "
+                f"them, and runs on no fewer than {self.sizes.least} images at once, which would "
+                "go the same way",
+            )
+        self.sizes = BatchSizes(alone=True)
+
     def find_sizes(self, x: Tensor, largest: int, error: EncoderError) -> None:
         """Find batches that the network can stand, since one image alone fails.
 

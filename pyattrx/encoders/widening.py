@@ -6,14 +6,13 @@ autocast to float16 would bring back what was to be avoided, or not fit the weig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from pyattrx._modes import Arguments, Function, FunctionMode, Named
 from pyattrx.encoders.folding import DESCRIPTIONS
 
 __all__ = ["Widened"]
@@ -22,7 +21,7 @@ _HALVES = (torch.float16, torch.bfloat16)
 _CASTS = (torch.Tensor.half, torch.Tensor.bfloat16)
 
 
-class Widened(TorchFunctionMode):
+class Widened(FunctionMode):
     """Runs every function with a wide type where it is given a half one.
 
     Parameters
@@ -42,24 +41,18 @@ class Widened(TorchFunctionMode):
         super().__init__()
         self._dtype = dtype
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in DESCRIPTIONS:
-            return func(*args, **kwargs)
-        if func in _CASTS:
-            return args[0].to(self._dtype)
-        args, kwargs = tree_map(self._wide, (args, kwargs))
-        kind = next((v.device.type for v in args if isinstance(v, Tensor)), "cpu")
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        """Call a function with wide types."""
+        if function in DESCRIPTIONS:
+            return function(*arguments, **named)
+        if function in _CASTS:
+            return arguments[0].to(self._dtype)
+        arguments, named = tree_map(self._wide, (arguments, named))
+        kind = next((v.device.type for v in arguments if isinstance(v, Tensor)), "cpu")
         if torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16:
             with torch.autocast(kind, enabled=False):
-                return func(*args, **kwargs)
-        return func(*args, **kwargs)
+                return function(*arguments, **named)
+        return function(*arguments, **named)
 
     def _wide(self, value: Any) -> Any:
         if isinstance(value, torch.dtype) and value in _HALVES:
