@@ -99,6 +99,8 @@ class Description:
         What it answered when it was looked at; see `pyattrx.encoders.identity`.
     untrained : str or None
         Why its weights look as they were initialised.
+    how : dict
+        What is special about how it is run: ``one_at_a_time``, ``computed_in``.
     """
 
     def __init__(
@@ -137,6 +139,7 @@ class Description:
         self.compile_effect: dict[str, float] | None = None
         self.behaviour: dict[str, Any] = {}
         self.untrained: str | None = None
+        self.how: dict[str, Any] = {}
 
     def __enter__(self) -> Description:
         with ExitStack() as entered:
@@ -150,6 +153,7 @@ class Description:
             )
             self._prepared = entered.enter_context(prepared)
             self.behaviour = described_behaviour(prepared, digests)
+            self.how = prepared.how
             self.untrained = looks_untrained(self._encoder.module)
             if self.untrained is not None:
                 warnings.warn(

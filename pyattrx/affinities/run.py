@@ -195,6 +195,7 @@ def affinity(
                 facts["exact_maps"] = exact
             if network.features_in is not None:
                 facts["features_in"] = network.features_in
+            facts |= network.how
             described.append({**known(), **facts})
         if not names:
             raise InvalidValue("encoders", [], "at least one network")

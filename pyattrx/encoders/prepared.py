@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +94,16 @@ class PreparedEncoder:
     def sizes(self) -> BatchSizes:
         """Batches that the network can stand; others are filled up, or taken in parts."""
         return self._reader.sizes
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What is special about how the network is run, as JSON types; empty where nothing is."""
+        facts: dict[str, Any] = {}
+        if self.sizes.alone:
+            facts["one_at_a_time"] = True
+        if self._reader.widened is not None:
+            facts["computed_in"] = str(self._reader.widened).removeprefix("torch.")
+        return facts
 
     def _look(
         self, images: Tensor, output: Output, features: Output, batch_size: int, plain: bool

@@ -183,3 +183,12 @@ def test_one_that_needs_several_images_is_refused():
 
     with pytest.raises(pyattrx.PyattrxError, match="'a' reads numbers out of tensors"):
         sizes_of(Squeezed(BATCH["a number"]).eval())
+
+
+def test_the_provenance_says_so():
+    images = probes_that_hide_it()
+    network = Asking(BATCH["a number"]).eval()
+    encoders = [pyattrx.Encoder(network, name="a"), pyattrx.Encoder(plain(), name="b")]
+    a, b = pyattrx.affinity(encoders, pyattrx.Probes.from_tensor(images)).provenance["networks"]
+    assert a["one_at_a_time"] is True
+    assert "one_at_a_time" not in b
