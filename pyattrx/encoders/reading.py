@@ -214,6 +214,8 @@ class Reader:
         error : EncoderError
             What it says of one image alone; raised if no batch runs.
         """
+        if self._stands(x, 1):  # it is something else, that only gradients show
+            raise error
         for size in sorted({*range(2, 9), 10, 12, 16, 20, 24, 32, 50, 64, 100, 128, largest}):
             if self._stands(x, size):
                 self.sizes = BatchSizes(size, fixed=not self._stands(x, size + 1))
