@@ -10,6 +10,7 @@ from typing import Any
 
 __all__ = [
     "AssumptionError",
+    "CacheWarning",
     "EncoderError",
     "EntryGone",
     "FitWarning",
@@ -142,6 +143,10 @@ class ZooMismatch(ZooError, ValueError):
 
 class IndexDamaged(PyattrxError):
     """A saved index is not what was written. Indexes are caches: it can be built again."""
+
+
+class CacheWarning(UserWarning):
+    """Features cannot be kept on disk, or what was kept is damaged; they are computed instead."""
 
 
 class FitWarning(UserWarning):

@@ -147,6 +147,7 @@ class Encoder:
         *,
         batch_size: int = 32,
         plain: bool = False,
+        looked_at: bool = True,
     ) -> PreparedEncoder:
         """Make the copy that is run: frozen, in eval mode, folded, on a device.
 
@@ -160,6 +161,9 @@ class Encoder:
             needs to know what it does with two.
         plain : bool
             Leave the copy as it is: neither folded nor laid out anew.
+        looked_at : bool
+            Whether to look at the network. Without that the copy is plain, and what methods take
+            for granted is not known of it: only for one that was looked at before.
 
         Returns
         -------
@@ -192,6 +196,7 @@ class Encoder:
             features=self.features,
             batch_size=batch_size,
             plain=plain,
+            looked_at=looked_at,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class PreparedEncoder:
     folded : int
         How many batch norms are folded into the layers before them.
     looked : Looked
-        What was seen when it was made.
+        What was seen when it was made; not there if nobody looked.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class PreparedEncoder:
         features: Output = None,
         batch_size: int = 32,
         plain: bool = False,
+        looked_at: bool = True,
     ) -> None:
         _check_images("example", example)
         self.name = name
@@ -83,7 +84,8 @@ class PreparedEncoder:
             if not _half(self.dtype) and (self.dtype != dtype or _holds_halves(module)):
                 self._reader.widened = self.dtype
             self._preparation = Preparation(self.module, self.dtype, device)
-            self.looked = self._look(example.float(), output, features, batch_size, plain)
+            if looked_at:
+                self.looked = self._look(example.float(), output, features, batch_size, plain)
         folding = self._preparation.folding
         self.folded = 0 if folding is None else len(folding)
 

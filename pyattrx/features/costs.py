@@ -1,0 +1,86 @@
+"""What a network costs its user: parameters, multiply-adds, milliseconds, and a licence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pyattrx.encoders import Encoder, PreparedEncoder
+
+__all__ = ["Costs", "multiply_adds", "origin"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What it takes to use a network.
+
+    Attributes
+    ----------
+    parameters : int
+    multiply_adds : int or None
+        Of one image; None where PyTorch cannot count them.
+    milliseconds : float or None
+        Measured, an image, in batches; None where too few images were run.
+    measured_on : str or None
+        The device, and the number of threads on a CPU.
+    width : int
+        Features of an image.
+    input_size : (int, int)
+        Height and width of what the network sees.
+    licence, source : str or None
+        Where its loader says so.
+    """
+
+    parameters: int
+    multiply_adds: int | None
+    milliseconds: float | None
+    measured_on: str | None
+    width: int
+    input_size: tuple[int, int]
+    licence: str | None = None
+    source: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON types."""
+        return {**asdict(self), "input_size": list(self.input_size)}
+
+
+def multiply_adds(prepared: PreparedEncoder, x: torch.Tensor) -> int | None:
+    """Count the multiply-adds of convolutions and matrix products of one image [1, C, H, W]."""
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter:
+            prepared.outputs(x)
+    except Exception:  # of any kind: programs that PyTorch cannot look into
+        return None
+    passes = prepared.sizes.passes(1)
+    # An operation is a multiplication or an addition; batches that are filled up count whole.
+    least = max(1, prepared.sizes.least) * passes
+    total = counter.get_total_flops()
+    return total // (2 * least) if total else None
+
+
+def origin(encoder: Encoder) -> tuple[str | None, str | None]:
+    """Licence and source of a network, where its loader left them: timm and transformers do."""
+    licence = source = None
+    facts = _facts(encoder.module)
+    for key in ("license", "licence"):
+        if isinstance(facts.get(key), str):
+            licence = facts[key]
+    for key in ("hf_hub_id", "url", "_name_or_path"):
+        if source is None and isinstance(facts.get(key), str) and facts[key]:
+            source = facts[key]
+    return licence, source or encoder.specification
+
+
+def _facts(module: nn.Module) -> Mapping[str, Any]:
+    config = getattr(module, "pretrained_cfg", None)  # timm
+    if isinstance(config, Mapping):
+        return config
+    config = getattr(module, "config", None)  # transformers
+    return vars(config) if hasattr(config, "__dict__") else {}

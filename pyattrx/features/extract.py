@@ -1,0 +1,366 @@
+"""Features of one network for all images: out of the cache, and computed where they are new."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyattrx._ambient import neutral
+from pyattrx._progress import progress
+from pyattrx.affinities.describing import device_name, examples
+from pyattrx.affinities.feeding import feed
+from pyattrx.descriptors import arithmetic
+from pyattrx.encoders import Encoder, PreparedEncoder
+from pyattrx.encoders.originals import original_untouched
+from pyattrx.encoders.untrained import looks_untrained
+from pyattrx.errors import AssumptionError, EncoderError, NonFiniteError, PyattrxError
+from pyattrx.features.cache import CachedNetwork, FeatureCache, Rows, rounded, stacked
+from pyattrx.features.costs import Costs, multiply_adds, origin
+from pyattrx.features.place import FeatureReader, Place, find_place
+from pyattrx.probes import Probes
+
+__all__ = ["Features", "extract"]
+
+# Changes when features are read elsewhere than before: what is kept then is of no use.
+_RULES = 1
+# How far features may be from those that are kept, of their length, and still be of the same
+# network: rounding to float16, other threads, another device.
+_SAME = 5e-3
+_VARIANTS = 4  # networks that only their behaviour tells apart
+_SAVE_EVERY_S = 20.0
+_AT_LEAST = 2  # batches to take the time of, after the first
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What one network sees in all images.
+
+    Attributes
+    ----------
+    name : str
+    pooled : ndarray [N, D], float32
+        One vector an image, rounded to float16 but for a power of two.
+    maps : ndarray [N, C, H, W], float32, or None
+        The same by location, area-resampled; None where the network has no such features.
+    place : str
+        Where in the network they were read.
+    costs : Costs
+    computed : int
+        Images that were run; the others came out of the cache.
+    untrained : str or None
+        Why the network's weights look as they were initialised.
+    facts : dict
+        What else is worth knowing, as JSON types.
+    """
+
+    name: str
+    pooled: np.ndarray
+    maps: np.ndarray | None
+    place: str
+    costs: Costs
+    computed: int
+    untrained: str | None
+    facts: dict[str, Any]
+
+    @property
+    def constant(self) -> bool:
+        """Whether every image has the same features."""
+        return bool((self.pooled == self.pooled[:1]).all())
+
+
+def extract(
+    encoder: Encoder,
+    probes: Probes,
+    *,
+    batch_size: int = 32,
+    device: torch.device | None = None,
+    grid: int = 2,
+    cache: FeatureCache | None = None,
+    label: str | None = None,
+) -> Features:
+    """Read a network's features of all images, in one forward pass an image.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        Read at its `features`, or `output`, where it names them; else where `find_place` says.
+    probes : Probes
+    batch_size : int
+    device : torch.device, optional
+        The CPU if left out.
+    grid : int
+        Most rows and columns of `Features.maps`.
+    cache : FeatureCache, optional
+        Images that are there are not run again, once one of them was, and has the same features.
+    label : str, optional
+        What progress calls the network.
+
+    Returns
+    -------
+    Features
+
+    Raises
+    ------
+    EncoderError, AssumptionError
+        The network fails, or is no function of one image.
+    NonFiniteError
+        Features hold a NaN or an infinity; the message names the image.
+
+    Examples
+    --------
+    >>> import torch, pyattrx
+    >>> from pyattrx.features import extract
+    >>> body = [torch.nn.Conv2d(3, 8, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    >>> network = torch.nn.Sequential(*body, torch.nn.Linear(8, 5))
+    >>> probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 16, 16))
+    >>> found = extract(pyattrx.Encoder(network, name="net"), probes)
+    >>> found.place, found.pooled.shape, found.maps.shape
+    ('input of 3', (4, 8), (4, 8, 2, 2))
+    """
+    run = _Run(encoder, probes, batch_size, device or torch.device("cpu"), grid)
+    kept, known = _kept(run, cache)
+    digests = probes.digests()
+    missing = _first_of_each(
+        [i for i, digest in enumerate(digests) if digest not in known], digests
+    )
+    if missing:
+        known |= run.compute(np.array(missing, np.int64), kept, label or encoder.name)
+    facts = run.facts or (kept.facts() if kept is not None else {})
+    rows = stacked([known[digest] for digest in digests])
+    return Features(
+        encoder.name,
+        rows.pooled,
+        rows.maps,
+        facts["place"],
+        Costs(
+            facts["parameters"],
+            facts["multiply_adds"],
+            facts["milliseconds"],
+            facts["measured_on"],
+            rows.pooled.shape[1],
+            (facts["input_size"][0], facts["input_size"][1]),
+            *origin(encoder),
+        ),
+        len(missing),
+        facts["untrained"],
+        facts["how"],
+    )
+
+
+def _first_of_each(indices: list[int], digests: list[bytes]) -> list[int]:
+    """Copies of an image are run once."""
+    first: dict[bytes, int] = {}
+    for index in indices:
+        first.setdefault(digests[index], index)
+    return sorted(first.values())
+
+
+def _kept(run: _Run, cache: FeatureCache | None) -> tuple[CachedNetwork | None, dict[bytes, Rows]]:
+    """What the cache has of this network, and where to keep more of it."""
+    if cache is None:
+        return None, {}
+    digests = run.probes.digests()
+    for variant in range(_VARIANTS):
+        kept = cache.network({**run.identity(), "variant": variant})
+        known = kept.read(digests)
+        if not known:
+            if not kept.facts():
+                return kept, {}
+            continue  # of other images: nothing tells whether it is the same network
+        try:
+            if run.agrees(known):
+                return kept, known
+        except PyattrxError:
+            continue
+    return None, {}
+
+
+class _Run:
+    """One network, read once over some images."""
+
+    def __init__(
+        self, encoder: Encoder, probes: Probes, batch_size: int, device: torch.device, grid: int
+    ) -> None:
+        self.encoder, self.probes = encoder, probes
+        self.batch_size, self.device, self.grid = batch_size, device, grid
+        self.facts: dict[str, Any] = {}
+
+    def identity(self) -> dict[str, Any]:
+        """All that its features depend on, but for what only its behaviour shows."""
+        facts = self.encoder.describe()
+        for name in ("name", "specification", "parameters", "versions"):
+            facts.pop(name)
+        size = list(self.probes.size)
+        return {**facts, "image_size": size, "grid": self.grid, "rules": _RULES}
+
+    def agrees(self, known: dict[bytes, Rows]) -> bool:
+        """Whether the network sees in an image what was kept of it."""
+        digests = self.probes.digests()
+        index = next(i for i, digest in enumerate(digests) if digest in known)
+        image = self.probes.images(index, index + 1)
+        with self._glance(image) as (prepared, x):
+            reader = self._reader(prepared, x)
+            found = _numbers(reader(prepared.module, x))[0]
+        before = known[digests[index]]
+        parts = [before.pooled[0]] + ([] if before.maps is None else [before.maps[0].ravel()])
+        expected = np.concatenate(parts)
+        if found.shape != expected.shape:
+            return False
+        return bool(np.linalg.norm(found - expected) <= _SAME * np.linalg.norm(expected))
+
+    def compute(
+        self, order: np.ndarray, kept: CachedNetwork | None, label: str
+    ) -> dict[bytes, Rows]:
+        """Run images, and keep what comes out as it comes."""
+        images, _ = examples(self.probes)
+        with self._glance(images) as (prepared, x):
+            reader = self._reader(prepared, x)
+            counted = multiply_adds(prepared, x[:1])
+        batch_size = min(self.batch_size, len(order))
+        prepared = self.encoder.read_at(output=reader).prepare(
+            self.device, images, batch_size=batch_size
+        )
+        with prepared:
+            self.facts = {
+                "name": self.encoder.name,
+                "place": _said(self.encoder, reader),
+                "parameters": self.encoder.describe()["parameters"],
+                "multiply_adds": counted,
+                "input_size": list(x.shape[2:]),
+                "untrained": looks_untrained(self.encoder.module),
+                "how": prepared.how,
+                "milliseconds": None,
+                "measured_on": None,
+            }
+            return self._passes(prepared, reader, order, kept, label)
+
+    def _passes(
+        self,
+        prepared: PreparedEncoder,
+        reader: FeatureReader,
+        order: np.ndarray,
+        kept: CachedNetwork | None,
+        label: str,
+    ) -> dict[bytes, Rows]:
+        digests = self.probes.digests()
+        done: dict[bytes, Rows] = {}
+        waiting: list[int] = []
+        seconds: list[float] = []
+        saved = time.monotonic()
+
+        def save() -> None:
+            nonlocal saved
+            if kept is not None and waiting:
+                keys = [digests[i] for i in waiting]
+                kept.write(keys, stacked([done[key] for key in keys]), self.facts)
+            waiting.clear()
+            saved = time.monotonic()
+
+        batches = feed(self.probes, self.device, self.batch_size, order)
+        at = 0
+        with progress(label, len(order)) as step:
+            try:
+                for images in batches:
+                    begun = time.perf_counter()
+                    numbers = self._run(prepared, images)
+                    taken = (time.perf_counter() - begun) / len(images)
+                    chosen = order[at : at + len(images)]
+                    at += len(images)
+                    self._check_finite(numbers, chosen)
+                    numbers = rounded(numbers)
+                    if len(chosen) == self.batch_size:
+                        seconds.append(taken)
+                    self._timed(seconds)
+                    for row, index in zip(numbers, chosen.tolist(), strict=True):
+                        done[digests[index]] = _split(row, reader)
+                        waiting.append(index)
+                    step(len(chosen))
+                    if time.monotonic() - saved > _SAVE_EVERY_S:
+                        save()
+            finally:  # interrupted, too: what is done is done
+                batches.close()
+                save()
+        return done
+
+    def _run(self, prepared: PreparedEncoder, images: Tensor) -> np.ndarray:
+        with arithmetic("float32", self.device):
+            try:
+                return _numbers(prepared.outputs(prepared.preprocess(images))[0])
+            except PyattrxError:
+                raise
+            except Exception as error:
+                small = ", a smaller batch_size takes less" if "out of memory" in str(error) else ""
+                raise EncoderError(
+                    f"network {self.encoder.name!r} failed: {type(error).__name__}: {error}{small}"
+                ) from error
+
+    def _timed(self, seconds: list[float]) -> None:
+        if len(seconds) <= _AT_LEAST:  # the first batch is slower
+            return
+        self.facts["milliseconds"] = round(float(np.median(seconds[1:])) * 1e3, 3)
+        threads = torch.get_num_threads()
+        on_cpu = f"CPU, {threads} thread{'s' * (threads > 1)}"
+        self.facts["measured_on"] = (
+            on_cpu if self.device.type == "cpu" else device_name(self.device)
+        )
+
+    def _check_finite(self, numbers: np.ndarray, chosen: np.ndarray) -> None:
+        bad = ~np.isfinite(numbers).all(1)
+        if bad.any():
+            index = int(chosen[int(bad.argmax())])
+            raise NonFiniteError(
+                f"network {self.encoder.name!r}, image {index} ({self.probes.names[index]!r}): "
+                "its features hold NaN or Inf"
+            )
+
+    @contextmanager
+    def _glance(self, images: Tensor) -> Iterator[tuple[PreparedEncoder, Tensor]]:
+        """A plain copy of the network that nobody has looked at, and what it is to see."""
+        encoder = self.encoder
+        with encoder.prepare(self.device, images, looked_at=False) as prepared:
+            x = prepared.preprocess(images)
+            with (
+                original_untouched(encoder.module, encoder.name),
+                arithmetic("float32", self.device),
+                neutral(),
+                torch.no_grad(),
+            ):
+                yield prepared, x
+
+    def _reader(self, prepared: PreparedEncoder, x: Tensor) -> FeatureReader:
+        said = self.encoder.features or self.encoder.output
+        if said is not None:
+            return FeatureReader(Place(), self.grid, said)
+        try:
+            place = find_place(prepared.module, x)
+        except AssumptionError:
+            raise
+        except Exception:  # of any kind: what is wrong is found, and said, when it is looked at
+            place = Place()
+        return FeatureReader(place, self.grid)
+
+
+def _numbers(values: Tensor) -> np.ndarray:
+    return values.detach().float().cpu().numpy()
+
+
+def _split(row: np.ndarray, reader: FeatureReader) -> Rows:
+    """One image's numbers as a vector and maps."""
+    pooled = row[None, : reader.width]
+    if reader.shape is None:
+        return Rows(pooled, None)
+    return Rows(pooled, row[reader.width :].reshape(1, *reader.shape))
+
+
+def _said(encoder: Encoder, reader: FeatureReader) -> str:
+    said = encoder.features or encoder.output
+    if said is None:
+        return str(reader.place)
+    return said if isinstance(said, str) else "as the encoder says"

@@ -1,0 +1,291 @@
+"""Where in a network the features are that a new task would start from.
+
+Whoever fine-tunes or probes a pretrained network throws its classifier away and keeps what the
+classifier was given. So do we: the features of a network are the input of its classifier. Networks
+without one are read at their own output, those that make maps larger again at their smallest maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyattrx.encoders.outputs import Output, pick_tensor, run_until
+from pyattrx.errors import EncoderError
+
+__all__ = ["FeatureReader", "Place", "find_place"]
+
+_MOST_PREFIX = 8  # tokens before those of patches: the class token, registers
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where features are read.
+
+    Attributes
+    ----------
+    pooled : str or None
+        Submodule whose input (`of_input`) or output they are, one vector an image or pooled to one;
+        None for the network's output.
+    of_input : bool
+        Whether they are its input.
+    maps : str or None
+        Submodule whose output has features for every location; None for that of `pooled`, or where
+        there is none.
+    """
+
+    pooled: str | None = None
+    of_input: bool = False
+    maps: str | None = None
+
+    def __str__(self) -> str:
+        where = "output" if self.pooled is None else self.pooled
+        return f"input of {where}" if self.of_input else where
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a submodule was given and gave back."""
+
+    name: str
+    part: nn.Module
+    given: Tensor | None
+    made: Tensor
+
+
+def find_place(module: nn.Module, x: Tensor) -> Place:
+    """Find where the features of a network are.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In eval mode; called once, without gradients.
+    x : Tensor [N, C, H, W]
+        As the network sees images.
+
+    Returns
+    -------
+    Place
+        The input of the last linear layer, or 1 x 1 convolution, that has as many outputs as the
+        network has, where the network gives one vector an image; else its smallest maps, where its
+        output is larger maps; else its output.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from pyattrx.features.place import find_place
+    >>> body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    >>> print(find_place(nn.Sequential(body, nn.Linear(8, 5)), torch.rand(2, 3, 9, 9)))
+    input of 1
+    """
+    answers: list[_Answer] = []
+    hooks = [
+        part.register_forward_hook(_noting(name, answers))
+        for name, part in module.named_modules()
+        if name and not isinstance(part, torch.jit.ScriptModule)
+    ]
+    try:
+        with torch.no_grad():
+            output = pick_tensor(module(x))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    answers = [a for a in answers if len(a.made) == len(x)]
+    if output.dim() == 2:
+        return _before_classifier(answers, output)
+    if output.dim() == 4:
+        return _smallest_maps(answers, output)
+    return Place()
+
+
+def _noting(name: str, answers: list[_Answer]) -> Any:
+    def note(part: nn.Module, given: tuple[Any, ...], made: Any) -> None:
+        if isinstance(made, Tensor) and made.is_floating_point() and made.dim() > 1:
+            first = given[0] if given and isinstance(given[0], Tensor) else None
+            answers.append(_Answer(name, part, first, made))
+
+    return note
+
+
+def _before_classifier(answers: list[_Answer], output: Tensor) -> Place:
+    often = {answer.name: 0 for answer in answers}
+    for answer in answers:
+        often[answer.name] += 1
+    for index in range(len(answers) - 1, -1, -1):
+        answer = answers[index]
+        if often[answer.name] > 1 or answer.given is None or len(answer.given) != len(output):
+            continue
+        if _is_classifier(answer, output.shape[1]):
+            width = answer.given.shape[1]
+            before = [a for a in answers[:index] if often[a.name] == 1]
+            return Place(answer.name, True, _last_maps(before, width))
+    return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
+
+
+def _is_classifier(answer: _Answer, outputs: int) -> bool:
+    part, given = answer.part, answer.given
+    assert given is not None
+    if isinstance(part, nn.Linear):
+        return given.dim() == 2 and part.out_features == outputs
+    if isinstance(part, nn.Conv2d):
+        return part.out_channels == outputs and part.kernel_size == (1, 1) and part.groups == 1
+    return False
+
+
+def _last_maps(answers: list[_Answer], width: int) -> str | None:
+    """The last answer with several locations; of those as wide as the features, if there are."""
+    found = [answer for answer in answers if as_maps(answer.made, width) is not None]
+    same = [a for a in found if _maps(a.made, width).shape[1] == width]
+    # Only the features themselves before they were pooled: other maps may be of any other depth.
+    chosen = same or [a for a in found if a.made.dim() == 4]
+    return chosen[-1].name if chosen else None
+
+
+def _smallest_maps(answers: list[_Answer], output: Tensor) -> Place:
+    maps = [a for a in answers if a.made.dim() == 4 and min(a.made.shape[2:]) > 1]
+    if not maps:
+        return Place()
+    least = min(a.made[0, 0].numel() for a in maps)
+    if least >= output[0, 0].numel():
+        return Place()
+    smallest = [a for a in maps if a.made[0, 0].numel() == least]
+    blocks = [a for a in smallest if next(a.part.children(), None) is not None] or smallest
+    widest = max(a.made.shape[1] for a in blocks)
+    last = [a for a in blocks if a.made.shape[1] == widest][-1]
+    return Place(last.name)
+
+
+def as_maps(values: Tensor, width: int | None = None) -> Tensor | None:
+    """See features of several locations as [N, C, H, W]; None where there are none.
+
+    Parameters
+    ----------
+    values : Tensor
+        [N, C, H, W], [N, H, W, C] where only the last axis is `width`, or tokens [N, T, C], whose
+        patches are a square after at most 8 others.
+    width : int, optional
+        How many features there should be.
+    """
+    if values.dim() == 4:
+        last = width is not None and values.shape[3] == width and values.shape[1] != width
+        maps = values.permute(0, 3, 1, 2) if last else values
+        return maps if maps.shape[2] * maps.shape[3] > 1 else None
+    if values.dim() == 3:
+        side = isqrt(values.shape[1])
+        prefix = values.shape[1] - side * side
+        if side < 2 or prefix > _MOST_PREFIX:
+            return None
+        patches = values[:, prefix:].transpose(1, 2)
+        return patches.reshape(*patches.shape[:2], side, side)
+    return None
+
+
+def _maps(values: Tensor, width: int) -> Tensor:
+    found = as_maps(values, width)
+    assert found is not None
+    return found
+
+
+def pool(values: Tensor) -> Tensor:
+    """Reduce features to one vector an image, [N, D].
+
+    Maps to their mean; tokens to the class token, the first, where there are other than patches.
+    """
+    if values.dim() == 4:
+        return values.mean((2, 3))
+    if values.dim() == 3:
+        side = isqrt(values.shape[1])
+        prefix = values.shape[1] - side * side
+        return values[:, 0] if 0 < prefix <= _MOST_PREFIX and side > 1 else values.mean(1)
+    return values.flatten(1)
+
+
+class FeatureReader:
+    """Reads features at a place: for every image a vector, then maps of at most `grid` x `grid`.
+
+    What `Encoder` takes as `output`. After the first call `width` and `shape` say how the numbers
+    of an image are to be read.
+
+    Parameters
+    ----------
+    place : Place
+    grid : int
+        Rows and columns that maps are area-resampled to, where they have more.
+    output : str or callable, optional
+        Read the features there instead, as the user said.
+    """
+
+    def __init__(self, place: Place, grid: int, output: Output = None) -> None:
+        self.place, self.grid, self.output = place, grid, output
+        self.width = 0
+        self.shape: tuple[int, int, int] | None = None
+
+    def __call__(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Run a network; [N, width + C * H * W]."""
+        values, maps = self._read(module, x)
+        pooled = pool(values)
+        places = as_maps(maps, pooled.shape[1]) if isinstance(maps, Tensor) else None
+        self.width = pooled.shape[1]
+        if places is None:
+            self.shape = None
+            return pooled
+        height, width = (min(self.grid, size) for size in places.shape[2:])
+        # In float32 at least: an area mean of half numbers loses digits.
+        small = F.adaptive_avg_pool2d(places, (height, width))
+        self.shape = (small.shape[1], height, width)
+        return torch.cat([pooled, small.flatten(1).to(pooled.dtype)], 1)
+
+    def _read(self, module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.output is not None:
+            if isinstance(self.output, str):
+                found = pick_tensor(run_until(module, x, module.get_submodule(self.output)))
+            else:
+                found = pick_tensor(self.output(module, x))
+            return found, found
+        seen: dict[str, Tensor] = {}
+        place = self.place
+        with _watching(module, place, seen):
+            output = pick_tensor(module(x))
+        if place.pooled is None:
+            values = output
+        elif "pooled" in seen:
+            values = seen["pooled"]
+        else:
+            raise EncoderError(f"its part {place.pooled!r} is not called in a forward pass")
+        return values, seen.get("maps", None if place.of_input else values)
+
+
+@contextmanager
+def _watching(module: nn.Module, place: Place, seen: dict[str, Tensor]) -> Iterator[None]:
+    def given(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+        seen["pooled"] = arguments[0].clone()  # what follows may write into it
+
+    def made(name: str) -> Any:
+        def keep(_: nn.Module, __: Any, answer: Any) -> None:
+            seen[name] = pick_tensor(answer).clone()
+
+        return keep
+
+    hooks = []
+    if place.pooled is not None:
+        part = module.get_submodule(place.pooled)
+        hooks.append(
+            part.register_forward_pre_hook(given)
+            if place.of_input
+            else part.register_forward_hook(made("pooled"))
+        )
+    if place.maps is not None:
+        hooks.append(module.get_submodule(place.maps).register_forward_hook(made("maps")))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
