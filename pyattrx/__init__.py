@@ -25,6 +25,7 @@ from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_man
 from pyattrx.errors import PyattrxError
 from pyattrx.fitting import FitReport, FittedEncoder, fit_target
 from pyattrx.probes import Probes
+from pyattrx.recommending import Recommendation, Standing, recommend
 from pyattrx.tasks import Task
 from pyattrx.tree import Tree
 from pyattrx.zoo import Matches, Zoo
@@ -52,7 +53,9 @@ __all__ = [
     "PreparedEncoder",
     "Probes",
     "PyattrxError",
+    "Recommendation",
     "Saliency",
+    "Standing",
     "Task",
     "Tree",
     "Zoo",
@@ -64,6 +67,7 @@ __all__ = [
     "load",
     "load_many",
     "ops",
+    "recommend",
     "scores",
     "set_progress",
 ]

@@ -1,4 +1,5 @@
-"""Pictures: heat map, task similarity tree, gallery of attribution maps, precision curves.
+"""Pictures: heat map, task similarity tree, gallery of attribution maps, precision curves,
+recommendation.
 
 Needs matplotlib (the extra ``plot``), which is imported with the first picture. The figures do not
 touch pyplot or the user's settings, and the same input gives the same picture, to the byte for SVG.
@@ -8,6 +9,7 @@ from pyattrx.report._canvas import require_matplotlib
 from pyattrx.report._curves import Curve, curves_figure
 from pyattrx.report._gallery import gallery
 from pyattrx.report._heatmap import heatmap
+from pyattrx.report._recommendation import recommendation_figure
 from pyattrx.report._tree import tree_figure
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "curves_figure",
     "gallery",
     "heatmap",
+    "recommendation_figure",
     "require_matplotlib",
     "tree_figure",
 ]

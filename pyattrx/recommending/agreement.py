@@ -1,0 +1,142 @@
+"""How well each candidate's features predict what all the other candidates see.
+
+It needs no labels: a network whose features hold what many others have learned to see is a good
+place to start from. It favours generalists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pyattrx._progress import progress
+from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
+from pyattrx.affinities.statistics import Residuals
+from pyattrx.descriptors import FeatureMethod
+from pyattrx.descriptors.probe_sets import Summary
+from pyattrx.descriptors.regression import NormalizedRidge
+from pyattrx.errors import InvalidValue
+
+__all__ = ["Consensus", "consensus"]
+
+_MOST_IMAGES = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Consensus:
+    """What the candidates say of each other.
+
+    Attributes
+    ----------
+    values : ndarray [M]
+        Mean R^2 of the others' features, predicted from those of each candidate.
+    residuals : Residuals [G, M]
+        Of a jackknife over images.
+    between : ndarray [M, M]
+        R^2 of the features of the first by those of the second; NaN on the diagonal.
+    images : int
+        How many were used.
+    """
+
+    values: np.ndarray
+    residuals: Residuals
+    between: np.ndarray
+    images: int
+
+    @property
+    def stderr(self) -> np.ndarray:
+        """Standard errors, [M]."""
+        return self.residuals.stderr()
+
+
+def consensus(
+    features: Sequence[np.ndarray], groups: np.ndarray, *, most: int = _MOST_IMAGES
+) -> Consensus:
+    """Score candidates by what they know of each other.
+
+    Parameters
+    ----------
+    features : sequence of ndarray [N, D] or [N, C, H, W]
+        Of every candidate, for the same images.
+    groups : ndarray [N], int64
+        Images that belong together; halves and blocks are of whole groups.
+    most : int
+        Use the first images up to about so many: the cost grows with their third power.
+
+    Returns
+    -------
+    Consensus
+
+    Raises
+    ------
+    InvalidValue
+        Fewer than two candidates, or fewer than four groups.
+
+    Notes
+    -----
+    The score is that of ``FeatureMethod("normalized_ridge")``: ridge regression (penalty 0.1) from
+    features of unit length, on one half of the images and tested on the other, both ways. Features
+    are of unit length on both sides, so that no image counts for more than another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyattrx.recommending import consensus
+    >>> seen = np.random.default_rng(0).standard_normal((64, 6))
+    >>> found = consensus([seen, seen[:, :4], seen[:, :1]], np.arange(64))
+    >>> found.values.argsort().tolist()
+    [2, 1, 0]
+    """
+    if len(features) < 2:
+        raise InvalidValue("features", len(features), "those of at least two candidates")
+    groups = np.unique(np.asarray(groups), return_inverse=True)[1]
+    chosen = _first_groups(groups, most)
+    groups = np.unique(groups[chosen], return_inverse=True)[1]
+    if int(groups.max(initial=-1)) < 3:
+        raise InvalidValue(
+            "groups", int(groups.max(initial=-1)) + 1, "at least four groups of images"
+        )
+    method = FeatureMethod("normalized_ridge")
+    descriptor = NormalizedRidge(method)
+    networks = [_summary(descriptor, values[chosen]) for values in features]
+    blocks = jackknife_blocks(groups)
+    count = len(networks)
+    between = np.empty((count, count))
+    without = np.empty((int(blocks.max()) + 1, count, count))
+    with progress("consensus", count) as step:
+        for column, source in enumerate(networks):
+            values, left_out = descriptor.compare(networks, [source], groups, blocks)
+            between[:, column], without[:, :, column] = values[:, 0], left_out[:, :, 0]
+            step(1)
+    np.fill_diagonal(between, np.nan)
+    without[:, np.eye(count, dtype=bool)] = np.nan
+    means = np.nanmean(between, axis=0)
+    residuals = jackknife_residuals(means, np.nanmean(without, axis=1), blocks)
+    return Consensus(means, residuals, between, len(chosen))
+
+
+def _first_groups(groups: np.ndarray, most: int) -> np.ndarray:
+    """Images of the first groups, whole, as long as there is room; at least of four groups."""
+    if len(groups) <= most:
+        return np.arange(len(groups))
+    first: dict[int, list[int]] = {}
+    for index, group in enumerate(groups.tolist()):
+        first.setdefault(group, []).append(index)
+    chosen: list[int] = []
+    for taken, members in enumerate(first.values()):
+        if taken >= 4 and len(chosen) + len(members) > most:
+            break
+        chosen += members
+    return np.sort(np.array(chosen, np.int64))
+
+
+def _summary(descriptor: NormalizedRidge, values: np.ndarray) -> Summary:
+    wide = np.asarray(values, np.float64)
+    largest = np.abs(wide).max(1, keepdims=True)
+    wide = wide / np.where(largest == 0, 1.0, largest)
+    norm = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit = torch.from_numpy(wide / np.where(norm == 0, 1.0, norm)).float()[:, None]
+    return descriptor.summarise({"latent": unit, "features": unit.clone()})

@@ -1,0 +1,111 @@
+"""The networks that somebody thinks of starting from, loaded one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from pyattrx.encoders import Encoder, expand, load
+from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+
+__all__ = ["Candidate", "read_candidates"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that is loaded when its turn comes.
+
+    Attributes
+    ----------
+    name : str
+        What results call it.
+    load : callable
+        Returns the Encoder.
+    """
+
+    name: str
+    load: Callable[[], Encoder]
+
+
+def read_candidates(given: Any, *, trust: bool = False) -> list[Candidate]:
+    """Turn what a user gives into candidates, without loading any.
+
+    Parameters
+    ----------
+    given : sequence
+        Encoders, modules, specifications (with wildcards) and functions that return an Encoder.
+    trust : bool
+        As for `load`.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        Something else, nothing, or two of one name.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pyattrx.recommending.candidates import read_candidates
+    >>> [c.name for c in read_candidates([torch.nn.Identity(), "torch.nn:Identity"])]
+    ['identity', 'torch.nn:Identity']
+    """
+    if isinstance(given, (str, Encoder, nn.Module)):
+        given = [given]
+    if not isinstance(given, Sequence) and not hasattr(given, "__iter__"):
+        raise InvalidType(
+            "candidates", given, "a list of encoders, modules or specifications, or a Zoo"
+        )
+    found = [one for at, item in enumerate(given) for one in _read(item, at, trust)]
+    if not found:
+        raise InvalidValue("candidates", [], "at least one network")
+    seen: set[str] = set()
+    for one in found:
+        if one.name in seen:
+            raise InvalidValue(
+                "candidates", one.name, "networks with different names; give one another name="
+            )
+        seen.add(one.name)
+    return found
+
+
+def _read(item: Any, at: int, trust: bool) -> Iterator[Candidate]:
+    if isinstance(item, str):
+        for name in expand(item):
+            yield Candidate(name, _loader(name, trust))
+    elif isinstance(item, Encoder):
+        yield Candidate(item.name, lambda: item)
+    elif isinstance(item, nn.Module):
+        encoder = Encoder(item)
+        yield Candidate(encoder.name, lambda: encoder)
+    elif callable(item):
+        label = getattr(item, "__name__", "<lambda>")
+        if label == "<lambda>":
+            label = f"candidates[{at}]"
+        yield Candidate(label, _maker(item, at))
+    else:
+        raise InvalidType(
+            f"candidates[{at}]",
+            item,
+            "an Encoder, a module, a specification or a function that returns an Encoder",
+        )
+
+
+def _loader(name: str, trust: bool) -> Callable[[], Encoder]:
+    return lambda: load(name, trust=trust)
+
+
+def _maker(item: Callable[[], Any], at: int) -> Callable[[], Encoder]:
+    def make() -> Encoder:
+        made = item()
+        if isinstance(made, nn.Module):
+            made = Encoder(made)
+        if not isinstance(made, Encoder):
+            raise EncoderError(
+                f"candidates[{at}] returned a {type(made).__name__}: expected an Encoder"
+            )
+        return made
+
+    return make

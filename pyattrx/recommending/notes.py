@@ -1,0 +1,89 @@
+"""What a reader of a recommendation should know, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyattrx.recommending.result import Standing
+from pyattrx.tasks import Task
+
+__all__ = ["score_in_words", "what_to_know"]
+
+_IN_WORDS = {
+    "linear_probe": "a cross-validated linear probe",
+    "knn": "nearest neighbours (knn)",
+    "label_ridge": "label_ridge, ridge regression from features by location",
+    "consensus": "the consensus: how well its features predict those of the other candidates",
+    "target": "`recommended`, the affinity to the target network",
+}
+_FEW_A_CLASS = 5
+_FEW_IMAGES = 30
+_FEW_CANDIDATES = 5
+
+
+def score_in_words(main: str, weight: float) -> str:
+    """Say what candidates are ranked by."""
+    said = _IN_WORDS.get(main, main)
+    return f"{said} + {weight:.2f} x the consensus" if weight > 0 else said
+
+
+def what_to_know(task: Task, standings: Sequence[Standing], main: str, weight: float) -> list[str]:
+    """Say how far the order can be trusted, and what else would have said the same."""
+    return [*_enough(task, standings, main), *_undecided(standings), *_baselines(standings)]
+
+
+def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
+    said = []
+    if main == "consensus":
+        said.append(
+            "No labels: the consensus favours generalists, and is a hint, not a measurement. "
+            "A few labels an image class say more."
+        )
+        if len(standings) < _FEW_CANDIDATES:
+            said.append(
+                f"{len(standings)} candidates are few for a consensus; with five or more it says "
+                "more."
+            )
+        if task.probes.n_groups < _FEW_IMAGES:
+            said.append(f"{task.probes.n_groups} images are few; 100 or more tell more apart.")
+        return said
+    if task.classes and min(task.counts.values()) < _FEW_A_CLASS:
+        name, count = min(task.counts.items(), key=lambda item: item[1])
+        said.append(
+            f"Class {name!r} has {count} labelled image{'s' * (count != 1)}; with 20 or more a "
+            "class the order is much surer."
+        )
+    return said
+
+
+def _undecided(standings: Sequence[Standing]) -> list[str]:
+    if len(standings) > 1 and len(standings[0].ties) == len(standings) - 1:
+        return ["These images cannot tell any of the candidates apart from the first."]
+    return []
+
+
+def _baselines(standings: Sequence[Standing]) -> list[str]:
+    """Whether a rule of thumb names a candidate that is as good as the first."""
+    if len(standings) < 3:
+        return []
+    first = standings[0]
+    costs = [(one, one.costs) for one in standings if one.costs is not None]
+    if len(costs) < len(standings):
+        return []
+    rules = {
+        "most parameters": max(costs, key=lambda pair: pair[1].parameters)[0],
+        "largest input": max(costs, key=lambda pair: pair[1].input_size[0])[0],
+        "most features": max(costs, key=lambda pair: pair[1].width)[0],
+    }
+    if len({pair[1].input_size for pair in costs}) == 1:
+        del rules["largest input"]
+    hits = [rule for rule, one in rules.items() if one is first]
+    tied = [f"{one.name} ({rule})" for rule, one in rules.items() if one.name in first.ties]
+    said = []
+    if hits:
+        said.append(f"The first is also the candidate with the {' and the '.join(hits)}.")
+    if tied:
+        said.append(
+            f"A rule of thumb does as well here, as far as these images tell: {', '.join(tied)}."
+        )
+    return said
