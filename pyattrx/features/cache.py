@@ -85,7 +85,7 @@ class FeatureCache:
             raise InvalidType("folder", folder, "a path, or None")
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
             raise InvalidValue("limit", limit, "a positive number of GiB")
-        self.folder = default_folder() if folder is None else Path(folder)
+        self.folder = default_folder() / "features" if folder is None else Path(folder)
         self.limit = float(limit)
 
     def network(self, identity: dict[str, Any]) -> CachedNetwork:

@@ -1,0 +1,233 @@
+"""Every score of every source for every target of MiniTaskonomy, by the number of labels.
+
+The images are those that the measured transfers learnt from: `DRAWS` disjoint parts of 320.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import pyattrx.demo.minitaskonomy
+from pyattrx import Encoder, Probes, scores
+from pyattrx._files import atomic_write
+from pyattrx.demo.networks.mini_taskonomy import as_encoder, load_encoder
+from pyattrx.errors import PyattrxError
+from pyattrx.features import extract
+from pyattrx.recommending import consensus
+
+from ..minitaskonomy.data import Data, to_tensor
+from ..minitaskonomy.presets import FULL
+from ..minitaskonomy.tasks import TARGETS, TASKS, Task
+from ..minitaskonomy.train import encoder_file
+
+__all__ = ["COUNTS", "DRAWS", "Scores", "compute", "kind_of", "read"]
+
+Say = Callable[[str], None]
+
+# Labelled images a class, or in sum where labels are no classes; None: all of a part.
+COUNTS: tuple[int | None, ...] = (5, 20, None)
+DRAWS = FULL.decoders
+_SEED = 2019
+_PER_IMAGE = 16  # locations of an image, for scores that know images only
+_OF_IMAGES = ("linear_probe", "knn", "logme", "label_ridge")
+_OF_CLASSES = ("nearest_mean", "nleep", "gbc", "h_score", "transrate", "sfda", "parc", "ridge_loo")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What was computed from one set of encoders.
+
+    Attributes
+    ----------
+    targets, sources, names : tuple of str
+        `names` are scores, ``score@place``.
+    values : ndarray [T, counts, draws, scores, S], float32
+        NaN where a score cannot be computed; the target's own encoder is among the sources.
+    seconds : ndarray [scores]
+        Mean time of a candidate, features not included.
+    """
+
+    targets: tuple[str, ...]
+    sources: tuple[str, ...]
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    seconds: NDArray[np.float64]
+
+    def of(self, name: str, count: int, draw: int) -> NDArray[np.float64]:
+        """One score, [T, S]."""
+        found: NDArray[np.float64] = self.values[:, count, draw, self.names.index(name)]
+        return found.astype(np.float64)
+
+
+def read(file: Path) -> Scores:
+    """Read what `compute` wrote."""
+    with np.load(file, allow_pickle=False) as found:
+        names = [tuple(found[key].tolist()) for key in ("targets", "sources", "names")]
+        return Scores(names[0], names[1], names[2], found["values"], found["seconds"])
+
+
+def kind_of(task: Task) -> str:
+    """What the labels of a target are."""
+    if task.loss == "cross_entropy":
+        return "dense_classification" if task.dense else "classification"
+    return "dense_regression" if task.dense else "regression"
+
+
+def compute(folder: Path, seed: int, out: Path, say: Say, targets: Sequence[str] = TARGETS) -> Path:
+    """Score all sources for all targets.
+
+    Parameters
+    ----------
+    folder : Path
+        Of `minitaskonomy`: the scenes, and the encoders of seeds other than 0, which ship with the
+        package.
+    seed : int
+        Of the encoders.
+    out : Path
+        The file to write.
+    say : callable
+        Is told what is done.
+    """
+    data = Data(folder)
+    sources = tuple(TASKS)
+    encoders = [_load(folder, seed, name) for name in sources]
+    names = _names()
+    shape = (len(targets), len(COUNTS), DRAWS, len(names), len(sources))
+    values = np.full(shape, np.nan, np.float32)
+    spent = np.zeros((len(names), 2))
+    kept: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    for t, target in enumerate(targets):
+        task = TASKS[target]
+        which = target if task.corrupt is not None else "clean"
+        if which not in kept:
+            kept[which] = _features(encoders, _images(data, task))
+        labels = data.labels(task, "transfer")
+        for draw in range(DRAWS):
+            part = slice(draw * FULL.subset, (draw + 1) * FULL.subset)
+            seen = [(pooled[part], maps[part]) for pooled, maps in kept[which]]
+            _agreements(seen, sources.index(target), names, values[t, :, draw], spent)
+            for c, count in enumerate(COUNTS):
+                chosen = _choose(labels[part].numpy(), task, count)
+                for s, (pooled, maps) in enumerate(seen):
+                    found = _score(pooled[chosen], maps[chosen], labels[part][chosen], task, spent)
+                    for name, value in found.items():
+                        values[t, c, draw, names.index(name), s] = value
+        say(f"{target}: scored")
+    seconds = spent[:, 0] / np.maximum(spent[:, 1], 1)
+    with atomic_write(out) as file:
+        np.savez_compressed(
+            file, targets=np.array(targets), sources=np.array(sources), names=np.array(names),
+            values=values, seconds=seconds,
+        )  # fmt: skip
+    return out
+
+
+def _names() -> tuple[str, ...]:
+    found = [f"{name}@pooled" for name in (*_OF_IMAGES, *_OF_CLASSES)]
+    found += [f"{name}@2x2" for name in (*_OF_IMAGES, *_OF_CLASSES)]
+    found += [f"{name}@locations" for name in _OF_IMAGES]
+    return (*found, "consensus@pooled", "consensus@2x2")
+
+
+def _load(folder: Path, seed: int, name: str) -> Encoder:
+    shipped = Path(pyattrx.demo.minitaskonomy.__file__).parent / f"{name}.safetensors"
+    file = shipped if seed == 0 else encoder_file(folder, "residual", seed, name)
+    return as_encoder(load_encoder(file, "residual"), name)
+
+
+def _images(data: Data, task: Task) -> torch.Tensor:
+    images = to_tensor(np.asarray(data.images("transfer")[: DRAWS * FULL.subset]))
+    if task.corrupt is None:
+        return images
+    generator = torch.Generator().manual_seed(_SEED)
+    return task.corrupt(images, generator).clamp(0, 1)
+
+
+def _features(
+    encoders: Sequence[Encoder], images: torch.Tensor
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    probes = Probes.from_tensor(images)
+    found = []
+    for encoder in encoders:
+        features = extract(encoder, probes, grid=8)
+        assert features.maps is not None
+        found.append((features.pooled, features.maps))
+    return found
+
+
+def _choose(labels: np.ndarray, task: Task, count: int | None) -> np.ndarray:
+    """The first images of every class, or of all."""
+    if count is None:
+        return np.arange(len(labels))
+    if kind_of(task) != "classification":
+        return np.arange(count)
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:count] for c in np.unique(labels)]))
+
+
+def _agreements(
+    seen: list[tuple[np.ndarray, np.ndarray]],
+    own: int,
+    names: Sequence[str],
+    values: np.ndarray,
+    spent: np.ndarray,
+) -> None:
+    """The consensus of all but the target's own encoder; the same for any number of labels."""
+    others = [i for i in range(len(seen)) if i != own]
+    for name, features in (
+        ("consensus@pooled", [seen[i][0] for i in others]),
+        ("consensus@2x2", [_small(seen[i][1]) for i in others]),
+    ):
+        begun = time.perf_counter()
+        found = consensus(features, np.arange(len(features[0])), most=160)
+        at = names.index(name)
+        values[:, at, others] = found.values.astype(np.float32)
+        spent[at] += time.perf_counter() - begun, len(others)
+
+
+def _small(maps: np.ndarray) -> np.ndarray:
+    """Maps of 8 x 8 as 2 x 2."""
+    n, c, h, w = maps.shape
+    return maps.reshape(n, c, 2, h // 2, 2, w // 2).mean((3, 5))
+
+
+def _score(
+    pooled: np.ndarray, maps: np.ndarray, labels: torch.Tensor, task: Task, spent: np.ndarray
+) -> dict[str, float]:
+    found: dict[str, float] = {}
+    kind = kind_of(task)
+    names = _names()
+
+    def add(name: str, place: str, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> None:
+        begun = time.perf_counter()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                score = scores.score(name, x, y, groups=groups)
+        except PyattrxError:
+            return
+        key = f"{name}@{place}"
+        found[key] = score.value
+        spent[names.index(key)] += time.perf_counter() - begun, 1
+
+    if kind.startswith("dense"):
+        y = labels.numpy() if kind == "dense_classification" else labels.float().numpy()
+        add("label_ridge", "locations", maps, y, None)
+        samples, drawn, groups = scores.dense_samples(maps, y, per_image=_PER_IMAGE)
+        for name in _OF_IMAGES[:3]:
+            add(name, "locations", samples, drawn, groups)
+        return found
+    y = labels.numpy() if kind == "classification" else labels.double().numpy()
+    for place, x in (("pooled", pooled), ("2x2", _small(maps))):
+        flat = x.reshape(len(x), -1)
+        for name in (*_OF_IMAGES, *_OF_CLASSES):
+            if kind in scores.SCORES[name].kinds:
+                add(name, place, x if name == "label_ridge" else flat, y, None)
+    return found

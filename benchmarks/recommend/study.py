@@ -1,0 +1,162 @@
+"""Scores against measured transfers, and the choice of the default.
+
+The criterion was fixed before any result was seen. Forms: a label score by itself, or with the
+consensus added, both in standard deviations over the candidates, at a weight of 0.25, 0.5 or
+``min(0.5, 1.1 / sqrt(n))``, n labelled images a class, or in sum. On encoder seed 0 the mean weighted
+Kendall over 5, 20 and 320 labels, half of it over the four targets with a label an image and half
+over the fourteen with maps. Of the forms that are not beaten by the best outside the noise (paired
+bootstrap over targets, 95 %) the simplest: the score by itself before a constant weight, before one
+that varies; pooled features before a grid. Other seeds have no say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr, weightedtau
+
+from ..minitaskonomy.tasks import TASKS
+from ..transfer.truth import read_truth, truth_folder
+from .scores import COUNTS, DRAWS, Scores, kind_of
+
+__all__ = ["FORMS", "MEASURES", "WEIGHTS", "Form", "judge", "measured"]
+
+_Vector = NDArray[np.float64]
+
+
+def _varying(n: float) -> float:
+    return float(min(0.5, 1.1 / np.sqrt(n)))
+
+
+WEIGHTS: dict[str, Callable[[float], float]] = {
+    "": lambda n: 0.0,
+    " + .25 consensus": lambda n: 0.25,
+    " + .5 consensus": lambda n: 0.5,
+    " + w consensus": _varying,
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to rank.
+
+    Parameters
+    ----------
+    score : str
+        A name in `Scores.names`, without its place.
+    place : str
+    weight : str
+        A key of `WEIGHTS`.
+    agreement : str
+        Which consensus.
+    """
+
+    score: str
+    place: str
+    weight: str = ""
+    agreement: str = "consensus@pooled"
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"{self.score}@{self.place}{self.weight}"
+
+    def rank(self, found: Scores, target: int, count: int, draw: int, n: float) -> _Vector:
+        """Score the sources of a target, [S]."""
+        names, values = found.names, found.values[target, count, draw].astype(np.float64)
+        first: _Vector = values[names.index(f"{self.score}@{self.place}")]
+        weight = WEIGHTS[self.weight](n)
+        if weight == 0:
+            return first
+        second: _Vector = values[names.index(self.agreement)]
+        return _standard(first) + weight * _standard(second)
+
+
+FORMS = tuple(
+    Form(score, place, weight)
+    for place in ("pooled", "2x2", "locations")
+    for score in ("linear_probe", "knn", "logme", "label_ridge")
+    for weight in WEIGHTS
+)
+
+
+def _standard(values: _Vector) -> _Vector:
+    spread = np.nanstd(values)
+    return (values - np.nanmean(values)) / (spread if spread > 0 else 1.0)
+
+
+def _spearman(scores: _Vector, truth: _Vector) -> float:
+    return float(spearmanr(scores, truth).statistic)
+
+
+def _weighted(scores: _Vector, truth: _Vector) -> float:
+    # By the places in the truth: the best sources count most.
+    return float(weightedtau(scores, truth, rank=np.argsort(np.argsort(-truth))).statistic)
+
+
+def _first(scores: _Vector, truth: _Vector) -> float:
+    """Whether the first source is among the five best."""
+    return float((truth > truth[scores.argmax()]).sum() < 5)
+
+
+def _regret(k: int) -> Callable[[_Vector, _Vector], float]:
+    def regret(scores: _Vector, truth: _Vector) -> float:
+        tried = np.argsort(-scores, kind="stable")[:k]
+        return float((truth.max() - truth[tried].max()) / (truth.max() - truth.mean()))
+
+    return regret
+
+
+MEASURES: dict[str, Callable[[_Vector, _Vector], float]] = {
+    "spearman": _spearman,
+    "weighted_kendall": _weighted,
+    "P@1": _first,
+    "regret@1": _regret(1),
+    "regret@3": _regret(3),
+}
+
+
+def measured(root: Path, seed: int, found: Scores) -> _Vector:
+    """Measured transfers [T, S], larger is better."""
+    truth = read_truth(truth_folder(root, f"residual-seed{seed}"))
+    return np.asarray(truth.select(found.targets, found.sources).table.values, np.float64)
+
+
+def judge(
+    rank: Callable[[int, int, int, float], _Vector],
+    found: Scores,
+    truth: _Vector,
+    measures: Sequence[str] = tuple(MEASURES),
+) -> NDArray[np.float64]:
+    """Hold a ranking against the transfers.
+
+    Returns
+    -------
+    ndarray [measures, T, counts]
+        Means over draws; NaN where the ranking lacks a source.
+    """
+    out = np.full((len(measures), len(found.targets), len(COUNTS)), np.nan)
+    for t, target in enumerate(found.targets):
+        others = np.array([s != target for s in found.sources])
+        for c, count in enumerate(COUNTS):
+            values = []
+            for draw in range(DRAWS):
+                ranked = rank(t, c, draw, _labels(target, count))[others]
+                if not np.isfinite(ranked).all():
+                    break
+                values.append([MEASURES[m](ranked, truth[t, others]) for m in measures])
+            else:
+                out[:, t, c] = np.mean(values, axis=0)
+    return out
+
+
+def _labels(target: str, count: int | None) -> float:
+    """Labelled images a class, or of all where there are no classes."""
+    if count is not None:
+        return float(count)
+    classes = TASKS[target].channels if kind_of(TASKS[target]) == "classification" else 1
+    return 320 / classes
