@@ -63,8 +63,7 @@ class Scores:
 
     def of(self, name: str, count: int, draw: int) -> NDArray[np.float64]:
         """One score, [T, S]."""
-        found: NDArray[np.float64] = self.values[:, count, draw, self.names.index(name)]
-        return found.astype(np.float64)
+        return self.values[:, count, draw, self.names.index(name)].astype(np.float64)
 
 
 def read(file: Path) -> Scores:
@@ -195,7 +194,7 @@ def _agreements(
 def _small(maps: np.ndarray) -> np.ndarray:
     """Maps of 8 x 8 as 2 x 2."""
     n, c, h, w = maps.shape
-    return maps.reshape(n, c, 2, h // 2, 2, w // 2).mean((3, 5))
+    return np.asarray(maps.reshape(n, c, 2, h // 2, 2, w // 2).mean((3, 5)))
 
 
 def _score(

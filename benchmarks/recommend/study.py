@@ -2,11 +2,11 @@
 
 The criterion was fixed before any result was seen. Forms: a label score by itself, or with the
 consensus added, both in standard deviations over the candidates, at a weight of 0.25, 0.5 or
-``min(0.5, 1.1 / sqrt(n))``, n labelled images a class, or in sum. On encoder seed 0 the mean weighted
-Kendall over 5, 20 and 320 labels, half of it over the four targets with a label an image and half
-over the fourteen with maps. Of the forms that are not beaten by the best outside the noise (paired
-bootstrap over targets, 95 %) the simplest: the score by itself before a constant weight, before one
-that varies; pooled features before a grid. Other seeds have no say.
+``min(0.5, 1.1 / sqrt(n))``, n labelled images a class, or in sum. On encoder seed 0 the mean
+weighted Kendall over 5, 20 and 320 labels, half of it over the four targets with a label an image
+and half over the fourteen with maps. Of the forms that are not beaten by the best outside the noise
+(paired bootstrap over targets, 95 %) the simplest: the score by itself before a constant weight,
+before one that varies; pooled features before a grid. Other seeds have no say.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr, weightedtau
 
 from ..minitaskonomy.tasks import TASKS
-from ..transfer.truth import read_truth, truth_folder
+from ..transfer.truth import read_truth
 from .scores import COUNTS, DRAWS, Scores, kind_of
 
 __all__ = ["FORMS", "MEASURES", "WEIGHTS", "Form", "judge", "measured"]
@@ -122,7 +122,7 @@ MEASURES: dict[str, Callable[[_Vector, _Vector], float]] = {
 
 def measured(root: Path, seed: int, found: Scores) -> _Vector:
     """Measured transfers [T, S], larger is better."""
-    truth = read_truth(truth_folder(root, f"residual-seed{seed}"))
+    truth = read_truth(root, f"residual-seed{seed}")
     return np.asarray(truth.select(found.targets, found.sources).table.values, np.float64)
 
 

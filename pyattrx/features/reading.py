@@ -207,13 +207,9 @@ class _Run:
         image = self.probes.images(index, index + 1)
         with self._glance(image) as (prepared, x):
             reader = self._reader(prepared, x)
-            found = _numbers(reader(prepared.module, x))[0]
+            found = _split(_numbers(reader(prepared.module, x)), reader)
         before = known[digests[index]]
-        parts = [before.pooled[0]] + ([] if before.maps is None else [before.maps[0].ravel()])
-        expected = np.concatenate(parts)
-        if found.shape != expected.shape:
-            return False
-        return bool(np.linalg.norm(found - expected) <= _SAME * np.linalg.norm(expected))
+        return _alike(found.pooled, before.pooled) and _alike(found.maps, before.maps)
 
     def compute(
         self, order: np.ndarray, kept: CachedNetwork | None, label: str
@@ -274,12 +270,13 @@ class _Run:
                     chosen = order[at : at + len(images)]
                     at += len(images)
                     self._check_finite(numbers, chosen)
-                    numbers = rounded(numbers)
+                    rows = _split(numbers, reader)
                     if len(chosen) == self.batch_size:
                         seconds.append(taken)
                     self._timed(seconds)
-                    for row, index in zip(numbers, chosen.tolist(), strict=True):
-                        done[digests[index]] = _split(row, reader)
+                    for row, index in enumerate(chosen.tolist()):
+                        maps = None if rows.maps is None else rows.maps[row : row + 1]
+                        done[digests[index]] = Rows(rows.pooled[row : row + 1], maps)
                         waiting.append(index)
                     step(len(chosen))
                     if time.monotonic() - saved > _SAVE_EVERY_S:
@@ -351,12 +348,22 @@ def _numbers(values: Tensor) -> np.ndarray:
     return values.detach().float().cpu().numpy()
 
 
-def _split(row: np.ndarray, reader: FeatureReader) -> Rows:
-    """One image's numbers as a vector and maps."""
-    pooled = row[None, : reader.width]
+def _split(numbers: np.ndarray, reader: FeatureReader) -> Rows:
+    """What a reader says of images as vectors and maps, rounded as they are kept."""
+    pooled = rounded(numbers[:, : reader.width])
     if reader.shape is None:
         return Rows(pooled, None)
-    return Rows(pooled, row[reader.width :].reshape(1, *reader.shape))
+    return Rows(pooled, rounded(numbers[:, reader.width :].reshape(-1, *reader.shape)))
+
+
+def _alike(found: np.ndarray | None, before: np.ndarray | None) -> bool:
+    if found is None or before is None:
+        return found is before
+    if found.shape != before.shape:
+        return False
+    # In float64: no square under- or overflows.
+    a, b = found.astype(np.float64), before.astype(np.float64)
+    return bool(np.linalg.norm(a - b) <= _SAME * np.linalg.norm(b))
 
 
 def _said(encoder: Encoder, reader: FeatureReader) -> str:

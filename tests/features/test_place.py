@@ -1,0 +1,171 @@
+"""Where features are read: as a reader of the architecture would say."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pyattrx.features import FeatureReader, Place, find_place
+
+IMAGES = torch.rand(3, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+
+
+def read(network, grid=2, place=None):
+    reader = FeatureReader(find_place(network, IMAGES) if place is None else place, grid)
+    with torch.no_grad():
+        values = reader(network, IMAGES)
+    return reader, values
+
+
+class Classifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, 2)
+        self.block = nn.Conv2d(6, 8, 3)
+        self.drop = nn.Dropout(0.5)
+        self.fc = nn.Linear(8, 5)
+
+    def maps(self, x):
+        return self.block(self.stem(x).relu())
+
+    def forward(self, x):
+        return self.fc(self.drop(self.maps(x).mean((2, 3))))
+
+
+def test_what_a_classifier_is_given_and_the_maps_it_was_pooled_from():
+    network = Classifier().eval()
+    place = find_place(network, IMAGES)
+    assert place == Place("fc", True, "block")
+    reader, values = read(network)
+    maps = network.maps(IMAGES)
+    torch.testing.assert_close(values[:, :8], maps.mean((2, 3)))
+    assert (reader.width, reader.shape) == (8, (8, 2, 2))
+    expected = F.adaptive_avg_pool2d(maps, 2)
+    torch.testing.assert_close(values[:, 8:].reshape(3, 8, 2, 2), expected)
+
+
+def test_a_classifier_that_is_a_convolution():
+    network = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )  # fmt: skip
+    assert find_place(network, IMAGES) == Place("2", True, "1")
+    _, values = read(network)
+    torch.testing.assert_close(values[:, :6], network[:2](IMAGES).mean((2, 3)))
+
+
+class Tokens(nn.Module):
+    """A transformer's shape: a class token and other extra ones, then patches of 4 x 4."""
+
+    def __init__(self, extra, head):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 6, 6, 6)
+        self.extra = nn.Parameter(torch.randn(1, extra, 6))
+        self.norm = nn.LayerNorm(6)
+        self.head = nn.Linear(6, 9) if head else None
+
+    def tokens(self, x):
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        mixed = torch.cat([self.extra.expand(len(x), -1, -1) + patches.mean(1, True), patches], 1)
+        return self.norm(mixed)
+
+    def forward(self, x):
+        found = self.tokens(x)
+        return found if self.head is None else self.head(found[:, 0])
+
+
+@pytest.mark.parametrize("head", [True, False])
+@pytest.mark.parametrize("extra", [1, 5])
+@torch.no_grad()
+def test_the_class_token_and_the_patches(extra, head):
+    network = Tokens(extra, head).eval()
+    reader, values = read(network, grid=4)
+    tokens = network.tokens(IMAGES)
+    torch.testing.assert_close(values[:, :6], tokens[:, 0])
+    patches = tokens[:, extra:].transpose(1, 2).reshape(3, 6, 4, 4)
+    assert reader.shape == (6, 4, 4)
+    torch.testing.assert_close(values[:, 6:].reshape(3, 6, 4, 4), patches)
+
+
+@torch.no_grad()
+def test_patches_alone_are_averaged():
+    network = Tokens(0, False).eval()
+    _, values = read(network)
+    torch.testing.assert_close(values[:, :6], network.tokens(IMAGES).mean(1))
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 7, 5, 4)
+        self.norm = nn.LayerNorm(7)
+        self.head = nn.Linear(7, 3)
+
+    def forward(self, x):
+        return self.head(self.norm(self.conv(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+@torch.no_grad()
+def test_maps_with_channels_last():
+    network = ChannelsLast().eval()
+    reader, values = read(network)
+    maps = network.norm(network.conv(IMAGES).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    assert reader.shape == (7, 2, 2)
+    expected = F.adaptive_avg_pool2d(maps, 2)
+    torch.testing.assert_close(values[:, 7:].reshape(3, 7, 2, 2), expected)
+
+
+def test_a_network_of_maps_is_read_at_its_smallest():
+    down = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 9, 3, 2, 1))
+    network = nn.Sequential(down, nn.Upsample(scale_factor=4), nn.Conv2d(9, 2, 1))
+    assert find_place(network, IMAGES) == Place("0")
+    _, values = read(network)
+    torch.testing.assert_close(values[:, :9], down(IMAGES).mean((2, 3)))
+
+
+def test_others_are_read_at_their_output():
+    body = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU())
+    assert find_place(body, IMAGES) == Place()
+    reader, values = read(body)
+    assert reader.shape == (4, 2, 2)
+    torch.testing.assert_close(values[:, :4], body(IMAGES).mean((2, 3)))
+    embedding = nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert find_place(embedding, IMAGES).pooled is None
+    torch.testing.assert_close(read(embedding)[1][:, :4], embedding(IMAGES))
+
+
+def test_a_layer_that_is_used_twice_is_no_classifier():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.mix = nn.Conv2d(3, 5, 3), nn.Linear(5, 5)
+
+        def forward(self, x):
+            return self.mix(self.mix(self.conv(x).mean((2, 3))).relu())
+
+    assert find_place(Twice(), IMAGES).pooled is None
+
+
+def test_nothing_is_left_behind():
+    network = Classifier().eval()
+    read(network)
+    for part in network.modules():
+        assert not part._forward_hooks and not part._forward_pre_hooks
+
+
+def test_what_follows_may_write_into_features():
+    class InPlace(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+
+        def forward(self, x):
+            pooled = self.conv(x).mean((2, 3))
+            answer = self.fc(pooled)
+            pooled.zero_()
+            return answer
+
+    network = InPlace().eval()
+    _, values = read(network)
+    with torch.no_grad():
+        torch.testing.assert_close(values[:, :4], network.conv(IMAGES).mean((2, 3)))
