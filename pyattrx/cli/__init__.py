@@ -1,4 +1,4 @@
-"""The command line: ``pyattrx env | demo | affinity | zoo | query | evaluate | bench``.
+"""The command line: ``pyattrx recommend``, and what ``pyattrx --help`` lists.
 
 Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted; 141
 nobody reads the output any more.
@@ -30,6 +30,7 @@ from pyattrx.cli._output import (
     print_json,
     said_of_probes,
 )
+from pyattrx.cli._recommend import add_recommend_commands
 from pyattrx.cli._running import FAILED, Commands, run
 from pyattrx.cli._streams import documents
 from pyattrx.cli._zoo import add_zoo_commands
@@ -235,6 +236,7 @@ def bench_command(context: typer.Context) -> None:
         raise typer.Exit(stop.code if isinstance(stop.code, int) else FAILED) from None
 
 
+add_recommend_commands(app)
 add_zoo_commands(app)
 add_evaluate_command(app)
 

@@ -25,7 +25,7 @@ class Costs:
     multiply_adds : int or None
         Of one image; None where PyTorch cannot count them.
     milliseconds : float or None
-        Measured, an image, in batches; None where too few images were run.
+        Measured, an image, in batches.
     measured_on : str or None
         The device, and the number of threads on a CPU.
     width : int

@@ -35,7 +35,6 @@ _RULES = 1
 _SAME = 5e-3
 _VARIANTS = 4  # networks that only their behaviour tells apart
 _SAVE_EVERY_S = 20.0
-_AT_LEAST = 2  # batches to take the time of, after the first
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,8 +270,7 @@ class _Run:
                     at += len(images)
                     self._check_finite(numbers, chosen)
                     rows = _split(numbers, reader)
-                    if len(chosen) == self.batch_size:
-                        seconds.append(taken)
+                    seconds.append(taken)
                     self._timed(seconds)
                     for row, index in enumerate(chosen.tolist()):
                         maps = None if rows.maps is None else rows.maps[row : row + 1]
@@ -299,9 +297,9 @@ class _Run:
                 ) from error
 
     def _timed(self, seconds: list[float]) -> None:
-        if len(seconds) <= _AT_LEAST:  # the first batch is slower
-            return
-        self.facts["milliseconds"] = round(float(np.median(seconds[1:])) * 1e3, 3)
+        # The first batch is slower than those to come.
+        taken = float(np.median(seconds[1:] or seconds))
+        self.facts["milliseconds"] = round(taken * 1e3, 3)
         threads = torch.get_num_threads()
         on_cpu = f"CPU, {threads} thread{'s' * (threads > 1)}"
         self.facts["measured_on"] = (

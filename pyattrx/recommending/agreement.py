@@ -77,7 +77,7 @@ def consensus(
 
     Notes
     -----
-    The score is that of ``FeatureMethod("normalized_ridge")``: ridge regression (penalty 0.1) from
+    The score is that of ``FeatureMethod("normalized_ridge", penalty=0.1)``: ridge regression from
     features of unit length, on one half of the images and tested on the other, both ways. Features
     are of unit length on both sides, so that no image counts for more than another.
 
@@ -99,7 +99,7 @@ def consensus(
         raise InvalidValue(
             "groups", int(groups.max(initial=-1)) + 1, "at least four groups of images"
         )
-    method = FeatureMethod("normalized_ridge")
+    method = FeatureMethod("normalized_ridge", penalty=0.1)
     descriptor = NormalizedRidge(method)
     networks = [_summary(descriptor, values[chosen]) for values in features]
     blocks = jackknife_blocks(groups)

@@ -47,7 +47,7 @@ def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
         if task.probes.n_groups < _FEW_IMAGES:
             said.append(f"{task.probes.n_groups} images are few; 100 or more tell more apart.")
         return said
-    if task.classes and min(task.counts.values()) < _FEW_A_CLASS:
+    if task.counts and min(task.counts.values()) < _FEW_A_CLASS:
         name, count = min(task.counts.items(), key=lambda item: item[1])
         said.append(
             f"Class {name!r} has {count} labelled image{'s' * (count != 1)}; with 20 or more a "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -212,25 +214,16 @@ class Recommendation:
         row["remarks"] = "; ".join(one.remarks)
         return row
 
-    def to_csv(self, path: str | Path) -> Path:
-        """Write the table to a CSV file: a row a candidate.
-
-        Raises
-        ------
-        OSError
-            The folder does not exist or cannot be written.
-        """
-        import csv
-        import io
-
+    def as_csv(self) -> str:
+        """Return the table as comma-separated values: a line a candidate."""
         rows = [self._row(one) for one in self.standings]
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(dict.fromkeys(k for row in rows for k in row)))
+        writer = csv.DictWriter(
+            text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(rows)
-        with atomic_write(path) as out:
-            out.write(text.getvalue().encode())
-        return Path(path)
+        return text.getvalue()
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one ``.npz`` file; an existing one is replaced in one step.

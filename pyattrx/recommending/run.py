@@ -262,7 +262,9 @@ def _answer(
         raise InvalidValue("task", task.name, f"images that {main} can be computed of")
     weight = _weight(task, options, main, agreed)
     placed = _order(main, [found[i] for i in ranked], agreed, ranked, weight, options.level)
-    by_place = np.argsort(-placed.values, kind="stable")
+    # Who sees no difference between images is no place to start from, whatever chance gives others.
+    dead = np.array([read[index].constant for index in ranked])
+    by_place = np.lexsort((-placed.values, dead))
     places = _places(read, found, agreed)
     standings = []
     for place, at in enumerate(by_place.tolist(), 1):
@@ -270,7 +272,7 @@ def _answer(
         ties = [
             read[ranked[b]].name
             for b in by_place.tolist()
-            if b != at and not placed.p_values[at, b] < 1 - options.level
+            if b != at and dead[at] == dead[b] and not placed.p_values[at, b] < 1 - options.level
         ]
         standings.append(
             _standing(read[index], place, placed, at, ties, found[index], agreed, index, places)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html", "as_text"]
 
-_SHORTEST_NAME = 16
+_SHORTEST_NAME = 24
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _TITLES = {
     "place": "",
@@ -30,16 +30,17 @@ _TITLES = {
     "input": "input",
     "front": "front",
 }
-# What goes first where there is no room.
-_DROPPED = ("width", "input", "multiply_adds", "front", "parameters")
+# What goes first where there is no room, before and after the places by other scores.
+_DROPPED = ("width", "input", "multiply_adds")
+_DROPPED_LAST = ("front", "parameters", "milliseconds")
 
 
 def as_text(result: Recommendation, width: int | None = None) -> str:
     """Return a table, and what is to be known about it, in lines of at most `width` characters."""
     room = width or shutil.get_terminal_size((100, 40)).columns
     lines = [_headline(result), f"Ranked by {result.score}.", ""]
-    lines += _table(result, room)
-    lines += ["", *_legend(result)]
+    table, shown = _table(result, room)
+    lines += [*table, "", *_legend(result, shown)]
     lines += [f"{one.name}: {remark}" for one in result for remark in one.remarks]
     lines += [f"{name} failed: {why}" for name, why in result.failures.items()]
     lines += result.notes
@@ -55,7 +56,7 @@ def as_html(result: Recommendation) -> str:
         "<tr>" + "".join(f"<td>{html.escape(row[key])}</td>" for key in keep) + "</tr>"
         for row in rows
     )
-    said = [_headline(result), f"Ranked by {result.score}.", *_legend(result), *result.notes]
+    said = [_headline(result), f"Ranked by {result.score}.", *_legend(result, keep), *result.notes]
     failed = [f"{name} failed: {why}" for name, why in result.failures.items()]
     below = "".join(f"<p>{html.escape(line)}</p>" for line in [*said, *failed] if line)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}"
@@ -72,15 +73,15 @@ def _headline(result: Recommendation) -> str:
     return said
 
 
-def _legend(result: Recommendation) -> list[str]:
+def _legend(result: Recommendation, shown: Sequence[str]) -> list[str]:
     lines = []
     if any(one is not result.best and result.best.name in one.ties for one in result):
         lines.append("= these images cannot tell it apart from the first.")
-    if sum(one.on_front for one in result) > 1:
+    if "front" in shown and sum(one.on_front for one in result) > 1:
         lines.append("* everything that ranks higher costs more.")
-    others = [name for name in result.score_names if _is_place(result, name)]
+    others = [key.removeprefix("place of ") for key in shown if key.startswith("place of ")]
     if others:
-        lines.append(f"Columns {', '.join(others)}: places by these scores.")
+        lines.append(f"{', '.join(others)}: places by these scores alone.")
     return lines
 
 
@@ -88,7 +89,7 @@ def _is_place(result: Recommendation, name: str) -> bool:
     return name != result.provenance.get("main_score")
 
 
-def _table(result: Recommendation, room: int) -> list[str]:
+def _table(result: Recommendation, room: int) -> tuple[list[str], list[str]]:
     titles, rows = _cells(result)
     keys = list(titles)
     shortest = min(_SHORTEST_NAME, max(len(row["name"]) for row in rows))
@@ -101,13 +102,15 @@ def _table(result: Recommendation, room: int) -> list[str]:
 
     found = widths()
     places = [key for key in keys if key.startswith("place of ")]
-    for key in (*_DROPPED, *reversed(places)):
+    places.sort(key="place of consensus".__eq__)  # the last one to go: no label says the same
+    for key in (*_DROPPED, *reversed(places[:-1]), *_DROPPED_LAST, *places[-1:], "interval"):
         if over(found) - (found["name"] - shortest) > 0 and key in keys:
             keys.remove(key)
             found = widths()
     found["name"] = max(shortest, found["name"] - max(0, over(found)))
     lines = [_line(keys, titles, found), "  ".join("-" * found[key] for key in keys)]
-    return [line.rstrip() for line in [*lines, *(_line(keys, row, found) for row in rows)]]
+    lines += [_line(keys, row, found) for row in rows]
+    return [line.rstrip() for line in lines], keys
 
 
 def _line(keys: Sequence[str], row: dict[str, str], widths: dict[str, int]) -> str:

@@ -1,0 +1,229 @@
+"""``pyattrx recommend`` and ``pyattrx cache``."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pyattrx import report
+from pyattrx.cli import _options as options
+from pyattrx.cli._output import console, print_json
+from pyattrx.cli._running import FAILED
+from pyattrx.cli._streams import put_document
+from pyattrx.errors import InvalidValue
+from pyattrx.features import FeatureCache
+from pyattrx.recommending import Recommendation, recommend
+from pyattrx.recommending.candidates import read_candidates
+from pyattrx.tasks import Task
+
+__all__ = ["add_recommend_commands"]
+
+_EXAMPLES = """
+
+Examples:
+
+  pyattrx recommend my_images/ timm:resnet50 timm:convnext_tiny my_models.py:vit
+
+  pyattrx recommend labels.csv 'timm:resnet*' --limit 500 --save answer.npz --pictures answer/
+"""
+_CACHE_EXAMPLES = """
+
+Examples:
+
+  pyattrx cache info
+
+  pyattrx cache clear
+"""
+
+Folder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Where features are kept.", show_default=False)
+]
+
+
+def add_recommend_commands(app: typer.Typer) -> None:
+    """Add the commands to a program."""
+    app.command("recommend", epilog=_EXAMPLES)(_recommend_command)
+    cache = typer.Typer(
+        no_args_is_help=True, rich_markup_mode=None, help="What is kept of networks' features."
+    )
+    cache.command("info", epilog=_CACHE_EXAMPLES)(_cache_info)
+    cache.command("clear", epilog=_CACHE_EXAMPLES)(_cache_clear)
+    app.add_typer(cache, name="cache")
+
+
+def _recommend_command(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of images, with a subfolder for each class or without labels; or a table "
+            "(CSV, TSV, Parquet) of paths and labels.",
+        ),
+    ],
+    specifications: options.Specifications,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Of a table: the labels; several for several numbers."),
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of a table: the paths.")
+    ] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Subfolders are no classes: rank without labels.")
+    ] = False,
+    size: options.Size = 224,
+    limit: Annotated[
+        int | None, typer.Option(help="Use at most this many images, spread over the classes.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the images that are drawn.")] = 0,
+    skip_bad: options.SkipBad = False,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(help="Rank by this score, and show these others; `all` for every one."),
+    ] = None,
+    consensus_weight: Annotated[
+        float | None,
+        typer.Option(help="How much the consensus counts beside the score; 0: not at all."),
+    ] = None,
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    cache: Folder = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no features.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Write the answer to this .npz file.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Write recommendation.png to this folder.")
+    ] = None,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print a table of comma-separated values.")
+    ] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Which of these networks to start from, for my images?
+
+    With labels, candidates are ranked by a cross-validated linear probe on their features; without,
+    by how well they predict what the other candidates see. Features are kept, so that a second run
+    computes only what is new. A candidate that fails is named, the others go on, and the exit code
+    is 1.
+    """
+    options.be_quiet(quiet)
+    options.set_threads(threads)
+    if as_json and as_csv:
+        raise InvalidValue("csv", True, "--json or --csv, not both")
+    if no_cache and cache is not None:
+        raise InvalidValue("cache", str(cache), "--cache or --no-cache, not both")
+    if save is not None and save.suffix != ".npz":
+        raise InvalidValue("save", str(save), "a file name that ends in .npz")
+    if save is not None and not save.parent.is_dir():
+        raise InvalidValue("save", str(save), "a file in an existing folder")
+    if pictures is not None:
+        report.require_matplotlib()
+        pictures.mkdir(parents=True, exist_ok=True)
+    read_candidates(specifications, trust=trust)  # what is wrong with them comes out first
+    task = _task(data, label, image, unlabelled, size, limit, seed, skip_bad)
+    scores: Any = score
+    if score is not None and score == ["all"]:
+        scores = "all"
+    with warnings.catch_warnings():
+        # Named in the answer, whoever reads it.
+        warnings.filterwarnings("ignore", message=".* failed: .*")
+        result = recommend(
+            specifications,
+            task,
+            scores=scores,
+            consensus_weight=consensus_weight,
+            batch_size=batch_size,
+            device=device,
+            cache=False if no_cache else True if cache is None else cache,
+            trust=trust,
+        )
+    files = [result.save(save)] if save is not None else []
+    if pictures is not None:
+        files.append(pictures / "recommendation.png")
+        result.picture(files[-1])
+    _show(result, task, [str(file) for file in files], as_json, as_csv)
+    if result.failures:
+        raise typer.Exit(FAILED)
+
+
+def _task(
+    data: Path,
+    label: list[str] | None,
+    image: str | None,
+    unlabelled: bool,
+    size: int,
+    limit: int | None,
+    seed: int,
+    skip_bad: bool,
+) -> Task:
+    on_error: Any = "skip" if skip_bad else "raise"
+    if data.is_dir():
+        if label or image:
+            option = "label" if label else "image"
+            raise InvalidValue(option, label or image, "a table for DATA: a folder has no columns")
+        return Task.from_folder(
+            data,
+            size,
+            limit,
+            labels=None if unlabelled else "folders",
+            seed=seed,
+            on_error=on_error,
+        )
+    labels: Any = label[0] if label and len(label) == 1 else label or "label"
+    return Task.from_manifest(
+        data,
+        image or "path",
+        None if unlabelled else labels,
+        size=size,
+        limit=limit,
+        seed=seed,
+        on_error=on_error,
+    )
+
+
+def _show(
+    result: Recommendation, task: Task, files: list[str], as_json: bool, as_csv: bool
+) -> None:
+    if as_json:
+        print_json({**result.to_dict(), "files": files})
+        return
+    if as_csv:
+        put_document(result.as_csv().rstrip("\n"))
+        return
+    out = console()
+    out.print(str(result), soft_wrap=True)
+    for line in task.report.lines()[1:]:
+        out.print(line, soft_wrap=True)
+    for file in files:
+        out.print(f"wrote {file}")
+
+
+def _cache_info(cache: Folder = None, as_json: options.Json = False) -> None:
+    """Show where features are kept, how much room they take, and of which networks they are."""
+    found = FeatureCache(cache).info()
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    count = len(found["networks"])
+    out.print(
+        f"{found['folder']}: {count} network{'s' * (count != 1)}, {found['bytes'] / 2**20:.1f} MiB "
+        f"of at most {found['limit_bytes'] / 2**20:.0f}"
+    )
+    for one in found["networks"]:
+        out.print(f"  {one['bytes'] / 2**20:9.2f} MiB  {one['name']}")
+
+
+def _cache_clear(cache: Folder = None, as_json: options.Json = False) -> None:
+    """Remove all features that are kept; whatever else is in the folder stays."""
+    kept = FeatureCache(cache)
+    freed = kept.clear()
+    if as_json:
+        print_json({"folder": str(kept.folder), "freed_bytes": freed})
+    else:
+        console().print(f"removed {freed / 2**20:.1f} MiB from {kept.folder}")

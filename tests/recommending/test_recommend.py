@@ -1,0 +1,313 @@
+"""From images to the network to start from: the right one first, whatever form things come in."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import pyattrx
+from pyattrx import Recommendation, Task, recommend
+from pyattrx.errors import EncoderError, InvalidType, InvalidValue, UntrainedWarning
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+class Channels(nn.Module):
+    """Sees some colours in two columns of the image, and nothing else."""
+
+    def __init__(self, *channels, noise=0):
+        super().__init__()
+        self.channels = list(channels)
+        self.register_buffer("weight", torch.eye(3)[self.channels])
+
+    def forward(self, x):
+        small = nn.functional.adaptive_avg_pool2d(x, 2)
+        seen = torch.einsum("kc,nchw->nkhw", self.weight, small)
+        # Beside something that never changes: of unit length, one colour by itself says nothing.
+        return torch.cat([seen, torch.ones_like(small[:, :1])], 1)
+
+
+def encoders():
+    colours = {"red": (0,), "green": (1,), "blue": (2,), "red and green": (0, 1)}
+    return [pyattrx.Encoder(Channels(*seen), name=name) for name, seen in colours.items()]
+
+
+def task(n=60, classes=2, seed=0, **options):
+    """Classes are levels of red; the other colours are noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    levels = rng.random((n, 3), np.float32)
+    levels[:, 0] = 0.2 + 0.6 * labels / (classes - 1) + 0.05 * rng.standard_normal(n)
+    images = np.clip(levels, 0, 1)[:, :, None, None].repeat(8, 2).repeat(8, 3).astype(np.float32)
+    return Task.from_arrays(images, labels, **options)
+
+
+def ask(candidates=None, images=None, **options):
+    return recommend(
+        encoders() if candidates is None else candidates,
+        task() if images is None else images,
+        **{"cache": False, "device": "cpu", **options},
+    )
+
+
+def test_who_sees_what_the_labels_say_is_first():
+    result = ask()
+    assert result.situation == "labels"
+    assert set(result.names[:2]) == {"red", "red and green"}
+    assert result["red"].facts["accuracy"] == 1.0
+    assert result["blue"].facts["accuracy"] < 0.8
+    assert {"green", "blue"}.isdisjoint(result.best.ties)
+    assert [one.place for one in result] == [1, 2, 3, 4]
+    assert result.best.places["linear_probe"] in (1, 2)
+
+
+def test_without_labels_who_knows_most_of_the_others_is_first():
+    result = ask(images=Task.from_arrays(task().probes.images()))
+    assert result.situation == "consensus"
+    assert result.best.name == "red and green"
+    assert result.best.scores == {"consensus": result.best.value}
+    assert any("generalists" in note for note in result.notes)
+
+
+def test_numbers_and_several_labels():
+    rng = np.random.default_rng(0)
+    levels = rng.random((60, 3)).astype(np.float32)
+    images = levels[:, :, None, None].repeat(8, 2).repeat(8, 3)
+    assert ask(images=Task.from_arrays(images, levels[:, 2].copy())).best.name == "blue"
+    both = Task.from_arrays(images, levels[:, :2] > 0.5, kind="multilabel")
+    assert ask(images=both).best.name == "red and green"
+
+
+def test_label_maps():
+    rng = np.random.default_rng(0)
+    images = rng.random((40, 3, 8, 8)).astype(np.float32)
+    small = images.reshape(40, 3, 2, 4, 2, 4).mean((3, 5))
+    maps = (small[:, 1] > 0.5).astype(np.int64)
+    result = ask(images=Task.from_arrays(images, maps, kind="dense_classification"))
+    assert result.score.startswith("label_ridge")
+    assert set(result.names[:2]) == {"green", "red and green"}
+
+
+def test_a_candidate_that_fails_is_named_and_the_others_go_on():
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("no such layer")
+
+    candidates = [*encoders(), pyattrx.Encoder(Broken(), name="broken"), "no_such_module:factory"]
+    with pytest.warns(UserWarning, match="broken failed"):
+        result = ask(candidates)
+    assert set(result.failures) == {"broken", "no_such_module:factory"}
+    assert "no such layer" in result.failures["broken"]
+    assert len(result) == 4
+    assert "broken failed" in str(result)
+    with pytest.raises(EncoderError, match="no such layer"):
+        ask(candidates, on_error="raise")
+    with pytest.raises(EncoderError, match="no candidate could be read: broken"):
+        ask(candidates[4:])
+
+
+def test_a_dead_network_is_last_and_said():
+    class Dead(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3)) * 0 + 1
+
+    result = ask([*encoders(), pyattrx.Encoder(Dead(), name="dead")])
+    if "dead" in result.failures:
+        assert result.failures["dead"]
+    else:
+        assert result.names[-1] == "dead"
+        assert any("no difference" in remark for remark in result["dead"].remarks)
+
+
+def test_modules_functions_and_names_are_candidates():
+    def green():
+        return Channels(1)
+
+    result = ask([Channels(0), green, pyattrx.Encoder(Channels(2), name="blue")])
+    assert set(result.names) == {"channels", "green", "blue"}
+    assert result.best.name == "channels"
+
+
+@pytest.mark.parametrize("form", ["folder", "table", "pair", "dataset", "loader"])
+def test_whatever_the_images_come_as(form, tmp_path):
+    made = task(40)
+    images, labels = made.probes.images(), made.labels
+    given = {
+        "pair": (images, labels),
+        "dataset": torch.utils.data.TensorDataset(images, torch.tensor(labels)),
+    }
+    given["loader"] = torch.utils.data.DataLoader(given["dataset"], batch_size=7)
+    lines = ["path,label"]
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = tmp_path / "images" / f"class {label}" / f"{index}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(place)
+        lines.append(f"images/class {label}/{index}.png,class {label}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    given |= {"folder": tmp_path / "images", "table": tmp_path / "labels.csv"}
+    assert set(ask(images=given[form]).names[:2]) == {"red", "red and green"}
+
+
+def test_the_consensus_counts_where_labels_are_few():
+    many, few = ask(images=task(400)), ask(images=task(8))
+    assert many.provenance["consensus_weight"] == pytest.approx(1.1 / 200**0.5)
+    assert few.provenance["consensus_weight"] == 0.5
+    none = ask(consensus_weight=0)
+    assert none.best.value == none.best.scores["linear_probe"]
+    assert "consensus" not in none.score
+
+
+def test_the_value_is_what_is_said():
+    result = ask(consensus_weight=0.4)
+    label = np.array([one.scores["linear_probe"] for one in result])
+    agreed = np.array([one.scores["consensus"] for one in result])
+    expected = label + 0.4 * label.std() / agreed.std() * (agreed - agreed.mean())
+    np.testing.assert_allclose([one.value for one in result], expected, rtol=1e-12)
+
+
+def test_another_score_ranks():
+    result = ask(scores=["knn", "logme"], consensus_weight=0)
+    assert result.provenance["main_score"] == "knn"
+    assert result.best.value == result.best.scores["knn"]
+    assert set(result.score_names) == {"knn", "logme", "consensus"}
+    everything = ask(scores="all")
+    assert {"transrate", "h_score", "gbc", "nleep", "sfda", "parc"} <= set(everything.score_names)
+
+
+def test_partly_labelled_images_rank_by_the_labels():
+    made = task(60)
+    labels = [int(y) if i < 30 else None for i, y in enumerate(made.labels)]
+    result = ask(images=Task.from_arrays(made.probes.images(), labels))
+    assert set(result.names[:2]) == {"red", "red and green"}
+    assert result.task["n_labelled"] == 30
+
+
+def test_ties_are_symmetric_and_follow_from_the_p_values():
+    result = ask()
+    for one in result:
+        for other in one.ties:
+            assert one.name in result[other].ties
+    np.testing.assert_array_equal(result.p_values, result.p_values.T)
+
+
+def test_the_same_candidate_twice_is_a_tie():
+    twice = [pyattrx.Encoder(Channels(0), name=name) for name in ("a", "b", "c")]
+    result = ask([*twice, *encoders()[1:3]])
+    assert set(result["a"].ties) >= {"b", "c"}
+
+
+def test_it_can_be_kept(tmp_path):
+    result = ask()
+    loaded = Recommendation.load(result.save(tmp_path / "answer.npz"))
+    assert json.loads(json.dumps(result.to_dict())) == loaded.to_dict()
+    assert str(loaded) == str(result)
+    np.testing.assert_array_equal(loaded.p_values, result.p_values)
+    with pytest.raises(InvalidValue, match=r"path='.*answer.json'"):
+        result.save(tmp_path / "answer.json")
+    (tmp_path / "answer.npz").write_bytes(b"nothing")
+    with pytest.raises(pyattrx.PyattrxError, match="no saved recommendation"):
+        Recommendation.load(tmp_path / "answer.npz")
+
+
+def test_it_can_be_looked_at(tmp_path):
+    pytest.importorskip("matplotlib")
+    result = ask()
+    figure = result.picture(tmp_path / "answer.png")
+    assert (tmp_path / "answer.png").stat().st_size > 1000
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(result.names)
+    html = result._repr_html_()
+    assert all(name in html for name in result.names)
+    assert len(result.as_csv().splitlines()) == 5
+
+
+def test_names_are_escaped_in_html():
+    result = ask([pyattrx.Encoder(Channels(0), name="<b>x"), *encoders()])
+    assert "<b>x" not in result._repr_html_()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_the_table_fits_and_cuts_no_number(width):
+    from pyattrx.recommending.table import as_text
+
+    long = "a network with a name that nobody would want to read from its beginning to its end"
+    result = ask([pyattrx.Encoder(Channels(0), name=long), *encoders()])
+    lines = as_text(result, width).splitlines()
+    table = lines[3 : 3 + 2 + len(result)]
+    assert all(len(line) <= width for line in table)
+    for one, line in zip(result, table[2:], strict=True):
+        assert f"{one.value:.3f}" in line
+    assert any(line.lstrip("1234567890= ").startswith("a network") for line in table)
+
+
+def test_a_second_run_computes_nothing(tmp_path):
+    first = ask(cache=tmp_path)
+    second = ask(cache=tmp_path)
+    assert set(first.provenance["images_computed"].values()) == {60}
+    assert set(second.provenance["images_computed"].values()) == {0}
+    assert [one.value for one in first] == [one.value for one in second]
+
+
+def test_what_looks_untrained_is_said():
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(1))
+    fresh = pyattrx.Encoder(nn.Sequential(body, nn.Flatten(), nn.Linear(8, 9)), name="fresh")
+    with pytest.warns(UntrainedWarning, match="fresh"):
+        result = ask([*encoders(), fresh])
+    assert result["fresh"].remarks[0].startswith("looks untrained")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"candidates": []}, InvalidValue, "candidates=.*at least one"),
+        ({"candidates": 3}, InvalidType, "candidates=3"),
+        ({"candidates": [3]}, InvalidType, r"candidates\[0\]=3"),
+        ({"candidates": encoders() + encoders()}, InvalidValue, "different names"),
+        ({"scores": "logmee"}, InvalidValue, "scores='logmee'"),
+        ({"scores": ["knn", "knn"]}, InvalidValue, "none twice"),
+        ({"scores": "leep"}, InvalidValue, "scores='leep'"),
+        ({"scores": 3}, InvalidType, "scores=3"),
+        ({"consensus_weight": -1}, InvalidValue, "consensus_weight=-1"),
+        ({"level": 1}, InvalidValue, "level=1"),
+        ({"on_error": "ignore"}, InvalidValue, "on_error='ignore'"),
+        ({"cache": 3}, InvalidType, "cache=3"),
+        ({"batch_size": 0}, InvalidValue, "batch_size=0"),
+        ({"device": "tpu"}, InvalidValue, "device='tpu'"),
+        ({"images": task(3, 2)}, InvalidValue, "at least 4"),
+    ],
+)
+def test_wrong_arguments(options, error, message):
+    class Never(nn.Module):
+        def forward(self, x):
+            raise AssertionError("a network ran before arguments were checked")
+
+    never = [pyattrx.Encoder(Never(), name="never"), pyattrx.Encoder(Never(), name="neither")]
+    with pytest.raises(error, match=message):
+        ask(**{"candidates": never, **options})
+
+
+def test_one_candidate_without_labels_is_refused():
+    with pytest.raises(InvalidValue, match="candidates=1: expected at least 2"):
+        ask(encoders()[:1], Task.from_arrays(task().probes.images()))
+
+
+def test_two_candidates_and_one():
+    assert ask(encoders()[:1]).names == ("red",)
+    result = ask(encoders()[:2])
+    assert result.provenance["consensus_weight"] == 0
+    assert result.names == ("red", "green")
+
+
+def test_copies_of_images_do_not_make_it_surer():
+    made = task(20)
+    images, labels = made.probes.images(), made.labels
+    once = ask(images=Task.from_arrays(images, labels), scores="nearest_mean", consensus_weight=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        copies = Task.from_arrays(images.repeat(5, 1, 1, 1), np.tile(labels, 5))
+    often = ask(images=copies, scores="nearest_mean", consensus_weight=0)
+    assert often["blue"].stderr > 0.6 * once["blue"].stderr
