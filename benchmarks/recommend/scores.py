@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 COUNTS: tuple[int | None, ...] = (5, 20, None)
 DRAWS = FULL.decoders
 _SEED = 2019
-_PER_IMAGE = 16  # locations of an image, for scores that know images only
+_PER_IMAGE = 4  # locations of an image, for scores that know images only
 _OF_IMAGES = ("linear_probe", "knn", "logme", "label_ridge")
 _OF_CLASSES = ("nearest_mean", "nleep", "gbc", "h_score", "transrate", "sfda", "parc", "ridge_loo")
 

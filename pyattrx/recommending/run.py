@@ -34,8 +34,11 @@ from pyattrx.recommending.labelled import Labelled, check_scores, score_candidat
 from pyattrx.recommending.notes import score_in_words, what_to_know
 from pyattrx.recommending.ordering import Evidence, Order, order, usual_weight
 from pyattrx.recommending.result import Recommendation, Standing
+from pyattrx.recommending.shortlist import FINALISTS, shortlist
+from pyattrx.recommending.targeted import rank_for_target
 from pyattrx.scores import Score
 from pyattrx.tasks import Task
+from pyattrx.zoo import Zoo
 
 __all__ = ["recommend"]
 
@@ -47,6 +50,7 @@ def recommend(
     candidates: Any,
     task: Any,
     *,
+    target: Any = None,
     scores: str | Sequence[str] | None = None,
     consensus_weight: float | None = None,
     batch_size: int = 32,
@@ -54,6 +58,8 @@ def recommend(
     cache: bool | str | os.PathLike[str] | FeatureCache = True,
     level: float = 0.95,
     on_error: str = "skip",
+    tags: str | Sequence[str] = (),
+    finalists: int = FINALISTS,
     trust: bool = False,
 ) -> Recommendation:
     """Rank pretrained networks for a task, by its images.
@@ -65,11 +71,14 @@ def recommend(
 
     Parameters
     ----------
-    candidates : sequence
+    candidates : sequence or Zoo
         Encoders, modules, specifications such as ``"timm:resnet50"`` (wildcards allowed), and
-        functions that return an Encoder. One is in memory at a time.
+        functions that return an Encoder. One is in memory at a time. Of a zoo, the finalists.
     task : Task, or what `Task.of` takes
         A folder, a table, arrays, a pair of images and labels, a data set, or Probes.
+    target : Encoder, module or specification, optional
+        A network that does the task already: candidates are ranked for it, by `recommended`, and
+        labels are not used.
     scores : str or list of str, optional
         Names in `pyattrx.scores.SCORES`, the one to rank by first; "all"; by default a handful that
         fits the labels.
@@ -87,6 +96,11 @@ def recommend(
     on_error : {"skip", "raise"}
         What to do with a candidate that fails: name it in `Recommendation.failures` and go on, or
         raise.
+    tags : str or sequence of str
+        Of a zoo: only networks that have all of these tags.
+    finalists : int
+        Of a zoo: at most so many are run; those nearest to the target, or, without one, those that
+        predict most of what the others see on the zoo's own probes.
     trust : bool
         Load exported programs, which may execute code; see `load`.
 
@@ -134,14 +148,48 @@ def recommend(
     (('red', 'blue'), 1.0)
     """
     options = _Options.checked(consensus_weight, batch_size, device, cache, level, on_error)
-    found = read_candidates(candidates, trust=trust)
+    _check_zoo_options(candidates, tags, finalists)
+    found, notes = _found(candidates, target, tags, finalists, trust)
     wanted = Task.of(task)
+    if target is not None:
+        if scores is not None:
+            raise InvalidValue("scores", scores, "None: a target network takes the labels' place")
+        ranked = rank_for_target(
+            target,
+            found,
+            wanted,
+            batch_size=options.batch_size,
+            device=options.device,
+            level=options.level,
+            on_error=on_error,
+            trust=trust,
+        )
+        return replace(ranked, notes=(*ranked.notes, *notes))
     names = check_scores(scores, wanted.kind)
     _check_enough(wanted, len(found), names)
     read, failures = _read_all(found, wanted, options)
     if not read:
         raise _nothing_left(failures)
-    return _answer(read, wanted, names, options, failures)
+    answer = _answer(read, wanted, names, options, failures)
+    return replace(answer, notes=(*answer.notes, *notes))
+
+
+def _check_zoo_options(candidates: Any, tags: Any, finalists: Any) -> None:
+    if isinstance(finalists, bool) or not isinstance(finalists, int) or finalists < 2:
+        raise InvalidValue("finalists", finalists, "an integer of at least 2")
+    if tags and not isinstance(candidates, Zoo):
+        raise InvalidValue("tags", tags, "none, or a Zoo as candidates")
+
+
+def _found(
+    candidates: Any, target: Any, tags: str | Sequence[str], finalists: int, trust: bool
+) -> tuple[list[Candidate], list[str]]:
+    if not isinstance(candidates, Zoo):
+        return read_candidates(candidates, trust=trust), []
+    wanted = None
+    if target is not None:
+        wanted = read_candidates([target], trust=trust)[0].load()
+    return shortlist(candidates, wanted, tags, finalists)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""The networks of a zoo that are worth running on a task's images, told from what the zoo keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyattrx.encoders import Encoder
+from pyattrx.errors import InvalidValue
+from pyattrx.recommending.candidates import Candidate
+from pyattrx.zoo import Zoo
+
+__all__ = ["FINALISTS", "shortlist"]
+
+FINALISTS = 12
+_TOGETHER = 100  # networks whose consensus is asked for at once: all pairs of them are compared
+_SEED = 0
+
+
+def shortlist(
+    zoo: Zoo, target: Any, tags: str | Sequence[str], finalists: int
+) -> tuple[list[Candidate], list[str]]:
+    """Choose the entries to run.
+
+    Parameters
+    ----------
+    zoo : Zoo
+    target : Encoder or str, optional
+        A network that does the task: its nearest entries. Without one, those that know most of the
+        others on the zoo's probes, by the features that it keeps for re-ranking.
+    tags : str or sequence of str
+        Only entries that have all of them.
+    finalists : int
+        At most so many.
+
+    Returns
+    -------
+    candidates : list of Candidate
+    notes : list of str
+        What was left out, and why.
+
+    Raises
+    ------
+    InvalidValue
+        No entry can be loaded again, or there is nothing to narrow them down by.
+    """
+    entries = list(zoo.entries(tags))
+    names = [entry.name for entry in entries if entry.specification is not None]
+    if not names:
+        raise InvalidValue(
+            "candidates", str(zoo.path), "a zoo with networks that were added by specification"
+        )
+    notes = []
+    if len(names) < len(entries):
+        notes.append(
+            f"{len(entries) - len(names)} of {len(entries)} networks in the zoo cannot be loaded "
+            "again, as they were added without a specification."
+        )
+    if len(names) > finalists:
+        whole = len(names)
+        if isinstance(target, Encoder):
+            how = {} if zoo.rerank is None else {"rerank": zoo.rerank}
+            near = [m.name for m in zoo.query(target, k=len(entries), tags=tags, **how)]
+            names = [name for name in near if name in set(names)][:finalists]
+            by = "nearest to the target"
+        else:
+            names = _by_consensus(zoo, names)[:finalists]
+            by = "that know most of the others"
+        notes.append(f"Of {whole} networks in the zoo the {len(names)} {by} were run.")
+    return [Candidate(name, _loader(zoo, name)) for name in names], notes
+
+
+def _by_consensus(zoo: Zoo, names: list[str]) -> list[str]:
+    """Names, best first, each judged beside a random hundred of the others."""
+    if zoo.rerank is None:
+        raise InvalidValue(
+            "finalists",
+            len(names),
+            "at least as many as the zoo has networks, or a target: it keeps no features to "
+            "narrow them down by (see Zoo.create(rerank='recommended'))",
+        )
+    order = np.random.default_rng(_SEED).permutation(sorted(names))
+    parts = np.array_split(order, -(-len(order) // _TOGETHER))
+    values: dict[str, float] = {}
+    for part in parts:
+        some = part.tolist()
+        found = zoo.affinity(some, method=zoo.rerank).values.copy()
+        np.fill_diagonal(found, np.nan)
+        # Columns are sources.
+        values.update(zip(some, np.nanmean(found, axis=0).tolist(), strict=True))
+    return sorted(names, key=lambda name: -values[name])
+
+
+def _loader(zoo: Zoo, name: str) -> Callable[[], Encoder]:
+    return lambda: zoo.load(name)

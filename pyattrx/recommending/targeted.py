@@ -1,0 +1,112 @@
+"""Candidates ranked for a network that does the task already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from pyattrx.affinities import affinity
+from pyattrx.affinities.describing import device_name, versions
+from pyattrx.encoders import Encoder
+from pyattrx.errors import EncoderError
+from pyattrx.recommending.candidates import Candidate, read_candidates
+from pyattrx.recommending.notes import score_in_words
+from pyattrx.recommending.result import Recommendation, Standing
+from pyattrx.tasks import Task
+
+__all__ = ["rank_for_target"]
+
+_METHOD = "recommended"
+
+
+def rank_for_target(
+    target: Any,
+    candidates: Sequence[Candidate],
+    task: Task,
+    *,
+    batch_size: int,
+    device: torch.device,
+    level: float,
+    on_error: str,
+    trust: bool,
+) -> Recommendation:
+    """Rank candidates by how well their features predict the target's output.
+
+    Raises
+    ------
+    EncoderError
+        The target fails, or every candidate.
+    """
+    (wanted,) = read_candidates([target], trust=trust)
+    encoder = wanted.load().read_at(name=f"{wanted.name} (target)")
+
+    def loader(candidate: Candidate) -> Any:
+        def load() -> Encoder:
+            return candidate.load().read_at(name=candidate.name)
+
+        load.__name__ = candidate.name
+        return load
+
+    found = affinity(
+        [encoder, *(loader(candidate) for candidate in candidates)],
+        task.probes,
+        _METHOD,
+        batch_size=batch_size,
+        device=device,
+        on_error=on_error,
+    )
+    if encoder.name not in found.names:
+        raise EncoderError(f"the target failed: {found.failures.get(encoder.name)}")
+    others = [name for name in found.names if name != encoder.name]
+    if not others:
+        raise EncoderError(f"no candidate could be read: {found.failures}")
+    matches = found.nearest(encoder.name, len(others), level=level)
+    described = {network["name"]: network for network in found.provenance["networks"]}
+    standings = [
+        Standing(
+            match.name,
+            place,
+            match.affinity,
+            match.stderr,
+            match.low,
+            match.high,
+            match.ties,
+            {_METHOD: match.affinity},
+            {_METHOD: match.stderr},
+            {_METHOD: place},
+            None,
+            False,
+            described[match.name].get("features") or described[match.name]["output"] or "output",
+            {},
+            _remarks(described[match.name]),
+        )
+        for place, match in enumerate(matches, 1)
+    ]
+    return Recommendation(
+        tuple(standings),
+        score_in_words("target", 0.0),
+        "target",
+        (
+            f"{encoder.name} stands for the task. Where transfers were measured (twenty tasks on "
+            "rendered rooms) the first source named by this score was among the five best for "
+            "every target: docs/transfer.md.",
+        ),
+        dict(found.failures),
+        np.full((len(standings), len(standings)), np.nan),
+        task.as_dict(),
+        {
+            "main_score": _METHOD,
+            "target": encoder.name,
+            "level": level,
+            "device": device_name(device),
+            "versions": versions(),
+        },
+    )
+
+
+def _remarks(network: dict[str, Any]) -> tuple[str, ...]:
+    untrained = network.get("untrained")
+    return (f"looks untrained: {untrained}",) if untrained else ()
