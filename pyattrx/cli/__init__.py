@@ -6,7 +6,6 @@ nobody reads the output any more.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import pyattrx
 from pyattrx import report
 from pyattrx.affinities import affinity as compute_affinity
 from pyattrx.cli import _options as options
-from pyattrx.cli._bench import load_benchmarks
+from pyattrx.cli._bench import add_bench_commands
 from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
 from pyattrx.cli._evaluate import add_evaluate_command
@@ -30,8 +29,7 @@ from pyattrx.cli._output import (
     print_json,
     said_of_probes,
 )
-from pyattrx.cli._running import FAILED, Commands, run
-from pyattrx.cli._streams import documents
+from pyattrx.cli._running import Commands, run
 from pyattrx.cli._zoo import add_zoo_commands
 from pyattrx.descriptors import Method
 from pyattrx.encoders import expand, load
@@ -219,22 +217,7 @@ def affinity_command(
         out.print(f"wrote {path}")
 
 
-@app.command(
-    "bench",
-    # The benchmarks have a parser of their own.
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
-def bench_command(context: typer.Context) -> None:
-    """Measure the kernels: ops, pipeline, gpu, all, compare, plot (bench --help)."""
-    benchmarks = load_benchmarks()
-    try:
-        with contextlib.redirect_stdout(documents()):
-            benchmarks.main(context.args)
-    except SystemExit as stop:  # argparse's
-        raise typer.Exit(stop.code if isinstance(stop.code, int) else FAILED) from None
-
-
+add_bench_commands(app)
 add_zoo_commands(app)
 add_evaluate_command(app)
 
