@@ -20,6 +20,7 @@ __all__ = [
     "NonFiniteError",
     "ProbeError",
     "PyattrxError",
+    "SkippedWarning",
     "TaskError",
     "TaskWarning",
     "UntrainedWarning",
@@ -146,6 +147,10 @@ class IndexDamaged(PyattrxError):
 
 class FitWarning(UserWarning):
     """A fitted encoder is not clearly better than a prediction without the image."""
+
+
+class SkippedWarning(UserWarning):
+    """A network failed and was left out of a comparison; the message names it."""
 
 
 class TaskWarning(UserWarning):
