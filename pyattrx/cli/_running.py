@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from pyattrx.cli._streams import Unread, complain, is_unread, put_error, streams
-from pyattrx.errors import PyattrxError, UntrainedWarning
+from pyattrx.errors import PyattrxError, SkippedWarning, UntrainedWarning
 
 __all__ = ["FAILED", "INTERRUPTED", "UNREAD", "WRONG_ARGUMENTS", "Commands", "run"]
 
@@ -89,7 +89,7 @@ def _own_warnings() -> Iterator[None]:
         show = warnings.showwarning
 
         def shown(message: Warning | str, category: type[Warning], *args: Any, **kw: Any) -> None:
-            if issubclass(category, UntrainedWarning):
+            if issubclass(category, (SkippedWarning, UntrainedWarning)):
                 complain(f"pyattrx: warning: {message}")
             else:
                 show(message, category, *args, **kw)
