@@ -1,4 +1,4 @@
-"""The command line: ``pyattrx env | demo | affinity | zoo | query | evaluate | bench``.
+"""The command line: ``pyattrx COMMAND``.
 
 Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted; 141
 nobody reads the output any more.
@@ -20,10 +20,9 @@ from pyattrx.cli._bench import add_bench_commands
 from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
 from pyattrx.cli._evaluate import add_evaluate_command
-from pyattrx.cli._output import (
-    console,
-    print_json,
-)
+from pyattrx.cli._fit import add_fit_command
+from pyattrx.cli._maps import add_maps_command
+from pyattrx.cli._output import console, print_json
 from pyattrx.cli._running import Commands, run
 from pyattrx.cli._zoo import add_zoo_commands
 
@@ -105,9 +104,11 @@ def demo_command(
 
 
 add_affinity_command(app)
-add_bench_commands(app)
+add_maps_command(app)
+add_fit_command(app)
 add_zoo_commands(app)
 add_evaluate_command(app)
+add_bench_commands(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -39,8 +39,9 @@ Specifications = Annotated[
     typer.Argument(
         metavar="SPEC...",
         help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
-        "allowed), transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, or program.pt2 (with "
-        "--trust); ?output=LAYER, ?features=LAYER and, last, ?weights=FILE may follow.",
+        "allowed), transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors (see "
+        "fit), or program.pt2 (with --trust); ?output=LAYER, ?features=LAYER and, last, "
+        "?weights=FILE may follow.",
     ),
 ]
 ProbesFolder = Annotated[Path, typer.Option("--probes", help="Folder of probe images.")]
