@@ -2,199 +2,185 @@
 
 from __future__ import annotations
 
-import argparse
+import functools
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
 import pyattrx
 from pyattrx import ops as native
 
-from . import gpu, ops, pipeline, plot, results, tables, zoo
+from . import gpu, ops, options, pipeline, plot, results, tables, zoo
 from .measure import Say, Settings, results_path, write_results
-from .minitaskonomy.command import add_command as add_minitaskonomy
-from .transfer.command import add_command as add_transfer
+from .minitaskonomy.command import minitaskonomy_command
+from .transfer.command import transfer_command
 
-__all__ = ["main"]
+__all__ = ["app"]
 
+Measure = Callable[[Settings, Say], dict[str, Any]]
 
-def main(arguments: Sequence[str]) -> None:
-    """Run the command that the arguments name.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        What stands after ``pyattrx bench``; ``--help`` lists it.
-
-    Raises
-    ------
-    SystemExit
-        After ``--help``, or with code 2 where the arguments cannot be parsed.
-    PyattrxError
-        A file or a device is missing.
-    """
-    given = _parser().parse_args(arguments)
-    given.command(given)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pyattrx bench", description="Measure the kernels; every result is checked."
-    )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="print the JSON, too, and no table")
-
-    measured = argparse.ArgumentParser(add_help=False, parents=[shared])
-    measured.add_argument("--quick", action="store_true", help="tiny cases, to see that it works")
-    measured.add_argument("--threads", type=_count, default=1, help="CPU threads (default: 1)")
-    measured.add_argument("--rounds", type=_count, help="repetitions; as time allows by default")
-    measured.add_argument("--quiet", "-q", action="store_true", help="do not say what is running")
-
-    resnets = argparse.ArgumentParser(add_help=False)
-    resnets.add_argument("--networks", type=_several, default=2, help="ResNet-18s (default: 2)")
-    resnets.add_argument("--probes", type=_count, default=64, help="images (default: 64)")
-
-    one_file = argparse.ArgumentParser(add_help=False)
-    one_file.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="JSON file; in the sources benchmarks/results/COMMAND.json by default, elsewhere "
-        "pyattrx-bench-COMMAND.json, and pyattrx-bench-COMMAND-quick.json of a quick run",
-    )
-
-    def add(
-        name: str, purpose: str, run: Callable[[Any], None], *parents: argparse.ArgumentParser
-    ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=purpose, description=purpose, parents=parents)
-        command.set_defaults(command=run, benchmark=name)
-        return command
-
-    add("ops", "the ops on the CPU against PyTorch and NumPy", _measure, measured, one_file)
-    add("pipeline", "affinity() against a plain loop", _measure, measured, one_file, resnets)
-    add("gpu", "the ops on a GPU against PyTorch, and the whole run", _measure, measured, one_file)
-    command = add("zoo", "zoos of a thousand to a million", _measure_zoo, measured, one_file)
-    command.add_argument(
-        "--sizes", type=_count, nargs="+", default=zoo.SIZES, help="networks (1000 ... 1000000)"
-    )
-    command.add_argument(
-        "--keep",
-        action="store_true",
-        help="keep what the results file has of other sizes: for a run that was interrupted",
-    )
-    command.add_argument(
-        "--families", action="store_true", help="measure what the made-up networks are like instead"
-    )
-    command = add("all", "ops, pipeline and, with a device, gpu", _measure_all, measured, resnets)
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the JSON files")
-    add_minitaskonomy(add)
-    add_transfer(add, shared)
-    command = add("compare", "two result files side by side", _compare, shared)
-    command.add_argument("a", type=Path, metavar="A.json")
-    command.add_argument("b", type=Path, metavar="B.json")
-    command = add("plot", "draw the results of ops, gpu or zoo as PNG files", _plot, shared)
-    command.add_argument("file", type=Path, metavar="RESULTS.json")
-    command.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where to; beside the results by default"
-    )
-    return parser
+def add(name: str, purpose: str, command: Callable[..., None]) -> None:
+    """Add a command: its options are the parameters of the function, as Typer reads them."""
+    app.command(name, help=purpose, cls=options.Several)(command)
 
 
-def _count(text: str) -> int:
-    return _at_least(1, text)
+def add_measured(name: str, purpose: str, measure: Measure) -> None:
+    """Add a command that measures, prints a table and writes a results file of its name."""
+
+    def command(
+        quick: options.Quick = False,
+        threads: options.Threads = 1,
+        rounds: options.Rounds = None,
+        out: options.FileOut = None,
+        quiet: options.Quiet = False,
+        as_json: options.Json = False,
+    ) -> None:
+        document = _document(measure, Settings(quick, threads, rounds), quiet)
+        _write(document, out, as_json, tables.show_results)
+
+    add(name, purpose, command)
 
 
-def _several(text: str) -> int:
-    return _at_least(2, text)
-
-
-def _at_least(least: int, text: str) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least {least}")
-    return value
-
-
-def _document(benchmark: str, given: argparse.Namespace) -> dict[str, Any]:
-    settings = Settings(given.quick, given.threads, given.rounds)
-    say: Say = (lambda _line: None) if given.quiet else _say
+def _document(measure: Measure, settings: Settings, quiet: bool) -> dict[str, Any]:
     pyattrx.set_progress(False)  # bars would be timed as well
     try:
-        if benchmark == "pipeline":
-            return pipeline.run(settings, say, networks=given.networks, probes=given.probes)
-        return gpu.run(settings, say) if benchmark == "gpu" else ops.run(settings, say)
+        return measure(settings, _sayer(quiet))
     finally:
         pyattrx.set_progress(None)
+
+
+def _sayer(quiet: bool) -> Say:
+    return (lambda _line: None) if quiet else _say
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _measure(given: argparse.Namespace) -> None:
-    document = _document(given.benchmark, given)
-    path = write_results(document, given.out)
-    if given.json:
+def _write(
+    document: dict[str, Any],
+    out: Path | None,
+    as_json: bool,
+    show: Callable[[dict[str, Any]], None],
+) -> None:
+    path = write_results(document, out)
+    if as_json:
         _print_json(document)
         return
-    tables.show_results(document)
+    show(document)
     print(f"wrote {path}")
 
 
-def _measure_zoo(given: argparse.Namespace) -> None:
-    settings = Settings(given.quick, given.threads, given.rounds)
-    say: Say = (lambda _line: None) if given.quiet else _say
-    if given.families:
+def _pipeline(
+    networks: options.Networks = 2,
+    probes: options.Probes = 64,
+    quick: options.Quick = False,
+    threads: options.Threads = 1,
+    rounds: options.Rounds = None,
+    out: options.FileOut = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    measure = functools.partial(pipeline.run, networks=networks, probes=probes)
+    document = _document(measure, Settings(quick, threads, rounds), quiet)
+    _write(document, out, as_json, tables.show_results)
+
+
+def _zoo(
+    sizes: Annotated[
+        list[int] | None, typer.Option(min=1, help="Networks (1000 10000 100000 1000000).")
+    ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            "--keep",
+            help="Keep what the results file has of other sizes: for a run that was interrupted.",
+        ),
+    ] = False,
+    families: Annotated[
+        bool,
+        typer.Option("--families", help="Measure what the made-up networks are like instead."),
+    ] = False,
+    quick: options.Quick = False,
+    threads: options.Threads = 1,
+    rounds: options.Rounds = None,
+    out: options.FileOut = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    say = _sayer(quiet)
+    if families:
         _print_json(zoo.families(say))
         return
-    before = results.load(given.out or results_path("zoo")) if given.keep else None
-    document = zoo.run(settings, say, tuple(given.sizes), before)
-    path = write_results(document, given.out)
-    if given.json:
-        _print_json(document)
-        return
-    tables.show_zoos(document)
-    print(f"wrote {path}")
+    before = results.load(out or results_path("zoo")) if keep else None
+    settings = Settings(quick, threads, rounds)
+    document = zoo.run(settings, say, tuple(sizes or zoo.SIZES), before)
+    _write(document, out, as_json, tables.show_zoos)
 
 
-def _measure_all(given: argparse.Namespace) -> None:
-    benchmarks = ["ops", "pipeline"]
+def _all(
+    networks: options.Networks = 2,
+    probes: options.Probes = 64,
+    quick: options.Quick = False,
+    threads: options.Threads = 1,
+    rounds: options.Rounds = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder of the JSON files.")
+    ] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    settings = Settings(quick, threads, rounds)
+    todo: dict[str, Measure] = {
+        "ops": ops.run,
+        "pipeline": functools.partial(pipeline.run, networks=networks, probes=probes),
+    }
     if torch.cuda.is_available() and native.backends()["cuda"] == "native":
-        benchmarks.append("gpu")
+        todo["gpu"] = gpu.run
     documents, files = {}, {}
-    for benchmark in benchmarks:
-        documents[benchmark] = _document(benchmark, given)
-        path = None if given.out is None else given.out / f"{benchmark}.json"
-        files[benchmark] = str(write_results(documents[benchmark], path))
-        if not given.json:
+    for benchmark, measure in todo.items():
+        documents[benchmark] = _document(measure, settings, quiet)
+        file = None if out is None else out / f"{benchmark}.json"
+        files[benchmark] = str(write_results(documents[benchmark], file))
+        if not as_json:
             tables.show_results(documents[benchmark])
-    if given.json:
+    if as_json:
         _print_json({**documents, "files": files})
         return
     for path in files.values():
         print(f"wrote {path}")
 
 
-def _compare(given: argparse.Namespace) -> None:
-    found = results.compare(given.a, given.b)
-    if given.json:
+def _compare(
+    a: Annotated[Path, typer.Argument(metavar="A.json")],
+    b: Annotated[Path, typer.Argument(metavar="B.json")],
+    as_json: options.Json = False,
+) -> None:
+    found = results.compare(a, b)
+    if as_json:
         _print_json(found)
     else:
         tables.show_comparison(found)
 
 
-def _plot(given: argparse.Namespace) -> None:
-    files = plot.draw(given.file, given.out or given.file.parent)
-    if given.json:
+def _plot(
+    file: Annotated[Path, typer.Argument(metavar="RESULTS.json")],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to; beside the results if left out."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    files = plot.draw(file, out or file.parent)
+    if as_json:
         _print_json({"files": [str(path) for path in files]})
         return
     for path in files:
@@ -203,3 +189,19 @@ def _plot(given: argparse.Namespace) -> None:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, allow_nan=False))
+
+
+@app.callback()
+def _about() -> None:
+    """Measure the kernels; every result is checked."""
+
+
+add_measured("ops", "The ops on the CPU against PyTorch and NumPy.", ops.run)
+add("pipeline", "affinity() against a plain loop.", _pipeline)
+add_measured("gpu", "The ops on a GPU against PyTorch, and the whole run.", gpu.run)
+add("zoo", "Zoos of a thousand to a million.", _zoo)
+add("all", "ops, pipeline and, with a device, gpu.", _all)
+add("minitaskonomy", "20 tasks on rendered rooms, and real transfers.", minitaskonomy_command)
+add("transfer", "Does the ranking predict transfer? From committed results.", transfer_command)
+add("compare", "Two result files side by side.", _compare)
+add("plot", "Draw the results of ops, gpu or zoo as PNG files.", _plot)

@@ -21,6 +21,7 @@ __all__ = [
     "NonFiniteError",
     "ProbeError",
     "PyattrxError",
+    "SkippedWarning",
     "TaskError",
     "TaskWarning",
     "UntrainedWarning",
@@ -151,6 +152,10 @@ class CacheWarning(UserWarning):
 
 class FitWarning(UserWarning):
     """A fitted encoder is not clearly better than a prediction without the image."""
+
+
+class SkippedWarning(UserWarning):
+    """A network failed and was left out of a comparison; the message names it."""
 
 
 class TaskWarning(UserWarning):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import signal
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, NamedTuple
 
+import typer
+
+from ..options import among, say_at
 from .data import prepare
 from .export import export
 from .jobs import Job, Say, run_jobs
@@ -20,50 +20,17 @@ from .tasks import TARGETS, TASKS
 from .train import UNTRAINED, train
 from .transfer import cache_codes, is_measured, summarize, transfer
 
-__all__ = ["SOURCES", "add_command", "cache_folder", "run_all", "run_training", "run_transfers"]
+__all__ = [
+    "SOURCES",
+    "cache_folder",
+    "minitaskonomy_command",
+    "run_all",
+    "run_training",
+    "run_transfers",
+]
 
 SOURCES = (*TASKS, UNTRAINED)
 _STEPS = ("render", "train", "transfer", "all", "export")
-
-
-def add_command(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Describe the command to a parser: `add` makes one from a name, a purpose and a function."""
-    command = add("minitaskonomy", "20 tasks on rendered rooms, and real transfers", _run)
-    command.add_argument(
-        "step", choices=_STEPS, help="`all` is the first three; `export` copies what is kept"
-    )
-    command.add_argument(
-        "--folder",
-        type=Path,
-        default=cache_folder(),
-        help="where everything goes (default: %(default)s)",
-    )
-    command.add_argument("--preset", choices=list(PRESETS), default="full")
-    command.add_argument("--seeds", type=_whole(0), nargs="+", default=[0], help="of the encoders")
-    command.add_argument("--architecture", choices=list(ARCHITECTURES), default="residual")
-    command.add_argument(
-        "--sources", nargs="+", choices=SOURCES, default=list(SOURCES), metavar="TASK",
-        help="encoders (default: all tasks, and the control `untrained`)",
-    )  # fmt: skip
-    command.add_argument(
-        "--targets", nargs="+", choices=TARGETS, default=list(TARGETS), metavar="TASK"
-    )
-    command.add_argument(
-        "--jobs", type=_whole(1), default=2, help="processes of one thread (default: 2)"
-    )
-    command.add_argument(
-        "--out", type=Path, default=Path("minitaskonomy"), help="of `export` (default: %(default)s)"
-    )
-    command.add_argument("--quiet", "-q", action="store_true", help="say nothing of what is done")
-
-
-def _whole(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from {least}")
-        return int(text)
-
-    return parse
 
 
 def cache_folder() -> Path:
@@ -72,35 +39,88 @@ def cache_folder() -> Path:
     return Path(root) / "pyattrx" / "minitaskonomy"
 
 
-def _run(given: argparse.Namespace) -> None:
-    say: Say = (lambda _line: None) if given.quiet else _say
-    preset = find_preset(given.preset)
+def minitaskonomy_command(
+    step: Annotated[
+        str,
+        typer.Argument(
+            metavar="STEP",
+            help=f"{', '.join(_STEPS)}: `all` is the first three; `export` copies what is kept.",
+            callback=among(_STEPS),
+        ),
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option(help=f"Where everything goes (default: {cache_folder()})."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(metavar=f"[{'|'.join(PRESETS)}]", callback=among(PRESETS))
+    ] = "full",
+    seeds: Annotated[list[int] | None, typer.Option(min=0, help="Of the encoders (0).")] = None,
+    architecture: Annotated[
+        str, typer.Option(metavar=f"[{'|'.join(ARCHITECTURES)}]", callback=among(ARCHITECTURES))
+    ] = "residual",
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TASK...",
+            help="Encoders; all tasks, and the control `untrained`, if left out.",
+            callback=among(SOURCES),
+        ),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TASK...", help="All if left out.", callback=among(TARGETS)),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes of one thread.")] = 2,
+    out: Annotated[Path, typer.Option(help="Of `export`.")] = Path("minitaskonomy"),
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing of what is done.")
+    ] = False,
+) -> None:
+    """Render, train and transfer; stopped, the same command goes on."""
+    say: Say = (lambda _line: None) if quiet else say_at
+    todo = _Todo(
+        folder or cache_folder(), find_preset(preset), architecture,
+        tuple(sources or SOURCES), tuple(targets or TARGETS), jobs, out, say,
+    )  # fmt: skip
     before = signal.signal(signal.SIGTERM, _stop)  # so that the processes end with this one
     try:
-        if given.step == "render":
-            prepare(given.folder, preset, given.jobs, say)
-        for seed in given.seeds if given.step != "render" else ():
-            _run_seed(given, preset, seed, say)
+        if step == "render":
+            prepare(todo.folder, todo.preset, jobs, say)
+        for seed in (seeds or [0]) if step != "render" else ():
+            _run_seed(step, todo, seed)
     except KeyboardInterrupt:
-        _say("stopped; the same command goes on from here")
+        say_at("stopped; the same command goes on from here")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run_seed(given: argparse.Namespace, preset: Preset, seed: int, say: Say) -> None:
-    sources, targets = tuple(given.sources), tuple(given.targets)
-    if given.step == "export":
-        for path in export(given.folder, given.out, given.architecture, seed, sources):
-            say(f"wrote {path}")
+class _Todo(NamedTuple):
+    folder: Path
+    preset: Preset
+    architecture: str
+    sources: tuple[str, ...]
+    targets: tuple[str, ...]
+    jobs: int
+    out: Path
+    say: Say
+
+
+def _run_seed(step: str, todo: _Todo, seed: int) -> None:
+    if step == "export":
+        for path in export(todo.folder, todo.out, todo.architecture, seed, todo.sources):
+            todo.say(f"wrote {path}")
         return
-    common = (given.folder, preset, given.architecture, seed, given.jobs, say, sources)
-    if given.step == "train":
+    common = (
+        todo.folder, todo.preset, todo.architecture, seed, todo.jobs, todo.say, todo.sources,
+    )  # fmt: skip
+    if step == "train":
         run_training(*common)
-    elif given.step == "transfer":
-        run_transfers(*common, targets)
+    elif step == "transfer":
+        run_transfers(*common, todo.targets)
     else:
-        run_all(*common, targets)
+        run_all(*common, todo.targets)
 
 
 def run_training(
@@ -167,10 +187,6 @@ def run_all(
     prepare(folder, preset, processes, say)
     run_training(folder, preset, architecture, seed, processes, say, sources)
     run_transfers(folder, preset, architecture, seed, processes, say, sources, targets)
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
 
 
 def _stop(_signal: int, _frame: object) -> None:

@@ -49,6 +49,7 @@ __all__ = [
     "check_sources",
     "described_behaviour",
     "device_name",
+    "encoder_of",
     "encoders_of",
     "examples",
     "resolve_device",
@@ -581,12 +582,20 @@ def encoders_of(sources: Iterable[Source]) -> Iterator[Encoder]:
         elif isinstance(source, str):
             yield from load_many(source)
         else:
-            made = source()
-            if not isinstance(made, Encoder):
-                raise EncoderError(
-                    f"encoders[{index}] returned a {type(made).__name__}: expected an Encoder"
-                )
-            yield made
+            yield encoder_of(source, index)
+
+
+def encoder_of(source: Encoder | Callable[[], Encoder], index: int) -> Encoder:
+    """Load the network of a source that stands for one; `index` is its place among all."""
+    _check_source(index, source)
+    if isinstance(source, Encoder):
+        return source
+    made = source()
+    if not isinstance(made, Encoder):
+        raise EncoderError(
+            f"encoders[{index}] returned a {type(made).__name__}: expected an Encoder"
+        )
+    return made
 
 
 def resolve_device(device: str | torch.device | None) -> torch.device:

@@ -53,6 +53,8 @@ class Affinity:
         Block of each probe, for methods that are no mean over probes.
     without : ndarray [K, M, M], float64, or None
         Values without each block: what standard errors and the paired test are made of.
+    failures : dict of str to str
+        What went wrong, by the name of the network, with those that ``on_error="skip"`` left out.
     """
 
     names: list[str]
@@ -66,6 +68,7 @@ class Affinity:
     bounds: tuple[float, float] = (-1.0, 1.0)
     blocks: np.ndarray | None = None
     without: np.ndarray | None = None
+    failures: dict[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -218,6 +221,7 @@ class Affinity:
             "n_probes": self.n_probes,
             "n_groups": self.n_groups,
             "zero_maps": dict(self.zero_maps),
+            "failures": dict(self.failures),
             "provenance": self.provenance,
         }
 
@@ -240,6 +244,7 @@ class Affinity:
             "symmetric": self.symmetric,
             "bounds": [jsonable(bound) for bound in self.bounds],
             "zero_maps": self.zero_maps,
+            "failures": self.failures,
             "provenance": self.provenance,
         }
         arrays = {"values": self.values, "stderr": self.stderr, "groups": self.groups}
@@ -284,6 +289,7 @@ class Affinity:
                     ),
                     blocks=arrays.get("blocks"),
                     without=arrays.get("without"),
+                    failures=meta.get("failures", {}),
                 )
             except Exception as error:  # damaged archives fail in many ways
                 raise PyattrxError(

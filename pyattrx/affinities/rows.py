@@ -93,6 +93,18 @@ class RowStore:
         self._networks.append(place)
         return place
 
+    def keep_first(self, count: int) -> None:
+        """Forget all networks but the first ones, and use their place for others."""
+        while len(self._networks) > count:
+            place = self._networks.pop()
+            size = self._n * place.row_bytes
+            if isinstance(place, _File):
+                self._end -= size
+            elif place.on_host:
+                self._host_left += size
+            else:
+                self._device_left += size
+
     def block(self, networks: slice, probes: np.ndarray) -> Tensor:
         """Rows of some networks on some probes, [M, B, D], on the device."""
         chosen = self._networks[networks]

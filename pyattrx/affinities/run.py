@@ -23,10 +23,10 @@ from pyattrx.affinities.describing import (
     check_compile,
     check_sources,
     device_name,
-    encoders_of,
     resolve_device,
     versions,
 )
+from pyattrx.affinities.failing import Failures, OnError, one_by_one
 from pyattrx.affinities.feeding import beside
 from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
@@ -58,6 +58,7 @@ def affinity(
     precision: str = "float32",
     compile: bool = False,
     scratch: str | Path | None = None,
+    on_error: OnError = "raise",
 ) -> Affinity:
     """Compute how near networks are to one another: the mean cosine of their attribution maps.
 
@@ -96,6 +97,9 @@ def affinity(
         error.
     scratch : path, optional
         Folder for the scratch file; the system's temporary folder if left out.
+    on_error : {"raise", "skip"}
+        What happens when one network cannot be loaded or run. "skip" leaves it out with a warning
+        and goes on: ``Affinity.failures`` names it and says why.
 
     Returns
     -------
@@ -104,17 +108,20 @@ def affinity(
     Raises
     ------
     InvalidValue, InvalidType
-        Wrong arguments: no networks, no probes, two networks of one name, and so on.
+        Wrong arguments: no networks, no probes, two networks of one name, and so on. Two networks
+        of one name are refused whatever `on_error` says.
     NonFiniteError
         A map or features hold NaN or Inf; the message names the network and the probe.
     AssumptionError
         A network is not what every method takes it for (docs/conventions.md has the table): it is
         random, mixes the images of a batch, or is compared by nothing but rounding.
     EncoderError
-        A network cannot be loaded, run or differentiated.
+        A network cannot be loaded, run or differentiated; with ``on_error="skip"``, none can.
 
     Warns
     -----
+    SkippedWarning
+        A network failed and was left out.
     UntrainedWarning
         The weights of a network look as they were initialised.
 
@@ -151,6 +158,7 @@ def affinity(
     place = resolve_device(device)
     check_precision(precision, place)
     check_compile(compile)
+    failures = Failures(on_error)
     sources = check_sources(encoders)
     plan = Plan(method, probes)
 
@@ -163,40 +171,44 @@ def affinity(
         stores = [stack.enter_context(RowStore(len(probes), place, scratch)) for _ in plan.maps]
         spill = Spill(scratch)
         summaries: list[list[Summary]] = [[] for _ in plan.sets]
-        for encoder in encoders_of(sources):
+        for label, load in one_by_one(sources, failures):
+            encoder = None
+            with failures.noted(label):
+                encoder = load()
+            if encoder is None:
+                continue
             if encoder.name in names:
                 raise InvalidValue("encoders", encoder.name, "networks with different names")
-            started = time.perf_counter()
-            of = f" ({len(names) + 1} of {count})" if count else ""
-            network = Description(
-                encoder,
-                probes,
-                plan.maps,
-                batch_size=batch_size,
-                device=place,
-                precision=precision,
-                compile=compile,
-                label=encoder.name + of,
-            )
-            with beside(encoder.describe, place) as known:  # it reads all weights
-                facts = _describe(network, plan, stores, summaries, spill, encoder.name)
-            names.append(encoder.name)
+            done = len(names)
+            of = f" ({done + len(failures.found) + 1} of {count})" if count else ""
+            with failures.noted(encoder.name):
+                started = time.perf_counter()
+                network = Description(
+                    encoder,
+                    probes,
+                    plan.maps,
+                    batch_size=batch_size,
+                    device=place,
+                    precision=precision,
+                    compile=compile,
+                    label=encoder.name + of,
+                )
+                with beside(encoder.describe, place) as known:  # it reads all weights
+                    facts = _describe(network, plan, stores, summaries, spill, encoder.name)
+                facts = {**known(), **facts, **_observed(network)}
+                facts["seconds"] = round(time.perf_counter() - started, 3)
+                described.append(facts)
+                names.append(encoder.name)
+            if len(names) == done:  # it failed, and may have left something
+                for rows in stores:
+                    rows.keep_first(done)
+                for kept in summaries:
+                    del kept[done:]
+                continue
             zeros = max([*network.zero_maps, *(kept[-1].zero_probes for kept in summaries)])
             if zeros:
                 zero_maps[encoder.name] = zeros
-            seconds = round(time.perf_counter() - started, 3)
-            effects = {"precision": network.effect, "compile": network.compile_effect}
-            facts |= {**effects, "untrained": network.untrained, "seconds": seconds}
-            noise = max(network.noise_maps, default=0)
-            if noise:
-                facts["noise_maps"] = noise
-            exact = max(network.exact_maps, default=0)
-            if exact:
-                facts["exact_maps"] = exact
-            if network.features_in is not None:
-                facts["features_in"] = network.features_in
-            facts |= network.how
-            described.append({**known(), **facts})
+        failures.check_some_are_left(names)
         if not names:
             raise InvalidValue("encoders", [], "at least one network")
         compared = time.perf_counter()
@@ -239,6 +251,7 @@ def affinity(
         bounds=plan.bounds,
         blocks=None if without is None else blocks,
         without=without,
+        failures=failures.found,
     )
 
 
@@ -263,6 +276,23 @@ def _describe(
             kept.append(spill.keep(summary))
             observed[str(descriptor.method)] = summary.facts
     return {"observed": observed} if observed else {}
+
+
+def _observed(network: Description) -> dict[str, Any]:
+    """What was seen of a network while it ran, as JSON types."""
+    facts: dict[str, Any] = {
+        "precision": network.effect,
+        "compile": network.compile_effect,
+        "untrained": network.untrained,
+    }
+    noise, exact = max(network.noise_maps, default=0), max(network.exact_maps, default=0)
+    if noise:
+        facts["noise_maps"] = noise
+    if exact:
+        facts["exact_maps"] = exact
+    if network.features_in is not None:
+        facts["features_in"] = network.features_in
+    return {**facts, **network.how}
 
 
 def _describe_maps(network: Description, stores: list[RowStore], name: str) -> None:

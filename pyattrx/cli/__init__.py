@@ -1,4 +1,4 @@
-"""The command line: ``pyattrx recommend``, and what ``pyattrx --help`` lists.
+"""The command line: ``pyattrx COMMAND``.
 
 Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted; 141
 nobody reads the output any more.
@@ -6,38 +6,26 @@ nobody reads the output any more.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import pyattrx
-from pyattrx import report
-from pyattrx.affinities import affinity as compute_affinity
 from pyattrx.cli import _options as options
-from pyattrx.cli._bench import load_benchmarks
+from pyattrx.cli._affinity import add_affinity_command
+from pyattrx.cli._bench import add_bench_commands
 from pyattrx.cli._demo import print_demo
 from pyattrx.cli._environment import environment
 from pyattrx.cli._evaluate import add_evaluate_command
-from pyattrx.cli._output import (
-    affinity_table,
-    console,
-    nearest_table,
-    print_json,
-    said_of_probes,
-)
+from pyattrx.cli._fit import add_fit_command
+from pyattrx.cli._maps import add_maps_command
+from pyattrx.cli._output import console, print_json
 from pyattrx.cli._recommend import add_recommend_commands
-from pyattrx.cli._running import FAILED, Commands, run
-from pyattrx.cli._streams import documents
+from pyattrx.cli._running import Commands, run
 from pyattrx.cli._zoo import add_zoo_commands
-from pyattrx.descriptors import Method
-from pyattrx.encoders import expand, load
-from pyattrx.errors import InvalidValue
-from pyattrx.probes import Probes
 
 __all__ = ["app", "main"]
 
@@ -116,151 +104,13 @@ def demo_command(
         print_demo(made)
 
 
-@app.command("affinity")
-def affinity_command(
-    specifications: options.Specifications,
-    probes: options.ProbesFolder,
-    size: options.Size = 224,
-    limit: options.Limit = None,
-    crops: options.Crops = 1,
-    seed: options.Seed = 0,
-    skip_bad: options.SkipBad = False,
-    method: options.AnyMethodName = "recommended",
-    scalar: options.ScalarName = "mean",
-    reduce: options.Reduce = "mean",
-    grid: options.Grid = None,
-    centre: options.Centre = False,
-    pixels: options.Pixels = None,
-    storage: options.Storage = None,
-    batch_size: options.BatchSize = 32,
-    device: options.Device = None,
-    precision: options.Precision = "float32",
-    compile: options.Compile = False,
-    threads: options.Threads = None,
-    k: options.Sources = 5,
-    save: Annotated[Path | None, typer.Option(help="Write the result to this .npz file.")] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="Write affinity.png and tree.png to this folder.")
-    ] = None,
-    scratch: options.Scratch = None,
-    trust: options.Trust = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Compute the affinities between networks over a folder of images."""
-    options.be_quiet(quiet)
-    options.set_threads(threads)
-    if save is not None and save.suffix != ".npz":
-        raise InvalidValue("save", str(save), "a file name that ends in .npz")
-    if save is not None and not save.parent.is_dir():
-        raise InvalidValue("save", str(save), "a file in an existing folder")
-    chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
-    if k < 1:
-        raise InvalidValue("k", k, "at least 1")
-    names = [name for specification in specifications for name in expand(specification)]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise InvalidValue("SPEC", name, "networks with different names")
-    if pictures is not None:
-        report.require_matplotlib()
-        pictures.mkdir(parents=True, exist_ok=True)
-    images = Probes.from_folder(
-        probes,
-        size=size,
-        limit=limit,
-        seed=seed,
-        crops=crops,
-        on_error="skip" if skip_bad else "raise",
-    )
-    networks = [functools.partial(load, name, trust=trust) for name in names]
-    result = compute_affinity(
-        networks,
-        images,
-        chosen,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        compile=compile,
-        scratch=scratch,
-    )
-    written = []
-    if save is not None:
-        written.append(result.save(save))
-    if pictures is not None:
-        written += _draw(result, pictures)
-    rankings = [(name, result.nearest(name, k)) for name in result.names] if len(result) > 1 else []
-    if as_json:
-        nearest = {name: [match.to_dict() for match in matches] for name, matches in rankings}
-        files = [str(path) for path in written]
-        print_json({**result.to_dict(), "nearest": nearest, "files": files})
-        return
-    out = console()
-    title = f"Affinity, {chosen}, {result.n_probes} probes in {result.n_groups} groups"
-    out.print(affinity_table(result, title))
-    if rankings:
-        out.print(nearest_table(rankings, "Nearest sources"))
-    for name, count in result.zero_maps.items():
-        what = "maps are all zero" if isinstance(chosen, Method) else "probes have no say"
-        out.print(f"{name}: {count} of {result.n_probes} {what}")
-    for network in result.provenance["networks"]:
-        if effect := network["precision"]:
-            out.print(
-                f"{network['name']}: maps in {precision} have cosine {effect['mean_cosine']:.4f} "
-                f"to float32's (least {effect['least_cosine']:.4f}, {effect['probes']} probes)"
-            )
-        if effect := network["compile"]:
-            out.print(
-                f"{network['name']}: compiled, maps have cosine {effect['mean_cosine']:.6f} to "
-                f"those of the network as it is (least {effect['least_cosine']:.6f}, "
-                f"{effect['probes']} probes)"
-            )
-    for line in said_of_probes(images):
-        out.print(line)
-    for path in written:
-        out.print(f"wrote {path}")
-
-
-@app.command(
-    "bench",
-    # The benchmarks have a parser of their own.
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
-def bench_command(context: typer.Context) -> None:
-    """Measure the kernels: ops, pipeline, gpu, all, compare, plot (bench --help)."""
-    benchmarks = load_benchmarks()
-    try:
-        with contextlib.redirect_stdout(documents()):
-            benchmarks.main(context.args)
-    except SystemExit as stop:  # argparse's
-        raise typer.Exit(stop.code if isinstance(stop.code, int) else FAILED) from None
-
-
 add_recommend_commands(app)
+add_affinity_command(app)
+add_maps_command(app)
+add_fit_command(app)
 add_zoo_commands(app)
 add_evaluate_command(app)
-
-
-def _draw(result: Any, folder: Path) -> list[Path]:
-    title = f"{result.provenance['method_name']}, {result.n_probes} probes"
-    paths = [folder / "affinity.png"]
-    order = None
-    if len(result) > 1:
-        tree = result.tree()
-        order = tree.order
-        paths.append(folder / "tree.png")
-        both = "" if result.symmetric else ", mean of both directions"
-        report.tree_figure(tree, title=title + both, path=paths[1])
-    report.heatmap(
-        result.values,
-        result.names,
-        stderr=result.stderr,
-        order=order,
-        title=title,
-        path=paths[0],
-        symmetric=result.symmetric,
-    )
-    return paths
+add_bench_commands(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

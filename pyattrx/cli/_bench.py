@@ -1,20 +1,54 @@
-"""Where the benchmarks are: in the installed package, or beside it in the sources."""
+"""``pyattrx bench``: the commands of the benchmarks, which are imported when asked for.
+
+They are in the installed package, or beside it in the sources.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 from pathlib import Path
 from typing import Any
 
+import typer
+from typer.core import TyperGroup
+
 import pyattrx
+from pyattrx.cli._streams import documents
 from pyattrx.errors import MissingDependency
 
-__all__ = ["load_benchmarks"]
+__all__ = ["add_bench_commands", "load_benchmarks"]
+
+
+class _Benchmarks(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self._loaded().list_commands(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return self._loaded().get_command(ctx, cmd_name)
+
+    def invoke(self, ctx: Any) -> Any:
+        with contextlib.redirect_stdout(documents()):  # they print their own
+            return super().invoke(ctx)
+
+    def _loaded(self) -> Any:
+        return typer.main.get_command(load_benchmarks().app)
+
+
+def add_bench_commands(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    benchmarks = typer.Typer(
+        cls=_Benchmarks,
+        help="Measure the kernels; every result is checked.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    app.add_typer(benchmarks, name="bench")
 
 
 def load_benchmarks() -> Any:
-    """Import the module whose `main` runs the benchmarks.
+    """Import the module whose `app` has the commands.
 
     Raises
     ------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +13,24 @@ import typer
 
 from pyattrx._progress import set_progress
 from pyattrx.attribution import ATTRIBUTIONS, SCALARS
+from pyattrx.cli._output import print_json
+from pyattrx.cli._streams import complain
 from pyattrx.descriptors import FEATURE_KINDS, STORAGES, AnyMethod, Method, resolve_method
-from pyattrx.encoders import Encoder
+from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import InvalidValue
 
-__all__ = ["Encoder", "be_quiet", "method", "parse_grid", "set_threads"]
+__all__ = [
+    "MOST_UNASKED",
+    "Encoder",
+    "Loader",
+    "be_quiet",
+    "method",
+    "networks",
+    "parse_grid",
+    "set_threads",
+]
+
+MOST_UNASKED = 20  # networks that a wildcard may stand for without a question
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
@@ -24,8 +39,9 @@ Specifications = Annotated[
     typer.Argument(
         metavar="SPEC...",
         help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
-        "allowed), transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, or program.pt2 (with "
-        "--trust); ?output=LAYER, ?features=LAYER and, last, ?weights=FILE may follow.",
+        "allowed), transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors (see "
+        "fit), or program.pt2 (with --trust); ?output=LAYER, ?features=LAYER and, last, "
+        "?weights=FILE may follow.",
     ),
 ]
 ProbesFolder = Annotated[Path, typer.Option("--probes", help="Folder of probe images.")]
@@ -68,6 +84,78 @@ Scratch = Annotated[Path | None, typer.Option(help="Folder for temporary rows.")
 Trust = Annotated[
     bool, typer.Option("--trust", help="Load exported programs, which may execute code.")
 ]
+
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", "-y", help=f"Do not ask before more than {MOST_UNASKED} networks."),
+]
+Listed = Annotated[
+    bool, typer.Option("--list", help="Print the networks that SPEC stands for, and exit.")
+]
+
+
+class Loader:
+    """Loads a network when its turn comes."""
+
+    def __init__(self, name: str, trust: bool) -> None:
+        self.name = name
+        self._trust = trust
+
+    def __call__(self) -> Encoder:
+        return load(self.name, trust=self._trust)
+
+
+def networks(
+    specifications: Sequence[str], *, yes: bool, listed: bool, as_json: bool = False
+) -> list[str]:
+    """List the networks that specifications stand for, once it is sure that they are meant.
+
+    What matches a specification of several networks is said on standard error. If that is more
+    than `MOST_UNASKED`, a user at a terminal is asked.
+
+    Parameters
+    ----------
+    specifications : sequence of str
+    yes : bool
+        Do not ask.
+    listed : bool
+        Print the networks, as JSON with `as_json`, and exit.
+    as_json : bool
+
+    Raises
+    ------
+    InvalidValue
+        Not a specification, nothing matches, or too many networks and nobody to ask.
+    typer.Exit
+        After a list, or where the answer is no.
+    """
+    found = [(given, expand(given)) for given in specifications]
+    names = [name for _, group in found for name in group]
+    if listed:
+        if as_json:
+            print_json({"networks": names})
+        else:
+            for name in names:
+                print(name)
+        raise typer.Exit
+    several = {given: len(group) for given, group in found if group != [given]}
+    for given, count in several.items():
+        complain(f"pyattrx: {given!r} matches {count} network{'s' * (count != 1)}")
+    matched = sum(several.values())
+    if matched > MOST_UNASKED and not yes:
+        _ask(max(several, key=lambda given: several[given]), matched)
+    return names
+
+
+def _ask(specification: str, matched: int) -> None:
+    if not (sys.stdin is not None and sys.stdin.isatty()):
+        raise InvalidValue(
+            "SPEC",
+            specification,
+            f"--yes, to use {matched} networks (more than {MOST_UNASKED}); --list prints them",
+        )
+    if not typer.confirm(f"Use {matched} networks?", err=True):
+        raise typer.Exit(1)
 
 
 def be_quiet(quiet: bool) -> None:

@@ -17,7 +17,9 @@ from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
 from pyattrx.recommending import Recommendation, recommend
 from pyattrx.recommending.candidates import read_candidates
+from pyattrx.recommending.shortlist import FINALISTS
 from pyattrx.tasks import Task
+from pyattrx.zoo import Zoo
 
 __all__ = ["add_recommend_commands"]
 
@@ -63,7 +65,23 @@ def _recommend_command(
             "(CSV, TSV, Parquet) of paths and labels.",
         ),
     ],
-    specifications: options.Specifications,
+    specifications: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SPEC...", help="Candidates, as for affinity; none with --zoo."),
+    ] = None,
+    zoo: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The candidates are those of a zoo.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Of the zoo: only networks with this tag.")
+    ] = None,
+    finalists: Annotated[
+        int, typer.Option(help="Of the zoo: run at most this many networks.")
+    ] = FINALISTS,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="A network that does the task: rank for it instead."),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Of a table: the labels; several for several numbers."),
@@ -98,6 +116,8 @@ def _recommend_command(
         Path | None, typer.Option(help="Write recommendation.png to this folder.")
     ] = None,
     trust: options.Trust = False,
+    yes: options.Yes = False,
+    listed: options.Listed = False,
     as_json: options.Json = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a table of comma-separated values.")
@@ -124,7 +144,13 @@ def _recommend_command(
     if pictures is not None:
         report.require_matplotlib()
         pictures.mkdir(parents=True, exist_ok=True)
-    read_candidates(specifications, trust=trust)  # what is wrong with them comes out first
+    given: Any = specifications or []
+    if zoo is not None and given:
+        raise InvalidValue("SPEC", given, "none: with --zoo the candidates are its networks")
+    opened = None if zoo is None else Zoo.open(zoo)
+    if opened is None:
+        given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
+        read_candidates(given, trust=trust)  # what is wrong with them comes out first
     task = _task(data, label, image, unlabelled, size, limit, seed, skip_bad)
     scores: Any = score
     if score is not None and score == ["all"]:
@@ -133,13 +159,16 @@ def _recommend_command(
         # Named in the answer, whoever reads it.
         warnings.filterwarnings("ignore", message=".* failed: .*")
         result = recommend(
-            specifications,
+            given if opened is None else opened,
             task,
+            target=target,
             scores=scores,
             consensus_weight=consensus_weight,
             batch_size=batch_size,
             device=device,
             cache=False if no_cache else True if cache is None else cache,
+            tags=tag or (),
+            finalists=finalists,
             trust=trust,
         )
     files = [result.save(save)] if save is not None else []

@@ -12,11 +12,18 @@ import typer
 from typer.core import TyperGroup
 
 from pyattrx.cli._streams import Unread, complain, is_unread, put_error, streams
-from pyattrx.errors import PyattrxError, UntrainedWarning
+from pyattrx.errors import (
+    FitWarning,
+    PyattrxError,
+    SkippedWarning,
+    TaskWarning,
+    UntrainedWarning,
+)
 
 __all__ = ["FAILED", "INTERRUPTED", "UNREAD", "WRONG_ARGUMENTS", "Commands", "run"]
 
 FAILED, WRONG_ARGUMENTS, INTERRUPTED = 1, 2, 130
+_SAID = (FitWarning, SkippedWarning, TaskWarning, UntrainedWarning)
 UNREAD = 141  # what a shell gives for SIGPIPE
 
 
@@ -89,7 +96,7 @@ def _own_warnings() -> Iterator[None]:
         show = warnings.showwarning
 
         def shown(message: Warning | str, category: type[Warning], *args: Any, **kw: Any) -> None:
-            if issubclass(category, UntrainedWarning):
+            if issubclass(category, _SAID):
                 complain(f"pyattrx: warning: {message}")
             else:
                 show(message, category, *args, **kw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -106,14 +105,16 @@ def add_command(
     threads: options.Threads = None,
     wait: Wait = False,
     trust: options.Trust = False,
+    yes: options.Yes = False,
+    listed: options.Listed = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Add networks; those that are there already are skipped, those that fail are reported."""
     options.be_quiet(quiet)
     options.set_threads(threads)
-    names = [name for specification in specifications for name in expand(specification)]
-    sources = [_Loader(name, trust) for name in names]
+    names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
+    sources = [options.Loader(name, trust) for name in names]
     with Zoo.open(zoo, wait=wait, trust=trust) as opened:
         report = opened.add_many(
             sources,
@@ -196,7 +197,7 @@ def fidelity_command(
     names = [name for given in specifications or () for name in expand(given)]
     with Zoo.open(zoo, trust=trust) as opened:
         found = opened.fidelity(
-            [_Loader(name, trust) for name in names],
+            [options.Loader(name, trust) for name in names],
             method=method,
             networks=networks,
             probes=probes,
@@ -410,17 +411,6 @@ def query_command(
     out.print(_how(matches, confident))
     for name in matches.damaged:
         out.print(f"{name}: damaged, and left out")
-
-
-class _Loader:
-    """Loads a network when its turn comes."""
-
-    def __init__(self, name: str, trust: bool) -> None:
-        self.name = name
-        self._load = functools.partial(load, name, trust=trust)
-
-    def __call__(self) -> options.Encoder:
-        return self._load()
 
 
 def _brief(entry: Entry) -> dict[str, object]:

@@ -14,7 +14,8 @@ from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import from_factory
 from pyattrx.encoders.missing import settle_missing
 from pyattrx.encoders.pretrained import from_timm, from_transformers, timm_package
-from pyattrx.encoders.specifications import FORMS, Parts, anywhere
+from pyattrx.encoders.saved import SUFFIX, from_saved
+from pyattrx.encoders.specifications import FORMS, Parts, anywhere, is_file
 from pyattrx.encoders.taskonomy import load_taskonomy, taskonomy_files
 from pyattrx.encoders.weights import load_weights
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, UntrustedError
@@ -35,8 +36,8 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         random weights). ``transformers:NAME_OR_PATH``: an AutoModel, of models of images and
         text the part that sees images, with what its image processor does to pixels, and its size,
         from safetensors, never with remote code. ``taskonomy:FILE``:
-        weights of an encoder of Taskonomy, see `load_taskonomy`. ``program.pt2``: an exported
-        program, with `trust` only.
+        weights of an encoder of Taskonomy, see `load_taskonomy`. ``fitted.safetensors``: what
+        `FittedEncoder.save` wrote. ``program.pt2``: an exported program, with `trust` only.
 
         ``?output=LAYER`` and ``?features=LAYER`` may follow, dotted names of submodules as for
         `Encoder`, which become part of the name; and last ``?weights=FILE``, as `weights`.
@@ -129,7 +130,7 @@ def expand(specification: Any) -> list[str]:
         return [str(replace(parts, target=f"timm:{model}{at}{variant}")) for model in found]
     if kind == "taskonomy" and name:
         return [str(replace(parts, target=f"taskonomy:{path}")) for path in taskonomy_files(name)]
-    if not target.endswith(".pt2") and not (colon and kind and name):
+    if not is_file(target) and not (colon and kind and name):
         raise InvalidValue("specification", specification, FORMS)
     return [specification]
 
@@ -139,8 +140,9 @@ def _load(specification: str, trust: bool, weights: str | Path | None = None) ->
     target = parts.target
     kind, _, name = target.partition(":")
     missing: list[str] = []
-    if target.endswith(".pt2"):
-        encoder = _exported(target, trust)
+    if is_file(target):
+        saved = target.endswith(SUFFIX)
+        encoder = from_saved(target) if saved else _exported(target, trust)
     elif kind == "timm":
         encoder = from_timm(name, target)
     elif kind == "transformers":

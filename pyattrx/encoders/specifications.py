@@ -8,14 +8,15 @@ from pathlib import Path
 
 from pyattrx.errors import InvalidValue
 
-__all__ = ["FORMS", "Parts", "anywhere"]
+__all__ = ["FORMS", "Parts", "anywhere", "is_file"]
 
 FORMS = (
     "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH, "
-    "taskonomy:FOLDER_OR_FILE or program.pt2; ?output=LAYER, ?features=LAYER and, last, "
-    "?weights=FILE may follow"
+    "taskonomy:FOLDER_OR_FILE, fitted.safetensors or program.pt2; ?output=LAYER, ?features=LAYER "
+    "and, last, ?weights=FILE may follow"
 )
 _WEIGHTS = "?weights="
+_KINDS = ("timm", "transformers", "taskonomy")
 _LAYERS = re.compile(r"\?(output|features)=")
 
 
@@ -68,12 +69,18 @@ class Parts:
         return self.target + self.chosen + (f"{_WEIGHTS}{self.weights}" if self.weights else "")
 
 
+def is_file(target: str) -> bool:
+    """Whether the network is said by a file alone, which describes it."""
+    kind = target.partition(":")[0]
+    return target.endswith((".pt2", ".safetensors")) and kind not in _KINDS
+
+
 def anywhere(parts: Parts) -> str:
     """Specification that means the same in every folder: its paths are absolute."""
     target = parts.target
     kind, colon, name = target.partition(":")
     place, mark, factory = target.rpartition(":")
-    if target.endswith(".pt2"):
+    if is_file(target):
         target = str(Path(target).absolute())
     elif kind == "taskonomy" or (kind == "transformers" and Path(name).exists()):
         target = f"{kind}{colon}{Path(name).absolute()}"

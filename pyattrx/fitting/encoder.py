@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pyattrx.encoders import Encoder
@@ -54,9 +55,49 @@ class FitReport:
 
 
 class FittedEncoder(Encoder):
-    """An `Encoder` with the report of its training as `report`; made by `fit_target`."""
+    """An `Encoder` with the report of its training as `report`; made by `fit_target`, or loaded."""
 
     report: FitReport
+
+    def save(self, path: str | Path) -> Path:
+        """Write the encoder to one file, which is a specification of it: see `pyattrx.load`.
+
+        Parameters
+        ----------
+        path : path
+            Ends in ``.safetensors``; an existing file is replaced in one step.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            Another suffix, or a folder that does not exist.
+        EncoderError
+            The encoder is not of the built-in architecture.
+        OSError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, warnings
+        >>> import torch, pyattrx
+        >>> images = torch.rand(60, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        >>> red = images[:, 0].mean((1, 2))
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     encoder = pyattrx.fit_target(images, red, name="red", steps=2, input_size=16)
+        >>> path = encoder.save(pathlib.Path(tempfile.mkdtemp()) / "red.safetensors")
+        >>> pyattrx.load(str(path)).report == encoder.report
+        True
+        """
+        from pyattrx.fitting.saving import write_fitted
+
+        written = write_fitted(self, path)
+        self.specification = str(written.absolute())
+        return written
 
     def describe(self) -> dict[str, Any]:
         """Say what the network is and how well it learnt, as JSON types."""

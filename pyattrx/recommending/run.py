@@ -19,6 +19,7 @@ from pyattrx.affinities.describing import (
     resolve_device,
     versions,
 )
+from pyattrx.affinities.failing import OnError
 from pyattrx.errors import (
     EncoderError,
     InvalidType,
@@ -57,7 +58,7 @@ def recommend(
     device: str | torch.device | None = None,
     cache: bool | str | os.PathLike[str] | FeatureCache = True,
     level: float = 0.95,
-    on_error: str = "skip",
+    on_error: OnError = "skip",
     tags: str | Sequence[str] = (),
     finalists: int = FINALISTS,
     trust: bool = False,
@@ -199,7 +200,7 @@ class _Options:
     device: torch.device
     cache: FeatureCache | None
     level: float
-    on_error: str
+    on_error: OnError
 
     @classmethod
     def checked(

@@ -61,8 +61,8 @@ def shortlist(
     if len(names) > finalists:
         whole = len(names)
         if isinstance(target, Encoder):
-            how = {} if zoo.rerank is None else {"rerank": zoo.rerank}
-            near = [m.name for m in zoo.query(target, k=len(entries), tags=tags, **how)]
+            found = zoo.query(target, k=len(entries), tags=tags, rerank=zoo.rerank)
+            near = [match.name for match in found]
             names = [name for name in near if name in set(names)][:finalists]
             by = "nearest to the target"
         else:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pyattrx._names import shortened
 from pyattrx.features import Costs
 
 if TYPE_CHECKING:
@@ -108,6 +109,12 @@ def _table(result: Recommendation, room: int) -> tuple[list[str], list[str]]:
             keys.remove(key)
             found = widths()
     found["name"] = max(shortest, found["name"] - max(0, over(found)))
+    names = shortened([row["name"] for row in rows], found["name"])
+    if names is None:  # they differ in their middle
+        names = [row["name"] for row in rows]
+        found["name"] = max(map(len, names))
+    for row, name in zip(rows, names, strict=True):
+        row["name"] = name
     lines = [_line(keys, titles, found), "  ".join("-" * found[key] for key in keys)]
     lines += [_line(keys, row, found) for row in rows]
     return [line.rstrip() for line in lines], keys
@@ -115,19 +122,9 @@ def _table(result: Recommendation, room: int) -> tuple[list[str], list[str]]:
 
 def _line(keys: Sequence[str], row: dict[str, str], widths: dict[str, int]) -> str:
     return "  ".join(
-        _shortened(row[key], widths[key]).ljust(widths[key])
-        if key == "name"
-        else row[key].rjust(widths[key])
+        row[key].ljust(widths[key]) if key == "name" else row[key].rjust(widths[key])
         for key in keys
     )
-
-
-def _shortened(text: str, most: int) -> str:
-    """Cut a name in the middle: both its ends say what it is."""
-    if len(text) <= most:
-        return text
-    left = (most - 1) // 2
-    return f"{text[:left]}…{text[len(text) - (most - 1 - left) :]}"
 
 
 def _cells(result: Recommendation) -> tuple[dict[str, str], list[dict[str, str]]]:

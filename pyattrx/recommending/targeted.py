@@ -10,6 +10,7 @@ import torch
 
 from pyattrx.affinities import affinity
 from pyattrx.affinities.describing import device_name, versions
+from pyattrx.affinities.failing import OnError
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EncoderError
 from pyattrx.recommending.candidates import Candidate, read_candidates
@@ -30,7 +31,7 @@ def rank_for_target(
     batch_size: int,
     device: torch.device,
     level: float,
-    on_error: str,
+    on_error: OnError,
     trust: bool,
 ) -> Recommendation:
     """Rank candidates by how well their features predict the target's output.

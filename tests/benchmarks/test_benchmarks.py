@@ -5,6 +5,9 @@ Times of these tiny cases say nothing and nothing is asserted about them.
 
 import importlib
 import json
+import os
+import subprocess
+import sys
 from unittest.mock import patch
 
 import numpy as np
@@ -52,8 +55,50 @@ def test_help_names_the_commands(capsys):
 
 def test_unknown_arguments(capsys):
     assert bench("ops", "--rounds", "0") == 2
-    assert "'0': expected a whole number of at least 1" in capsys.readouterr().err
+    assert "Invalid value for '--rounds'" in capsys.readouterr().err
+    assert bench("all", "--networks", "1") == 2
+    assert "Invalid value for '--networks'" in capsys.readouterr().err
     assert bench("everything") == 2
+    assert "No such command 'everything'" in capsys.readouterr().err
+    assert bench("transfer", "--preset", "fully") == 2
+    assert "'fully': expected one of full, smoke" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_has_help(capsys, flag):
+    names = [command.name for command in part("cli").app.registered_commands]
+    assert len(names) >= 9
+    for name in names:
+        assert bench(name, flag) == 0
+        assert f"Usage: pyattrx bench {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("--seeds 0 1 2", "--seeds 0 --seeds 1 --seeds 2"),
+        ("all --seeds 0 1 --jobs 2 --sources a", "all --seeds 0 --seeds 1 --jobs 2 --sources a"),
+        ("--seeds 0 --seeds 1", "--seeds 0 --seeds 1"),
+        ("--seeds -1 -q 5", "--seeds -1 -q 5"),  # the value of a list, whatever it looks like
+        ("--jobs 2 all", "--jobs 2 all"),
+        ("--seeds 0 1 -- --seeds 0 1", "--seeds 0 --seeds 1 -- --seeds 0 1"),
+        ("--seeds", "--seeds"),
+        ("--seeds=0 all", "--seeds=0 all"),
+    ],
+)
+def test_list_options_take_several_values(given, read):
+    lists = {"--seeds", "--sources"}
+    assert part("options")._repeated(given.split(), lists) == read.split()
+
+
+def test_the_benchmarks_are_a_program_of_their_own(tmp_path):
+    package = load_benchmarks().__package__
+    done = subprocess.run(
+        [sys.executable, "-m", package, "plot", "-h"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert done.stdout.startswith("Usage: pyattrx bench plot")
 
 
 def test_ops_measures_every_candidate(measured):

@@ -1,0 +1,156 @@
+"""``pyattrx fit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyattrx.cli import _options as options
+from pyattrx.cli._output import console, print_json
+from pyattrx.errors import InvalidValue
+from pyattrx.fitting import FittedEncoder, fit_target
+from pyattrx.tasks import Task
+
+__all__ = ["add_fit_command"]
+
+_TABLES = (".csv", ".tsv", ".tab", ".parquet")
+_LABELS = "Labels of a table"
+_TRAINING = "Training"
+
+
+def add_fit_command(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("fit")(fit_command)
+
+
+def fit_command(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="A folder whose subfolders are classes, or a table (CSV, TSV, Parquet) of image "
+            "files and their labels.",
+        ),
+    ],
+    save: Annotated[
+        Path, typer.Option(metavar="FILE", help="Write the network to this .safetensors file.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the network; that of the data if left out.")
+    ] = None,
+    size: options.Size = 224,
+    limit: options.Limit = None,
+    skip_bad: options.SkipBad = False,
+    image: Annotated[str, typer.Option(help="Column of paths.", rich_help_panel=_LABELS)] = "path",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of labels; may be given several times.  [default: label]",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="classification, regression, multilabel; told from the labels if left out.",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of what images have in common, such as the patient: groups are never "
+            "divided between learning and testing.",
+            rich_help_panel=_LABELS,
+        ),
+    ] = None,
+    input_size: Annotated[
+        int, typer.Option(help="Size that the network sees.", rich_help_panel=_TRAINING)
+    ] = 64,
+    holdout: Annotated[
+        float,
+        typer.Option(help="Share of images that are not learnt from.", rich_help_panel=_TRAINING),
+    ] = 0.2,
+    steps: Annotated[
+        int, typer.Option(help="Most steps of training.", rich_help_panel=_TRAINING)
+    ] = 600,
+    batch_size: Annotated[
+        int, typer.Option(help="Images in a step.", rich_help_panel=_TRAINING)
+    ] = 32,
+    learning_rate: Annotated[float, typer.Option(rich_help_panel=_TRAINING)] = 2e-3,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Of weights, split and batches, and of the draw of --limit.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = 0,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a small network for a task that has none yet, to look for its nearest sources.
+
+    The file it writes is a SPEC for every other command.
+    """
+    options.be_quiet(quiet)
+    options.set_threads(threads)
+    if save.suffix != ".safetensors":
+        raise InvalidValue("save", str(save), "a file name that ends in .safetensors")
+    if not save.parent.is_dir():
+        raise InvalidValue("save", str(save), "a file in an existing folder")
+    shared = {
+        "size": size,
+        "limit": limit,
+        "seed": seed,
+        "on_error": "skip" if skip_bad else "raise",
+        "name": name,
+    }
+    if data.suffix.lower() in _TABLES:
+        columns = label or ["label"]
+        task = Task.from_manifest(
+            data,
+            image,
+            columns[0] if len(columns) == 1 else columns,
+            kind=kind,  # type: ignore[arg-type]
+            groups=groups,
+            **shared,  # type: ignore[arg-type]
+        )
+    else:
+        given = {"label": label, "kind": kind, "groups": groups}
+        for option, value in given.items():
+            if value:
+                raise InvalidValue(option, value, "a table as DATA, of which it is a column")
+        task = Task.from_folder(data, **shared)  # type: ignore[arg-type]
+    fitted = fit_target(
+        task,
+        input_size=input_size,
+        holdout=holdout,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        device=device,
+    )
+    _tell(fitted, fitted.save(save), as_json)
+
+
+def _tell(fitted: FittedEncoder, file: Path, as_json: bool) -> None:
+    report = fitted.report
+    if as_json:
+        print_json({"name": fitted.name, "report": report.to_dict(), "files": [str(file)]})
+        return
+    out = console()
+    out.print(
+        f"{fitted.name}: {report.task}, {report.n_train} images learnt from, {report.n_validation} "
+        f"to stop by, {report.n_test} to test; step {report.best_step} of {report.steps} kept"
+    )
+    rightly = "" if report.accuracy is None else f"; {report.accuracy:.0%} right"
+    out.print(
+        f"loss {report.loss:.3f}, without looking at the image {report.trivial_loss:.3f} "
+        f"(difference ±{report.stderr:.3f}){rightly}"
+    )
+    out.print(f"wrote {file}")

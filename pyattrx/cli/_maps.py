@@ -1,0 +1,120 @@
+"""``pyattrx maps``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from PIL import Image
+
+from pyattrx import report
+from pyattrx.affinities.describing import Description, check_batch_size, resolve_device
+from pyattrx.cli import _options as options
+from pyattrx.cli._output import console, print_json
+from pyattrx.descriptors import AttributionMaps, Method
+from pyattrx.encoders import load
+from pyattrx.errors import InvalidValue, ProbeError
+from pyattrx.probes import Probes
+from pyattrx.probes._photos import open_photo
+
+__all__ = ["add_maps_command"]
+
+
+def add_maps_command(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("maps")(maps_command)
+
+
+def maps_command(
+    specification: Annotated[
+        str, typer.Argument(metavar="SPEC", help="The network, as for affinity.")
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder of the pictures; made if need be.")
+    ],
+    size: options.Size = 224,
+    method: options.MethodName = "grad_x_input",
+    scalar: options.ScalarName = "mean",
+    reduce: Annotated[str, typer.Option(help="Channels: mean, abs_mean.")] = "mean",
+    centre: options.Centre = False,
+    batch_size: options.BatchSize = 32,
+    device: options.Device = None,
+    threads: options.Threads = None,
+    trust: options.Trust = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Draw the attribution maps of a network: each image, and beside it what its answer is from.
+
+    Images are cut to a square in the middle, and resized.
+    """
+    options.be_quiet(quiet)
+    options.set_threads(threads)
+    if reduce == "none":
+        raise InvalidValue("reduce", reduce, "mean or abs_mean: one map an image")
+    chosen = Method(method, scalar=scalar, reduce=reduce, centre=centre)
+    check_batch_size(batch_size)
+    place = resolve_device(device)
+    report.require_matplotlib()
+    for path in images:
+        if not path.is_file():
+            raise InvalidValue("IMAGE", str(path), "an existing image file")
+    probes = Probes.from_images([_opened(path) for path in images], size=size, names=_names(images))
+    encoder = load(specification, trust=trust)
+    out.mkdir(parents=True, exist_ok=True)
+    descriptor = AttributionMaps(chosen, probes.size)
+    maps = np.zeros((len(probes), *descriptor.grid))
+    with Description(
+        encoder, probes, [descriptor], batch_size=batch_size, device=place, precision="float32"
+    ) as network:
+        for which, (rows,) in network.rows(on_host=True):
+            maps[which] = rows.double().numpy().reshape(-1, *descriptor.grid)
+    files = []
+    for index, name in enumerate(probes.names):
+        files.append(out / f"{name}.png")
+        report.gallery(
+            probes.images(index, index + 1).numpy(),
+            maps[index][None, None],
+            [encoder.name],
+            title=f"{images[index].name}: {chosen}",
+            path=files[-1],
+        )
+    zero = [str(path) for path, one in zip(images, maps, strict=True) if not one.any()]
+    if as_json:
+        print_json(
+            {
+                "network": encoder.name,
+                "method": str(chosen),
+                "images": [str(path) for path in images],
+                "files": [str(path) for path in files],
+                "zero_maps": zero,
+            }
+        )
+        return
+    for image in zero:
+        console().print(f"{image}: its map is all zero")
+    for file in files:
+        console().print(f"wrote {file}")
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return open_photo(path)
+    except Exception as error:  # Pillow raises almost anything on damaged photos
+        reason = str(error) or type(error).__name__
+        raise ProbeError(f"{path}: {reason}") from error
+
+
+def _names(images: list[Path]) -> list[str]:
+    """File names without suffix; with a number where two are the same."""
+    names: list[str] = []
+    for path in images:
+        name, count = path.stem, 1
+        while name in names:
+            count += 1
+            name = f"{path.stem}-{count}"
+        names.append(name)
+    return names

@@ -1,0 +1,128 @@
+"""A target network in the labels' place, and the networks of a zoo as candidates."""
+
+import numpy as np
+import pytest
+import torch
+
+import pyattrx
+from pyattrx import Task, Zoo, recommend
+from pyattrx.errors import InvalidValue
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+NETWORKS = """
+import torch
+from torch import nn
+
+
+class Channels(nn.Module):
+    def __init__(self, *channels):
+        super().__init__()
+        self.register_buffer("weight", torch.eye(3)[list(channels)])
+
+    def forward(self, x):
+        small = nn.functional.adaptive_avg_pool2d(x, 2)
+        seen = torch.einsum("kc,nchw->nkhw", self.weight, small)
+        return torch.cat([seen, torch.ones_like(seen[:, :1])], 1)
+
+
+def red(): return Channels(0)
+def green(): return Channels(1)
+def blue(): return Channels(2)
+def two(): return Channels(0, 1)
+def again(): return Channels(1)
+"""
+
+
+@pytest.fixture
+def specifications(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(NETWORKS)
+    monkeypatch.chdir(tmp_path)
+    return [f"mine.py:{name}" for name in ("red", "green", "blue", "two")]
+
+
+def probes(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return pyattrx.Probes.from_tensor(torch.tensor(rng.random((n, 3, 8, 8)), dtype=torch.float32))
+
+
+def labelled(n=40):
+    rng = np.random.default_rng(1)
+    labels = np.arange(n) % 2
+    images = rng.random((n, 3, 8, 8)).astype(np.float32)
+    images[:, 2] = 0.25 + 0.5 * labels[:, None, None]
+    return Task.from_arrays(images, labels)
+
+
+def ask(*given, **options):
+    return recommend(*given, **{"cache": False, "device": "cpu", **options})
+
+
+def test_a_target_takes_the_labels_place(specifications):
+    result = ask(specifications, labelled(), target="mine.py:again")
+    assert result.situation == "target"
+    assert set(result.names[:2]) == {"mine.py:green", "mine.py:two"}
+    assert result.provenance["target"] == "mine.py:again (target)"
+    # One of the candidates may be the target itself.
+    assert set(ask(specifications, probes(), target="mine.py:red").names) == set(specifications)
+    with pytest.raises(InvalidValue, match="scores='knn'"):
+        ask(specifications, labelled(), target="mine.py:again", scores="knn")
+
+
+def test_a_target_is_what_affinity_says(specifications):
+    images = probes()
+    result = ask(specifications, images, target="mine.py:again")
+    found = pyattrx.affinity(["mine.py:again", *specifications], images, "recommended")
+    for match in found.nearest("mine.py:again", 4):
+        assert result[match.name].value == pytest.approx(match.affinity, abs=1e-9)
+        assert result[match.name].ties == match.ties
+
+
+def test_a_target_that_fails_is_an_error(specifications):
+    with pytest.raises(pyattrx.PyattrxError, match="nothing"):
+        ask(specifications, probes(), target="mine.py:nothing")
+
+
+@pytest.fixture
+def zoo(tmp_path, specifications):
+    with Zoo.create(tmp_path / "zoo", probes(), "saliency", rerank="recommended") as made:
+        made.add_many(specifications, tags="colours")
+        made.add(pyattrx.Encoder(torch.nn.Conv2d(3, 2, 3), name="by hand"))
+        yield made
+
+
+def test_a_zoo_runs_its_networks(zoo):
+    result = ask(zoo, labelled())
+    assert result.best.name == "mine.py:blue"
+    assert len(result) == 4
+    assert any("1 of 5 networks in the zoo cannot be loaded" in note for note in result.notes)
+    assert len(ask(zoo, labelled(), tags="colours")) == 4
+    with pytest.raises(InvalidValue, match="by specification"):
+        ask(zoo, labelled(), tags="nothing has it")
+
+
+def test_finalists_know_most_of_the_others(zoo):
+    result = ask(zoo, labelled(), finalists=2)
+    assert "mine.py:two" in result.names
+    assert len(result) == 2
+    assert any("Of 4 networks in the zoo the 2 that know most" in note for note in result.notes)
+
+
+def test_finalists_are_near_the_target(zoo):
+    result = ask(zoo, probes(seed=2), target="mine.py:again", finalists=2)
+    assert set(result.names) == {"mine.py:green", "mine.py:two"}
+    assert any("nearest to the target" in note for note in result.notes)
+
+
+def test_a_zoo_without_features_cannot_be_narrowed(tmp_path, specifications):
+    with Zoo.create(tmp_path / "bare", probes(), "saliency") as bare:
+        bare.add_many(specifications)
+        assert len(ask(bare, labelled())) == 4
+        with pytest.raises(InvalidValue, match="finalists=4"):
+            ask(bare, labelled(), finalists=2)
+
+
+@pytest.mark.parametrize("options", [{"finalists": 1}, {"finalists": 2.5}, {"tags": "x"}])
+def test_wrong_options(specifications, options):
+    with pytest.raises(InvalidValue, match=next(iter(options))):
+        ask(specifications, labelled(), **options)
