@@ -87,7 +87,7 @@ def demo_command(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Compare real pretrained networks over real photos, and draw what comes out."""
+    """Which of seven real networks to start from, for real images? And what else there is."""
     from pyattrx.demo.run import run
 
     options.be_quiet(quiet)
@@ -101,7 +101,7 @@ def demo_command(
     if as_json:
         print_json(made.to_dict())
     else:
-        print_demo(made)
+        print_demo(made, out)
 
 
 add_recommend_commands(app)

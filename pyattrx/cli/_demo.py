@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 
 from pyattrx.cli._output import affinity_table, console, nearest_table
+from pyattrx.recommending.table import as_text
 
 if TYPE_CHECKING:
     from pyattrx.demo.known import KnownZoo
@@ -15,9 +18,35 @@ if TYPE_CHECKING:
 __all__ = ["print_demo"]
 
 
-def print_demo(demo: Demo) -> None:
-    """Tell people what was compared, how near the networks are, and where the pictures are."""
+def print_demo(demo: Demo, folder: Path) -> None:
+    """Say which network to start from, and in a few lines what else was found; tables to a file."""
     out = console()
+    if demo.recommendation is not None:
+        out.print(as_text(demo.recommendation, 100), soft_wrap=True)
+        out.print()
+    if demo.matches is not None:
+        matches = demo.matches
+        near = ", ".join(match.name for match in matches)
+        out.print(f"Nearest to {matches.target} by attribution maps, asked of a zoo: {near}.")
+        out.print(f"  pyattrx query {demo.zoo} {matches[-1].name} -k 3")
+    if demo.known is not None:
+        known = demo.known
+        right = {name for name, _ in known.best} & {match.name for match in known.predicted}
+        out.print(
+            f"Twenty networks whose transfers were measured: {len(right)} of the five sources "
+            f"predicted for {known.target} are among its five best; {known.precision:.0%} over 18 "
+            "targets."
+        )
+    tables = folder / "tables.txt"
+    with tables.open("w") as file:
+        _print_tables(demo, Console(file=file, width=160, highlight=False, markup=False))
+    out.print(f"{sum(demo.seconds.values()):.0f} s. Pictures and tables:")
+    for path in [*demo.files, tables]:
+        out.print(f"  {path}")
+
+
+def _print_tables(demo: Demo, out: Console) -> None:
+    """What was compared, and how near the networks are."""
     table = Table(title="Networks", title_justify="left")
     for column in ("name", "task", "weights from the package"):
         table.add_column(column)
@@ -43,18 +72,14 @@ def print_demo(demo: Demo) -> None:
         matches = demo.matches
         title = f"Asked of the zoo on disk: sources for {matches.target}, {matches.method}"
         out.print(nearest_table([(matches.target, matches)], title))
-        out.print(f"Ask it yourself: pyattrx query {demo.zoo} {matches[-1].name} -k 3\n")
     if demo.known is not None:
-        _print_known(demo.known)
+        _print_known(demo.known, out)
     times = ", ".join(f"{name}: {seconds:.1f} s" for name, seconds in demo.seconds.items())
     out.print(f"Time: {times}; {sum(demo.seconds.values()):.1f} s in all")
-    for path in demo.files:
-        out.print(f"wrote {path}")
 
 
-def _print_known(known: KnownZoo) -> None:
+def _print_known(known: KnownZoo, out: Console) -> None:
     """What was predicted for a target, beside what is true."""
-    out = console()
     best = {name for name, _ in known.best}
     title = f"Twenty networks whose transfers were measured: sources for {known.target}"
     table = Table(title=title, title_justify="left")

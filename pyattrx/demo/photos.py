@@ -15,6 +15,9 @@ camera             a photographer at work, by Lav Varshney; CC0; grey
 coins              Greek coins from Pompeii, Brooklyn Museum; no known restrictions; grey
 grass              by linolafett, DeviantArt; CC0; grey
 =================  ==========================================================================
+
+Its ``lfw_subset`` has 100 faces of Labeled Faces in the Wild (Huang et al. 2007) and 100 parts of
+other pictures, 25 x 25, grey.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pyattrx.errors import MissingDependency, ProbeError
 
-__all__ = ["DemoPhoto", "demo_photos"]
+__all__ = ["DemoPhoto", "demo_faces", "demo_photos"]
 
 _FILES = {
     "astronaut": "astronaut.png",
@@ -85,6 +88,46 @@ def demo_photos() -> list[DemoPhoto]:
     """
     folder = _folder()
     return [DemoPhoto(name, _read(folder / file)) for name, file in _FILES.items()]
+
+
+def demo_faces(each: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Real images with labels from the scikit-image package: faces, and parts of other pictures.
+
+    Parameters
+    ----------
+    each : int
+        How many of each, at most 100.
+
+    Returns
+    -------
+    images : ndarray, uint8, [2 * each, 25, 25, 3]
+        Grey: three equal channels.
+    labels : list of str
+        "face" or "no face".
+
+    Raises
+    ------
+    MissingDependency
+        If scikit-image is not installed.
+    ProbeError
+        If the installed scikit-image lacks the images, or they cannot be read.
+
+    Examples
+    --------
+    >>> images, labels = demo_faces(2)
+    >>> images.shape, labels
+    ((4, 25, 25, 3), ['face', 'face', 'no face', 'no face'])
+    """
+    file = _folder() / "lfw_subset.npy"
+    try:
+        found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise ProbeError(f"the images {file} cannot be read: {error}") from error
+    if found.shape != (200, 25, 25):
+        raise ProbeError(f"the images {file} have shape {found.shape}: expected (200, 25, 25)")
+    chosen = np.concatenate([found[:each], found[100 : 100 + each]])
+    grey = (chosen * 255).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=3), ["face"] * each + ["no face"] * each
 
 
 def _folder() -> Path:

@@ -1,4 +1,4 @@
-"""The demo: real pretrained networks, real photos, two methods, pictures."""
+"""The demo: which of seven real networks to start from, for real images; then a zoo of them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from pyattrx import report
 from pyattrx.affinities import Affinity
 from pyattrx.demo.known import KnownZoo, rank_known
 from pyattrx.demo.networks import DemoNetwork, demo_networks
-from pyattrx.demo.photos import demo_photos
+from pyattrx.demo.photos import demo_faces, demo_photos
 from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.encoders import Encoder, Normalize
 from pyattrx.errors import EncoderError, InvalidValue, ZooMismatch
 from pyattrx.probes import Probes
+from pyattrx.recommending import Recommendation, recommend
+from pyattrx.tasks import Task
 from pyattrx.zoo import Matches, Zoo
 
 __all__ = ["METHODS", "Demo", "make_encoder", "run"]
@@ -30,6 +32,7 @@ METHODS = {
     "saliency_half_squared_norm": Method("saliency", scalar="half_squared_norm"),
 }
 _GALLERY_PHOTOS = 4
+_FACES, _FACE_SIZE = 30, 96  # of each class; height and width
 
 Say = Callable[[str], None]
 
@@ -52,6 +55,8 @@ class Demo:
         The nearest sources of the first network, asked of the zoo on disk.
     known : KnownZoo
         The shipped networks whose transfers have been measured, ranked.
+    recommendation : Recommendation
+        The networks, for telling faces from other pictures.
     seconds : dict of str to float
         By stage.
     """
@@ -63,6 +68,7 @@ class Demo:
     zoo: Path | None = None
     matches: Matches | None = None
     known: KnownZoo | None = None
+    recommendation: Recommendation | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self, k: int = 3) -> dict[str, Any]:
@@ -72,6 +78,9 @@ class Demo:
                 {"name": n.name, "task": n.task, "package": n.package, "licence": n.licence}
                 for n in self.networks
             ],
+            "recommendation": (
+                None if self.recommendation is None else self.recommendation.to_dict()
+            ),
             "affinities": {
                 name: {
                     **result.to_dict(),
@@ -100,7 +109,7 @@ def run(
     device: str | None = None,
     say: Say = lambda line: None,
 ) -> Demo:
-    """Compare the demo networks over crops of the demo photos and draw what comes out.
+    """Rank the demo networks for a task, compare them over photos, and draw what comes out.
 
     Parameters
     ----------
@@ -134,6 +143,8 @@ def run(
     out = Path(out)
     networks = demo_networks()
     stages: dict[str, float] = {}
+    with _stage("which network to start from", stages, say):
+        recommendation = _recommend(networks, out, batch_size, device)
     with _stage("photos", stages, say):
         photos = demo_photos()
         probes = Probes.from_images(
@@ -142,7 +153,7 @@ def run(
             crops=crops,
             names=[photo.name for photo in photos],
         )
-    demo = Demo(networks, probes, seconds=stages)
+    demo = Demo(networks, probes, recommendation=recommendation, seconds=stages)
     specifications = [specification(network) for network in networks]
     demo.zoo = out / f"zoo-{probes.hash[:8]}"
     with _stage(f"networks into the zoo {demo.zoo}", stages, say):
@@ -165,10 +176,28 @@ def run(
     with _stage("networks whose transfers are known", stages, say):
         demo.known = rank_known(device=device)
     with _stage("pictures", stages, say):
+        demo.files.append(out / "recommendation.png")
+        report.recommendation_figure(recommendation, path=demo.files[-1])
         for name, result in demo.affinities.items():
             demo.files += _draw(result, name, out)
         demo.files.append(_gallery(demo, out / "gallery.png"))
     return demo
+
+
+def _recommend(
+    networks: list[DemoNetwork], out: Path, batch_size: int, device: str | None
+) -> Recommendation:
+    images, labels = demo_faces(_FACES)
+    task = Task.from_arrays(images, labels, size=_FACE_SIZE, name="faces or not")
+    encoders = [make_encoder(network) for network in networks]
+    return recommend(
+        encoders,
+        task,
+        batch_size=batch_size,
+        device=device,
+        cache=out / "features",
+        on_error="raise",
+    )
 
 
 def make_encoder(network: DemoNetwork) -> Encoder:

@@ -29,7 +29,12 @@ def score_in_words(main: str, weight: float) -> str:
 
 def what_to_know(task: Task, standings: Sequence[Standing], main: str, weight: float) -> list[str]:
     """Say how far the order can be trusted, and what else would have said the same."""
-    return [*_enough(task, standings, main), *_undecided(standings), *_baselines(standings)]
+    return [
+        *_enough(task, standings, main),
+        *_undecided(standings),
+        *_cheapest(standings),
+        *_baselines(standings),
+    ]
 
 
 def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
@@ -60,6 +65,19 @@ def _undecided(standings: Sequence[Standing]) -> list[str]:
     if len(standings) > 1 and len(standings[0].ties) == len(standings) - 1:
         return ["These images cannot tell any of the candidates apart from the first."]
     return []
+
+
+def _cheapest(standings: Sequence[Standing]) -> list[str]:
+    """Who costs least of those that may be the best."""
+    together = [one for one in standings if one is standings[0] or one.name in standings[0].ties]
+    times = [one.costs.milliseconds for one in together if one.costs is not None]
+    known = [time for time in times if time is not None]
+    if len(known) < len(together):
+        return []
+    cheapest = together[min(range(len(known)), key=known.__getitem__)]
+    if cheapest is standings[0]:
+        return []
+    return [f"Fastest of those that cannot be told apart from the first: {cheapest.name}."]
 
 
 def _baselines(standings: Sequence[Standing]) -> list[str]:

@@ -276,19 +276,24 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
     result = json.loads(printed)
     assert set(result["affinities"]) == {"grad_x_input", "saliency_half_squared_norm"}
     assert result["known"]["target"] == "rgb2sfnorm"
+    assert len(result["recommendation"]["standings"]) == 2
     assert len(result["known"]["predicted"]) == len(result["known"]["best"]) == 5
     assert sorted(p.name for p in out.glob("*.png")) == [
         "affinity_grad_x_input.png",
         "affinity_saliency_half_squared_norm.png",
         "gallery.png",
+        "recommendation.png",
         "tree_grad_x_input.png",
         "tree_saliency_half_squared_norm.png",
     ]
     code, printed, _ = run(capsys, "demo", "--out", out, "--crops", 1, "--size", 64, "--quiet")
     assert code == 0
-    assert "Nearest sources" in printed
-    assert "image classification" in printed
-    assert "truly best" in printed
+    assert printed.startswith("Which network to start from: faces or not, 60 images, 60 labelled")
+    assert len(printed.splitlines()) < 40  # one screen
+    tables = (out / "tables.txt").read_text()
+    assert "Nearest sources" in tables
+    assert "image classification" in tables
+    assert "truly best" in tables
 
 
 @pytest.mark.parametrize("method", ["cka", "normalized_ridge", "depara"])

@@ -6,7 +6,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 import numpy as np
 import pytest
 
-from pyattrx.demo.photos import demo_photos
+from pyattrx.demo.photos import demo_faces, demo_photos
 from pyattrx.errors import MissingDependency, ProbeError
 
 
@@ -50,3 +50,16 @@ def test_missing_or_broken_photo_is_named(content, monkeypatch, tmp_path):
     monkeypatch.setattr(PathFinder, "find_spec", lambda *args: spec)
     with pytest.raises(ProbeError, match=r"astronaut\.png"):
         demo_photos()
+
+
+def test_faces_and_other_pictures():
+    images, labels = demo_faces(100)
+    assert images.shape == (200, 25, 25, 3)
+    assert images.dtype == np.uint8
+    assert images.std() > 20
+    assert np.array_equal(images[..., 0], images[..., 2])
+    assert labels == ["face"] * 100 + ["no face"] * 100
+    # Faces are alike: what is bright in one is bright in most. Some other pictures are one grey.
+    faces, others = (part[..., 0].reshape(100, -1).astype(float) for part in np.split(images, 2))
+    others = others[others.std(1) > 0]
+    assert np.corrcoef(faces).mean() > 2 * np.corrcoef(others).mean()
