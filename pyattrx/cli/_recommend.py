@@ -11,7 +11,7 @@ import typer
 from pyattrx import report
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
-from pyattrx.cli._running import FAILED
+from pyattrx.cli._running import FAILED, INTERRUPTED
 from pyattrx.cli._streams import put_document
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
@@ -106,6 +106,10 @@ def _recommend_command(
         float | None,
         typer.Option(help="How much the consensus counts beside the score; 0: not at all."),
     ] = None,
+    race: Annotated[
+        bool,
+        typer.Option("--race", help="Run those that are beaten for certain on no more images."),
+    ] = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -167,6 +171,7 @@ def _recommend_command(
             batch_size=batch_size,
             device=device,
             cache=False if no_cache else True if cache is None else cache,
+            stop="confident" if race else None,
             tags=tag or (),
             finalists=finalists,
             trust=trust,
@@ -176,6 +181,8 @@ def _recommend_command(
         files.append(pictures / "recommendation.png")
         result.picture(files[-1])
     _show(result, task, [str(file) for file in files], as_json, as_csv)
+    if result.provenance.get("interrupted"):
+        raise typer.Exit(INTERRUPTED)
     if result.failures:
         raise typer.Exit(FAILED)
 

@@ -51,6 +51,16 @@ class Consensus:
         """Standard errors, [M]."""
         return self.residuals.stderr()
 
+    def select(self, chosen: Sequence[int]) -> Consensus:
+        """Return that of some candidates, which all of them have agreed on."""
+        which = np.array(chosen, np.int64)
+        return Consensus(
+            self.values[which],
+            self.residuals.columns(which),
+            self.between[np.ix_(which, which)],
+            self.images,
+        )
+
 
 def consensus(
     features: Sequence[np.ndarray], groups: np.ndarray, *, most: int = _MOST_IMAGES

@@ -10,7 +10,7 @@ import numpy as np
 from pyattrx.affinities.statistics import Residuals, paired_p_values, reach
 from pyattrx.scores import Score
 
-__all__ = ["Evidence", "Order", "order", "usual_weight"]
+__all__ = ["Evidence", "Order", "factor_of", "order", "usual_weight"]
 
 # Measured: see docs/recommend.md.
 _WEIGHT = 1.1
@@ -72,32 +72,61 @@ class Order:
 
     Attributes
     ----------
-    values, stderr, low, high : ndarray [M]
+    values, stderr : ndarray [M]
         In units of the first evidence.
-    p_values : ndarray [M, M]
-        Of no difference, for every pair, corrected for the number of other candidates.
-    weights : list of float
-        By which each evidence was multiplied.
+    differences : ndarray [M, M]
+        Standard errors of the differences of values.
+    df : float
+        Degrees of freedom of both.
     """
 
     values: np.ndarray
     stderr: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    p_values: np.ndarray
-    weights: list[float]
+    differences: np.ndarray
+    df: float
+
+    def reach(self, level: float) -> np.ndarray:
+        """Half of the widths of the confidence intervals, [M]."""
+        return reach(level, self.df) * self.stderr
+
+    def p_values(self) -> np.ndarray:
+        """Return those of no difference for every pair, [M, M], corrected for all rivals of one."""
+        count = len(self.values)
+        difference = self.values[:, None] - self.values[None, :]
+        p = paired_p_values(difference, self.differences, self.df, family=max(count - 1, 1))
+        np.fill_diagonal(p, 1.0)
+        return p
+
+    def clearly_behind(self, margin: float) -> np.ndarray:
+        """Return one-sided p-values of being behind the first by no more than a margin, [M].
+
+        Parameters
+        ----------
+        margin : float
+            In standard deviations of the values.
+        """
+        best = int(self.values.argmax())
+        ahead = self.values[best] - self.values - margin * float(self.values.std())
+        p = paired_p_values(ahead, self.differences[best], self.df, family=1) / 2
+        behind: np.ndarray = np.where(ahead > 0, p, 1.0)
+        behind[best] = 1.0
+        return behind
 
 
-def order(parts: Sequence[Evidence], weights: Sequence[float], level: float = 0.95) -> Order:
-    """Add up what is known of candidates.
+def factor_of(first: Evidence, other: Evidence, weight: float) -> float:
+    """Turn a weight in standard deviations over the candidates into units of both."""
+    spread = float(other.values.std())
+    return weight * float(first.values.std()) / spread if spread > 0 else 0.0
+
+
+def order(parts: Sequence[Evidence], factors: Sequence[float]) -> Order:
+    """Add up what is known of candidates: ``sum_i f_i (k_i - mean(k_i))``, at the first one's mean.
 
     Parameters
     ----------
     parts : sequence of Evidence
-        The first one gives the units.
-    weights : sequence of float
-        In standard deviations over the candidates; that of the first is 1.
-    level : float
+    factors : sequence of float
+        That of the first is 1; see `factor_of`.
 
     Returns
     -------
@@ -105,8 +134,7 @@ def order(parts: Sequence[Evidence], weights: Sequence[float], level: float = 0.
 
     Notes
     -----
-    The values are ``s + sum_i w_i sd(s) / sd(k_i) (k_i - mean(k_i))``. The standard deviations are
-    taken as they are, and the errors of the parts as independent.
+    The factors are taken as they are, and the errors of the parts as independent.
 
     Examples
     --------
@@ -116,28 +144,16 @@ def order(parts: Sequence[Evidence], weights: Sequence[float], level: float = 0.
     >>> terms = np.random.default_rng(0).normal([1.0, 2.0, 3.0], 0.1, (50, 3))
     >>> evidence = Evidence(terms.mean(0), Residuals.of(terms, np.arange(50)))
     >>> found = order([evidence], [1.0])
-    >>> found.values.round().tolist(), bool(found.p_values[0, 2] < 0.001)
+    >>> found.values.round().tolist(), bool(found.p_values()[0, 2] < 0.001)
     ([1.0, 2.0, 3.0], True)
     """
     first = parts[0]
-    spread = float(first.values.std())
     values, variance = first.values.astype(float), np.square(first.stderr())
-    differences = np.square(first.stderr_of_differences())
-    df, used = first.residuals.df, [1.0]
-    for part, weight in zip(parts[1:], weights[1:], strict=True):
-        other = float(part.values.std())
-        factor = weight * spread / other if other > 0 else 0.0
-        values = values + factor * (part.values - part.values.mean())
+    differences, df = np.square(first.stderr_of_differences()), first.residuals.df
+    for part, factor in zip(parts[1:], factors[1:], strict=True):
         if factor > 0:
+            values = values + factor * (part.values - part.values.mean())
             variance = variance + np.square(factor * part.stderr())
             differences = differences + np.square(factor * part.stderr_of_differences())
             df = min(df, part.residuals.df)
-        used.append(factor)
-    stderr = np.sqrt(variance)
-    reached = reach(level, df) * stderr
-    count = len(values)
-    p = paired_p_values(
-        values[:, None] - values[None, :], np.sqrt(differences), df, family=max(count - 1, 1)
-    )
-    np.fill_diagonal(p, 1.0)
-    return Order(values, stderr, values - reached, values + reached, p, used)
+    return Order(values, np.sqrt(variance), np.sqrt(differences), df)

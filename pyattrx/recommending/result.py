@@ -6,8 +6,8 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pyattrx._files import atomic_write
 from pyattrx.affinities.ranking import jsonable
 from pyattrx.errors import InvalidValue, MissingDependency, PyattrxError
 from pyattrx.features import Costs
+from pyattrx.recommending.racing import Dropped
 
 __all__ = ["Recommendation", "Standing"]
 
@@ -112,7 +113,8 @@ class Recommendation:
     failures : dict of str to str
         Candidates that could not be read, and why.
     p_values : ndarray [M, M]
-        Of no difference between two candidates, in the order of `standings`, corrected.
+        Of no difference between two candidates, in the order of `standings`, corrected. NaN where
+        only `Standing.ties` say it: for a target network, and of those that dropped out of a race.
     task : dict
         What the task is; see `Task.as_dict`.
     provenance : dict
@@ -170,6 +172,40 @@ class Recommendation:
     def score_names(self) -> tuple[str, ...]:
         """Scores that any candidate has, in the order in which they were computed."""
         return tuple(dict.fromkeys(name for one in self.standings for name in one.scores))
+
+    def with_dropped(self, dropped: Sequence[Dropped], facts: dict[str, Any]) -> Recommendation:
+        """Return the same with candidates behind that dropped out of a race, last ones first.
+
+        Parameters
+        ----------
+        dropped : sequence of Dropped
+        facts : dict
+            What is to be known of the race; it goes into the provenance.
+        """
+        nan = float("nan")
+        name = str(self.provenance["main_score"])
+        behind = [
+            Standing(
+                one.name, place, nan, nan, nan, nan, (), {}, {}, {}, None, False, "",
+                {"dropped_after": one.images, f"{name}_then": one.value},
+                (f"dropped after {one.images} images, behind {one.by}",),
+            )
+            for place, one in enumerate(dropped, len(self) + 1)
+        ]  # fmt: skip
+        count = len(self) + len(behind)
+        p_values = np.full((count, count), nan)
+        p_values[: len(self), : len(self)] = self.p_values
+        share = facts["passes"] / facts["passes_without_race"]
+        notes = [f"The race took {share:.0%} of the passes of a full run."]
+        if facts["interrupted"]:
+            notes.append("Interrupted: this is the standing so far.")
+        return replace(
+            self,
+            standings=(*self.standings, *behind),
+            p_values=p_values,
+            notes=(*self.notes, *notes),
+            provenance={**self.provenance, **facts},
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON types, None for NaN."""

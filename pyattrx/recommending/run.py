@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from pyattrx._ambient import neutrally
-from pyattrx.affinities.describing import (
-    check_batch_size,
-    device_name,
-    resolve_device,
-    versions,
-)
 from pyattrx.affinities.failing import OnError
-from pyattrx.errors import (
-    EncoderError,
-    InvalidType,
-    InvalidValue,
-    ProbeError,
-    PyattrxError,
-    UntrainedWarning,
-)
-from pyattrx.features import FeatureCache, Features, extract
-from pyattrx.recommending.agreement import Consensus, consensus
+from pyattrx.errors import InvalidValue
+from pyattrx.features import FeatureCache
+from pyattrx.recommending.answering import agreement, answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
-from pyattrx.recommending.labelled import Labelled, check_scores, score_candidate
-from pyattrx.recommending.notes import score_in_words, what_to_know
-from pyattrx.recommending.ordering import Evidence, Order, order, usual_weight
-from pyattrx.recommending.result import Recommendation, Standing
+from pyattrx.recommending.gathering import nothing_left, read_all
+from pyattrx.recommending.heats import raced
+from pyattrx.recommending.labelled import check_scores
+from pyattrx.recommending.options import Options
+from pyattrx.recommending.racing import check_stop
+from pyattrx.recommending.result import Recommendation
 from pyattrx.recommending.shortlist import FINALISTS, shortlist
 from pyattrx.recommending.targeted import rank_for_target
-from pyattrx.scores import Score
 from pyattrx.tasks import Task
 from pyattrx.zoo import Zoo
 
 __all__ = ["recommend"]
-
-_GRID, _DENSE_GRID = 2, 8
 
 
 @neutrally
@@ -57,6 +41,8 @@ def recommend(
     batch_size: int = 32,
     device: str | torch.device | None = None,
     cache: bool | str | os.PathLike[str] | FeatureCache = True,
+    stop: str | None = None,
+    error: float = 0.01,
     level: float = 0.95,
     on_error: OnError = "skip",
     tags: str | Sequence[str] = (),
@@ -92,6 +78,12 @@ def recommend(
         The GPU if there is one.
     cache : bool, path or FeatureCache
         Where features are kept: the user's cache folder (True), nowhere (False), or another folder.
+    stop : "confident", optional
+        Race: candidates are scored on growing parts of the images, and those that are beaten for
+        certain are not run on the rest. For labelled tasks. Ctrl-C ends it with the standing so
+        far, as `Recommendation.provenance` says under "interrupted".
+    error : float
+        Of a race: how probable it may be that the best candidate is dropped.
     level : float
         Of the confidence intervals.
     on_error : {"skip", "raise"}
@@ -148,13 +140,14 @@ def recommend(
     >>> result.names, result.best.facts["accuracy"]
     (('red', 'blue'), 1.0)
     """
-    options = _Options.checked(consensus_weight, batch_size, device, cache, level, on_error)
+    options = Options.checked(consensus_weight, batch_size, device, cache, level, on_error)
     _check_zoo_options(candidates, tags, finalists)
     found, notes = _found(candidates, target, tags, finalists, trust)
     wanted = Task.of(task)
     if target is not None:
         if scores is not None:
             raise InvalidValue("scores", scores, "None: a target network takes the labels' place")
+        check_stop(stop, error, "ranked for a target", False)
         ranked = rank_for_target(
             target,
             found,
@@ -167,12 +160,16 @@ def recommend(
         )
         return replace(ranked, notes=(*ranked.notes, *notes))
     names = check_scores(scores, wanted.kind)
+    check_stop(stop, error, wanted.kind, bool(names))
     _check_enough(wanted, len(found), names)
-    read, failures = _read_all(found, wanted, options)
-    if not read:
-        raise _nothing_left(failures)
-    answer = _answer(read, wanted, names, options, failures)
-    return replace(answer, notes=(*answer.notes, *notes))
+    if stop is not None:
+        made = raced(found, wanted, names, options, error)
+    else:
+        read, failures = read_all(found, wanted, options)
+        if not read:
+            raise nothing_left(failures)
+        made = answer(read, wanted, names, options, failures, agreement(read, wanted))
+    return replace(made, notes=(*made.notes, *notes))
 
 
 def _check_zoo_options(candidates: Any, tags: Any, finalists: Any) -> None:
@@ -193,43 +190,6 @@ def _found(
     return shortlist(candidates, wanted, tags, finalists)
 
 
-@dataclass(frozen=True)
-class _Options:
-    weight: float | None
-    batch_size: int
-    device: torch.device
-    cache: FeatureCache | None
-    level: float
-    on_error: OnError
-
-    @classmethod
-    def checked(
-        cls, weight: Any, batch_size: Any, device: Any, cache: Any, level: Any, on_error: Any
-    ) -> _Options:
-        if weight is not None and (
-            isinstance(weight, bool)
-            or not isinstance(weight, (int, float))
-            or not 0 <= weight < float("inf")
-        ):
-            raise InvalidValue("consensus_weight", weight, "a number of at least 0, or None")
-        check_batch_size(batch_size)
-        if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise InvalidValue("level", level, "a number between 0 and 1")
-        if on_error not in ("skip", "raise"):
-            raise InvalidValue("on_error", on_error, "'skip' or 'raise'")
-        return cls(weight, batch_size, resolve_device(device), _cache(cache), level, on_error)
-
-
-def _cache(given: Any) -> FeatureCache | None:
-    if isinstance(given, bool):
-        return FeatureCache() if given else None
-    if isinstance(given, FeatureCache):
-        return given
-    if isinstance(given, (str, os.PathLike)):
-        return FeatureCache(Path(given))
-    raise InvalidType("cache", given, "True, False, a folder or a FeatureCache")
-
-
 def _check_enough(task: Task, count: int, names: Sequence[str]) -> None:
     """Refuse before any network runs what would fail afterwards."""
     if names:
@@ -247,221 +207,3 @@ def _check_enough(task: Task, count: int, names: Sequence[str]) -> None:
         )
     if task.probes.n_groups < 4:
         raise InvalidValue("task", f"{task.probes.n_groups} images that differ", "at least 4")
-
-
-def _read_all(
-    candidates: Sequence[Candidate], task: Task, options: _Options
-) -> tuple[list[Features], dict[str, str]]:
-    read: list[Features] = []
-    failures: dict[str, str] = {}
-    grid = _DENSE_GRID if task.kind.startswith("dense") else _GRID
-    for number, candidate in enumerate(candidates, 1):
-        try:
-            encoder = candidate.load()
-            features = extract(
-                encoder if encoder.name == candidate.name else encoder.read_at(name=candidate.name),
-                task.probes,
-                batch_size=options.batch_size,
-                device=options.device,
-                grid=grid,
-                cache=options.cache,
-                label=f"{candidate.name} ({number} of {len(candidates)})",
-            )
-        except ProbeError:
-            raise
-        except (PyattrxError, OSError, ImportError) as error:
-            if options.on_error == "raise":
-                raise
-            failures[candidate.name] = str(error)
-            warnings.warn(f"{candidate.name} failed: {error}", stacklevel=4)
-            continue
-        if features.untrained is not None:
-            warnings.warn(
-                f"network {features.name!r} looks untrained: {features.untrained}; its weights "
-                "may not have been loaded",
-                UntrainedWarning,
-                stacklevel=4,
-            )
-        read.append(features)
-    return read, failures
-
-
-def _nothing_left(failures: dict[str, str]) -> PyattrxError:
-    name, why = next(iter(failures.items()))
-    more = f", and {len(failures) - 1} more failed" if len(failures) > 1 else ""
-    return EncoderError(f"no candidate could be read: {name}: {why}{more}")
-
-
-def _answer(
-    read: list[Features],
-    task: Task,
-    names: Sequence[str],
-    options: _Options,
-    failures: dict[str, str],
-) -> Recommendation:
-    found: list[dict[str, Score]] = [{} for _ in read]
-    if names:
-        labelled = Labelled.of(task)
-        for index, features in enumerate(read):
-            found[index], _ = score_candidate(features, labelled, task.kind, names)
-    agreed = _consensus(read, task)
-    main = names[0] if names else "consensus"
-    ranked = [i for i in range(len(read)) if main == "consensus" or main in found[i]]
-    if not ranked or (main == "consensus" and agreed is None):
-        raise InvalidValue("task", task.name, f"images that {main} can be computed of")
-    weight = _weight(task, options, main, agreed)
-    placed = _order(main, [found[i] for i in ranked], agreed, ranked, weight, options.level)
-    # Who sees no difference between images is no place to start from, whatever chance gives others.
-    dead = np.array([read[index].constant for index in ranked])
-    by_place = np.lexsort((-placed.values, dead))
-    places = _places(read, found, agreed)
-    standings = []
-    for place, at in enumerate(by_place.tolist(), 1):
-        index = ranked[at]
-        ties = [
-            read[ranked[b]].name
-            for b in by_place.tolist()
-            if b != at and dead[at] == dead[b] and not placed.p_values[at, b] < 1 - options.level
-        ]
-        standings.append(
-            _standing(read[index], place, placed, at, ties, found[index], agreed, index, places)
-        )
-    # What the first score has no number of is not ranked; it is said.
-    for index in set(range(len(read))) - set(ranked):
-        failures = {**failures, read[index].name: f"{main} cannot be computed of its features"}
-    standings = _with_front(standings)
-    return Recommendation(
-        tuple(standings),
-        score_in_words(main, weight),
-        "labels" if names else "consensus",
-        tuple(what_to_know(task, standings, main, weight)),
-        failures,
-        placed.p_values[np.ix_(by_place, by_place)],
-        task.as_dict(),
-        {
-            "main_score": main,
-            "consensus_weight": weight,
-            "level": options.level,
-            "device": device_name(options.device),
-            "images_computed": {one.name: one.computed for one in read},
-            "consensus_images": None if agreed is None else agreed.images,
-            "versions": versions(),
-        },
-    )
-
-
-def _consensus(read: Sequence[Features], task: Task) -> Consensus | None:
-    if len(read) < 2 or task.probes.n_groups < 4:
-        return None
-    # In an order that knows nothing of labels: folders come class by class.
-    spread = np.array(sorted(range(len(task)), key=task.probes.digests().__getitem__))
-    return consensus([one.pooled[spread] for one in read], task.groups[spread])
-
-
-def _weight(task: Task, options: _Options, main: str, agreed: Consensus | None) -> float:
-    if main == "consensus" or agreed is None:
-        return 0.0
-    if options.weight is not None:
-        return float(options.weight)
-    if len(agreed.values) < 3:  # two candidates' consensus is one opinion of the other
-        return 0.0
-    classes = len(task.classes) if task.classes else 1
-    return usual_weight(task.n_labelled / classes)
-
-
-def _order(
-    main: str,
-    found: list[dict[str, Score]],
-    agreed: Consensus | None,
-    ranked: list[int],
-    weight: float,
-    level: float,
-) -> Order:
-    others = None
-    if agreed is not None:
-        others = Evidence(agreed.values[ranked], agreed.residuals.columns(np.array(ranked)))
-    if main == "consensus":
-        assert others is not None
-        return order([others], [1.0], level)
-    scores = [one[main] for one in found]
-    first = Evidence.of(scores)
-    if others is None or weight == 0:
-        return order([first], [1.0], level)
-    return order([first, others], [1.0, weight], level)
-
-
-def _places(
-    read: Sequence[Features], found: list[dict[str, Score]], agreed: Consensus | None
-) -> list[dict[str, int]]:
-    """Place of every candidate by every score."""
-    places: list[dict[str, int]] = [{} for _ in read]
-    for name in dict.fromkeys(name for one in found for name in one):
-        having = [i for i, one in enumerate(found) if name in one]
-        values = [found[i][name].value for i in having]
-        for i, value in zip(having, values, strict=True):
-            places[i][name] = 1 + sum(other > value for other in values)
-    if agreed is not None:
-        for i, value in enumerate(agreed.values):
-            places[i]["consensus"] = 1 + int((agreed.values > value).sum())
-    return places
-
-
-def _standing(
-    features: Features,
-    place: int,
-    placed: Order,
-    at: int,
-    ties: list[str],
-    found: dict[str, Score],
-    agreed: Consensus | None,
-    index: int,
-    places: list[dict[str, int]],
-) -> Standing:
-    values = {name: one.value for name, one in found.items()}
-    errors = {name: one.stderr for name, one in found.items()}
-    if agreed is not None:
-        values["consensus"] = float(agreed.values[index])
-        errors["consensus"] = float(agreed.stderr[index])
-    facts = dict(features.facts)
-    if "linear_probe" in found and "accuracy" in found["linear_probe"].facts:
-        facts["accuracy"] = float(found["linear_probe"].facts["accuracy"])
-    remarks = []
-    if features.untrained is not None:
-        remarks.append(f"looks untrained: {features.untrained}")
-    if features.constant:
-        remarks.append("sees no difference between the images: its features are all the same")
-    return Standing(
-        features.name,
-        place,
-        float(placed.values[at]),
-        float(placed.stderr[at]),
-        float(placed.low[at]),
-        float(placed.high[at]),
-        tuple(ties),
-        values,
-        errors,
-        places[index],
-        features.costs,
-        False,
-        features.place,
-        facts,
-        tuple(remarks),
-    )
-
-
-def _with_front(standings: list[Standing]) -> list[Standing]:
-    """Mark those that nothing better is cheaper than."""
-
-    def cost(one: Standing) -> float | None:
-        assert one.costs is not None
-        timed = all(s.costs is not None and s.costs.milliseconds is not None for s in standings)
-        return one.costs.milliseconds if timed else one.costs.multiply_adds
-
-    least = float("inf")
-    marked = []
-    for one in standings:
-        costs = cost(one)
-        on_front = costs is not None and costs < least
-        least = min(least, costs if costs is not None else least)
-        marked.append(replace(one, on_front=on_front))
-    return marked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyattrx.report import _canvas as canvas
@@ -12,7 +13,7 @@ from pyattrx.report._arguments import checked_path, checked_title, printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from pyattrx.recommending import Recommendation
+    from pyattrx.recommending import Recommendation, Standing
 
 __all__ = ["recommendation_figure"]
 
@@ -67,11 +68,14 @@ def recommendation_figure(
     return figure
 
 
-def _draw(result: Recommendation, title: str) -> Figure:
+def _draw(whole: Recommendation, title: str) -> Figure:
+    # Those that dropped out of a race have no value to draw.
+    result = [one for one in whole if not math.isnan(one.value)]
+    best = whole.best
     count = len(result)
     row = min(_LARGEST_ROW, max(_USUAL_HEIGHT / count, _SMALLEST_ROW), _LARGEST_HEIGHT / count)
     size, stride = canvas.fitting_labels(row)
-    labels = canvas.shortened([printable(name) for name in result.names])
+    labels = canvas.shortened([printable(one.name) for one in result])
     left = canvas.PAD + max(canvas.text_widths(labels, size)) + 0.1
     costs, unit = _costs(result)
     right = _GAP + _COSTS_WIDTH if costs else 0.0
@@ -84,7 +88,7 @@ def _draw(result: Recommendation, title: str) -> Figure:
 
     ax = canvas.add_axes(figure, left, bottom, _WIDTH, row * count)
     for index, one in enumerate(result):
-        together = one is result.best or result.best.name in one.ties
+        together = one is best or best.name in one.ties
         colour = _FIRST if together else _BEHIND
         if not math.isnan(one.low):
             ax.plot([one.low, one.high], [index, index], color=colour, lw=1.2, zorder=2)
@@ -117,7 +121,7 @@ def _finish(ax: Any, count: int, label: str) -> None:
     ax.set_xlabel(label, size=8, labelpad=3)
 
 
-def _costs(result: Recommendation) -> tuple[list[float], str]:
+def _costs(result: Sequence[Standing]) -> tuple[list[float], str]:
     """What every candidate costs, and in what; nothing where it is not known of all."""
     all_costs = [one.costs for one in result]
     times = [None if c is None else c.milliseconds for c in all_costs]

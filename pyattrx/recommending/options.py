@@ -1,0 +1,57 @@
+"""How `recommend` runs, checked before any network does."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyattrx.affinities.describing import check_batch_size, resolve_device
+from pyattrx.affinities.failing import OnError
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.features import FeatureCache
+
+__all__ = ["Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `recommend` that have nothing to do with the task."""
+
+    weight: float | None
+    batch_size: int
+    device: torch.device
+    cache: FeatureCache | None
+    level: float
+    on_error: OnError
+
+    @classmethod
+    def checked(
+        cls, weight: Any, batch_size: Any, device: Any, cache: Any, level: Any, on_error: Any
+    ) -> Options:
+        """Check what a caller gave."""
+        if weight is not None and (
+            isinstance(weight, bool)
+            or not isinstance(weight, (int, float))
+            or not 0 <= weight < float("inf")
+        ):
+            raise InvalidValue("consensus_weight", weight, "a number of at least 0, or None")
+        check_batch_size(batch_size)
+        if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
+            raise InvalidValue("level", level, "a number between 0 and 1")
+        if on_error not in ("skip", "raise"):
+            raise InvalidValue("on_error", on_error, "'skip' or 'raise'")
+        return cls(weight, batch_size, resolve_device(device), _cache(cache), level, on_error)
+
+
+def _cache(given: Any) -> FeatureCache | None:
+    if isinstance(given, bool):
+        return FeatureCache() if given else None
+    if isinstance(given, FeatureCache):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return FeatureCache(Path(given))
+    raise InvalidType("cache", given, "True, False, a folder or a FeatureCache")
