@@ -17,6 +17,7 @@ from pyattrx import ops as native
 from . import gpu, ops, pipeline, plot, results, tables, zoo
 from .measure import Say, Settings, results_path, write_results
 from .minitaskonomy.command import add_command as add_minitaskonomy
+from .scores import measure_scores
 from .transfer.command import add_command as add_transfer
 
 __all__ = ["main"]
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("ops", "the ops on the CPU against PyTorch and NumPy", _measure, measured, one_file)
     add("pipeline", "affinity() against a plain loop", _measure, measured, one_file, resnets)
     add("gpu", "the ops on a GPU against PyTorch, and the whole run", _measure, measured, one_file)
+    add("scores", "every score of features", measure_scores, measured, one_file)
     command = add("zoo", "zoos of a thousand to a million", _measure_zoo, measured, one_file)
     command.add_argument(
         "--sizes", type=_count, nargs="+", default=zoo.SIZES, help="networks (1000 ... 1000000)"
