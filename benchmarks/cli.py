@@ -15,7 +15,7 @@ import typer
 import pyattrx
 from pyattrx import ops as native
 
-from . import gpu, ops, options, pipeline, plot, results, tables, zoo
+from . import gpu, ops, options, pipeline, plot, results, scores, tables, zoo
 from .measure import Say, Settings, results_path, write_results
 from .minitaskonomy.command import minitaskonomy_command
 from .transfer.command import transfer_command
@@ -199,6 +199,7 @@ def _about() -> None:
 add_measured("ops", "The ops on the CPU against PyTorch and NumPy.", ops.run)
 add("pipeline", "affinity() against a plain loop.", _pipeline)
 add_measured("gpu", "The ops on a GPU against PyTorch, and the whole run.", gpu.run)
+add_measured("scores", "Every score of features against labels.", scores.run)
 add("zoo", "Zoos of a thousand to a million.", _zoo)
 add("all", "ops, pipeline and, with a device, gpu.", _all)
 add("minitaskonomy", "20 tasks on rendered rooms, and real transfers.", minitaskonomy_command)

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.linalg import cho_factor, cho_solve
 from torch import Tensor
 
 from pyattrx.descriptors.probe_sets import ROUNDINGS, ProbeSetDescriptor, Summary, widened
+from pyattrx.descriptors.ridge import Moments, cross_fitted_r2, narrowed
 from pyattrx.encoders import PreparedEncoder
 
 __all__ = ["NormalizedRidge", "PerturbationResponse", "perturbations"]
@@ -77,12 +77,13 @@ class _Regression(ProbeSetDescriptor):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predict every target from every source; see `ProbeSetDescriptor.compare`."""
         halves = _halves(groups)
-        count = int(blocks.max()) + 1
-        scores = np.empty((1 + count, len(targets), len(sources)))
+        values = np.empty((len(targets), len(sources)))
+        without = np.empty((int(blocks.max()) + 1, *values.shape))
         for column, source in enumerate(sources):
             for rows, u, zs in self._pairs(targets, source):
-                scores[:, rows, column] = self._scores(u, zs, halves, blocks, count)
-        return scores[0], scores[1:]
+                found = self._scores(u, zs, halves, blocks)
+                values[rows, column], without[:, rows, column] = found
+        return values, without
 
     def _pairs(
         self, targets: Sequence[Summary], source: Summary
@@ -112,61 +113,25 @@ class _Regression(ProbeSetDescriptor):
         zs: list[np.ndarray],
         halves: np.ndarray,
         blocks: np.ndarray,
-        count: int,
-    ) -> np.ndarray:
-        """R^2 of some targets, [1 + K, T]: over all probes, and without each block."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """R^2 of some targets: over all probes, [T], and without each block, [K, T]."""
         z = np.concatenate(zs, axis=2)
         starts = np.concatenate([[0], np.cumsum([part.shape[2] for part in zs])[:-1]])
         if self.intercept:  # nothing changes but rounding
             z = z - z.mean((0, 1))
         u = source.samples
-        out = np.full((1 + count, len(zs)), np.nan)
-        whole = [_Moments.of(u, z, halves == half) for half in (0, 1)]
-        out[0] = self._both_ways(whole[0], whole[1], source.width, starts)
-        for block in range(count):
-            left = [
-                whole[half].without(_Moments.of(u, z, (halves == half) & (blocks == block)))
-                for half in (0, 1)
-            ]
-            if left[0].count and left[1].count:
-                out[1 + block] = self._both_ways(left[0], left[1], source.width, starts)
-        return out
 
-    def _both_ways(
-        self, first: _Moments, second: _Moments, width: int, starts: np.ndarray
-    ) -> np.ndarray:
-        there = self._r2(first, second, width, starts)
-        return np.asarray((there + self._r2(second, first, width, starts)) / 2)
+        def moments(chosen: np.ndarray) -> Moments:
+            sums = Moments(u.shape[2], z.shape[2])
+            sums.add(*(x[chosen].reshape(-1, x.shape[2]) for x in (u, z)))
+            return sums
 
-    def _r2(self, fit: _Moments, test: _Moments, width: int, starts: np.ndarray) -> np.ndarray:
-        """R^2 on one half of the fit to the other, [T]; targets begin at columns `starts`."""
-        gram, cross = fit.gram, fit.cross
-        means = np.zeros(len(gram)), np.zeros(cross.shape[1])
-        if self.intercept:
-            means = fit.u / fit.count, fit.z / fit.count
-            gram = gram - fit.count * np.outer(means[0], means[0])
-            cross = cross - fit.count * np.outer(means[0], means[1])
-        assert self.method.penalty is not None
-        penalty = self.method.penalty * np.trace(gram) / min(width, fit.count)
-        weights = np.zeros_like(cross)
-        # What rounding leaves of features that do not vary in this half, or of directions that they
-        # do not vary in, may be negative.
-        rounding = 4 * len(gram) * np.finfo(np.float64).eps * np.trace(fit.gram)
-        if np.trace(gram) > rounding:
-            penalty = max(penalty, rounding)
-            factor = cho_factor(gram + penalty * np.eye(len(gram)), lower=True)
-            weights = cho_solve(factor, cross)
-        constant = means[1] - means[0] @ weights
-        fitted = 2 * constant * (test.u @ weights)
-        fitted += np.einsum("cz,cz->z", weights, test.gram @ weights)
-        fitted += test.count * constant**2
-        product = np.einsum("cz,cz->z", weights, test.cross) + constant * test.z
-        left = np.add.reduceat(test.squares - 2 * product + fitted, starts)
-        total = test.squares - (test.z**2 / test.count if self.intercept else 0)
-        total = np.add.reduceat(total, starts)
-        nothing = total <= _ROUNDING * np.add.reduceat(fit.squares + test.squares, starts)
-        r2 = 1 - np.maximum(left, 0) / np.where(nothing, 1.0, total)
-        return np.where(nothing, 0.0, r2)
+        penalty = self.method.penalty
+        assert penalty is not None
+        return cross_fitted_r2(
+            moments, halves, blocks, penalty,
+            width=source.width, starts=starts, intercept=self.intercept,
+        )  # fmt: skip
 
 
 class NormalizedRidge(_Regression):
@@ -262,10 +227,6 @@ def perturbations(
     return (strength * noise / power).float()
 
 
-# The share of a target's squares that is taken for what rounding left of zero.
-_ROUNDING = 1e-13
-
-
 @dataclass(frozen=True)
 class _Source:
     samples: np.ndarray  # [N, L, C]
@@ -274,33 +235,6 @@ class _Source:
     @classmethod
     def of(cls, samples: np.ndarray) -> _Source:
         return cls(_narrow(samples), samples.shape[2])
-
-
-@dataclass(frozen=True)
-class _Moments:
-    """Sums over samples: all that a regression needs."""
-
-    count: int
-    u: np.ndarray  # [C]
-    z: np.ndarray  # [Z]
-    gram: np.ndarray  # [C, C]
-    cross: np.ndarray  # [C, Z]
-    squares: np.ndarray  # [Z]
-
-    @classmethod
-    def of(cls, u: np.ndarray, z: np.ndarray, chosen: np.ndarray) -> _Moments:
-        a, b = (x[chosen].reshape(-1, x.shape[2]) for x in (u, z))
-        return cls(len(a), a.sum(0), b.sum(0), a.T @ a, a.T @ b, np.square(b).sum(0))
-
-    def without(self, part: _Moments) -> _Moments:
-        return _Moments(
-            self.count - part.count,
-            self.u - part.u,
-            self.z - part.z,
-            self.gram - part.gram,
-            self.cross - part.cross,
-            self.squares - part.squares,
-        )
 
 
 def _halves(groups: np.ndarray) -> np.ndarray:
@@ -339,9 +273,7 @@ def _narrow(samples: np.ndarray) -> np.ndarray:
     rows = samples.shape[0] * samples.shape[1]
     if samples.shape[2] <= rows:
         return samples
-    flat = samples.reshape(rows, -1)
-    triangle = np.asarray(np.linalg.qr(flat.T, mode="r"))
-    return np.ascontiguousarray(triangle.T).reshape(*samples.shape[:2], rows)
+    return narrowed(samples.reshape(rows, -1)).reshape(*samples.shape[:2], rows)
 
 
 def _still(array: np.ndarray) -> np.ndarray:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
 import torch.nn.functional as F
 
 from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
 from pyattrx.descriptors.probe_sets import ROUNDINGS
+from pyattrx.descriptors.ridge import Moments, cross_fitted_r2, narrowed
 from pyattrx.errors import InvalidValue
 from pyattrx.scores._blocks import in_order
 from pyattrx.scores._dense import is_dense, read_dense
@@ -22,8 +22,6 @@ from pyattrx.scores._result import Score
 __all__ = ["label_ridge"]
 
 _CHUNK_ELEMENTS = 1 << 20
-# The share of a target's squares that is taken for what rounding left of zero.
-_ROUNDING = 1e-13
 
 
 def label_ridge(
@@ -118,8 +116,18 @@ def label_ridge(
     targets = targets - targets.mean((0, 1))
     places = in_order(read)
     blocks = jackknife_blocks(places)
-    value, without = _scores(samples, targets, places % 2, blocks, float(penalty))
-    residuals = jackknife_residuals(value, without, blocks)
+
+    def moments(chosen: np.ndarray) -> Moments:
+        sums = Moments(samples.columns, targets.shape[2])
+        for some in samples.slices(chosen):
+            rows, aims = samples.rows(some), targets[some]
+            sums.add(rows.reshape(-1, rows.shape[2]), aims.reshape(-1, aims.shape[2]))
+        return sums
+
+    values, without = cross_fitted_r2(
+        moments, places % 2, blocks, float(penalty), width=samples.width
+    )
+    value, residuals = values[0], jackknife_residuals(values[0], without[:, 0], blocks)
     options = {"penalty": float(penalty), "largest_grid": most, "pool": pool}
     return from_blocks("label_ridge", float(value), residuals, blocks, read, options)
 
@@ -191,10 +199,7 @@ class _Samples:
     def _narrow(self) -> np.ndarray:
         """All samples, turned, in no more dimensions than there are samples."""
         flat = self.rows(np.arange(len(self))).reshape(-1, self.width)
-        triangle = np.asarray(scipy.linalg.qr(flat.T, mode="r", overwrite_a=True)[0])
-        count = flat.shape[0]
-        turned = np.ascontiguousarray(triangle[:count].T)
-        return turned.reshape(len(self), self.places, count)
+        return narrowed(flat).reshape(len(self), self.places, len(flat))
 
 
 def _pooled(maps: np.ndarray, most: int) -> np.ndarray:
@@ -203,99 +208,6 @@ def _pooled(maps: np.ndarray, most: int) -> np.ndarray:
         return maps
     size = (min(height, most), min(width, most))
     return np.asarray(F.adaptive_avg_pool2d(torch.from_numpy(maps), size).numpy())
-
-
-class _Moments:
-    """Sums over the samples of some images: all that a regression needs."""
-
-    def __init__(self, samples: _Samples, targets: np.ndarray, chosen: np.ndarray) -> None:
-        width, columns = samples.columns, targets.shape[2]
-        self.count = len(chosen) * samples.places
-        self.u, self.z = np.zeros(width), np.zeros(columns)
-        self.cross, self.squares = np.zeros((width, columns)), np.zeros(columns)
-        self.gram = np.zeros((width, width))
-        for some in samples.slices(chosen):
-            u = samples.rows(some).reshape(-1, width)
-            z = targets[some].reshape(-1, columns)
-            self.u += u.sum(0)
-            self.z += z.sum(0)
-            self.cross += u.T @ z
-            self.squares += np.square(z).sum(0)
-            # Only one triangle, in place.
-            self.gram = scipy.linalg.blas.dsyrk(
-                1.0, u.T, beta=1.0, c=self.gram.T, overwrite_c=True, lower=False
-            ).T
-
-    def take(self, part: _Moments, sign: int) -> None:
-        """Subtract (or add back) the sums over some images."""
-        self.count += sign * part.count
-        for name in ("u", "z", "cross", "squares", "gram"):
-            mine, other = getattr(self, name), getattr(part, name)
-            if sign > 0:
-                mine += other
-            else:
-                mine -= other
-
-
-def _scores(
-    samples: _Samples, targets: np.ndarray, which: np.ndarray, blocks: np.ndarray, penalty: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """R^2 of all images, [], and without each block, [K]."""
-    halves = [np.flatnonzero(which == half) for half in (0, 1)]
-    moments = [_Moments(samples, targets, half) for half in halves]
-    value = _both_ways(moments[0], moments[1], samples.width, penalty)
-    without = np.full(int(blocks.max()) + 1, np.nan)
-    for block in range(len(without)):
-        parts = [_Moments(samples, targets, half[blocks[half] == block]) for half in halves]
-        kept = [
-            (one.u.copy(), one.z.copy(), one.cross.copy(), one.squares.copy()) for one in moments
-        ]
-        for one, part in zip(moments, parts, strict=True):
-            one.take(part, -1)
-        if moments[0].count and moments[1].count:
-            without[block] = _both_ways(moments[0], moments[1], samples.width, penalty)
-        for one, part, sums in zip(moments, parts, kept, strict=True):
-            one.count += part.count
-            one.u, one.z, one.cross, one.squares = sums
-            one.gram += part.gram
-    return np.asarray(value), without
-
-
-def _both_ways(first: _Moments, second: _Moments, width: int, penalty: float) -> float:
-    return (_r2(first, second, width, penalty) + _r2(second, first, width, penalty)) / 2
-
-
-def _r2(fit: _Moments, test: _Moments, width: int, penalty: float) -> float:
-    """R^2 on one half of the fit to the other."""
-    mean_u, mean_z = fit.u / fit.count, fit.z / fit.count
-    trace = float(np.trace(fit.gram))
-    gram = fit.gram.copy()
-    gram = scipy.linalg.blas.dsyr(
-        -float(fit.count), mean_u, a=gram.T, overwrite_a=True, lower=False
-    ).T
-    cross = fit.cross - fit.count * np.outer(mean_u, mean_z)
-    left = float(np.trace(gram))
-    strength = penalty * left / min(width, fit.count)
-    weights = np.zeros_like(cross)
-    # What rounding leaves of features that do not vary in this half, or of directions that they do
-    # not vary in, may be negative.
-    rounding = 4 * len(gram) * np.finfo(np.float64).eps * trace
-    if left > rounding:
-        gram[np.diag_indices(len(gram))] += max(strength, rounding)
-        # The lower triangle in C's order is the upper one in Fortran's.
-        factor = scipy.linalg.cholesky(gram.T, lower=False, overwrite_a=True, check_finite=False)
-        weights = scipy.linalg.cho_solve((factor, False), cross, check_finite=False)
-    constant = mean_z - mean_u @ weights
-    product = scipy.linalg.blas.dsymm(1.0, test.gram.T, weights, lower=False)
-    fitted = 2 * constant * (test.u @ weights)
-    fitted += np.einsum("cz,cz->z", weights, product)
-    fitted += test.count * constant**2
-    explained = np.einsum("cz,cz->z", weights, test.cross) + constant * test.z
-    error = float((test.squares - 2 * explained + fitted).sum())
-    total = float((test.squares - test.z**2 / test.count).sum())
-    if total <= _ROUNDING * float((fit.squares + test.squares).sum()):
-        return 0.0
-    return 1 - max(error, 0.0) / total
 
 
 def _read(features: Any, pool: int | None) -> tuple[np.ndarray, float]:

@@ -11,6 +11,8 @@ from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.descriptors import FeatureMethod
 from pyattrx.descriptors.probe_sets import Summary
 from pyattrx.descriptors.regression import NormalizedRidge
+from pyattrx.scores import _logistic
+from pyattrx.scores._features import read_features
 
 
 def drawn(seed=0, n=60, d=7, k=3, spread=1.0):
@@ -169,6 +171,34 @@ def test_logistic_probe_in_float32_and_with_few_columns_at_once(monkeypatch):
     assert rounded.value == pytest.approx(exact.value, abs=1e-4)  # of a likelihood of 0.9
     monkeypatch.setattr("pyattrx.scores._linear_probe._COLUMNS", 1)
     assert scores.linear_probe(features, labels).value == pytest.approx(exact.value, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [-300.0, 1e-3, 1.0, 300.0])
+def test_logistic_fits_do_not_depend_on_where_they_begin(dtype, scale):
+    """From weights that are sure of everything, and wrong about half of it or all."""
+    features, labels = drawn(n=90, d=8, spread=2.0)
+    design = _logistic.Design.of(read_features(features.astype(dtype), 90))
+    columns = one_hot(labels).astype(dtype)
+    training = np.arange(90)[:, None] % 3 != np.arange(3)
+
+    def loss(weights):
+        weights = weights.astype(float)
+        logits = np.einsum("nr,rfk->nfk", design.x.astype(float), weights[:-1]) + weights[-1]
+        own = np.einsum("nfk,nk->nf", logits, columns)
+        lost = (logsumexp(logits, axis=2) - own) * training
+        return lost.sum(0) / training.sum(0) + 1e-3 / 2 * np.square(weights[:-1]).sum((0, 2))
+
+    solve = design.solver(1e-3)
+    cold, _ = _logistic.fit(design, columns, training, 1e-3, solve)
+    noise = np.random.default_rng(4).standard_normal(cold.shape)
+    start = (scale * (cold + noise)).astype(dtype)
+    warm, probabilities = _logistic.fit(design, columns, training, 1e-3, solve, start)
+    # Where fits of either type end; the losses are about 0.03.
+    assert loss(warm) == pytest.approx(loss(cold), abs=1e-10 if dtype == np.float64 else 2e-6)
+    logits = np.einsum("nr,rfk->nfk", design.x.astype(float), warm[:-1]) + warm[-1]
+    expected = np.exp(logits - logsumexp(logits, axis=2)[:, :, None])
+    np.testing.assert_allclose(probabilities, expected, atol=100 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("d", [4, 50])
