@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pyattrx import report
+from pyattrx._help import examples
 from pyattrx.affinities import Affinity, Match
 from pyattrx.affinities import affinity as compute_affinity
 from pyattrx.affinities.describing import Source
@@ -32,7 +33,13 @@ __all__ = ["add_affinity_command"]
 
 def add_affinity_command(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("affinity")(affinity_command)
+    app.command(
+        "affinity",
+        **examples(
+            "pyattrx affinity timm:resnet18 timm:vgg11 --probes photos",
+            "pyattrx affinity 'timm:resnet*' --target my.py:network --probes photos --list",
+        ),
+    )(affinity_command)
 
 
 def affinity_command(
@@ -56,9 +63,15 @@ def affinity_command(
     compile: options.Compile = False,
     threads: options.Threads = None,
     k: options.Sources = 5,
-    save: Annotated[Path | None, typer.Option(help="Write the result to this .npz file.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the result to this .npz file.", rich_help_panel=options.OUTPUT),
+    ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Write affinity.png and tree.png to this folder.")
+        Path | None,
+        typer.Option(
+            help="Write affinity.png and tree.png to this folder.", rich_help_panel=options.OUTPUT
+        ),
     ] = None,
     target: Annotated[
         str | None,
