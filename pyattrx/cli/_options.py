@@ -31,6 +31,7 @@ __all__ = [
     "method",
     "networks",
     "parse_grid",
+    "probes_folder",
     "set_threads",
 ]
 
@@ -58,6 +59,14 @@ Specifications = Annotated[
 ]
 ProbesFolder = Annotated[
     Path, typer.Option("--probes", help="Folder of probe images.", rich_help_panel=PROBES)
+]
+ProbesUnlessListed = Annotated[
+    Path | None,
+    typer.Option(
+        "--probes",
+        help="Folder of probe images.  [required, but for --list]",
+        rich_help_panel=PROBES,
+    ),
 ]
 Size = Annotated[int, typer.Option(help="Height and width of the probes.", rich_help_panel=PROBES)]
 Limit = Annotated[
@@ -191,10 +200,19 @@ def networks(
     several = {given: len(group) for given, group in found if group != [given]}
     for given, count in several.items():
         complain(f"pyattrx: {given!r} matches {count} network{'s' * (count != 1)}")
+    # A folder of one's own files is no surprise.
+    several = {given: n for given, n in several.items() if not given.startswith("taskonomy:")}
     matched = sum(several.values())
     if matched > MOST_UNASKED and not yes:
         _ask(max(several, key=lambda given: several[given]), matched)
     return names
+
+
+def probes_folder(given: Path | None) -> Path:
+    """Return the folder of probes, or raise InvalidValue where none was given."""
+    if given is None:
+        raise InvalidValue("--probes", None, "a folder of images")
+    return given
 
 
 def _ask(specification: str, matched: int) -> None:
