@@ -27,9 +27,13 @@ Measure = Callable[[Settings, Say], dict[str, Any]]
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
-def add(name: str, purpose: str, command: Callable[..., None]) -> None:
-    """Add a command: its options are the parameters of the function, as Typer reads them."""
-    app.command(name, help=purpose, cls=options.Several)(command)
+def add(name: str, purpose: str, command: Callable[..., None], *examples: str) -> None:
+    """Add a command: its options are the parameters of the function, as Typer reads them.
+
+    Examples are what follows ``pyattrx bench``.
+    """
+    shown = "\n".join(f"pyattrx bench {example}" for example in examples)
+    app.command(name, help=purpose, cls=options.Several, epilog=shown)(command)
 
 
 def add_measured(name: str, purpose: str, measure: Measure) -> None:
@@ -46,7 +50,7 @@ def add_measured(name: str, purpose: str, measure: Measure) -> None:
         document = _document(measure, Settings(quick, threads, rounds), quiet)
         _write(document, out, as_json, tables.show_results)
 
-    add(name, purpose, command)
+    add(name, purpose, command, name, f"{name} --quick --out {name}.json")
 
 
 def _document(measure: Measure, settings: Settings, quiet: bool) -> dict[str, Any]:
@@ -197,12 +201,42 @@ def _about() -> None:
 
 
 add_measured("ops", "The ops on the CPU against PyTorch and NumPy.", ops.run)
-add("pipeline", "affinity() against a plain loop.", _pipeline)
+add(
+    "pipeline",
+    "affinity() against a plain loop.",
+    _pipeline,
+    "pipeline",
+    "pipeline --networks 4 --json",
+)
 add_measured("gpu", "The ops on a GPU against PyTorch, and the whole run.", gpu.run)
 add_measured("scores", "Every score of features against labels.", scores.run)
-add("zoo", "Zoos of a thousand to a million.", _zoo)
-add("all", "ops, pipeline and, with a device, gpu.", _all)
-add("minitaskonomy", "20 tasks on rendered rooms, and real transfers.", minitaskonomy_command)
-add("transfer", "Does the ranking predict transfer? From committed results.", transfer_command)
-add("compare", "Two result files side by side.", _compare)
-add("plot", "Draw the results of ops, gpu or zoo as PNG files.", _plot)
+add("zoo", "Zoos of a thousand to a million.", _zoo, "zoo --sizes 1000 10000", "zoo --families")
+add("all", "ops, pipeline and, with a device, gpu.", _all, "all", "all --quick --out results")
+add(
+    "minitaskonomy",
+    "20 tasks on rendered rooms, and real transfers.",
+    minitaskonomy_command,
+    "minitaskonomy all --seeds 0 1 2 --jobs 2",
+    "minitaskonomy all --preset smoke",
+)
+add(
+    "transfer",
+    "Does the ranking predict transfer? From committed results.",
+    transfer_command,
+    "transfer --pictures figures",
+    "transfer --gather --scores --seeds 0 1 2",
+)
+add(
+    "compare",
+    "Two result files side by side.",
+    _compare,
+    "compare a.json b.json",
+    "compare a.json b.json --json",
+)
+add(
+    "plot",
+    "Draw the results of ops, gpu or zoo as PNG files.",
+    _plot,
+    "plot ops.json",
+    "plot ops.json --out pictures",
+)

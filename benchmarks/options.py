@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+
+from pyattrx._help import Command
 
 __all__ = [
     "FileOut",
@@ -42,7 +43,7 @@ FileOut = Annotated[
 ]
 
 
-class Several(TyperCommand):
+class Several(Command):
     """A command whose list options take several values at once: ``--seeds 0 1 2``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:

@@ -6,7 +6,10 @@ pyattrx catches it. The message names the argument, the value it had and what wa
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from pyattrx._near import did_you_mean
 
 __all__ = [
     "AssumptionError",
@@ -50,11 +53,13 @@ class InvalidValue(PyattrxError, ValueError):
     value : object
         What it was.
     expected : str
-        What would have been accepted.
+        What would have been accepted. Of names in single quotes the one that is spelt like the
+        value is suggested.
     """
 
     def __init__(self, argument: str, value: Any, expected: str) -> None:
-        super().__init__(f"{argument}={_show(value)}: expected {expected}")
+        near = did_you_mean(value, re.findall(r"'([^']+)'", expected))
+        super().__init__(f"{argument}={_show(value)}: expected {expected}{near}")
         self.argument = argument
 
 
@@ -171,5 +176,5 @@ class ZooWarning(UserWarning):
 
 
 def _show(value: Any) -> str:
-    text = repr(value)
+    text = " ".join(repr(value).split())  # a module's is of many lines
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -14,7 +14,7 @@ import pyattrx
 
 # A package imports only from those before it. What stands together may import one another.
 ORDER = [
-    {"errors", "_ambient", "_layouts", "_modes", "_progress", "_files"},
+    {"errors", "_ambient", "_help", "_near", "_layouts", "_modes", "_progress", "_files"},
     {"ops", "tree", "evaluate"},
     {"probes"},
     {"tasks"},

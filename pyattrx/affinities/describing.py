@@ -27,6 +27,7 @@ from pyattrx.descriptors import (
 )
 from pyattrx.descriptors.probe_sets import ROUNDINGS
 from pyattrx.encoders import Encoder, PreparedEncoder, load_many
+from pyattrx.encoders.encoder import refused
 from pyattrx.encoders.identity import behaviour_of
 from pyattrx.encoders.untrained import looks_untrained
 from pyattrx.errors import (
@@ -542,6 +543,8 @@ def check_compile(compile: Any) -> None:
 
 def check_sources(encoders: Iterable[Source]) -> list[Source] | Iterator[Source]:
     """Check a list of networks as far as that goes without loading any."""
+    if isinstance(encoders, torch.nn.Module):  # some are iterable
+        raise refused("encoders", encoders, "a list of encoders")
     if isinstance(encoders, (Encoder, str)) or not isinstance(encoders, Iterable):
         raise InvalidType("encoders", encoders, "a list of encoders or specifications")
     if not isinstance(encoders, (list, tuple)):
@@ -562,12 +565,9 @@ def check_sources(encoders: Iterable[Source]) -> list[Source] | Iterator[Source]
 
 def _check_source(index: int, source: Any) -> None:
     if isinstance(source, torch.nn.Module):
-        raise InvalidType(
-            f"encoders[{index}]",
-            type(source).__name__,
-            "an Encoder: wrap the module as pyattrx.Encoder(module, name=...)",
-        )
-    if not isinstance(source, (Encoder, str)) and not callable(source):
+        raise refused(f"encoders[{index}]", source)
+    of_modules = isinstance(source, type) and issubclass(source, torch.nn.Module)
+    if of_modules or not (isinstance(source, (Encoder, str)) or callable(source)):
         raise InvalidType(
             f"encoders[{index}]", source, "an Encoder, a specification or a function returning one"
         )
@@ -593,7 +593,8 @@ def encoder_of(source: Encoder | Callable[[], Encoder], index: int) -> Encoder:
     made = source()
     if not isinstance(made, Encoder):
         raise EncoderError(
-            f"encoders[{index}] returned a {type(made).__name__}: expected an Encoder"
+            f"encoders[{index}] returned a {type(made).__name__}: expected an Encoder, as of "
+            "pyattrx.Encoder(module, name=...)"
         )
     return made
 

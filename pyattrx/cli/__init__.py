@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 import pyattrx
+from pyattrx._help import examples
 from pyattrx.cli import _options as options
 from pyattrx.cli._affinity import add_affinity_command
 from pyattrx.cli._bench import add_bench_commands
@@ -56,7 +57,7 @@ def options_of_all(
     """Which pretrained network to start from, told from attribution maps."""
 
 
-@app.command("env")
+@app.command("env", **examples("pyattrx env", "pyattrx env --json"))
 def env_command(as_json: options.Json = False) -> None:
     """Show versions, devices and which optional parts are installed."""
     found = environment()
@@ -77,7 +78,10 @@ def env_command(as_json: options.Json = False) -> None:
         out.print(f"{name}: {state} ({part['for']})")
 
 
-@app.command("demo")
+@app.command(
+    "demo",
+    **examples("pyattrx demo", "pyattrx demo --crops 2 --size 96 --out pictures"),
+)
 def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("demo-output"),
     crops: Annotated[int, typer.Option(help="Probes cut from each photo.")] = 6,

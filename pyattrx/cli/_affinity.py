@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pyattrx import report
+from pyattrx._help import examples
 from pyattrx.affinities import Affinity, Match
 from pyattrx.affinities import affinity as compute_affinity
 from pyattrx.affinities.describing import Source
@@ -32,12 +33,18 @@ __all__ = ["add_affinity_command"]
 
 def add_affinity_command(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("affinity")(affinity_command)
+    app.command(
+        "affinity",
+        **examples(
+            "pyattrx affinity timm:resnet18 timm:vgg11 --probes photos",
+            "pyattrx affinity 'timm:resnet*' --target my.py:network --probes photos --yes",
+        ),
+    )(affinity_command)
 
 
 def affinity_command(
     specifications: options.Specifications,
-    probes: options.ProbesFolder,
+    probes: options.ProbesUnlessListed = None,
     size: options.Size = 224,
     limit: options.Limit = None,
     crops: options.Crops = 1,
@@ -56,9 +63,15 @@ def affinity_command(
     compile: options.Compile = False,
     threads: options.Threads = None,
     k: options.Sources = 5,
-    save: Annotated[Path | None, typer.Option(help="Write the result to this .npz file.")] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the result to this .npz file.", rich_help_panel=options.OUTPUT),
+    ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Write affinity.png and tree.png to this folder.")
+        Path | None,
+        typer.Option(
+            help="Write affinity.png and tree.png to this folder.", rich_help_panel=options.OUTPUT
+        ),
     ] = None,
     target: Annotated[
         str | None,
@@ -79,6 +92,8 @@ def affinity_command(
     """
     options.be_quiet(quiet)
     options.set_threads(threads)
+    names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
+    folder = options.probes_folder(probes)
     if save is not None and save.suffix != ".npz":
         raise InvalidValue("save", str(save), "a file name that ends in .npz")
     if save is not None and not save.parent.is_dir():
@@ -86,7 +101,6 @@ def affinity_command(
     chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
     if k < 1:
         raise InvalidValue("k", k, "at least 1")
-    names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     if target is not None:
         if len(expand(target)) != 1:
             raise InvalidValue("target", target, "one network")
@@ -98,7 +112,7 @@ def affinity_command(
         report.require_matplotlib()
         pictures.mkdir(parents=True, exist_ok=True)
     images = Probes.from_folder(
-        probes,
+        folder,
         size=size,
         limit=limit,
         seed=seed,

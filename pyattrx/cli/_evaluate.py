@@ -12,6 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from pyattrx import report
+from pyattrx._help import examples
 from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.cli import _options as options
@@ -42,7 +43,13 @@ _MOST_LISTED = 8
 
 def add_evaluate_command(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("evaluate")(evaluate_command)
+    app.command(
+        "evaluate",
+        **examples(
+            "pyattrx evaluate affinity.npz transfers.csv",
+            "pyattrx evaluate a.npz transfers.csv --against b.npz --baselines --picture p.png",
+        ),
+    )(evaluate_command)
 
 
 def evaluate_command(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pyattrx._help import examples
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
 from pyattrx.errors import InvalidValue
@@ -22,7 +23,13 @@ _TRAINING = "Training"
 
 def add_fit_command(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("fit")(fit_command)
+    app.command(
+        "fit",
+        **examples(
+            "pyattrx fit flowers --save flowers.safetensors",
+            "pyattrx fit ages.csv --label age --groups patient --save ages.safetensors",
+        ),
+    )(fit_command)
 
 
 def fit_command(

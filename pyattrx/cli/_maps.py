@@ -10,6 +10,7 @@ import typer
 from PIL import Image
 
 from pyattrx import report
+from pyattrx._help import examples
 from pyattrx.affinities.describing import Description, check_batch_size, resolve_device
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
@@ -24,7 +25,13 @@ __all__ = ["add_maps_command"]
 
 def add_maps_command(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    app.command("maps")(maps_command)
+    app.command(
+        "maps",
+        **examples(
+            "pyattrx maps timm:resnet18 cat.jpg dog.jpg --out maps",
+            "pyattrx maps my.py:network photos/*.jpg --method saliency --size 160 --out maps",
+        ),
+    )(maps_command)
 
 
 def maps_command(
@@ -38,7 +45,9 @@ def maps_command(
     size: options.Size = 224,
     method: options.MethodName = "grad_x_input",
     scalar: options.ScalarName = "mean",
-    reduce: Annotated[str, typer.Option(help="Channels: mean, abs_mean.")] = "mean",
+    reduce: Annotated[
+        str, typer.Option(help="Channels: mean, abs_mean.", rich_help_panel=options.METHOD)
+    ] = "mean",
     centre: options.Centre = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,

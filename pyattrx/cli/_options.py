@@ -20,20 +20,33 @@ from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import InvalidValue
 
 __all__ = [
+    "METHOD",
     "MOST_UNASKED",
+    "OUTPUT",
+    "PROBES",
+    "RUN",
     "Encoder",
     "Loader",
     "be_quiet",
     "method",
     "networks",
     "parse_grid",
+    "probes_folder",
     "set_threads",
 ]
 
+PROBES, METHOD, RUN, OUTPUT = "Probes", "Method", "Run", "Output"  # groups of options
 MOST_UNASKED = 20  # networks that a wildcard may stand for without a question
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON document and nothing else.", rich_help_panel=OUTPUT
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress.", rich_help_panel=OUTPUT)
+]
 Specifications = Annotated[
     list[str],
     typer.Argument(
@@ -44,45 +57,91 @@ Specifications = Annotated[
         "?weights=FILE may follow.",
     ),
 ]
-ProbesFolder = Annotated[Path, typer.Option("--probes", help="Folder of probe images.")]
-Size = Annotated[int, typer.Option(help="Height and width of the probes.")]
-Limit = Annotated[int | None, typer.Option(help="Use at most this many probes.")]
-Crops = Annotated[int, typer.Option(help="Probes cut from each image.")]
-Seed = Annotated[int, typer.Option(help="Seed of the probes' order and crops.")]
-SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")]
-MethodName = Annotated[str, typer.Option(help=f"Attribution: {', '.join(ATTRIBUTIONS)}.")]
+ProbesFolder = Annotated[
+    Path, typer.Option("--probes", help="Folder of probe images.", rich_help_panel=PROBES)
+]
+ProbesUnlessListed = Annotated[
+    Path | None,
+    typer.Option(
+        "--probes",
+        help="Folder of probe images.  [required, but for --list]",
+        rich_help_panel=PROBES,
+    ),
+]
+Size = Annotated[int, typer.Option(help="Height and width of the probes.", rich_help_panel=PROBES)]
+Limit = Annotated[
+    int | None, typer.Option(help="Use at most this many probes.", rich_help_panel=PROBES)
+]
+Crops = Annotated[int, typer.Option(help="Probes cut from each image.", rich_help_panel=PROBES)]
+Seed = Annotated[
+    int, typer.Option(help="Seed of the probes' order and crops.", rich_help_panel=PROBES)
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out images that cannot be read.", rich_help_panel=PROBES
+    ),
+]
+MethodName = Annotated[
+    str, typer.Option(help=f"Attribution: {', '.join(ATTRIBUTIONS)}.", rich_help_panel=METHOD)
+]
 AnyMethodName = Annotated[
     str,
     typer.Option(
         help=f"Attribution: {', '.join(ATTRIBUTIONS)}; or features: "
         f"{', '.join(FEATURE_KINDS)}; or depara; or recommended, the best where transfers were "
-        "measured. The options of maps go with attribution only."
+        "measured. The options of maps go with attribution only.",
+        rich_help_panel=METHOD,
     ),
 ]
-ScalarName = Annotated[str, typer.Option(help=f"What is attributed: {', '.join(SCALARS)}.")]
-Reduce = Annotated[str, typer.Option(help="Channels: mean, abs_mean, none.")]
-Grid = Annotated[str | None, typer.Option(help="Size of the maps, HEIGHTxWIDTH.")]
-Centre = Annotated[bool, typer.Option("--centre", help="Subtract each map's mean.")]
-Pixels = Annotated[int | None, typer.Option(help="Random map elements to keep.")]
-Storage = Annotated[str | None, typer.Option(help=f"Round maps to a type: {', '.join(STORAGES)}.")]
-BatchSize = Annotated[int, typer.Option(help="Images in one pass.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")]
+ScalarName = Annotated[
+    str, typer.Option(help=f"What is attributed: {', '.join(SCALARS)}.", rich_help_panel=METHOD)
+]
+Reduce = Annotated[
+    str, typer.Option(help="Channels: mean, abs_mean, none.", rich_help_panel=METHOD)
+]
+Grid = Annotated[
+    str | None, typer.Option(help="Size of the maps, HEIGHTxWIDTH.", rich_help_panel=METHOD)
+]
+Centre = Annotated[
+    bool, typer.Option("--centre", help="Subtract each map's mean.", rich_help_panel=METHOD)
+]
+Pixels = Annotated[
+    int | None, typer.Option(help="Random map elements to keep.", rich_help_panel=METHOD)
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help=f"Round maps to a type: {', '.join(STORAGES)}.", rich_help_panel=METHOD),
+]
+BatchSize = Annotated[int, typer.Option(help="Images in one pass.", rich_help_panel=RUN)]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=RUN)]
 Precision = Annotated[
     str,
-    typer.Option(help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast)."),
+    typer.Option(
+        help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast).",
+        rich_help_panel=RUN,
+    ),
 ]
 Compile = Annotated[
     bool,
     typer.Option(
         "--compile",
         help="Compile networks: tens of seconds an architecture, for many probes or networks.",
+        rich_help_panel=RUN,
     ),
 ]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.")]
-Sources = Annotated[int, typer.Option("-k", help="Sources to list for each target.")]
-Scratch = Annotated[Path | None, typer.Option(help="Folder for temporary rows.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads.", rich_help_panel=RUN)]
+Sources = Annotated[
+    int, typer.Option("-k", help="Sources to list for each target.", rich_help_panel=OUTPUT)
+]
+Scratch = Annotated[
+    Path | None, typer.Option(help="Folder for temporary rows.", rich_help_panel=RUN)
+]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Load exported programs, which may execute code.")
+    bool,
+    typer.Option(
+        "--trust", help="Load exported programs, which may execute code.", rich_help_panel=RUN
+    ),
 ]
 
 Yes = Annotated[
@@ -141,10 +200,19 @@ def networks(
     several = {given: len(group) for given, group in found if group != [given]}
     for given, count in several.items():
         complain(f"pyattrx: {given!r} matches {count} network{'s' * (count != 1)}")
+    # A folder of one's own files is no surprise.
+    several = {given: n for given, n in several.items() if not given.startswith("taskonomy:")}
     matched = sum(several.values())
     if matched > MOST_UNASKED and not yes:
         _ask(max(several, key=lambda given: several[given]), matched)
     return names
+
+
+def probes_folder(given: Path | None) -> Path:
+    """Return the folder of probes, or raise InvalidValue where none was given."""
+    if given is None:
+        raise InvalidValue("--probes", None, "a folder of images")
+    return given
 
 
 def _ask(specification: str, matched: int) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pyattrx import report
+from pyattrx._help import examples
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
 from pyattrx.cli._running import FAILED, INTERRUPTED
@@ -23,36 +24,38 @@ from pyattrx.zoo import Zoo
 
 __all__ = ["add_recommend_commands"]
 
-_EXAMPLES = """
-
-Examples:
-
-  pyattrx recommend my_images/ timm:resnet50 timm:convnext_tiny my_models.py:vit
-
-  pyattrx recommend labels.csv 'timm:resnet*' --limit 500 --save answer.npz --pictures answer/
-"""
-_CACHE_EXAMPLES = """
-
-Examples:
-
-  pyattrx cache info
-
-  pyattrx cache clear
-"""
+_IMAGES, _SCORES, _ZOO = "Images", "Scores", "Candidates from a zoo"
 
 Folder = Annotated[
-    Path | None, typer.Option(metavar="FOLDER", help="Where features are kept.", show_default=False)
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where features are kept; in the user's cache folder if left out.",
+        show_default=False,
+        rich_help_panel=options.RUN,
+    ),
 ]
 
 
 def add_recommend_commands(app: typer.Typer) -> None:
     """Add the commands to a program."""
-    app.command("recommend", epilog=_EXAMPLES)(_recommend_command)
+    app.command(
+        "recommend",
+        **examples(
+            "pyattrx recommend my_images timm:resnet50 timm:convnext_tiny my_models.py:vit",
+            "pyattrx recommend labels.csv 'timm:resnet*' --yes --limit 500 --save answer.npz",
+            "pyattrx recommend my_images --zoo zoo --tag imagenet",
+        ),
+    )(_recommend_command)
     cache = typer.Typer(
         no_args_is_help=True, rich_markup_mode=None, help="What is kept of networks' features."
     )
-    cache.command("info", epilog=_CACHE_EXAMPLES)(_cache_info)
-    cache.command("clear", epilog=_CACHE_EXAMPLES)(_cache_clear)
+    cache.command("info", **examples("pyattrx cache info", "pyattrx cache info --json"))(
+        _cache_info
+    )
+    cache.command("clear", **examples("pyattrx cache clear", "pyattrx cache clear --cache here"))(
+        _cache_clear
+    )
     app.add_typer(cache, name="cache")
 
 
@@ -70,13 +73,17 @@ def _recommend_command(
         typer.Argument(metavar="SPEC...", help="Candidates, as for affinity; none with --zoo."),
     ] = None,
     zoo: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="The candidates are those of a zoo.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The candidates are those of a zoo.", rich_help_panel=_ZOO
+        ),
     ] = None,
     tag: Annotated[
-        list[str] | None, typer.Option(help="Of the zoo: only networks with this tag.")
+        list[str] | None,
+        typer.Option(help="Of the zoo: only networks with this tag.", rich_help_panel=_ZOO),
     ] = None,
     finalists: Annotated[
-        int, typer.Option(help="Of the zoo: run at most this many networks.")
+        int, typer.Option(help="Of the zoo: run at most this many networks.", rich_help_panel=_ZOO)
     ] = FINALISTS,
     target: Annotated[
         str | None,
@@ -84,47 +91,90 @@ def _recommend_command(
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Of a table: the labels; several for several numbers."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Of a table: the labels; several for several numbers.",
+            rich_help_panel=_IMAGES,
+        ),
     ] = None,
     image: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a table: the paths.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of a table: the paths.", rich_help_panel=_IMAGES),
     ] = None,
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Subfolders are no classes: rank without labels.")
+        bool,
+        typer.Option(
+            "--unlabelled",
+            help="Subfolders are no classes: rank without labels.",
+            rich_help_panel=_IMAGES,
+        ),
     ] = False,
-    size: options.Size = 224,
+    size: Annotated[
+        int, typer.Option(help="Height and width of the images.", rich_help_panel=_IMAGES)
+    ] = 224,
     limit: Annotated[
-        int | None, typer.Option(help="Use at most this many images, spread over the classes.")
+        int | None,
+        typer.Option(
+            help="Use at most this many images, spread over the classes.", rich_help_panel=_IMAGES
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the images that are drawn.")] = 0,
-    skip_bad: options.SkipBad = False,
+    seed: Annotated[
+        int, typer.Option(help="Of the images that are drawn.", rich_help_panel=_IMAGES)
+    ] = 0,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad", help="Leave out images that cannot be read.", rich_help_panel=_IMAGES
+        ),
+    ] = False,
     score: Annotated[
         list[str] | None,
-        typer.Option(help="Rank by this score, and show these others; `all` for every one."),
+        typer.Option(
+            help="Rank by this score, and show these others; `all` for every one.",
+            rich_help_panel=_SCORES,
+        ),
     ] = None,
     consensus_weight: Annotated[
         float | None,
-        typer.Option(help="How much the consensus counts beside the score; 0: not at all."),
+        typer.Option(
+            help="How much the consensus counts beside the score; 0: not at all.",
+            rich_help_panel=_SCORES,
+        ),
     ] = None,
     race: Annotated[
         bool,
-        typer.Option("--race", help="Run those that are beaten for certain on no more images."),
+        typer.Option(
+            "--race",
+            help="Run those that are beaten for certain on no more images.",
+            rich_help_panel=options.RUN,
+        ),
     ] = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,
     cache: Folder = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no features.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Write the answer to this .npz file.")] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep no features.", rich_help_panel=options.RUN)
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the answer to this .npz file.", rich_help_panel=options.OUTPUT),
+    ] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Write recommendation.png to this folder.")
+        Path | None,
+        typer.Option(
+            help="Write recommendation.png to this folder.", rich_help_panel=options.OUTPUT
+        ),
     ] = None,
     trust: options.Trust = False,
     yes: options.Yes = False,
     listed: options.Listed = False,
     as_json: options.Json = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print a table of comma-separated values.")
+        bool,
+        typer.Option(
+            "--csv", help="Print a table of comma-separated values.", rich_help_panel=options.OUTPUT
+        ),
     ] = False,
     quiet: options.Quiet = False,
 ) -> None:

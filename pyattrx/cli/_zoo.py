@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from pyattrx._help import examples
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, nearest_table, print_json, said_of_probes
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
@@ -38,10 +39,22 @@ zoo_app = typer.Typer(
 def add_zoo_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.add_typer(zoo_app, name="zoo")
-    app.command("query")(query_command)
+    app.command(
+        "query",
+        **examples(
+            "pyattrx query zoo my.py:network -k 3",
+            "pyattrx query zoo target.safetensors --confident --tag small",
+        ),
+    )(query_command)
 
 
-@zoo_app.command("create")
+@zoo_app.command(
+    "create",
+    **examples(
+        "pyattrx zoo create zoo --probes photos",
+        "pyattrx zoo create zoo --probes photos --method saliency --sketches-only",
+    ),
+)
 def create_command(
     zoo: ZooPath,
     probes: options.ProbesFolder,
@@ -90,7 +103,13 @@ def create_command(
             out.print(line)
 
 
-@zoo_app.command("add")
+@zoo_app.command(
+    "add",
+    **examples(
+        "pyattrx zoo add zoo timm:resnet18 my.py:network --tag mine",
+        "pyattrx zoo add zoo 'timm:resnet*' --yes",
+    ),
+)
 def add_command(
     zoo: ZooPath,
     specifications: options.Specifications,
@@ -129,7 +148,13 @@ def add_command(
     _tell(report, total, as_json)
 
 
-@zoo_app.command("add-probes")
+@zoo_app.command(
+    "add-probes",
+    **examples(
+        "pyattrx zoo add-probes zoo --probes photos --limit 512",
+        "pyattrx zoo add-probes zoo --probes photos --limit 512 --drop",
+    ),
+)
 def add_probes_command(
     zoo: ZooPath,
     probes: options.ProbesFolder,
@@ -172,7 +197,13 @@ def add_probes_command(
     _tell(report, total, as_json, probes=seen)
 
 
-@zoo_app.command("fidelity")
+@zoo_app.command(
+    "fidelity",
+    **examples(
+        "pyattrx zoo fidelity zoo",
+        "pyattrx zoo fidelity zoo timm:resnet18 timm:vgg11 --probes 32",
+    ),
+)
 def fidelity_command(
     zoo: ZooPath,
     specifications: Annotated[
@@ -221,7 +252,13 @@ def fidelity_command(
     )
 
 
-@zoo_app.command("list")
+@zoo_app.command(
+    "list",
+    **examples(
+        "pyattrx zoo list zoo",
+        "pyattrx zoo list zoo --tag mine --json",
+    ),
+)
 def list_command(
     zoo: ZooPath,
     tags: Tags = None,
@@ -245,7 +282,13 @@ def list_command(
     out.print(table)
 
 
-@zoo_app.command("show")
+@zoo_app.command(
+    "show",
+    **examples(
+        "pyattrx zoo show zoo timm:resnet18",
+        "pyattrx zoo show zoo timm:resnet18 --json",
+    ),
+)
 def show_command(
     zoo: ZooPath,
     name: Annotated[str, typer.Argument(help="Name of the network.")],
@@ -266,7 +309,13 @@ def show_command(
     console().print(table)
 
 
-@zoo_app.command("remove")
+@zoo_app.command(
+    "remove",
+    **examples(
+        "pyattrx zoo remove zoo timm:resnet18",
+        "pyattrx zoo remove zoo timm:resnet18 timm:vgg11 --wait",
+    ),
+)
 def remove_command(
     zoo: ZooPath,
     names: Annotated[list[str], typer.Argument(help="Names of networks.")],
@@ -287,7 +336,13 @@ def remove_command(
         console().print(f"removed {', '.join(names)}; {total} networks are left")
 
 
-@zoo_app.command("tag")
+@zoo_app.command(
+    "tag",
+    **examples(
+        "pyattrx zoo tag zoo timm:resnet18 small fast",
+        "pyattrx zoo tag zoo timm:resnet18 -- -fast",
+    ),
+)
 def tag_command(
     zoo: ZooPath,
     name: Annotated[str, typer.Argument(help="Name of the network.")],
@@ -307,7 +362,13 @@ def tag_command(
         console().print(f"{name}: {', '.join(left) or 'no tags'}")
 
 
-@zoo_app.command("merge")
+@zoo_app.command(
+    "merge",
+    **examples(
+        "pyattrx zoo merge zoo other-zoo",
+        "pyattrx zoo merge zoo other-zoo --wait --json",
+    ),
+)
 def merge_command(
     zoo: ZooPath,
     other: Annotated[Path, typer.Argument(metavar="OTHER", help="Folder of another zoo.")],
@@ -324,7 +385,13 @@ def merge_command(
     _tell(report, total, as_json)
 
 
-@zoo_app.command("verify")
+@zoo_app.command(
+    "verify",
+    **examples(
+        "pyattrx zoo verify zoo",
+        "pyattrx zoo verify zoo --json",
+    ),
+)
 def verify_command(
     zoo: ZooPath,
     trust: options.Trust = False,

@@ -21,7 +21,7 @@ from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.transforms import Normalize, Transform
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "refused"]
 
 
 class Encoder:
@@ -238,6 +238,16 @@ class Encoder:
         if self.input_size is not None:
             parts.append(f"input_size={self.input_size}")
         return f"Encoder({', '.join(parts)})"
+
+
+def refused(argument: str, value: Any, expected: str = "an Encoder") -> InvalidType:
+    """Return the error of a value that is no encoder; of a module it says how to make one of it."""
+    if isinstance(value, nn.Module):
+        expected += (
+            f": pyattrx.Encoder(module, name={type(value).__name__.lower()!r}), with the "
+            "transform= and input_size= that the network was trained with"
+        )
+    return InvalidType(argument, value, expected)
 
 
 def _unwrap(module: nn.Module) -> nn.Module:

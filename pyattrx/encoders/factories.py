@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 from torch import nn
 
+from pyattrx._near import did_you_mean
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.installed import same_file
 from pyattrx.encoders.own_modules import plain_name
@@ -21,6 +23,8 @@ from pyattrx.encoders.repositories import Repository
 from pyattrx.errors import EncoderError, InvalidValue, PyattrxError
 
 __all__ = ["call", "from_factory"]
+
+_KNOWN = ("timm", "torchvision", "transformers", "taskonomy")  # what specifications begin with
 
 
 def from_factory(specification: str) -> Encoder:
@@ -30,7 +34,8 @@ def from_factory(specification: str) -> Encoder:
         factory: Any = module
         for part in name.split("."):
             if not hasattr(factory, part):
-                raise EncoderError(f"{specification!r}: {place} has no {name!r}")
+                near = did_you_mean(part, [n for n in dir(factory) if not n.startswith("_")])
+                raise EncoderError(f"{specification!r}: {place} has no {name!r}{near}")
             factory = getattr(factory, part)
         if not callable(factory):
             kind = type(factory).__name__
@@ -77,13 +82,18 @@ def _import(name: str, specification: str) -> ModuleType:
     if added:
         sys.path.insert(0, here)
     try:
-        with _named(f"{specification!r}: importing {name} failed"):
+        near = "" if importlib.util.find_spec(name.partition(".")[0]) else _near_package(name)
+        with _named(f"{specification!r}: importing {name} failed", hint=near):
             module = importlib.import_module(name)
     finally:
         if added:
             sys.path.remove(here)
     _check_place(name.partition(".")[0], here, specification)
     return module
+
+
+def _near_package(name: str) -> str:
+    return did_you_mean(name.partition(".")[0], _KNOWN)
 
 
 def _check_place(top: str, here: str, specification: str) -> None:

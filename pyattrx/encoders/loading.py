@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pyattrx._near import did_you_mean
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import from_factory
 from pyattrx.encoders.missing import settle_missing
@@ -126,12 +127,17 @@ def expand(specification: Any) -> list[str]:
         pattern, at, variant = name.partition("@")
         found = timm_package().list_models(pattern, pretrained=variant != "random")
         if not found:
-            raise InvalidValue("specification", specification, "a pattern that timm has models for")
+            known = timm_package().list_models("*", pretrained=variant != "random")
+            near = did_you_mean(pattern.strip("*?"), [model.partition(".")[0] for model in known])
+            expected = f"a pattern that timm has models for{near}"
+            raise InvalidValue("specification", specification, expected)
         return [str(replace(parts, target=f"timm:{model}{at}{variant}")) for model in found]
     if kind == "taskonomy" and name:
         return [str(replace(parts, target=f"taskonomy:{path}")) for path in taskonomy_files(name)]
     if not is_file(target) and not (colon and kind and name):
-        raise InvalidValue("specification", specification, FORMS)
+        bare = target.isidentifier()
+        near = f"; did you mean timm:{target} or torchvision.models:{target}?" if bare else ""
+        raise InvalidValue("specification", specification, FORMS + near)
     return [specification]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pyattrx._ambient import neutral
 from pyattrx.encoders.compiling import CompiledNetwork
 from pyattrx.encoders.copying import private_copy, random_state_kept, tensors_in
+from pyattrx.encoders.input_sizes import with_size
 from pyattrx.encoders.looking import Looked, look
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.outputs import Output, Part
@@ -125,16 +126,21 @@ class PreparedEncoder:
                 keep.append(part)
                 with original_untouched(self._original, self.name):
                     self._check_calls(x[:1].clone(), part, f"{argument}={name!r}")
-        return look(
-            self._reader,
-            self._preparation,
-            self._original,
-            x,
-            batch_size=batch_size,
-            keep=keep,
-            exact=lambda: self.exact()._reader,
-            prepare=not plain,
-        )
+        try:
+            return look(
+                self._reader,
+                self._preparation,
+                self._original,
+                x,
+                batch_size=batch_size,
+                keep=keep,
+                exact=lambda: self.exact()._reader,
+                prepare=not plain,
+            )
+        except AssumptionError:
+            raise
+        except EncoderError as error:
+            raise with_size(error, self._reader, x) from error.__cause__
 
     def _check_transform(self, images: Tensor) -> None:
         transform = self._transform

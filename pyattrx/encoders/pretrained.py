@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from pyattrx._near import did_you_mean
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import call
 from pyattrx.encoders.processors import Preprocessing, ask_processor, read_configuration
@@ -48,10 +49,13 @@ def from_timm(name: str, specification: str) -> Encoder:
     if variant not in ("", "random"):
         raise InvalidValue("specification", specification, "timm:NAME or timm:NAME@random")
     # No classes: the pooled features that the classifier would have seen.
-    module = call(
-        lambda: timm.create_model(model, pretrained=variant != "random", num_classes=0),
-        specification,
-    )
+    try:
+        module = call(
+            lambda: timm.create_model(model, pretrained=variant != "random", num_classes=0),
+            specification,
+        )
+    except EncoderError as error:
+        raise EncoderError(f"{error}{_near_timm(timm, model)}") from error.__cause__
     config = timm.data.resolve_model_data_config(module)
     return Encoder(
         module,
@@ -59,6 +63,14 @@ def from_timm(name: str, specification: str) -> Encoder:
         transform=Normalize(config["mean"], config["std"]),
         input_size=(int(config["input_size"][1]), int(config["input_size"][2])),
     )
+
+
+def _near_timm(timm: Any, name: str) -> str:
+    """What may have been meant by a name that timm does not know."""
+    names = timm.list_models("*")
+    if "." in name and name.partition(".")[0] in names:  # it is the weights that are misspelt
+        names = timm.list_models(f"{name.partition('.')[0]}.*", pretrained=True)
+    return did_you_mean(name, names)
 
 
 def from_transformers(name: str, specification: str) -> tuple[Encoder, list[str]]:

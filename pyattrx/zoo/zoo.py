@@ -32,6 +32,7 @@ from pyattrx.descriptors import (
     resolve_maps_method,
 )
 from pyattrx.encoders import Encoder, load_many
+from pyattrx.encoders.encoder import refused
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooError, ZooWarning
 from pyattrx.probes import Probes
 from pyattrx.zoo.adding import add_given, add_network, add_source
@@ -418,7 +419,7 @@ class Zoo:
         run = Run(batch_size, device, precision, compile)
         labels = check_tags(tags)
         if not isinstance(encoder, (Encoder, str)):
-            raise InvalidType("encoder", encoder, "an Encoder, or a specification")
+            raise refused("encoder", encoder, "an Encoder, or a specification")
         found = list(load_many(encoder)) if isinstance(encoder, str) else [encoder]
         if len(found) != 1:
             raise InvalidValue("encoder", encoder, f"one network, not {len(found)}; see add_many")
@@ -776,9 +777,7 @@ class Zoo:
         search = self._searches.setdefault(stored.id, Search(self._store, stored))
         seen = (self._id(target, "target"), target) if isinstance(target, str) else target
         if not isinstance(seen, (tuple, Tensor, Encoder)):
-            raise InvalidType(
-                "target", target, "an Encoder, the name of a network in the zoo, or maps"
-            )
+            raise refused("target", target, "an Encoder, the name of a network in the zoo, or maps")
         early = stop is not None
         asked = Asked(seen, k, level, question, early, count, run, scratch)
         answered, damaged = answer(self._store, stored, search, asked)

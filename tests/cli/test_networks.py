@@ -68,6 +68,13 @@ def test_many_are_asked_about(timm, terminal, capsys):
     assert len(questions) == 2
 
 
+def test_files_in_a_folder_are_counted_and_not_asked_about(tmp_path, capsys):
+    for index in range(options.MOST_UNASKED + 1):
+        (tmp_path / f"task{index}_encoder-f00d.pth").touch()
+    assert len(chosen(f"taskonomy:{tmp_path}")) == 21
+    assert "matches 21 networks" in capsys.readouterr().err
+
+
 def test_without_a_terminal_many_are_refused(timm, folder, capsys):  # noqa: F811
     timm.found = [f"n{i}" for i in range(47)]
     code, _, err = run(capsys, "affinity", "timm:n*", *COMMON)
@@ -79,11 +86,10 @@ def test_without_a_terminal_many_are_refused(timm, folder, capsys):  # noqa: F81
 @pytest.mark.parametrize("command", [("affinity",), ("zoo", "add", "z")])
 def test_a_list_is_all_that_is_printed(timm, folder, capsys, command):  # noqa: F811
     timm.found = [f"n{i}" for i in range(47)]
-    where = COMMON if command == ("affinity",) else ()
-    code, out, _ = run(capsys, *command, "timm:n*", "nets.py:first", *where, "--list")
+    code, out, _ = run(capsys, *command, "timm:n*", "nets.py:first", "--list")
     assert code == 0
     assert out.splitlines() == [*(f"timm:n{i}" for i in range(47)), "nets.py:first"]
-    code, out, _ = run(capsys, *command, "nets.py:first", *where, "--list", "--json")
+    code, out, _ = run(capsys, *command, "nets.py:first", "--list", "--json")
     assert json.loads(out) == {"networks": ["nets.py:first"]}
 
 
