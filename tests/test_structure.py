@@ -14,7 +14,7 @@ import pyattrx
 
 # A package imports only from those before it. What stands together may import one another.
 ORDER = [
-    {"errors", "_ambient", "_help", "_near", "_layouts", "_modes", "_progress", "_files"},
+    {"errors", "_ambient", "_help", "_near", "_layouts", "_modes", "_names", "_progress", "_files"},
     {"ops", "tree", "evaluate"},
     {"probes"},
     {"tasks"},
@@ -26,7 +26,8 @@ ORDER = [
     {"fitting"},
     {"index"},
     {"zoo"},
-    {"report"},
+    {"features"},
+    {"recommending", "report"},
     {"demo"},
     {"benchmarks"},  # a folder beside the sources; inside the package once that is installed
     {"cli", "__main__"},
