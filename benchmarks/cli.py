@@ -18,6 +18,7 @@ from pyattrx import ops as native
 from . import gpu, ops, options, pipeline, plot, results, scores, tables, zoo
 from .measure import Say, Settings, results_path, write_results
 from .minitaskonomy.command import minitaskonomy_command
+from .recommend.command import recommend_command
 from .transfer.command import transfer_command
 
 __all__ = ["app"]
@@ -225,6 +226,13 @@ add(
     transfer_command,
     "transfer --pictures figures",
     "transfer --gather --scores --seeds 0 1 2",
+)
+add(
+    "recommend",
+    "Which score names the source that transfers best? From committed results.",
+    recommend_command,
+    "recommend",
+    "recommend --scores --seeds 0 1 2",
 )
 add(
     "compare",

@@ -23,7 +23,20 @@ from ..minitaskonomy.tasks import TASKS
 from ..transfer.truth import read_truth
 from .scores import COUNTS, DRAWS, Scores, kind_of
 
-__all__ = ["FORMS", "MEASURES", "WEIGHTS", "Form", "judge", "measured"]
+__all__ = [
+    "BASELINES",
+    "FORMS",
+    "MEASURES",
+    "WEIGHTS",
+    "Form",
+    "Result",
+    "baseline",
+    "choose",
+    "difference",
+    "image_targets",
+    "judge",
+    "measured",
+]
 
 _Vector = NDArray[np.float64]
 
@@ -82,6 +95,11 @@ FORMS = tuple(
     for score in ("linear_probe", "knn", "logme", "label_ridge")
     for weight in WEIGHTS
 )
+
+
+# What ranks without the labels of the task: the consensus, the mean rank in the other targets'
+# transfers, and chance.
+BASELINES = ("consensus@pooled", "consensus@2x2", "popularity", "random")
 
 
 def _standard(values: _Vector) -> _Vector:
@@ -160,3 +178,74 @@ def _labels(target: str, count: int | None) -> float:
         return float(count)
     classes = TASKS[target].channels if kind_of(TASKS[target]) == "classification" else 1
     return 320 / classes
+
+
+Result = NDArray[np.float64]  # [measures, T, counts]
+
+
+def baseline(name: str, found: Scores, truth: _Vector) -> Callable[[int, int, int, float], _Vector]:
+    """Return a ranking that knows no label of the task."""
+
+    def popularity(target: int, count: int, draw: int, n: float) -> _Vector:
+        others = np.delete(np.arange(len(truth)), target)
+        ranks = truth[others].argsort(1).argsort(1).astype(float)
+        # A source says nothing of how it transfers to its own task.
+        for row, other in enumerate(others):
+            ranks[row, found.sources.index(found.targets[other])] = np.nan
+        means: _Vector = np.nanmean(ranks, axis=0)
+        return means
+
+    def random(target: int, count: int, draw: int, n: float) -> _Vector:
+        return np.random.default_rng([target, count, draw]).random(len(found.sources))
+
+    if name == "popularity":
+        return popularity
+    if name == "random":
+        return random
+    at = found.names.index(name)
+    return lambda t, c, d, n: found.values[t, c, d, at].astype(np.float64)
+
+
+def image_targets(found: Scores) -> NDArray[np.bool_]:
+    """Which targets have one label an image."""
+    return np.array([not TASKS[target].dense for target in found.targets])
+
+
+def difference(
+    first: Result, second: Result, chosen: NDArray[np.bool_], samples: int = 2000
+) -> tuple[float, float, float]:
+    """By how much one ranking is ahead in weighted Kendall, with a bootstrap over targets.
+
+    Returns
+    -------
+    difference, low, high : float
+    """
+    at = list(MEASURES).index("weighted_kendall")
+    gaps = (first[at] - second[at])[chosen].mean(1)
+    drawn = np.random.default_rng(0).integers(0, len(gaps), (samples, len(gaps)))
+    low, high = np.quantile(gaps[drawn].mean(1), [0.025, 0.975])
+    return float(gaps.mean()), float(low), float(high)
+
+
+def choose(results: dict[Form, Result], chosen: NDArray[np.bool_]) -> Form:
+    """Choose the simplest form that the best one does not beat outside the noise.
+
+    Parameters
+    ----------
+    results : dict of Form to Result
+    chosen : ndarray [T], bool
+        The targets of one kind of label, which have a default of their own.
+    """
+    at = list(MEASURES).index("weighted_kendall")
+    there = {f: r for f, r in results.items() if np.isfinite(r[at][chosen]).all()}
+    best = max(there, key=lambda form: float(there[form][at][chosen].mean()))
+    simplest = sorted(there, key=_complexity)
+    for form in simplest:
+        if difference(there[best], there[form], chosen)[1] <= 0:
+            return form
+    return best
+
+
+def _complexity(form: Form) -> tuple[int, int, int]:
+    weight = 0 if not form.weight else 2 if "w " in form.weight else 1
+    return weight, int(form.place != "pooled"), FORMS.index(form)

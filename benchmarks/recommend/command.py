@@ -1,0 +1,156 @@
+"""``python -m benchmarks recommend``: which score names the source that transfers best?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pyattrx.errors import InvalidValue
+
+from ..minitaskonomy.command import cache_folder
+from ..options import Json, say_at
+from ..transfer.command import ROOT as TRANSFERS
+from .scores import COUNTS, Scores, compute, read
+from .study import (
+    BASELINES,
+    FORMS,
+    MEASURES,
+    Form,
+    Result,
+    baseline,
+    choose,
+    difference,
+    image_targets,
+    judge,
+    measured,
+)
+
+__all__ = ["ROOT", "document", "recommend_command"]
+
+ROOT = Path(__file__).resolve().parents[1] / "results" / "recommend"
+_CHOSEN_ON = 0  # the seed of the encoders
+_ANEW = "Make the results anew, from what `minitaskonomy` made"
+
+
+def recommend_command(
+    results: Annotated[Path, typer.Option(metavar="FOLDER", help="Scores.")] = ROOT,
+    as_json: Json = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Score all sources.", rich_help_panel=_ANEW)
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Of `minitaskonomy` (default: {cache_folder()}).", rich_help_panel=_ANEW
+        ),
+    ] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(help="Of the encoders (0).", rich_help_panel=_ANEW)
+    ] = None,
+) -> None:
+    """Hold every score against measured transfers, or compute the scores anew."""
+    if scores:
+        results.mkdir(parents=True, exist_ok=True)
+        for seed in seeds or [0]:
+            compute(folder or cache_folder(), seed, score_file(results, seed), say_at)
+        return
+    found = document(results)
+    if as_json:
+        print(json.dumps(found, indent=2, allow_nan=False))
+    else:
+        show(found)
+
+
+def score_file(root: Path, seed: int) -> Path:
+    """Return where the scores of a set of encoders are."""
+    return root / f"residual-seed{seed}.npz"
+
+
+def document(root: Path = ROOT) -> dict[str, Any]:
+    """Judge every form and baseline, as JSON types.
+
+    Raises
+    ------
+    InvalidValue
+        There are no scores.
+    """
+    seeds = [seed for seed in range(10) if score_file(root, seed).is_file()]
+    if _CHOSEN_ON not in seeds:
+        raise InvalidValue("results", str(root), "a folder with residual-seed0.npz")
+    every = {seed: _results(read(score_file(root, seed)), seed) for seed in seeds}
+    first = read(score_file(root, _CHOSEN_ON))
+    of_images = image_targets(first)
+    forms = {f: every[_CHOSEN_ON][f.name] for f in FORMS if f.name in every[_CHOSEN_ON]}
+    kinds = {"one label an image": of_images, "a label a location": ~of_images}
+    return {
+        "seeds": seeds,
+        "chosen": {kind: choose(forms, which).name for kind, which in kinds.items()},
+        "seconds": dict(zip(first.names, np.round(first.seconds, 4).tolist(), strict=True)),
+        "kinds": {
+            kind: _rows({seed: every[seed] for seed in seeds}, which)
+            for kind, which in kinds.items()
+        },
+    }
+
+
+def _results(found: Scores, seed: int) -> dict[str, Result]:
+    truth = measured(TRANSFERS, seed, found)
+    made: dict[str, Result] = {}
+    for form in FORMS:
+        if f"{form.score}@{form.place}" in found.names:
+            made[form.name] = judge(_rank(form, found), found, truth)
+    others = [n for n in found.names if "consensus" not in n and n not in made]
+    for name in (*others, *BASELINES):
+        made[name] = judge(baseline(name, found, truth), found, truth)
+    return made
+
+
+def _rank(form: Form, found: Scores) -> Any:
+    return lambda t, c, d, n: form.rank(found, t, c, d, n)
+
+
+def _rows(every: dict[int, dict[str, Result]], which: np.ndarray) -> list[dict[str, Any]]:
+    rows = []
+    for name in every[_CHOSEN_ON]:
+        values = np.stack([found[name][:, which] for found in every.values()])
+        if not np.isfinite(values).any(axis=(0, 2)).all():
+            continue  # of other labels
+        means = np.nanmean(values, axis=(0, 2))  # [measures, counts]
+        row: dict[str, Any] = {"name": name}
+        for c, count in enumerate(COUNTS):
+            row[str(count or "all")] = {
+                measure: round(float(means[m, c]), 4) for m, measure in enumerate(MEASURES)
+            }
+        row["over consensus"] = [
+            round(v, 4)
+            for v in difference(
+                every[_CHOSEN_ON][name], every[_CHOSEN_ON]["consensus@pooled"], which
+            )
+        ]
+        rows.append(row)
+    at = "weighted_kendall"
+    return sorted(rows, key=lambda row: -float(np.mean([row[str(c or "all")][at] for c in COUNTS])))
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the tables."""
+    out = Console(width=140, highlight=False)
+    for kind, rows in found["kinds"].items():
+        table = Table(
+            title=f"{kind}: chosen {found['chosen'][kind]} (encoder seeds {found['seeds']})",
+            title_justify="left",
+        )
+        table.add_column("score")
+        for count in COUNTS:
+            for measure in ("spearman", "wK", "P@1", "r@1", "r@3"):
+                table.add_column(f"{count or 'all'} {measure}", justify="right")
+        for row in rows:
+            cells = [f"{row[str(c or 'all')][m]:.2f}" for c in COUNTS for m in MEASURES]
+            table.add_row(row["name"], *cells)
+        out.print(table)
