@@ -244,8 +244,8 @@ def refused(argument: str, value: Any, expected: str = "an Encoder") -> InvalidT
     """Return the error of a value that is no encoder; of a module it says how to make one of it."""
     if isinstance(value, nn.Module):
         expected += (
-            f": pyattrx.Encoder(module, name={type(value).__name__.lower()!r}), with the "
-            "transform= and input_size= that the network was trained with"
+            f": wrap the module as pyattrx.Encoder(module, name={type(value).__name__.lower()!r}), "
+            "with the transform= and input_size= that the network was trained with"
         )
     return InvalidType(argument, value, expected)
 
