@@ -55,6 +55,7 @@ def deal(labels: Labels, most: int) -> np.ndarray:
 def in_order(labels: Labels) -> np.ndarray:
     """Number the groups by class, or by mean label; the number of each image's group, [N].
 
+    Maps of classes go by the class that has most locations of a group, and by its share of them.
     Neighbours are alike then: whoever deals them out in turn deals out every class evenly, in
     whatever order the images come.
     """
@@ -62,6 +63,10 @@ def in_order(labels: Labels) -> np.ndarray:
     count = int(groups.max()) + 1
     if labels.numbers is None:
         order = np.argsort(_majority(labels.codes, groups, count), kind="stable")
+    elif labels.kind == "dense_classification":
+        often = np.zeros((count, labels.width))
+        np.add.at(often, groups, labels.numbers)
+        order = np.lexsort((often.max(1) / often.sum(1), often.argmax(1)))
     else:
         sums = np.bincount(groups, labels.numbers.sum(1), minlength=count)
         order = np.argsort(sums / np.bincount(groups), kind="stable")

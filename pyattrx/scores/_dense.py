@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.scores._features import read_array
-from pyattrx.scores._labels import Labels, dense_groups
+from pyattrx.scores._labels import Labels, as_they_come, dense_groups, digest_of
 from pyattrx.scores._making import check_number
 
 __all__ = ["dense_samples", "is_dense", "read_dense"]
@@ -95,7 +95,7 @@ def read_dense(labels: Any, groups: Any, features: np.ndarray) -> tuple[Labels, 
     Returns
     -------
     labels : Labels
-        Mean labels of each image, for blocks, and groups.
+        Sums over the locations of each image, for halves and blocks; the digest is of the maps.
     targets : ndarray [N, K, h, w], float64
         Classes one-hot.
     """
@@ -103,20 +103,25 @@ def read_dense(labels: Any, groups: Any, features: np.ndarray) -> tuple[Labels, 
     if features.ndim != 4:
         raise InvalidValue("features", list(features.shape), "maps [N, C, H, W] for labels of maps")
     if maps.ndim == 4:
+        kind = "dense_regression"
         targets = maps.astype(np.float64)
         exponent = int(np.frexp(np.abs(targets).max())[1])
-        targets = np.ldexp(targets, -exponent)
+        targets = kept = np.ldexp(targets, -exponent)
         if np.ptp(targets, axis=(0, 2, 3)).max() == 0:
             raise InvalidValue("labels", "constant maps", "labels that differ between locations")
+        sums = targets.mean((2, 3))
     else:
-        classes, codes = np.unique(maps, return_inverse=True)
-        if len(classes) < 2:
-            raise InvalidValue("labels", f"all {classes[0]!r}", "at least two classes")
-        one_hot = codes.reshape(maps.shape)[:, None] == np.arange(len(classes))[:, None, None]
-        targets = one_hot.astype(np.float64)
+        kind = "dense_classification"
+        kept = as_they_come(maps).reshape(maps.shape)
+        classes = int(kept.max()) + 1
+        if classes < 2:
+            raise InvalidValue("labels", f"all {maps.flat[0]!r}", "at least two classes")
+        targets = (kept[:, None] == np.arange(classes)[:, None, None]).astype(np.float64)
+        sums = targets.sum((2, 3))
     dense = np.arange(len(maps)) if groups is None else dense_groups(groups, len(maps))
-    means = targets.mean((2, 3))
-    return Labels("dense", np.zeros(len(maps), np.int64), means, dense), targets
+    codes = np.zeros(len(maps), np.int64)
+    digest = digest_of(kind, kept)
+    return Labels(kind, codes, sums, dense, maps=digest), targets
 
 
 def _maps(argument: str, maps: Any, count: int) -> np.ndarray:

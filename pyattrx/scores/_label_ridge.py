@@ -62,7 +62,8 @@ def label_ridge(
     Returns
     -------
     Score
-        In (-inf, 1].
+        In (-inf, 1]. ``facts["grid"]``, where labels are maps: the height and width that they were
+        predicted at.
 
     Raises
     ------
@@ -74,7 +75,8 @@ def label_ridge(
     -----
     The numbers are those of ``FeatureMethod("normalized_ridge", penalty=0.1)``, with labels as the
     target's output, but for the halves: those have every class evenly (or large and small numbers),
-    in whatever order the images come. Each image's own scale does not matter, nor does a rotation
+    in whatever order the images come. Maps of classes are dealt out by the class that has most of
+    an image, and by its share. Each image's own scale does not matter, nor does a rotation
     of the channels; the origin does. The standard error is that of a jackknife over at most 16
     blocks with groups of both halves, whose moments are subtracted from those of all.
 
@@ -129,7 +131,8 @@ def label_ridge(
     )
     value, residuals = values[0], jackknife_residuals(values[0], without[:, 0], blocks)
     options = {"penalty": float(penalty), "largest_grid": most, "pool": pool}
-    return from_blocks("label_ridge", float(value), residuals, blocks, read, options)
+    facts = {} if grid is None else {"grid": list(grid)}
+    return from_blocks("label_ridge", float(value), residuals, blocks, read, options, facts)
 
 
 class _Samples:

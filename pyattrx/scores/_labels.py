@@ -12,7 +12,7 @@ import torch
 
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["KINDS", "Labels", "dense_groups", "read_labels"]
+__all__ = ["KINDS", "Labels", "as_they_come", "dense_groups", "digest_of", "read_labels"]
 
 # What each kind of labels looks like, for messages.
 KINDS = {
@@ -29,16 +29,18 @@ class Labels:
     Attributes
     ----------
     kind : str
-        A key of `KINDS`.
+        A key of `KINDS`; of maps, "dense_classification" or "dense_regression".
     codes : ndarray [N], int64
         Classes, numbered as they come, so that their names are of no consequence; zeros where
         labels are not classes.
     numbers : ndarray [N, K], float64, or None
-        Labels that are not classes.
+        Labels that are not classes; of maps, locations of each class, or mean numbers.
     groups : ndarray [N], int64
         Dense, numbered as they come.
     exponent : int
         Of the power of two that numbers were divided by: no square under- or overflows.
+    maps : str
+        Digest of label maps, which differ where codes and numbers may not.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Labels:
     numbers: np.ndarray | None
     groups: np.ndarray
     exponent: int = 0
+    maps: str = ""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -84,11 +87,16 @@ class Labels:
     def digest(self, units: np.ndarray) -> str:
         """Digest of the labels and of the units that deviations are added by."""
         kept = self.codes if self.numbers is None else self.numbers
-        hashed = hashlib.sha256(self.kind.encode())
-        for array in (kept, units):
-            hashed.update(str((array.shape, array.dtype.str)).encode())
-            hashed.update(np.ascontiguousarray(array).tobytes())
-        return hashed.hexdigest()
+        return digest_of(self.kind + self.maps, kept, units)
+
+
+def digest_of(kind: str, *arrays: np.ndarray) -> str:
+    """Digest of arrays, with their shapes and types, of some kind."""
+    hashed = hashlib.sha256(kind.encode())
+    for array in arrays:
+        hashed.update(str((array.shape, array.dtype.str)).encode())
+        hashed.update(np.ascontiguousarray(array).data)
+    return hashed.hexdigest()
 
 
 def read_labels(labels: Any, groups: Any, kinds: tuple[str, ...]) -> Labels:
@@ -124,7 +132,7 @@ def read_labels(labels: Any, groups: Any, kinds: tuple[str, ...]) -> Labels:
     numbers, exponent = None, 0
     codes = np.zeros(len(array), np.int64)
     if kind == "classification":
-        codes = _dense(array)
+        codes = as_they_come(array)
         if codes.max() == 0:
             raise InvalidValue("labels", f"all {array[0]!r}", "at least two classes")
     else:
@@ -146,7 +154,7 @@ def dense_groups(groups: Any, count: int) -> np.ndarray:
         raise InvalidType("groups", str(array.dtype), "integers or strings")
     if array.shape != (count,):
         raise InvalidValue("groups", list(array.shape), f"[{count}], one for every image")
-    return _dense(array)
+    return as_they_come(array)
 
 
 def _array(argument: str, value: Any) -> np.ndarray:
@@ -192,7 +200,8 @@ def _numbers(array: np.ndarray) -> tuple[np.ndarray, int]:
     return np.ldexp(numbers, -exponent), exponent
 
 
-def _dense(array: np.ndarray) -> np.ndarray:
+def as_they_come(array: np.ndarray) -> np.ndarray:
+    """Number different values from 0, in the order in which they come; flat, int64."""
     _, first, place = np.unique(array, return_index=True, return_inverse=True)
     ranks = np.empty(len(first), np.int64)
     ranks[np.argsort(first)] = np.arange(len(first))

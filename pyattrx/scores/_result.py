@@ -30,7 +30,8 @@ class Score:
     units : ndarray [N], int64
         Unit of each image: its group, or the block that its group belongs to.
     sample : str
-        Digest of labels and units. Two scores compare only where it is the same.
+        Digest of labels, whole maps where they are maps, and of units. Two scores compare only
+        where it is the same.
     options : dict
         What the score was asked for. Two scores compare only where it is the same.
     facts : dict
