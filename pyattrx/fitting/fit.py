@@ -54,9 +54,9 @@ def fit_target(
     To find the network to start from, use `pyattrx.recommend`, which needs no target: it reads the
     labels themselves. This is for those who want a network of the task in the space of others
     (`pyattrx.affinity`, `Zoo.query`); a few hundred labelled images and some minutes on a CPU make
-    one. On rendered rooms such targets ranked sources well (Spearman's correlation with
-    transfers .79; .90 for targets trained in full: docs/transfer.md). On networks and images of other people it ranked no better than chance, where
-    scores that use the labels directly ranked well.
+    one. On rendered rooms such targets ranked sources well (Spearman's correlation with transfers
+    .79; .90 for targets trained in full: docs/transfer.md). On networks and images of other people
+    it ranked no better than chance, where scores that use the labels directly ranked well.
 
     Parameters
     ----------
