@@ -9,8 +9,8 @@ A network that asks its images which way to go is run one image at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -27,6 +27,7 @@ from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.passes import Pass, joined, nudged, observe
 from pyattrx.encoders.preparing import Preparation, Steps
 from pyattrx.encoders.reading import Reader
+from pyattrx.encoders.used import Used
 from pyattrx.encoders.watching import Watch
 from pyattrx.errors import AssumptionError, EncoderError
 
@@ -47,10 +48,13 @@ class Looked:
     prepared : Pass
         What the prepared copy answered to them, with their last bits changed: how far it is away
         is what rounding does.
+    used : frozenset of str
+        Names of the parts that took part; see `Used`.
     """
 
     plain: Pass
     prepared: Pass
+    used: frozenset[str]
 
 
 def look(
@@ -99,13 +103,14 @@ def look(
     tracer = Tracer(reader.module, keep)
     watch = Watch(reader.module, x.device)
     decisions = Decisions(reader.module)
+    used = Used(reader.module)
     with original_untouched(original, reader.name):
-        plain, read = _plain(reader, tracer, decisions, x, batch_size)
+        plain, read = _plain(reader, tracer, decisions, used, x, batch_size)
         if tracer.halves and reader.widened is None and x.dtype.itemsize > 2:
             # Casts or autocast on the way: most gradients would be zero.
             reader.widened = x.dtype
             tracer.forget()
-            plain, read = _plain(reader, tracer, decisions, x, batch_size)
+            plain, read = _plain(reader, tracer, decisions, used, x, batch_size)
     closely = watch.drew() or watch.wrote()
     reader.copies_input = reader.wrote
     preparation.pairs = tracer.pairs
@@ -128,17 +133,22 @@ def look(
         prepared = _prepared(scene, preparation) or scene.shaken
     if not plain.agrees(prepared, within=_FOR_CERTAIN):
         check_alone_exactly(scene)
-    return Looked(plain, prepared)
+    return Looked(plain, prepared, frozenset(used.names))
 
 
 def _plain(
-    reader: Reader, tracer: Tracer, decisions: Decisions, x: Tensor, batch_size: int
+    reader: Reader, tracer: Tracer, decisions: Decisions, used: Used, x: Tensor, batch_size: int
 ) -> tuple[Pass, list[list[Number]]]:
-    """Every image alone, watched for batch norms that can be folded, and for numbers read."""
+    """Every image alone, watched for what can be folded, numbers that are read, and parts used."""
     read: list[list[Number]] = [[] for _ in x]
 
+    @contextmanager
+    def noted(index: int) -> Iterator[None]:
+        with used, decisions.noted(read[index]):
+            yield
+
     def one(index: int) -> Pass:
-        return observe(reader, x[index : index + 1], tracer, decisions.noted(read[index]))
+        return observe(reader, x[index : index + 1], tracer, noted(index))
 
     try:
         passes = [one(0)]
