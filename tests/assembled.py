@@ -178,6 +178,10 @@ BAD = {
     "the last image for all": lambda: Part(lambda m, x: x + x[-1:].tanh()),
     "the image before": lambda: Part(lambda m, x: x + 0.5 * x.roll(1, 0)),
     "over the largest of the batch": lambda: Part(lambda m, x: x / x.abs().amax()),
+    # Of more than four: fewer go the way of one.
+    "less the mean of a large batch": lambda: Part(
+        lambda m, x: x - x.mean(0, keepdim=True) if len(x) > 4 else x
+    ),
     "one route for a batch": lambda: Part(norm_on_the_way, conv(), bn()),
     "rounding": lambda: Part(lambda m, x: (4 * x).round() / 4),
     "no gradient": lambda: Part(lambda m, x: x.detach()),

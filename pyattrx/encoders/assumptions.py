@@ -70,6 +70,14 @@ class Scene:
         more = 0 if sizes.fixed or sizes.least == 1 or self.at_once <= sizes.least else 1
         return [(count - 1 - i) % count for i in range(max(count, sizes.least + more))]
 
+    @property
+    def full(self) -> list[int]:
+        """The images in turn, as many as a full batch has; empty where `order` has as many."""
+        sizes, order = self.reader.sizes, self.order
+        if sizes.fixed or len(self.x) < 2 or self.at_once <= len(order):
+            return []
+        return [i % len(self.x) for i in range(self.at_once)]
+
     @cached_property
     def shaken(self) -> Pass:
         """What it answers when the last bits of the images are others."""
@@ -134,6 +142,8 @@ def check_alone(scene: Scene) -> None:
     elif sizes.least > 1:
         orders = [[(i + first) % 2 for i in range(sizes.least)] for first in (0, 1)]
         orders += [scene.order]
+    if orders and scene.full:
+        orders.append(scene.full)
     for order in orders:
         try:
             answer = scene.together(order)
