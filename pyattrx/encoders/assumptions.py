@@ -15,11 +15,18 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from pyattrx.encoders.carried import Carried
 from pyattrx.encoders.passes import Pass, joined, nudged, observe
 from pyattrx.encoders.reading import Reader
 from pyattrx.errors import AssumptionError, EncoderError
 
-__all__ = ["ASSUMPTIONS", "Scene", "check_alone_exactly", "check_function_of_one_image"]
+__all__ = [
+    "ASSUMPTIONS",
+    "Scene",
+    "check_alone_exactly",
+    "check_forgets",
+    "check_function_of_one_image",
+]
 
 # Passes over the same images, where random numbers were drawn or something was written: what
 # happens to one image in ten shows with a chance of 97 %.
@@ -44,6 +51,8 @@ class Scene:
         Images in the batches to come.
     exact : callable
         Returns a reader of the network in other arithmetic.
+    fresh : callable
+        Returns a reader of another copy, which has seen nothing.
     """
 
     reader: Reader
@@ -51,6 +60,7 @@ class Scene:
     alone: Pass
     batch_size: int
     exact: Callable[[], Reader]
+    fresh: Callable[[], Reader]
 
     @property
     def name(self) -> str:
@@ -131,6 +141,42 @@ def check_repeats(scene: Scene, times: int = 2) -> None:
                 "dropout, sampling, or statistics that go on; pass training=self.training to them, "
                 "or choose an output before them with output=",
             )
+
+
+def check_forgets(scene: Scene, carried: Carried) -> None:
+    """An image has the same answer whichever image was seen first.
+
+    Called where answers were made of other images than their own, or might be. What a network
+    keeps need not matter, so a copy that has seen nothing sees the images in the other order.
+
+    Parameters
+    ----------
+    scene : Scene
+    carried : Carried
+        That has followed the passes of `Scene.alone`, in which images were called 0, 1, ...
+
+    Raises
+    ------
+    AssumptionError
+    """
+    reader, count = scene.fresh(), len(scene.x)
+    passes: dict[int, Pass] = {}
+    outside = False
+    for image in reversed(range(count)):
+        x = scene.x[image : image + 1].clone()
+        with carried.following(x, count + image):
+            passes[image] = one = observe(reader, x)
+        # Made of what another copy has seen: it is kept beside the network.
+        outside |= min(carried.sources([one.output, one.features]), default=count) < count
+    order = list(range(count))
+    if outside or not scene.same(joined([passes[image] for image in order]), order):
+        raise AssumptionError(
+            "repeats",
+            f"network {scene.name!r} answers to an image by what it has seen before: it keeps "
+            "something that is made of the first image, such as a cache, a mask or statistics "
+            "that the first batch sets. Run it once on what it is to keep before its Encoder is "
+            "made, if it keeps that in the module, or make that anew for each image",
+        )
 
 
 def check_alone(scene: Scene) -> None:

@@ -5,7 +5,8 @@ copy, then both together, in the other order and with their last bits changed, t
 one; and one pass forward over a full batch of both in turn. If the passes agree, the network
 repeats itself, treats an image alike alone and beside others, and was prepared without harm. Only
 if they do not is it found out which of these fails. A network that asks its images which way to go
-is run one image at a time.
+is run one image at a time; one whose answers are made of other images than their own is asked again
+from the beginning, in the other order.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from torch import Tensor, nn
 from pyattrx.encoders.assumptions import (
     Scene,
     check_alone_exactly,
+    check_forgets,
     check_function_of_one_image,
 )
+from pyattrx.encoders.carried import Carried
 from pyattrx.encoders.deciding import Decisions, Number, always_the_same
 from pyattrx.encoders.folding import Tracer
 from pyattrx.encoders.originals import original_untouched
@@ -67,6 +70,7 @@ def look(
     batch_size: int,
     keep: Iterable[nn.Module],
     exact: Callable[[], Reader],
+    fresh: Callable[[], Reader],
     prepare: bool = True,
 ) -> Looked:
     """Look at a network, and prepare it.
@@ -87,6 +91,8 @@ def look(
         Layers that are read, and left alone.
     exact : callable
         Returns a reader of the network in other arithmetic.
+    fresh : callable
+        Returns a reader of another copy, which has seen nothing.
     prepare : bool
         Whether to make the copy faster.
 
@@ -101,28 +107,27 @@ def look(
     EncoderError
         It fails.
     """
-    tracer = Tracer(reader.module, keep)
     watch = Watch(reader.module, x.device)
-    decisions = Decisions(reader.module)
-    used = Used(reader.module)
+    alone = _Plain(reader.module, keep)
     with original_untouched(original, reader.name):
-        plain, read = _plain(reader, tracer, decisions, used, x, batch_size)
-        if tracer.halves and reader.widened is None and x.dtype.itemsize > 2:
+        plain = alone.answers(reader, x, batch_size)
+        if alone.tracer.halves and reader.widened is None and x.dtype.itemsize > 2:
             # Casts or autocast on the way: most gradients would be zero.
             reader.widened = x.dtype
-            tracer.forget()
-            plain, read = _plain(reader, tracer, decisions, used, x, batch_size)
+            plain = alone.answers(reader, x, batch_size)
     closely = watch.drew() or watch.wrote()
     reader.copies_input = reader.wrote
-    preparation.pairs = tracer.pairs
-    scene = Scene(reader, x, plain, batch_size, exact)
+    preparation.pairs = alone.tracer.pairs
+    scene = Scene(reader, x, plain, batch_size, exact, fresh)
     if closely:
         check_function_of_one_image(scene, closely=True)
+    if alone.mixed:
+        check_forgets(scene, alone.carried)
     if prepare:
         preparation.take(preparation.possible())
     together: list[Number] = []
-    prepared = _prepared(scene, preparation, decisions.noted(together))
-    if scene.at_once > 1 and not always_the_same([*read, together]):
+    prepared = _prepared(scene, preparation, alone.decisions.noted(together))
+    if scene.at_once > 1 and not always_the_same([*alone.read, together]):
         reader.one_at_a_time()
         prepared = _prepared(scene, preparation)
     if prepared is None or not plain.agrees(prepared) or not _full_agrees(scene, preparation):
@@ -134,34 +139,49 @@ def look(
         prepared = _prepared(scene, preparation) or scene.shaken
     if not plain.agrees(prepared, within=_FOR_CERTAIN):
         check_alone_exactly(scene)
-    return Looked(plain, prepared, frozenset(used.names))
+    return Looked(plain, prepared, frozenset(alone.used.names))
 
 
-def _plain(
-    reader: Reader, tracer: Tracer, decisions: Decisions, used: Used, x: Tensor, batch_size: int
-) -> tuple[Pass, list[list[Number]]]:
-    """Every image alone, watched for what can be folded, numbers that are read, and parts used."""
-    read: list[list[Number]] = [[] for _ in x]
+class _Plain:
+    """Passes of the network as it is over each image alone, and who watches them."""
 
-    @contextmanager
-    def noted(index: int) -> Iterator[None]:
-        with used, decisions.noted(read[index]):
-            yield
+    def __init__(self, module: nn.Module, keep: Iterable[nn.Module]) -> None:
+        self.tracer = Tracer(module, keep)  # for batch norms that can be folded
+        self.decisions = Decisions(module)
+        self.used = Used(module)
+        self.carried = Carried()
+        self.read: list[list[Number]] = []
+        self.mixed = False  # whether an answer may be made of another image than its own
 
-    def one(index: int) -> Pass:
-        return observe(reader, x[index : index + 1], tracer, noted(index))
+    def answers(self, reader: Reader, x: Tensor, batch_size: int) -> Pass:
+        """Run the network."""
+        self.tracer.forget()
+        self.read = [[] for _ in x]
+        try:
+            passes = [self._one(reader, x, 0)]
+        except AssumptionError:
+            raise
+        except EncoderError as error:
+            reader.find_sizes(x, batch_size, error)
+            self.tracer.forget()
+            self.read[0].clear()
+            passes = [self._one(reader, x, 0)]
+        passes += [self._one(reader, x, index) for index in range(1, len(x))]
+        # Numbers that are read once only may be kept.
+        self.mixed |= len({len(numbers) for numbers in self.read}) > 1
+        return joined(passes)
 
-    try:
-        passes = [one(0)]
-    except AssumptionError:
-        raise
-    except EncoderError as error:
-        reader.find_sizes(x, batch_size, error)
-        tracer.forget()
-        read[0].clear()
-        passes = [one(0)]
-    passes += [one(index) for index in range(1, len(x))]
-    return joined(passes), read
+    def _one(self, reader: Reader, x: Tensor, index: int) -> Pass:
+        @contextmanager
+        def noted() -> Iterator[None]:
+            numbers = self.decisions.noted(self.read[index])
+            with self.carried.following(given, index), self.used, numbers:
+                yield
+
+        given = x[index : index + 1].clone()
+        seen = observe(reader, given, self.tracer, noted())
+        self.mixed |= not self.carried.sources([seen.output, seen.features]) <= {index}
+        return seen
 
 
 def _prepared(
