@@ -247,7 +247,7 @@ def check_function_of_one_image(scene: Scene, *, closely: bool) -> None:
 
 # Names of what is assumed, as in `AssumptionError.assumption`, and what each means.
 ASSUMPTIONS: dict[str, str] = {
-    "repeats": "the same image twice has the same answer",
+    "repeats": "the same image twice has the same answer, whatever was seen before it",
     "alone": "an image has the same answer beside others as alone, in any order and batch size",
     "shape": "every image has an answer of the same shape",
     "private copy": "a copy of the network uses nothing of the original",
