@@ -163,6 +163,7 @@ class _Plain:
             raise
         except EncoderError as error:
             reader.find_sizes(x, batch_size, error)
+            self.mixed = True  # what it keeps may be of any of these batches
             self.tracer.forget()
             self.read[0].clear()
             passes = [self._one(reader, x, 0)]

@@ -67,6 +67,17 @@ def test_each_mistake_is_refused(part, name):
     assert not isinstance(check("conv", ["tanh", part], "maps", "left as it is", name, 32), float)
 
 
+KEEPING = ["a mask of the first image", "the size of the first image", "centred by the first image"]
+
+
+@pytest.mark.parametrize("part", [*KEEPING, "kept beside the network"])
+@pytest.mark.parametrize("head", ["squeezed", "four at a time"])
+def test_what_is_kept_of_a_pass_that_fails_is_refused(part, head):
+    """One image alone is too few for the head, and was seen by then."""
+    answer = check("conv", ["tanh", part], head, "left as it is", "cka", 2)
+    assert answer.assumption == "repeats"
+
+
 @pytest.mark.parametrize("part", sorted(RIGHT))
 @pytest.mark.parametrize("name", ["grad_x_input", "cka"])
 def test_some_mistakes_are_made_good(part, name):
