@@ -8,7 +8,7 @@ differ, or random numbers were drawn, do the tests here run, to say which assump
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from pyattrx.encoders.carried import Carried
+from pyattrx.encoders.deciding import Decisions, Number
 from pyattrx.encoders.passes import Pass, joined, nudged, observe
 from pyattrx.encoders.reading import Reader
 from pyattrx.errors import AssumptionError, EncoderError
@@ -143,7 +144,7 @@ def check_repeats(scene: Scene, times: int = 2) -> None:
             )
 
 
-def check_forgets(scene: Scene, carried: Carried) -> None:
+def check_forgets(scene: Scene, carried: Carried, read: Sequence[Sequence[Number]]) -> None:
     """An image has the same answer whichever image was seen first.
 
     Called where answers were made of other images than their own, or might be. What a network
@@ -154,20 +155,28 @@ def check_forgets(scene: Scene, carried: Carried) -> None:
     scene : Scene
     carried : Carried
         That has followed the passes of `Scene.alone`, in which images were called 0, 1, ...
+    read : sequence of sequence of numbers
+        What was read out of tensors in each of these.
 
     Raises
     ------
     AssumptionError
     """
     reader, count = scene.fresh(), len(scene.x)
+    decisions = Decisions(reader.module)
     passes: dict[int, Pass] = {}
+    numbers: list[list[Number]] = [[] for _ in read]
     outside = False
     for image in reversed(range(count)):
         x = scene.x[image : image + 1].clone()
         with carried.following(x, count + image):
-            passes[image] = one = observe(reader, x)
+            passes[image] = one = observe(reader, x, noted=decisions.noted(numbers[image]))
         # Made of what another copy has seen: it is kept beside the network.
         outside |= min(carried.sources([one.output, one.features]), default=count) < count
+    # The same of numbers: this copy reads no more of the image that it sees first than the other
+    # did, which had seen one before, and less of the image that was the other's first.
+    lengths = [(len(now), len(then)) for now, then in zip(numbers, read, strict=True)]
+    outside |= lengths[0][0] < lengths[0][1] and lengths[-1][0] == lengths[-1][1]
     order = list(range(count))
     if outside or not scene.same(joined([passes[image] for image in order]), order):
         raise AssumptionError(

@@ -122,7 +122,7 @@ def look(
     if closely:
         check_function_of_one_image(scene, closely=True)
     if alone.mixed:
-        check_forgets(scene, alone.carried)
+        check_forgets(scene, alone.carried, alone.read)
     if prepare:
         preparation.take(preparation.possible())
     together: list[Number] = []
@@ -165,8 +165,9 @@ class _Plain:
             reader.find_sizes(x, batch_size, error)
             self.mixed = True  # what it keeps may be of any of these batches
             self.tracer.forget()
-            self.read[0].clear()
+            first, self.read[0] = self.read[0], []
             passes = [self._one(reader, x, 0)]
+            self.read[0] = self.read[0] or first  # none are left of what is kept already
         passes += [self._one(reader, x, index) for index in range(1, len(x))]
         # Numbers that are read once only may be kept.
         self.mixed |= len({len(numbers) for numbers in self.read}) > 1

@@ -67,10 +67,16 @@ def test_each_mistake_is_refused(part, name):
     assert not isinstance(check("conv", ["tanh", part], "maps", "left as it is", name, 32), float)
 
 
-KEEPING = ["a mask of the first image", "the size of the first image", "centred by the first image"]
+KEEPING = [
+    "a mask of the first image",
+    "the size of the first image",
+    "centred by the first image",
+    "kept beside the network",
+    "a number kept beside the network",
+]
 
 
-@pytest.mark.parametrize("part", [*KEEPING, "kept beside the network"])
+@pytest.mark.parametrize("part", KEEPING)
 @pytest.mark.parametrize("head", ["squeezed", "four at a time"])
 def test_what_is_kept_of_a_pass_that_fails_is_refused(part, head):
     """One image alone is too few for the head, and was seen by then."""
