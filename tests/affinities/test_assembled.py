@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import pyattrx
-from assembled import BAD, GOOD, METHODS, assemble, images
+from assembled import BAD, GOOD, METHODS, assemble, images, transform
 from drawn import VARIES, close, expected, few, many, named, other, said
 
 
@@ -95,3 +95,23 @@ def test_noise_that_is_the_same_in_float64_is_noise(parts):
     """A sum of probabilities is often 1 to the last bit: refused, or all of its maps are zero."""
     for stem in ("conv", "strided conv"):
         check(stem, parts, "sum of probabilities", "left as it is", "saliency", 32)
+
+
+@pytest.mark.parametrize("patch", ["left as it is", "in half precision"])
+def test_a_small_gradient_is_not_noise(patch):
+    """Behind two group norms half the squared norm is constant but for the square of their eps."""
+    parts = ["conv, norm", "conv, norm", "group norm", "group norm"]
+    answer = check("conv", parts, "maps", patch, "norm", 1)
+    assert isinstance(answer, float)
+    assert answer != 0
+    network = assemble("conv", parts, "maps", patch).double()
+    first, last = transform(images().double())[[0, -1]]
+
+    def scalar(x):
+        return network(x).square().sum() / 2
+
+    places = (torch.arange(20, dtype=torch.float64) + 0.5) / 20
+    path = (first + places[:, None, None, None] * (last - first)).requires_grad_()
+    (gradient,) = torch.autograd.grad(scalar(path), path)
+    change = float((scalar(last[None]) - scalar(first[None])).detach())
+    assert float((gradient * (last - first)).sum() / 20) == pytest.approx(change, rel=1e-2)
