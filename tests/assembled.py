@@ -97,6 +97,33 @@ def attention(m, x):
     return (t + a @ t).transpose(1, 2).reshape(x.shape)
 
 
+def workspace():
+    """What is kept is written over for each image."""
+
+    def forward(m, x):
+        if m.space is None or m.space.shape != x.shape:
+            m.space = torch.empty_like(x)
+        return m.space.detach().copy_(x) + x.tanh()
+
+    made = Part(forward)
+    made.space = None
+    return made
+
+
+def positions():
+    """What is kept is made of no image, but at the first one."""
+
+    def forward(m, x):
+        if m.kept is None:
+            m.kept = torch.arange(x.shape[-1], dtype=x.dtype).cos()
+        m.last = x
+        return x + m.kept.to(x.dtype)
+
+    made = Part(forward)
+    made.kept = None
+    return made
+
+
 # From maps to maps, functions of one image.
 GOOD = {
     "relu": nn.ReLU,
@@ -122,6 +149,12 @@ GOOD = {
     "weight norm": lambda: nn.utils.parametrizations.weight_norm(conv()),
     "writes into its input": lambda: Part(lambda m, x: x.mul_(0.5).add_(0.1)),
     "max pooling": lambda: nn.MaxPool2d(2, 1),
+    "workspace": workspace,
+    "positions that are kept": positions,
+    "checkpoint of a norm": lambda: Part(
+        lambda m, x: checkpoint(m.layers[0], x, use_reentrant=False),
+        nn.Sequential(conv(bias=False), bn(), nn.ReLU()),
+    ),
 }
 
 
@@ -147,6 +180,66 @@ def averaging():
         return x - m.mean
 
     return Part(forward, mean=torch.zeros(WIDTH, 1, 1))
+
+
+def mask_of_the_first():
+    """A mask that is made of the first image, and kept for all."""
+
+    def forward(m, x):
+        if m.mask is None:
+            m.mask = (x.detach()[:1] > 0.1).to(x.dtype)
+        return x * m.mask
+
+    made = Part(forward)
+    made.mask = None
+    return made
+
+
+def size_of_the_first():
+    """The same of a number."""
+
+    def forward(m, x):
+        if m.size is None:
+            m.size = float(x.detach()[0].abs().mean())
+        return (x / m.size).tanh()
+
+    made = Part(forward)
+    made.size = None
+    return made
+
+
+def centred_by_the_first():
+    """Statistics that the first batch sets, as in ActNorm."""
+
+    def forward(m, x):
+        if not m.done:
+            m.mean.copy_(x.detach()[0].mean((1, 2), keepdim=True))
+            m.done.fill_(True)
+        return (3 * (x - m.mean)).tanh()
+
+    return Part(forward, mean=torch.zeros(WIDTH, 1, 1), done=torch.tensor(False))
+
+
+def kept_beside():
+    """What is kept is none of the module's."""
+    kept = {}
+
+    def forward(m, x):
+        mean = kept.setdefault("mean", x.detach()[:1].mean((2, 3), keepdim=True))
+        return (3 * (x - mean.to(x.dtype))).tanh()
+
+    return Part(forward)
+
+
+def number_kept_beside():
+    kept = {}
+
+    def forward(m, x):
+        if not kept:
+            kept["size"] = float(x.detach()[0].abs().mean())
+        return (3 * x / kept["size"]).tanh()
+
+    return Part(forward)
 
 
 def drops_a_block(m, x):
@@ -178,6 +271,15 @@ BAD = {
     "the last image for all": lambda: Part(lambda m, x: x + x[-1:].tanh()),
     "the image before": lambda: Part(lambda m, x: x + 0.5 * x.roll(1, 0)),
     "over the largest of the batch": lambda: Part(lambda m, x: x / x.abs().amax()),
+    "a mask of the first image": mask_of_the_first,
+    "the size of the first image": size_of_the_first,
+    "centred by the first image": centred_by_the_first,
+    "kept beside the network": kept_beside,
+    "a number kept beside the network": number_kept_beside,
+    # Of more than four: fewer go the way of one.
+    "less the mean of a large batch": lambda: Part(
+        lambda m, x: x - x.mean(0, keepdim=True) if len(x) > 4 else x
+    ),
     "one route for a batch": lambda: Part(norm_on_the_way, conv(), bn()),
     "rounding": lambda: Part(lambda m, x: (4 * x).round() / 4),
     "no gradient": lambda: Part(lambda m, x: x.detach()),
@@ -288,7 +390,7 @@ def scalar_of(name, z):
 def oracle_rows(network, name, copies=1):
     """Maps (or outputs) of every image by itself, in float64; maps that are nothing are zero."""
     network = network.double().eval()
-    rows, scalars, constants = [], [], []
+    rows, constants = [], []
     for image in transform(images().double()):
         x = image[None].requires_grad_()
         z = network(x.expand(copies, -1, -1, -1))[:1]
@@ -309,15 +411,14 @@ def oracle_rows(network, name, copies=1):
             continue
         leaf = z.detach().requires_grad_()
         (v,) = torch.autograd.grad(scalar_of(name, leaf).sum(), leaf)
-        scale = j.norm() / signs.norm() * v.norm()
+        # Noise: less than 1e-12 of what the units' gradients, or the scalar's terms, explain. How
+        # little the scalar itself varies does not show it: behind two group norms that is 1e-12 of
+        # its terms, and it is what the gradient says (test_a_small_gradient_is_not_noise).
+        least = 1e-12 * j.norm() / signs.norm() * v.norm()
+        terms = (v * leaf).detach().abs().sum()
+        real = g.norm() > least and g.norm() * x.detach().norm() > 1e-12 * terms
         map_ = g.abs() if name == "saliency" else g * x
-        map_ = map_.detach().mean(1).flatten()
-        rows.append(map_ * float(g.norm() > 1e-12 * scale))
-        scalars.append((float(s.detach()), float((v * leaf).detach().abs().sum())))
-    if scalars:
-        values, sizes = np.array(scalars).T
-        if np.ptp(values) <= 1e-12 * sizes.max():  # the same for every image
-            rows = [0 * row for row in rows]
+        rows.append(map_.detach().mean(1).flatten() * float(real))
     return torch.stack(rows).numpy()
 
 

@@ -156,7 +156,7 @@ class Description:
             self._prepared = entered.enter_context(prepared)
             self.behaviour = described_behaviour(prepared, digests)
             self.how = prepared.how
-            self.untrained = looks_untrained(self._encoder.module)
+            self.untrained = looks_untrained(self._encoder.module, prepared.looked.used)
             if self.untrained is not None:
                 warnings.warn(
                     f"network {self._encoder.name!r} looks untrained: {self.untrained}; its "

@@ -8,24 +8,36 @@ differ, or random numbers were drawn, do the tests here run, to say which assump
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from pyattrx.encoders.carried import Carried
+from pyattrx.encoders.deciding import Decisions, Number
 from pyattrx.encoders.passes import Pass, joined, nudged, observe
 from pyattrx.encoders.reading import Reader
 from pyattrx.errors import AssumptionError, EncoderError
 
-__all__ = ["ASSUMPTIONS", "Scene", "check_alone_exactly", "check_function_of_one_image"]
+__all__ = [
+    "ASSUMPTIONS",
+    "Scene",
+    "check_alone_exactly",
+    "check_forgets",
+    "check_function_of_one_image",
+]
 
 # Passes over the same images, where random numbers were drawn or something was written: what
 # happens to one image in ten shows with a chance of 97 %.
 _REPEATS = 16
 # Of the allowance for rounding, where nothing is rounded otherwise but by the order of sums.
 _REPEATED = 1e-2
+
+
+# Images of a larger batch: a full one would cost as much as half of a run.
+_LARGER = 8
 
 
 @dataclass
@@ -44,6 +56,8 @@ class Scene:
         Images in the batches to come.
     exact : callable
         Returns a reader of the network in other arithmetic.
+    fresh : callable
+        Returns a reader of another copy, which has seen nothing.
     """
 
     reader: Reader
@@ -51,6 +65,7 @@ class Scene:
     alone: Pass
     batch_size: int
     exact: Callable[[], Reader]
+    fresh: Callable[[], Reader]
 
     @property
     def name(self) -> str:
@@ -69,6 +84,15 @@ class Scene:
         sizes, count = self.reader.sizes, len(self.x)
         more = 0 if sizes.fixed or sizes.least == 1 or self.at_once <= sizes.least else 1
         return [(count - 1 - i) % count for i in range(max(count, sizes.least + more))]
+
+    @property
+    def full(self) -> list[int]:
+        """The images in turn, as many as a larger batch has; empty where `order` has as many."""
+        sizes, order = self.reader.sizes, self.order
+        count = min(self.at_once, _LARGER)
+        if sizes.fixed or len(self.x) < 2 or count <= len(order):
+            return []
+        return [i % len(self.x) for i in range(count)]
 
     @cached_property
     def shaken(self) -> Pass:
@@ -125,6 +149,50 @@ def check_repeats(scene: Scene, times: int = 2) -> None:
             )
 
 
+def check_forgets(scene: Scene, carried: Carried, read: Sequence[Sequence[Number]]) -> None:
+    """An image has the same answer whichever image was seen first.
+
+    Called where answers were made of other images than their own, or might be. What a network
+    keeps need not matter, so a copy that has seen nothing sees the images in the other order.
+
+    Parameters
+    ----------
+    scene : Scene
+    carried : Carried
+        That has followed the passes of `Scene.alone`, in which images were called 0, 1, ...
+    read : sequence of sequence of numbers
+        What was read out of tensors in each of these.
+
+    Raises
+    ------
+    AssumptionError
+    """
+    reader, count = scene.fresh(), len(scene.x)
+    decisions = Decisions(reader.module)
+    passes: dict[int, Pass] = {}
+    numbers: list[list[Number]] = [[] for _ in read]
+    outside = False
+    for image in reversed(range(count)):
+        x = scene.x[image : image + 1].clone()
+        with carried.following(x, count + image):
+            passes[image] = one = observe(reader, x, noted=decisions.noted(numbers[image]))
+        # Made of what another copy has seen: it is kept beside the network.
+        outside |= min(carried.sources([one.output, one.features]), default=count) < count
+    # The same of numbers: this copy reads no more of the image that it sees first than the other
+    # did, which had seen one before, and less of the image that was the other's first.
+    lengths = [(len(now), len(then)) for now, then in zip(numbers, read, strict=True)]
+    outside |= lengths[0][0] < lengths[0][1] and lengths[-1][0] == lengths[-1][1]
+    order = list(range(count))
+    if outside or not scene.same(joined([passes[image] for image in order]), order):
+        raise AssumptionError(
+            "repeats",
+            f"network {scene.name!r} answers to an image by what it has seen before: it keeps "
+            "something that is made of the first image, such as a cache, a mask or statistics "
+            "that the first batch sets. Run it once on what it is to keep before its Encoder is "
+            "made, if it keeps that in the module, or make that anew for each image",
+        )
+
+
 def check_alone(scene: Scene) -> None:
     """An image has the same answer beside another as alone, wherever it stands."""
     sizes = scene.reader.sizes
@@ -134,6 +202,8 @@ def check_alone(scene: Scene) -> None:
     elif sizes.least > 1:
         orders = [[(i + first) % 2 for i in range(sizes.least)] for first in (0, 1)]
         orders += [scene.order]
+    if orders and scene.full:
+        orders.append(scene.full)
     for order in orders:
         try:
             answer = scene.together(order)
@@ -191,7 +261,7 @@ def check_function_of_one_image(scene: Scene, *, closely: bool) -> None:
 
 # Names of what is assumed, as in `AssumptionError.assumption`, and what each means.
 ASSUMPTIONS: dict[str, str] = {
-    "repeats": "the same image twice has the same answer",
+    "repeats": "the same image twice has the same answer, whatever was seen before it",
     "alone": "an image has the same answer beside others as alone, in any order and batch size",
     "shape": "every image has an answer of the same shape",
     "private copy": "a copy of the network uses nothing of the original",

@@ -357,12 +357,12 @@ def _fold(module: nn.Module, layer: nn.Module, name: str) -> tuple[_Place, Calla
     layer.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
     place = _Place(layer)
     # The module stays, for whoever asks for its class or its weights on the way.
-    norm.forward = place.forward  # type: ignore[method-assign, assignment]
+    vars(norm)["forward"] = place.forward
 
     def restore() -> None:
         place.hook.remove()
         layer.weight, layer.bias = weight, bias
-        del norm.forward
+        del vars(norm)["forward"]
         _replace(module, name, norm)
 
     return place, restore

@@ -2,15 +2,17 @@
 
 Two images, three passes forward and back where nothing is wrong: each image alone through the plain
 copy, then both together, in the other order and with their last bits changed, through the prepared
-one. If the passes agree, the network repeats itself, treats an image alike alone and beside
-another, and was prepared without harm. Only if they do not is it found out which of these fails.
-A network that asks its images which way to go is run one image at a time.
+one; and one pass forward over a batch of up to eight, both in turn. If the passes agree, the network
+repeats itself, treats an image alike alone and beside others, and was prepared without harm. Only
+if they do not is it found out which of these fails. A network that asks its images which way to go
+is run one image at a time; one whose answers are made of other images than their own is asked again
+from the beginning, in the other order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,14 +21,17 @@ from torch import Tensor, nn
 from pyattrx.encoders.assumptions import (
     Scene,
     check_alone_exactly,
+    check_forgets,
     check_function_of_one_image,
 )
+from pyattrx.encoders.carried import Carried
 from pyattrx.encoders.deciding import Decisions, Number, always_the_same
 from pyattrx.encoders.folding import Tracer
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.passes import Pass, joined, nudged, observe
 from pyattrx.encoders.preparing import Preparation, Steps
 from pyattrx.encoders.reading import Reader
+from pyattrx.encoders.used import Used
 from pyattrx.encoders.watching import Watch
 from pyattrx.errors import AssumptionError, EncoderError
 
@@ -47,10 +52,13 @@ class Looked:
     prepared : Pass
         What the prepared copy answered to them, with their last bits changed: how far it is away
         is what rounding does.
+    used : frozenset of str
+        Names of the parts that took part; see `Used`.
     """
 
     plain: Pass
     prepared: Pass
+    used: frozenset[str]
 
 
 def look(
@@ -62,6 +70,7 @@ def look(
     batch_size: int,
     keep: Iterable[nn.Module],
     exact: Callable[[], Reader],
+    fresh: Callable[[], Reader],
     prepare: bool = True,
 ) -> Looked:
     """Look at a network, and prepare it.
@@ -82,6 +91,8 @@ def look(
         Layers that are read, and left alone.
     exact : callable
         Returns a reader of the network in other arithmetic.
+    fresh : callable
+        Returns a reader of another copy, which has seen nothing.
     prepare : bool
         Whether to make the copy faster.
 
@@ -96,30 +107,30 @@ def look(
     EncoderError
         It fails.
     """
-    tracer = Tracer(reader.module, keep)
     watch = Watch(reader.module, x.device)
-    decisions = Decisions(reader.module)
+    alone = _Plain(reader.module, keep)
     with original_untouched(original, reader.name):
-        plain, read = _plain(reader, tracer, decisions, x, batch_size)
-        if tracer.halves and reader.widened is None and x.dtype.itemsize > 2:
+        plain = alone.answers(reader, x, batch_size)
+        if alone.tracer.halves and reader.widened is None and x.dtype.itemsize > 2:
             # Casts or autocast on the way: most gradients would be zero.
             reader.widened = x.dtype
-            tracer.forget()
-            plain, read = _plain(reader, tracer, decisions, x, batch_size)
+            plain = alone.answers(reader, x, batch_size)
     closely = watch.drew() or watch.wrote()
     reader.copies_input = reader.wrote
-    preparation.pairs = tracer.pairs
-    scene = Scene(reader, x, plain, batch_size, exact)
+    preparation.pairs = alone.tracer.pairs
+    scene = Scene(reader, x, plain, batch_size, exact, fresh)
     if closely:
         check_function_of_one_image(scene, closely=True)
+    if alone.mixed:
+        check_forgets(scene, alone.carried, alone.read)
     if prepare:
         preparation.take(preparation.possible())
     together: list[Number] = []
-    prepared = _prepared(scene, preparation, decisions.noted(together))
-    if scene.at_once > 1 and not always_the_same([*read, together]):
+    prepared = _prepared(scene, preparation, alone.decisions.noted(together))
+    if scene.at_once > 1 and not always_the_same([*alone.read, together]):
         reader.one_at_a_time()
         prepared = _prepared(scene, preparation)
-    if prepared is None or not plain.agrees(prepared):
+    if prepared is None or not plain.agrees(prepared) or not _full_agrees(scene, preparation):
         wanted = preparation.steps
         preparation.take(Steps())
         _ = scene.shaken  # of the network as it is
@@ -128,29 +139,51 @@ def look(
         prepared = _prepared(scene, preparation) or scene.shaken
     if not plain.agrees(prepared, within=_FOR_CERTAIN):
         check_alone_exactly(scene)
-    return Looked(plain, prepared)
+    return Looked(plain, prepared, frozenset(alone.used.names))
 
 
-def _plain(
-    reader: Reader, tracer: Tracer, decisions: Decisions, x: Tensor, batch_size: int
-) -> tuple[Pass, list[list[Number]]]:
-    """Every image alone, watched for batch norms that can be folded, and for numbers read."""
-    read: list[list[Number]] = [[] for _ in x]
+class _Plain:
+    """Passes of the network as it is over each image alone, and who watches them."""
 
-    def one(index: int) -> Pass:
-        return observe(reader, x[index : index + 1], tracer, decisions.noted(read[index]))
+    def __init__(self, module: nn.Module, keep: Iterable[nn.Module]) -> None:
+        self.tracer = Tracer(module, keep)  # for batch norms that can be folded
+        self.decisions = Decisions(module)
+        self.used = Used(module)
+        self.carried = Carried()
+        self.read: list[list[Number]] = []
+        self.mixed = False  # whether an answer may be made of another image than its own
 
-    try:
-        passes = [one(0)]
-    except AssumptionError:
-        raise
-    except EncoderError as error:
-        reader.find_sizes(x, batch_size, error)
-        tracer.forget()
-        read[0].clear()
-        passes = [one(0)]
-    passes += [one(index) for index in range(1, len(x))]
-    return joined(passes), read
+    def answers(self, reader: Reader, x: Tensor, batch_size: int) -> Pass:
+        """Run the network."""
+        self.tracer.forget()
+        self.read = [[] for _ in x]
+        try:
+            passes = [self._one(reader, x, 0)]
+        except AssumptionError:
+            raise
+        except EncoderError as error:
+            reader.find_sizes(x, batch_size, error)
+            self.mixed = True  # what it keeps may be of any of these batches
+            self.tracer.forget()
+            first, self.read[0] = self.read[0], []
+            passes = [self._one(reader, x, 0)]
+            self.read[0] = self.read[0] or first  # none are left of what is kept already
+        passes += [self._one(reader, x, index) for index in range(1, len(x))]
+        # Numbers that are read once only may be kept.
+        self.mixed |= len({len(numbers) for numbers in self.read}) > 1
+        return joined(passes)
+
+    def _one(self, reader: Reader, x: Tensor, index: int) -> Pass:
+        @contextmanager
+        def noted() -> Iterator[None]:
+            numbers = self.decisions.noted(self.read[index])
+            with self.carried.following(given, index), self.used, numbers:
+                yield
+
+        given = x[index : index + 1].clone()
+        seen = observe(reader, given, self.tracer, noted())
+        self.mixed |= not self.carried.sources([seen.output, seen.features]) <= {index}
+        return seen
 
 
 def _prepared(
@@ -170,6 +203,26 @@ def _prepared(
     except Exception:  # of any kind: a backward pass that needs the plain layout, say
         return None
     return seen.of([order.index(i) for i in range(count)])
+
+
+def _full_agrees(scene: Scene, preparation: Preparation) -> bool:
+    """Whether a larger batch is answered as the images alone are.
+
+    Forward only: a network may go another way for a large batch than for two images.
+    """
+    order = scene.full
+    if not order:
+        return True
+    x = preparation.laid_out(scene.x[torch.tensor(order, device=scene.x.device)])
+    try:
+        with torch.no_grad():
+            output, features = scene.reader.both(x)
+    except AssumptionError:
+        raise
+    except EncoderError:  # passes over the probes will say it better
+        return True
+    expected = replace(scene.alone.of(order), gradient=None)
+    return expected.agrees(Pass(output, output if features is output else features, None))
 
 
 def _take_one_by_one(scene: Scene, preparation: Preparation, wanted: Steps) -> None:

@@ -76,9 +76,9 @@ class PreparedEncoder:
         self._compiled: CompiledNetwork | None = None
         self._original = module
         self._where = (output, features)
-        rounded = dtype if cast else None
+        self._rounded = dtype if cast else None
         with neutral(), random_state_kept(device):
-            self.module = private_copy(module, name, device, rounded, self.dtype)
+            self.module = private_copy(module, name, device, self._rounded, self.dtype)
             self._reader = Reader(
                 self.module, name, self._found(output), self._found(features), device
             )
@@ -135,6 +135,7 @@ class PreparedEncoder:
                 batch_size=batch_size,
                 keep=keep,
                 exact=lambda: self.exact()._reader,
+                fresh=lambda: self._plain_copy(self.dtype, self._rounded)._reader,
                 prepare=not plain,
             )
         except AssumptionError:
@@ -161,10 +162,15 @@ class PreparedEncoder:
         PreparedEncoder
             In float64; in float32 where this one is in float64.
         """
+        dtype = torch.float32 if self.dtype == torch.float64 else torch.float64
+        return self._plain_copy(dtype, dtype)
+
+    def _plain_copy(self, dtype: torch.dtype, rounded: torch.dtype | None) -> PreparedEncoder:
+        """Copy the original once more, for passes in a type, of weights rounded to another."""
         made = copy.copy(self)
-        made.dtype = torch.float32 if self.dtype == torch.float64 else torch.float64
+        made.dtype = dtype
         with neutral(), random_state_kept(self.device):
-            made.module = private_copy(self._original, self.name, self.device, made.dtype)
+            made.module = private_copy(self._original, self.name, self.device, rounded, dtype)
             parts = [made._found(part) for part in self._where]
             made._reader = Reader(made.module, self.name, parts[0], parts[1], self.device)
         made._reader.sizes = self.sizes

@@ -54,14 +54,14 @@ def speed_up_stems(module: nn.Module) -> list[nn.Conv2d]:
             stride=conv.stride[0],
             padding=_pair(conv),
         )
-        conv.forward = run  # type: ignore[method-assign]
+        vars(conv)["forward"] = run
     return stems
 
 
 def restore_stems(stems: Iterable[nn.Conv2d]) -> None:
     """Give convolutions their own backward pass back."""
     for conv in stems:
-        del conv.forward
+        del vars(conv)["forward"]
 
 
 def _applies(conv: nn.Conv2d) -> bool:

@@ -6,6 +6,7 @@ unless asked otherwise. Ranking them is no mistake, so it is said, not refused.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from torch import Tensor, nn
@@ -21,12 +22,15 @@ _ENOUGH = 64  # weights of a layer whose largest is near the bound that they wer
 _NEAR = 0.9
 
 
-def looks_untrained(module: nn.Module) -> str | None:
+def looks_untrained(module: nn.Module, used: Container[str] | None = None) -> str | None:
     """Say why the weights of a network look as they were initialised.
 
     Parameters
     ----------
     module : nn.Module
+    used : container of str, optional
+        Names of the parts that are judged; all of them if left out. A trained head behind the
+        output, or a branch that never runs, says nothing of the others.
 
     Returns
     -------
@@ -40,7 +44,7 @@ def looks_untrained(module: nn.Module) -> str | None:
     >>> looks_untrained(torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8)))
     'no batch norm has seen an image'
     """
-    parts = list(module.modules())
+    parts = [part for name, part in module.named_modules() if used is None or name in used]
     counting = [
         part
         for part in parts

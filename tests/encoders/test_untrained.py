@@ -68,6 +68,61 @@ def test_a_few_steps_are_training(name):
         compared(network)
 
 
+class Behind(nn.Module):
+    """A trained part that is there and does not run, or runs behind the output."""
+
+    def __init__(self, used, spare):
+        super().__init__()
+        self.used, self.spare = used, spare
+
+    def forward(self, x):
+        return self.used(x)
+
+
+def attending():
+    """Its layer's projection is used, and never called."""
+
+    class Attending(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, 4)
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x):
+            tokens = self.patches(x).flatten(2).transpose(1, 2)
+            return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(1)
+
+    return Attending()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_parts_that_do_not_run_are_not_judged(name):
+    spare = trained(make("batch norm"))
+    with pytest.warns(pyattrx.errors.UntrainedWarning, match="'one' looks untrained"):
+        compared(Behind(make(name), spare).eval())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pyattrx.errors.UntrainedWarning)
+        compared(Behind(spare, make(name)).eval())
+
+
+def test_what_comes_behind_the_output_is_not_judged():
+    network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Tanh(), trained(make("batch norm"))).eval()
+    probes = pyattrx.Probes.from_tensor(images())
+    with pytest.warns(pyattrx.errors.UntrainedWarning, match="weights that PyTorch draws"):
+        pyattrx.affinity([pyattrx.Encoder(network, name="one", output="1")], probes)
+
+
+def test_parts_that_are_used_without_being_called_are_judged():
+    torch.manual_seed(0)
+    network = attending().eval()
+    found = pyattrx.Encoder(network, name="one").prepare("cpu", images()).looked.used
+    assert found == {"", "patches", "attention", "attention.out_proj"}
+    layer = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3, bias=False))
+    network = nn.Sequential(layer, nn.Identity()).eval()
+    found = pyattrx.Encoder(network, name="two").prepare("cpu", images()).looked.used
+    assert "0" in found
+
+
 class Spare(nn.Module):
     """A trained part that answers, and others that are random at each load."""
 
