@@ -3,10 +3,10 @@
 Two images, three passes forward and back where nothing is wrong: each image alone through the plain
 copy, then both together, in the other order and with their last bits changed, through the prepared
 one; and one pass forward over a batch of up to eight, both in turn. If the passes agree, the
-network repeats itself, treats an image alike alone and beside others, and was prepared without harm. Only
-if they do not is it found out which of these fails. A network that asks its images which way to go
-is run one image at a time; one whose answers are made of other images than their own is asked again
-from the beginning, in the other order.
+network repeats itself, treats an image alike alone and beside others, and was prepared without
+harm. Only if they do not is it found out which of these fails. A network that asks its images which
+way to go is run one image at a time; one whose answers are made of other images than their own is
+asked again from the beginning, in the other order.
 """
 
 from __future__ import annotations
