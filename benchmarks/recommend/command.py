@@ -119,23 +119,34 @@ def _rows(every: dict[int, dict[str, Result]], which: np.ndarray) -> list[dict[s
     rows = []
     for name in every[_CHOSEN_ON]:
         values = np.stack([found[name][:, which] for found in every.values()])
-        if not np.isfinite(values).any(axis=(0, 2)).all():
+        if np.isnan(values).all(axis=(0, 1, 3)).any():
             continue  # of other labels
-        means = np.nanmean(values, axis=(0, 2))  # [measures, counts]
+        # A number only where it is there for all targets: others would be of easier ones.
+        means = values.mean(axis=(0, 2))  # [measures, counts]
         row: dict[str, Any] = {"name": name}
         for c, count in enumerate(COUNTS):
             row[str(count or "all")] = {
-                measure: round(float(means[m, c]), 4) for m, measure in enumerate(MEASURES)
+                measure: _number(float(means[m, c])) for m, measure in enumerate(MEASURES)
             }
         row["over consensus"] = [
-            round(v, 4)
+            _number(v)
             for v in difference(
                 every[_CHOSEN_ON][name], every[_CHOSEN_ON]["consensus@pooled"], which
             )
         ]
         rows.append(row)
-    at = "weighted_kendall"
-    return sorted(rows, key=lambda row: -float(np.mean([row[str(c or "all")][at] for c in COUNTS])))
+    return sorted(rows, key=lambda row: -_mean(row))
+
+
+def _mean(row: dict[str, Any]) -> float:
+    """Mean weighted Kendall over the counts of labels at which there is one."""
+    values = [row[str(count or "all")]["weighted_kendall"] for count in COUNTS]
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else -1.0
+
+
+def _number(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
 
 
 def show(found: dict[str, Any]) -> None:
@@ -151,6 +162,6 @@ def show(found: dict[str, Any]) -> None:
             for measure in ("spearman", "wK", "P@1", "r@1", "r@3"):
                 table.add_column(f"{count or 'all'} {measure}", justify="right")
         for row in rows:
-            cells = [f"{row[str(c or 'all')][m]:.2f}" for c in COUNTS for m in MEASURES]
-            table.add_row(row["name"], *cells)
+            values = [row[str(c or "all")][m] for c in COUNTS for m in MEASURES]
+            table.add_row(row["name"], *("-" if v is None else f"{v:.2f}" for v in values))
         out.print(table)

@@ -133,6 +133,7 @@ def _names() -> tuple[str, ...]:
     found = [f"{name}@pooled" for name in (*_OF_IMAGES, *_OF_CLASSES)]
     found += [f"{name}@2x2" for name in (*_OF_IMAGES, *_OF_CLASSES)]
     found += [f"{name}@locations" for name in _OF_IMAGES]
+    found += [f"{name}@both" for name in _OF_IMAGES[:3]]  # the vector, and 2 x 2 beside it
     return (*found, "consensus@pooled", "consensus@2x2")
 
 
@@ -229,4 +230,7 @@ def _score(
         for name in (*_OF_IMAGES, *_OF_CLASSES):
             if kind in scores.SCORES[name].kinds:
                 add(name, place, x if name == "label_ridge" else flat, y, None)
+    both = np.concatenate([pooled, _small(maps).reshape(len(maps), -1)], axis=1)
+    for name in _OF_IMAGES[:3]:
+        add(name, "both", both, y, None)
     return found

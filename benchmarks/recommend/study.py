@@ -91,7 +91,7 @@ class Form:
 
 FORMS = tuple(
     Form(score, place, weight)
-    for place in ("pooled", "2x2", "locations")
+    for place in ("pooled", "2x2", "both", "locations")
     for score in ("linear_probe", "knn", "logme", "label_ridge")
     for weight in WEIGHTS
 )
@@ -248,4 +248,4 @@ def choose(results: dict[Form, Result], chosen: NDArray[np.bool_]) -> Form:
 
 def _complexity(form: Form) -> tuple[int, int, int]:
     weight = 0 if not form.weight else 2 if "w " in form.weight else 1
-    return weight, int(form.place != "pooled"), FORMS.index(form)
+    return weight, ("pooled", "2x2", "both", "locations").index(form.place), FORMS.index(form)

@@ -135,12 +135,12 @@ def _recommend_command(
         ),
     ] = None,
     consensus_weight: Annotated[
-        float | None,
+        float,
         typer.Option(
-            help="How much the consensus counts beside the score; 0: not at all.",
+            help="How much the consensus counts beside the score.",
             rich_help_panel=_SCORES,
         ),
-    ] = None,
+    ] = 0.0,
     race: Annotated[
         bool,
         typer.Option(

@@ -68,6 +68,12 @@ class Features:
     untrained: str | None
     facts: dict[str, Any]
 
+    def together(self) -> np.ndarray:
+        """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too."""
+        if self.maps is None:
+            return self.pooled
+        return np.concatenate([self.pooled, self.maps.reshape(len(self.maps), -1)], axis=1)
+
     @property
     def constant(self) -> bool:
         """Whether every image has the same features."""

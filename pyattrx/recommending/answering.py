@@ -14,7 +14,7 @@ from pyattrx.recommending.agreement import Consensus, consensus
 from pyattrx.recommending.labelled import Labelled, score_candidate
 from pyattrx.recommending.notes import score_in_words, what_to_know
 from pyattrx.recommending.options import Options
-from pyattrx.recommending.ordering import Evidence, Order, factor_of, order, usual_weight
+from pyattrx.recommending.ordering import Evidence, Order, factor_of, order
 from pyattrx.recommending.result import Recommendation, Standing
 from pyattrx.scores import Score
 from pyattrx.tasks import Task
@@ -57,7 +57,7 @@ def answer(
     ranked = [i for i in range(len(read)) if main == "consensus" or main in found[i]]
     if not ranked or (main == "consensus" and agreed is None):
         raise InvalidValue("task", task.name, f"images that {main} can be computed of")
-    weight = weight_of(task, options, main, agreed)
+    weight = weight_of(options, main, agreed)
     others = None
     if agreed is not None:
         others = Evidence(agreed.values[ranked], agreed.residuals.columns(np.array(ranked)))
@@ -127,16 +127,9 @@ def agreement(read: Sequence[Features], task: Task) -> Consensus | None:
     return consensus([one.pooled[spread] for one in read], task.groups[spread])
 
 
-def weight_of(task: Task, options: Options, main: str, agreed: Consensus | None) -> float:
+def weight_of(options: Options, main: str, agreed: Consensus | None) -> float:
     """How much the consensus counts beside a score, both in standard deviations."""
-    if main == "consensus" or agreed is None:
-        return 0.0
-    if options.weight is not None:
-        return float(options.weight)
-    if len(agreed.values) < 3:  # two candidates' consensus is one opinion of the other
-        return 0.0
-    classes = len(task.classes) if task.classes else 1
-    return usual_weight(task.n_labelled / classes)
+    return 0.0 if main == "consensus" or agreed is None else options.weight
 
 
 def together(

@@ -40,7 +40,7 @@ def raced(
     with tempfile.TemporaryDirectory() as folder:
         if options.cache is None:  # what a part has seen is not run again for the next one
             options = replace(options, cache=FeatureCache(folder))
-        heats = _Heats(candidates, task, names[0], options)
+        heats = _Heats(candidates, names[0], options)
         found = race(task, heats.read, heats.rank, error=error)
         if not heats.begun:  # too few images for a second round
             heats.begin(found.task, found.read)
@@ -58,10 +58,8 @@ def raced(
 class _Heats:
     """Reads and ranks. The consensus, and how much it counts, are those of the first round."""
 
-    def __init__(
-        self, candidates: Sequence[Candidate], task: Task, main: str, options: Options
-    ) -> None:
-        self._candidates, self._task, self._main, self._options = candidates, task, main, options
+    def __init__(self, candidates: Sequence[Candidate], main: str, options: Options) -> None:
+        self._candidates, self._main, self._options = candidates, main, options
         self._agreed: Consensus | None = None
         self._everyone: list[str] = []
         self.begun = False
@@ -103,8 +101,7 @@ class _Heats:
         if len(names) < 2:
             return names, None
         first = Evidence.of(list(known.values()))
-        # As it will count in the end, with all labels.
-        weight = weight_of(self._task, self._options, self._main, self._agreed)
+        weight = weight_of(self._options, self._main, self._agreed)
         agreed = self.agreed_of(names)
         if agreed is None or weight == 0:
             return names, together(first, None, 0.0)

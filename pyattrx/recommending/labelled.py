@@ -94,13 +94,15 @@ def score_candidate(
     """
     found: dict[str, Score] = {}
     failed: dict[str, str] = {}
+    together = features.together() if not kind.startswith("dense") else features.pooled
     for name in names:
-        values = features.pooled
         if name in _OF_MAPS and features.maps is not None:
             values = features.maps
         elif kind.startswith("dense"):
             failed[name] = "the network has no features by location"
             continue
+        else:
+            values = together
         try:
             with _quiet():
                 found[name] = scores.score(

@@ -21,7 +21,7 @@ __all__ = ["Options"]
 class Options:
     """Options of `recommend` that have nothing to do with the task."""
 
-    weight: float | None
+    weight: float
     batch_size: int
     device: torch.device
     cache: FeatureCache | None
@@ -33,18 +33,20 @@ class Options:
         cls, weight: Any, batch_size: Any, device: Any, cache: Any, level: Any, on_error: Any
     ) -> Options:
         """Check what a caller gave."""
-        if weight is not None and (
+        if (
             isinstance(weight, bool)
             or not isinstance(weight, (int, float))
             or not 0 <= weight < float("inf")
         ):
-            raise InvalidValue("consensus_weight", weight, "a number of at least 0, or None")
+            raise InvalidValue("consensus_weight", weight, "a number of at least 0")
         check_batch_size(batch_size)
         if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
             raise InvalidValue("level", level, "a number between 0 and 1")
         if on_error not in ("skip", "raise"):
             raise InvalidValue("on_error", on_error, "'skip' or 'raise'")
-        return cls(weight, batch_size, resolve_device(device), _cache(cache), level, on_error)
+        return cls(
+            float(weight), batch_size, resolve_device(device), _cache(cache), level, on_error
+        )
 
 
 def _cache(given: Any) -> FeatureCache | None:

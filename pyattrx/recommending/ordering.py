@@ -10,28 +10,7 @@ import numpy as np
 from pyattrx.affinities.statistics import Residuals, paired_p_values, reach
 from pyattrx.scores import Score
 
-__all__ = ["Evidence", "Order", "factor_of", "order", "usual_weight"]
-
-# Measured: see docs/recommend.md.
-_WEIGHT = 1.1
-_MOST_WEIGHT = 0.5
-
-
-def usual_weight(labels_a_class: float) -> float:
-    """How much the consensus counts beside a label score, both in standard deviations.
-
-    Parameters
-    ----------
-    labels_a_class : float
-        Labelled images a class, or of all where labels are numbers.
-
-    Examples
-    --------
-    >>> from pyattrx.recommending.ordering import usual_weight
-    >>> [round(usual_weight(n), 2) for n in (2, 5, 20, 320)]
-    [0.5, 0.49, 0.25, 0.06]
-    """
-    return float(min(_MOST_WEIGHT, _WEIGHT / np.sqrt(max(labels_a_class, 1.0))))
+__all__ = ["Evidence", "Order", "factor_of", "order"]
 
 
 @dataclass(frozen=True, eq=False)

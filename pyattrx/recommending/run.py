@@ -37,7 +37,7 @@ def recommend(
     *,
     target: Any = None,
     scores: str | Sequence[str] | None = None,
-    consensus_weight: float | None = None,
+    consensus_weight: float = 0.0,
     batch_size: int = 32,
     device: str | torch.device | None = None,
     cache: bool | str | os.PathLike[str] | FeatureCache = True,
@@ -52,9 +52,9 @@ def recommend(
     """Rank pretrained networks for a task, by its images.
 
     Every candidate sees every image once; the features are kept in a cache, and all scores are read
-    from them. With labels, candidates are ranked by a cross-validated probe, plus a little of the
-    consensus where labels are few. Without, by the consensus alone: how well a candidate's features
-    predict those of all the others.
+    from them. With labels, candidates are ranked by a cross-validated linear probe (with label maps
+    by `label_ridge`), with other scores beside it; without, by the consensus: how well a
+    candidate's features predict those of all the others.
 
     Parameters
     ----------
@@ -69,9 +69,10 @@ def recommend(
     scores : str or list of str, optional
         Names in `pyattrx.scores.SCORES`, the one to rank by first; "all"; by default a handful that
         fits the labels.
-    consensus_weight : float, optional
+    consensus_weight : float
         How much the consensus counts beside the first score, both in standard deviations over the
-        candidates; 0 for not at all. By default ``min(0.5, 1.1 / sqrt(labels a class))``.
+        candidates. With five labelled images a class 0.5 was a little better than nothing, within
+        the noise; with twenty it was not.
     batch_size : int
         Images in one pass.
     device : str or torch.device, optional
