@@ -42,7 +42,7 @@ def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
     if main == "consensus":
         said.append(
             "No labels: the consensus favours generalists, and is a hint, not a measurement. "
-            "A few labels an image class say more."
+            "Even a few labels per class say more."
         )
         if len(standings) < _FEW_CANDIDATES:
             said.append(
@@ -55,8 +55,8 @@ def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
     if task.counts and min(task.counts.values()) < _FEW_A_CLASS:
         name, count = min(task.counts.items(), key=lambda item: item[1])
         said.append(
-            f"Class {name!r} has {count} labelled image{'s' * (count != 1)}; with 20 or more a "
-            "class the order is much surer."
+            f"Class {name!r} has {count} labelled image{'s' * (count != 1)}; with 20 or more per "
+            "class the order is much more certain."
         )
     return said
 
@@ -96,7 +96,11 @@ def _baselines(standings: Sequence[Standing]) -> list[str]:
     if len({pair[1].input_size for pair in costs}) == 1:
         del rules["largest input"]
     hits = [rule for rule, one in rules.items() if one is first]
-    tied = [f"{one.name} ({rule})" for rule, one in rules.items() if one.name in first.ties]
+    by_name: dict[str, list[str]] = {}
+    for rule, one in rules.items():
+        if one.name in first.ties:
+            by_name.setdefault(one.name, []).append(rule)
+    tied = [f"{name} ({' and '.join(found)})" for name, found in by_name.items()]
     said = []
     if hits:
         said.append(f"The first is also the candidate with the {' and the '.join(hits)}.")

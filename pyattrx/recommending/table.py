@@ -82,7 +82,8 @@ def _legend(result: Recommendation, shown: Sequence[str]) -> list[str]:
         lines.append("* everything that ranks higher costs more.")
     others = [key.removeprefix("place of ") for key in shown if key.startswith("place of ")]
     if others:
-        lines.append(f"{', '.join(others)}: places by these scores alone.")
+        alone = "these scores" if len(others) > 1 else "this score"
+        lines.append(f"{', '.join(others)}: places by {alone} alone.")
     return lines
 
 

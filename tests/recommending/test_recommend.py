@@ -274,3 +274,36 @@ def test_copies_of_images_do_not_make_it_surer():
         copies = Task.from_arrays(images.repeat(5, 1, 1, 1), np.tile(labels, 5))
     often = ask(images=copies, scores="nearest_mean", consensus_weight=0)
     assert often["blue"].stderr > 0.6 * once["blue"].stderr
+
+
+def broken():
+    raise RuntimeError("no weights here")
+
+
+def test_a_function_that_fails_is_a_candidate_that_fails():
+    found = ask([*encoders()[:2], broken, lambda: 3])
+    assert found.failures["broken"] == "candidates[2] failed: RuntimeError: no weights here"
+    assert (
+        "candidates[3] returned 3 (a int): expected an Encoder" in found.failures["candidates[3]"]
+    )
+    with pytest.raises(EncoderError, match=r"candidates\[0\] failed: RuntimeError"):
+        ask([broken, *encoders()], on_error="raise")
+
+
+def test_where_all_fail_everyone_is_named():
+    with pytest.raises(EncoderError, match=r"broken: .*no weights here; candidates\[1\]: .*a int"):
+        ask([broken, lambda: 3])
+
+
+def test_it_says_why_a_score_has_no_value():
+    pixels = np.random.default_rng(0).random((5, 3, 8, 8), np.float32)
+    with pytest.raises(InvalidValue, match="linear_probe can be computed from: .*two groups"):
+        ask(images=Task.from_arrays(pixels, np.arange(5)))
+
+
+def test_rules_of_thumb_that_name_one_network_name_it_once():
+    for seed in range(20):
+        pixels = np.random.default_rng(seed).random((12, 3, 8, 8), np.float32)
+        found = ask(images=Task.from_arrays(pixels, np.arange(12) % 2))
+        for note in found.notes:
+            assert not note.startswith("A rule of thumb") or note.count("red and green") <= 1
