@@ -87,6 +87,7 @@ class FeatureCache:
             raise InvalidValue("limit", limit, "a positive number of GiB")
         self.folder = default_folder() / "features" if folder is None else Path(folder)
         self.limit = float(limit)
+        self._said = False
 
     def network(self, identity: dict[str, Any]) -> CachedNetwork:
         """Return what is kept of a network; `identity` is all that its features depend on."""
@@ -133,6 +134,18 @@ class FeatureCache:
             total -= sizes[folder]
             shutil.rmtree(folder, ignore_errors=True)
 
+    def say_refused(self, error: OSError) -> None:
+        """Warn that nothing can be written; once, as networks and batches are many."""
+        if self._said:
+            return
+        self._said = True
+        warnings.warn(
+            f"features cannot be kept in {self.folder}: {error}; they will be computed again next "
+            "time",
+            CacheWarning,
+            stacklevel=3,
+        )
+
     def _folders(self) -> list[Path]:
         try:
             found = list(self.folder.iterdir())
@@ -147,7 +160,6 @@ class CachedNetwork:
 
     def __init__(self, cache: FeatureCache, folder: Path, identity: dict[str, Any]) -> None:
         self._cache, self.folder, self._identity = cache, folder, identity
-        self._refused = False
 
     def read(self, digests: Sequence[bytes]) -> dict[bytes, Rows]:
         """Return what is there of some images, one row each, by digest.
@@ -190,8 +202,6 @@ class CachedNetwork:
         CacheWarning
             Nothing can be written; said once.
         """
-        if self._refused:
-            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             known = {**self.facts(), **facts, "identity": self._identity}
@@ -201,13 +211,7 @@ class CachedNetwork:
             self._put_together()
             self._cache.shrink()
         except OSError as error:
-            self._refused = True
-            warnings.warn(
-                f"features cannot be kept in {self._cache.folder}: {error}; they will be computed "
-                "again next time",
-                CacheWarning,
-                stacklevel=2,
-            )
+            self._cache.say_refused(error)
 
     def facts(self) -> dict[str, Any]:
         """What was written beside the features."""

@@ -111,8 +111,8 @@ def _maker(item: Callable[[], Any], at: int) -> Callable[[], Encoder]:
             made = Encoder(made)
         if not isinstance(made, Encoder):
             raise EncoderError(
-                f"candidates[{at}] returned {made!r} (a {type(made).__name__}): expected an Encoder "
-                "or a module"
+                f"candidates[{at}] returned {made!r} (a {type(made).__name__}): expected an "
+                "Encoder or a module"
             )
         return made
 

@@ -37,7 +37,7 @@ _DROPPED_LAST = ("front", "parameters", "milliseconds")
 
 
 def as_text(result: Recommendation, width: int | None = None) -> str:
-    """Return a table, and what is to be known about it, in lines of at most `width` characters."""
+    """Return a table of at most `width` characters a line, and below it what to know about it."""
     room = width or shutil.get_terminal_size((100, 40)).columns
     lines = [_headline(result), f"Ranked by {result.score}.", ""]
     table, shown = _table(result, room)

@@ -261,3 +261,36 @@ def test_facts_are_json(cache):
     json.dumps(cache.info())
     (file,) = cache.folder.glob("*/network.json")
     assert json.loads(file.read_text())["place"] == "input of fc"
+
+
+class Slow(nn.Module):
+    """Takes time to wake up."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.sizes = []
+
+    def forward(self, x):
+        self.sizes.append(len(x))
+        return x.mean((2, 3)) * self.weight
+
+
+def test_the_time_is_not_that_of_a_first_batch(cache, monkeypatch):
+    clock = iter(float(2**n) for n in range(100))  # every batch takes longer than the one before
+    monkeypatch.setattr("pyattrx.features.reading.time.perf_counter", lambda: next(clock))
+    first = extract(pyattrx.Encoder(Slow(), name="slow"), images(10), batch_size=32, cache=cache)
+    # Two batches of five: from 1 to 2, and from 4 to 8.
+    assert first.costs.milliseconds == 4000 / 5
+    more = extract(pyattrx.Encoder(Slow(), name="slow"), images(12), batch_size=32, cache=cache)
+    assert more.computed == 2
+    assert more.costs.milliseconds == first.costs.milliseconds
+
+
+def test_that_nothing_can_be_kept_is_said_once(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    nowhere = FeatureCache(tmp_path / "file")
+    with pytest.warns(CacheWarning, match="cannot be kept in") as said:
+        for name in "ab":
+            extract(pyattrx.Encoder(Slow(), name=name), images(4, seed=ord(name)), cache=nowhere)
+    assert len(said) == 1
