@@ -16,7 +16,6 @@ import secrets
 import shutil
 import time
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +166,7 @@ class CachedNetwork:
         Warns
         -----
         CacheWarning
-            A segment is damaged; it is removed.
+            A segment is damaged, and removed; or it cannot be read.
         """
         wanted = set(digests)
         found: dict[bytes, Rows] = {}
@@ -176,7 +175,14 @@ class CachedNetwork:
                 keys, rows = _load(path)
             except FileNotFoundError:  # another process has put segments together
                 continue
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            except OSError as error:  # of the disk, or of rights: what is kept may be whole
+                warnings.warn(
+                    f"{path}: cannot be read ({error}); its features are computed again",
+                    CacheWarning,
+                    stacklevel=2,
+                )
+                continue
+            except Exception as error:  # of any kind: any byte may be wrong
                 warnings.warn(
                     f"{path}: damaged ({error}); its features are computed again",
                     CacheWarning,
@@ -247,8 +253,8 @@ class CachedNetwork:
         for path in old:
             try:
                 some, rows = _load(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                return  # whoever reads it says so
+            except Exception:  # of any kind: whoever reads it says so
+                return
             new = [index for index, key in enumerate(some) if key not in seen]
             seen.update(some)
             keys += [some[index] for index in new]
@@ -297,7 +303,8 @@ def _load(path: Path) -> tuple[list[bytes], Rows]:
         keys = [row.tobytes() for row in file["digests"]]
         pooled = _wide(file["pooled"], file["pooled_exponent"])
         maps = _wide(file["maps"], file["maps_exponent"]) if "maps" in file else None
-    if pooled.ndim != 2 or len(pooled) != len(keys) or (maps is not None and maps.ndim != 4):
+    fits = pooled.ndim == 2 and len(pooled) == len(keys)
+    if not fits or (maps is not None and (maps.ndim != 4 or len(maps) != len(keys))):
         raise ValueError("its arrays do not fit together")
     return keys, Rows(pooled, maps)
 

@@ -12,7 +12,7 @@ from pyattrx.errors import InvalidValue
 from pyattrx.features import Features
 from pyattrx.recommending.agreement import Consensus, consensus
 from pyattrx.recommending.labelled import Labelled, score_candidate
-from pyattrx.recommending.notes import score_in_words, what_to_know
+from pyattrx.recommending.notes import comparable_times, score_in_words, what_to_know
 from pyattrx.recommending.options import Options
 from pyattrx.recommending.ordering import Evidence, Order, factor_of, order, usual_weight
 from pyattrx.recommending.result import Recommendation, Standing
@@ -216,10 +216,10 @@ def _standing(
 
 def _with_front(standings: list[Standing]) -> list[Standing]:
     """Mark those that nothing better is cheaper than."""
+    timed = comparable_times(standings)
 
     def cost(one: Standing) -> float | None:
         assert one.costs is not None
-        timed = all(s.costs is not None and s.costs.milliseconds is not None for s in standings)
         return one.costs.milliseconds if timed else one.costs.multiply_adds
 
     least = float("inf")

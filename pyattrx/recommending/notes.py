@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pyattrx.recommending.result import Standing
 from pyattrx.tasks import Task
 
-__all__ = ["score_in_words", "what_to_know"]
+__all__ = ["comparable_times", "score_in_words", "what_to_know"]
 
 _IN_WORDS = {
     "linear_probe": "a cross-validated linear probe",
@@ -25,6 +25,12 @@ def score_in_words(main: str, weight: float) -> str:
     """Say what candidates are ranked by."""
     said = _IN_WORDS.get(main, main)
     return f"{said} + {weight:.2f} x the consensus" if weight > 0 else said
+
+
+def comparable_times(standings: Sequence[Standing]) -> bool:
+    """Whether all were timed, on one device: times that were kept may be of another."""
+    places = {None if one.costs is None else one.costs.measured_on for one in standings}
+    return len(places) == 1 and None not in places
 
 
 def what_to_know(task: Task, standings: Sequence[Standing], main: str, weight: float) -> list[str]:
@@ -72,7 +78,7 @@ def _cheapest(standings: Sequence[Standing]) -> list[str]:
     together = [one for one in standings if one is standings[0] or one.name in standings[0].ties]
     times = [one.costs.milliseconds for one in together if one.costs is not None]
     known = [time for time in times if time is not None]
-    if len(known) < len(together):
+    if not comparable_times(together):
         return []
     cheapest = together[min(range(len(known)), key=known.__getitem__)]
     if cheapest is standings[0]:
