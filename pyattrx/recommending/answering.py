@@ -29,6 +29,7 @@ def answer(
     options: Options,
     failures: dict[str, str],
     agreed: Consensus | None,
+    weight: float | None = None,
     factor: float | None = None,
 ) -> Recommendation:
     """Rank candidates.
@@ -45,8 +46,10 @@ def answer(
         Candidates that there are no features of.
     agreed : Consensus, optional
         Of the same candidates.
+    weight : float, optional
+        How much the consensus counts; by default as `weight_of` says for these candidates.
     factor : float, optional
-        By which the consensus counts, in units of the first score; by default from its weight.
+        The same in units of the first score; by default from the weight.
     """
     found: list[dict[str, Score]] = [{} for _ in read]
     reasons: list[dict[str, str]] = [{} for _ in read]
@@ -59,7 +62,8 @@ def answer(
     if not ranked or (main == "consensus" and agreed is None):
         why = next((f": {one[main]}" for one in reasons if main in one), "")
         raise InvalidValue("task", task.name, f"images that {main} can be computed from{why}")
-    weight = weight_of(task, options, main, agreed)
+    if weight is None:
+        weight = weight_of(task, options, main, agreed)
     others = None
     if agreed is not None:
         others = Evidence(agreed.values[ranked], agreed.residuals.columns(np.array(ranked)))

@@ -45,7 +45,16 @@ def raced(
         if not heats.begun:  # too few images for a second round
             heats.begin(found.task, found.read)
         agreed = heats.agreed_of([one.name for one in found.read])
-        made = answer(found.read, found.task, names, options, heats.failures, agreed, heats.factor)
+        made = answer(
+            found.read,
+            found.task,
+            names,
+            options,
+            heats.failures,
+            agreed,
+            heats.weight,
+            heats.factor,
+        )
     facts = {
         "passes": found.passes,
         "passes_without_race": len(found.first) * len(task),
@@ -67,6 +76,11 @@ class _Heats:
         self.begun = False
         self.factor: float | None = None
         self.failures: dict[str, str] = {}
+
+    @property
+    def weight(self) -> float:
+        """How much the consensus of all candidates counts beside the labels of all images."""
+        return weight_of(self._task, self._options, self._main, self._agreed)
 
     def read(self, part: Task, wanted: Sequence[str] | None) -> list[Features]:
         """Read some candidates, or all, on a part of the images."""
@@ -103,8 +117,7 @@ class _Heats:
         if len(names) < 2:
             return names, None
         first = Evidence.of(list(known.values()))
-        # As it will count in the end, with all labels.
-        weight = weight_of(self._task, self._options, self._main, self._agreed)
+        weight = self.weight
         agreed = self.agreed_of(names)
         if agreed is None or weight == 0:
             return names, together(first, None, 0.0)

@@ -43,7 +43,7 @@ def as_text(result: Recommendation, width: int | None = None) -> str:
     table, shown = _table(result, room)
     lines += [*table, "", *_legend(result, shown)]
     lines += [f"{one.name}: {remark}" for one in result for remark in one.remarks]
-    lines += [f"{name} failed: {why}" for name, why in result.failures.items()]
+    lines += [f"{name} failed: {' '.join(why.split())}" for name, why in result.failures.items()]
     lines += result.notes
     return "\n".join(lines)
 
