@@ -101,11 +101,19 @@ def _recommend_command(
         str | None,
         typer.Option(metavar="COLUMN", help="Of a table: the paths.", rich_help_panel=_IMAGES),
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a table: what its labels are, where they do not show it: classification, "
+            "regression or multilabel.",
+            rich_help_panel=_IMAGES,
+        ),
+    ] = None,
     unlabelled: Annotated[
         bool,
         typer.Option(
             "--unlabelled",
-            help="Subfolders are no classes: rank without labels.",
+            help="Ignore labels and subfolders: rank without labels.",
             rich_help_panel=_IMAGES,
         ),
     ] = False,
@@ -145,7 +153,7 @@ def _recommend_command(
         bool,
         typer.Option(
             "--race",
-            help="Run those that are beaten for certain on no more images.",
+            help="Stop running a candidate once it is clearly beaten.",
             rich_help_panel=options.RUN,
         ),
     ] = False,
@@ -197,7 +205,12 @@ def _recommend_command(
         raise InvalidValue("save", str(save), "a file in an existing folder")
     if pictures is not None:
         report.require_matplotlib()
-        pictures.mkdir(parents=True, exist_ok=True)
+        try:
+            pictures.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InvalidValue(
+                "pictures", str(pictures), f"a folder to write to: {error}"
+            ) from None
     given: Any = specifications or []
     if zoo is not None and given:
         raise InvalidValue("SPEC", given, "none: with --zoo the candidates are its networks")
@@ -205,7 +218,7 @@ def _recommend_command(
     if opened is None:
         given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
         read_candidates(given, trust=trust)  # what is wrong with them comes out first
-    task = _task(data, label, image, unlabelled, size, limit, seed, skip_bad)
+    task = _task(data, label, image, kind, unlabelled, size, limit, seed, skip_bad)
     scores: Any = score
     if score is not None and score == ["all"]:
         scores = "all"
@@ -241,6 +254,7 @@ def _task(
     data: Path,
     label: list[str] | None,
     image: str | None,
+    kind: Any,
     unlabelled: bool,
     size: int,
     limit: int | None,
@@ -248,10 +262,12 @@ def _task(
     skip_bad: bool,
 ) -> Task:
     on_error: Any = "skip" if skip_bad else "raise"
+    if not data.exists():
+        raise InvalidValue("DATA", str(data), "an existing folder of images, or a table of them")
     if data.is_dir():
-        if label or image:
-            option = "label" if label else "image"
-            raise InvalidValue(option, label or image, "a table for DATA: a folder has no columns")
+        for option, value in (("label", label), ("image", image), ("kind", kind)):
+            if value:
+                raise InvalidValue(option, value, "a table for DATA: a folder has no columns")
         return Task.from_folder(
             data,
             size,
@@ -260,11 +276,14 @@ def _task(
             seed=seed,
             on_error=on_error,
         )
+    if unlabelled and (label or kind):
+        raise InvalidValue("unlabelled", True, "--unlabelled, or --label and --kind, not both")
     labels: Any = label[0] if label and len(label) == 1 else label or "label"
     return Task.from_manifest(
         data,
         image or "path",
         None if unlabelled else labels,
+        kind=kind,
         size=size,
         limit=limit,
         seed=seed,

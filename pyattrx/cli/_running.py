@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from pyattrx.cli._streams import Unread, complain, is_unread, put_error, streams
 from pyattrx.errors import (
+    CacheWarning,
     FitWarning,
     PyattrxError,
     SkippedWarning,
@@ -23,7 +24,7 @@ from pyattrx.errors import (
 __all__ = ["FAILED", "INTERRUPTED", "UNREAD", "WRONG_ARGUMENTS", "Commands", "run"]
 
 FAILED, WRONG_ARGUMENTS, INTERRUPTED = 1, 2, 130
-_SAID = (FitWarning, SkippedWarning, TaskWarning, UntrainedWarning)
+_SAID = (CacheWarning, FitWarning, SkippedWarning, TaskWarning, UntrainedWarning)
 UNREAD = 141  # what a shell gives for SIGPIPE
 
 

@@ -16,7 +16,6 @@ import secrets
 import shutil
 import time
 import warnings
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +86,7 @@ class FeatureCache:
             raise InvalidValue("limit", limit, "a positive number of GiB")
         self.folder = default_folder() / "features" if folder is None else Path(folder)
         self.limit = float(limit)
+        self._said = False
 
     def network(self, identity: dict[str, Any]) -> CachedNetwork:
         """Return what is kept of a network; `identity` is all that its features depend on."""
@@ -133,6 +133,18 @@ class FeatureCache:
             total -= sizes[folder]
             shutil.rmtree(folder, ignore_errors=True)
 
+    def say_refused(self, error: OSError) -> None:
+        """Warn that nothing can be written; once, as networks and batches are many."""
+        if self._said:
+            return
+        self._said = True
+        warnings.warn(
+            f"features cannot be kept in {self.folder}: {error}; they will be computed again next "
+            "time",
+            CacheWarning,
+            stacklevel=3,
+        )
+
     def _folders(self) -> list[Path]:
         try:
             found = list(self.folder.iterdir())
@@ -147,7 +159,6 @@ class CachedNetwork:
 
     def __init__(self, cache: FeatureCache, folder: Path, identity: dict[str, Any]) -> None:
         self._cache, self.folder, self._identity = cache, folder, identity
-        self._refused = False
 
     def read(self, digests: Sequence[bytes]) -> dict[bytes, Rows]:
         """Return what is there of some images, one row each, by digest.
@@ -155,7 +166,7 @@ class CachedNetwork:
         Warns
         -----
         CacheWarning
-            A segment is damaged; it is removed.
+            A segment is damaged, and removed; or it cannot be read.
         """
         wanted = set(digests)
         found: dict[bytes, Rows] = {}
@@ -164,7 +175,14 @@ class CachedNetwork:
                 keys, rows = _load(path)
             except FileNotFoundError:  # another process has put segments together
                 continue
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            except OSError as error:  # of the disk, or of rights: what is kept may be whole
+                warnings.warn(
+                    f"{path}: cannot be read ({error}); its features are computed again",
+                    CacheWarning,
+                    stacklevel=2,
+                )
+                continue
+            except Exception as error:  # of any kind: any byte may be wrong
                 warnings.warn(
                     f"{path}: damaged ({error}); its features are computed again",
                     CacheWarning,
@@ -190,8 +208,6 @@ class CachedNetwork:
         CacheWarning
             Nothing can be written; said once.
         """
-        if self._refused:
-            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             known = {**self.facts(), **facts, "identity": self._identity}
@@ -201,13 +217,7 @@ class CachedNetwork:
             self._put_together()
             self._cache.shrink()
         except OSError as error:
-            self._refused = True
-            warnings.warn(
-                f"features cannot be kept in {self._cache.folder}: {error}; they will be computed "
-                "again next time",
-                CacheWarning,
-                stacklevel=2,
-            )
+            self._cache.say_refused(error)
 
     def facts(self) -> dict[str, Any]:
         """What was written beside the features."""
@@ -243,8 +253,8 @@ class CachedNetwork:
         for path in old:
             try:
                 some, rows = _load(path)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-                return  # whoever reads it says so
+            except Exception:  # of any kind: whoever reads it says so
+                return
             new = [index for index, key in enumerate(some) if key not in seen]
             seen.update(some)
             keys += [some[index] for index in new]
@@ -293,7 +303,8 @@ def _load(path: Path) -> tuple[list[bytes], Rows]:
         keys = [row.tobytes() for row in file["digests"]]
         pooled = _wide(file["pooled"], file["pooled_exponent"])
         maps = _wide(file["maps"], file["maps_exponent"]) if "maps" in file else None
-    if pooled.ndim != 2 or len(pooled) != len(keys) or (maps is not None and maps.ndim != 4):
+    fits = pooled.ndim == 2 and len(pooled) == len(keys)
+    if not fits or (maps is not None and (maps.ndim != 4 or len(maps) != len(keys))):
         raise ValueError("its arrays do not fit together")
     return keys, Rows(pooled, maps)
 

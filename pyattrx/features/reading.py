@@ -196,6 +196,7 @@ class _Run:
         self.encoder, self.probes = encoder, probes
         self.batch_size, self.device, self.grid = batch_size, device, grid
         self.facts: dict[str, Any] = {}
+        self.timed = False  # well enough, by an earlier run
 
     def identity(self) -> dict[str, Any]:
         """All that its features depend on, but for what only its behaviour shows."""
@@ -224,7 +225,8 @@ class _Run:
         with self._glance(images) as (prepared, x):
             reader = self._reader(prepared, x)
             counted = multiply_adds(prepared, x[:1])
-        batch_size = min(self.batch_size, len(order))
+        # Two batches at least: the first one warms up, and its time says nothing.
+        batch_size = min(self.batch_size, -(-len(order) // 2))
         prepared = self.encoder.read_at(output=reader).prepare(
             self.device, images, batch_size=batch_size
         )
@@ -240,7 +242,14 @@ class _Run:
                 "milliseconds": None,
                 "measured_on": None,
             }
-            return self._passes(prepared, reader, order, kept, label)
+            earlier = kept.facts() if kept is not None else {}
+            # A few images that are new say less about time than the many before them.
+            self.timed = len(order) < self.batch_size and self._where() == earlier.get(
+                "measured_on"
+            )
+            if self.timed:
+                self.facts |= {key: earlier[key] for key in ("milliseconds", "measured_on")}
+            return self._passes(prepared, reader, order, kept, label, batch_size)
 
     def _passes(
         self,
@@ -249,6 +258,7 @@ class _Run:
         order: np.ndarray,
         kept: CachedNetwork | None,
         label: str,
+        batch_size: int,
     ) -> dict[bytes, Rows]:
         digests = self.probes.digests()
         done: dict[bytes, Rows] = {}
@@ -264,7 +274,7 @@ class _Run:
             waiting.clear()
             saved = time.monotonic()
 
-        batches = feed(self.probes, self.device, self.batch_size, order)
+        batches = feed(self.probes, self.device, batch_size, order)
         at = 0
         with progress(label, len(order)) as step:
             try:
@@ -303,14 +313,19 @@ class _Run:
                 ) from error
 
     def _timed(self, seconds: list[float]) -> None:
+        if self.timed:
+            return
         # The first batch is slower than those to come.
         taken = float(np.median(seconds[1:] or seconds))
         self.facts["milliseconds"] = round(taken * 1e3, 3)
+        self.facts["measured_on"] = self._where()
+
+    def _where(self) -> str:
+        """Where times are measured, in words."""
+        if self.device.type != "cpu":
+            return device_name(self.device)
         threads = torch.get_num_threads()
-        on_cpu = f"CPU, {threads} thread{'s' * (threads > 1)}"
-        self.facts["measured_on"] = (
-            on_cpu if self.device.type == "cpu" else device_name(self.device)
-        )
+        return f"CPU, {threads} thread{'s' * (threads > 1)}"
 
     def _check_finite(self, numbers: np.ndarray, chosen: np.ndarray) -> None:
         bad = ~np.isfinite(numbers).all(1)

@@ -12,7 +12,7 @@ from pyattrx.errors import InvalidValue
 from pyattrx.features import Features
 from pyattrx.recommending.agreement import Consensus, consensus
 from pyattrx.recommending.labelled import Labelled, score_candidate
-from pyattrx.recommending.notes import score_in_words, what_to_know
+from pyattrx.recommending.notes import comparable_times, score_in_words, what_to_know
 from pyattrx.recommending.options import Options
 from pyattrx.recommending.ordering import Evidence, Order, factor_of, order
 from pyattrx.recommending.result import Recommendation, Standing
@@ -49,14 +49,16 @@ def answer(
         By which the consensus counts, in units of the first score; by default from its weight.
     """
     found: list[dict[str, Score]] = [{} for _ in read]
+    reasons: list[dict[str, str]] = [{} for _ in read]
     if names:
         labelled = Labelled.of(task)
         for index, features in enumerate(read):
-            found[index], _ = score_candidate(features, labelled, task.kind, names)
+            found[index], reasons[index] = score_candidate(features, labelled, task.kind, names)
     main = names[0] if names else "consensus"
     ranked = [i for i in range(len(read)) if main == "consensus" or main in found[i]]
     if not ranked or (main == "consensus" and agreed is None):
-        raise InvalidValue("task", task.name, f"images that {main} can be computed of")
+        why = next((f": {one[main]}" for one in reasons if main in one), "")
+        raise InvalidValue("task", task.name, f"images that {main} can be computed from{why}")
     weight = weight_of(options, main, agreed)
     others = None
     if agreed is not None:
@@ -94,9 +96,10 @@ def answer(
                 places,
             )
         )
-    # What the first score has no number of is not ranked; it is said.
+    # What the first score has no value for is not ranked but named, with the reason.
     for index in set(range(len(read))) - set(ranked):
-        failures = {**failures, read[index].name: f"{main} cannot be computed of its features"}
+        why = f"{main} cannot be computed from its features: {reasons[index][main]}"
+        failures = {**failures, read[index].name: why}
     standings = _with_front(standings)
     return Recommendation(
         tuple(standings),
@@ -206,10 +209,10 @@ def _standing(
 
 def _with_front(standings: list[Standing]) -> list[Standing]:
     """Mark those that nothing better is cheaper than."""
+    timed = comparable_times(standings)
 
     def cost(one: Standing) -> float | None:
         assert one.costs is not None
-        timed = all(s.costs is not None and s.costs.milliseconds is not None for s in standings)
         return one.costs.milliseconds if timed else one.costs.multiply_adds
 
     least = float("inf")

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from pyattrx.encoders import Encoder, expand, load
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidType, InvalidValue, PyattrxError
 
 __all__ = ["Candidate", "read_candidates"]
 
@@ -99,12 +99,20 @@ def _loader(name: str, trust: bool) -> Callable[[], Encoder]:
 
 def _maker(item: Callable[[], Any], at: int) -> Callable[[], Encoder]:
     def make() -> Encoder:
-        made = item()
+        try:
+            made = item()
+        except PyattrxError:
+            raise
+        except Exception as error:  # of any kind: it is the user's function
+            raise EncoderError(
+                f"candidates[{at}] failed: {type(error).__name__}: {error}"
+            ) from error
         if isinstance(made, nn.Module):
             made = Encoder(made)
         if not isinstance(made, Encoder):
             raise EncoderError(
-                f"candidates[{at}] returned a {type(made).__name__}: expected an Encoder"
+                f"candidates[{at}] returned {made!r} (a {type(made).__name__}): expected an "
+                "Encoder or a module"
             )
         return made
 

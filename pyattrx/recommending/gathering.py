@@ -14,6 +14,7 @@ from pyattrx.tasks import Task
 __all__ = ["nothing_left", "read_all"]
 
 _GRID, _DENSE_GRID = 2, 8
+_SHOWN = 3  # candidates that an error names
 
 
 def read_all(
@@ -70,6 +71,6 @@ def read_all(
 
 def nothing_left(failures: dict[str, str]) -> PyattrxError:
     """Make the error that says that every candidate failed."""
-    name, why = next(iter(failures.items()))
-    more = f", and {len(failures) - 1} more failed" if len(failures) > 1 else ""
-    return EncoderError(f"no candidate could be read: {name}: {why}{more}")
+    said = [f"{name}: {why}" for name, why in failures.items()]
+    more = [f"and {len(said) - _SHOWN} more"] if len(said) > _SHOWN else []
+    return EncoderError(f"no candidate could be read: {'; '.join(said[:_SHOWN] + more)}")

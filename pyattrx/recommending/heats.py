@@ -45,7 +45,15 @@ def raced(
         if not heats.begun:  # too few images for a second round
             heats.begin(found.task, found.read)
         agreed = heats.agreed_of([one.name for one in found.read])
-        made = answer(found.read, found.task, names, options, heats.failures, agreed, heats.factor)
+        made = answer(
+            found.read,
+            found.task,
+            names,
+            options,
+            heats.failures,
+            agreed,
+            heats.factor,
+        )
     facts = {
         "passes": found.passes,
         "passes_without_race": len(found.first) * len(task),

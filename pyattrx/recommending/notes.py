@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pyattrx.recommending.result import Standing
 from pyattrx.tasks import Task
 
-__all__ = ["score_in_words", "what_to_know"]
+__all__ = ["comparable_times", "score_in_words", "what_to_know"]
 
 _IN_WORDS = {
     "linear_probe": "a cross-validated linear probe",
@@ -27,6 +27,12 @@ def score_in_words(main: str, weight: float) -> str:
     return f"{said} + {weight:.2f} x the consensus" if weight > 0 else said
 
 
+def comparable_times(standings: Sequence[Standing]) -> bool:
+    """Whether all were timed, on one device: times that were kept may be of another."""
+    places = {None if one.costs is None else one.costs.measured_on for one in standings}
+    return len(places) == 1 and None not in places
+
+
 def what_to_know(task: Task, standings: Sequence[Standing], main: str, weight: float) -> list[str]:
     """Say how far the order can be trusted, and what else would have said the same."""
     return [
@@ -42,7 +48,7 @@ def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
     if main == "consensus":
         said.append(
             "No labels: the consensus favours generalists, and is a hint, not a measurement. "
-            "A few labels an image class say more."
+            "Even a few labels per class say more."
         )
         if len(standings) < _FEW_CANDIDATES:
             said.append(
@@ -55,8 +61,8 @@ def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
     if task.counts and min(task.counts.values()) < _FEW_A_CLASS:
         name, count = min(task.counts.items(), key=lambda item: item[1])
         said.append(
-            f"Class {name!r} has {count} labelled image{'s' * (count != 1)}; with 20 or more a "
-            "class the order is much surer."
+            f"Class {name!r} has {count} labelled image{'s' * (count != 1)}; with 20 or more per "
+            "class the order is much more certain."
         )
     return said
 
@@ -72,7 +78,7 @@ def _cheapest(standings: Sequence[Standing]) -> list[str]:
     together = [one for one in standings if one is standings[0] or one.name in standings[0].ties]
     times = [one.costs.milliseconds for one in together if one.costs is not None]
     known = [time for time in times if time is not None]
-    if len(known) < len(together):
+    if not comparable_times(together):
         return []
     cheapest = together[min(range(len(known)), key=known.__getitem__)]
     if cheapest is standings[0]:
@@ -96,7 +102,11 @@ def _baselines(standings: Sequence[Standing]) -> list[str]:
     if len({pair[1].input_size for pair in costs}) == 1:
         del rules["largest input"]
     hits = [rule for rule, one in rules.items() if one is first]
-    tied = [f"{one.name} ({rule})" for rule, one in rules.items() if one.name in first.ties]
+    by_name: dict[str, list[str]] = {}
+    for rule, one in rules.items():
+        if one.name in first.ties:
+            by_name.setdefault(one.name, []).append(rule)
+    tied = [f"{name} ({' and '.join(found)})" for name, found in by_name.items()]
     said = []
     if hits:
         said.append(f"The first is also the candidate with the {' and the '.join(hits)}.")

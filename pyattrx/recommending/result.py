@@ -183,11 +183,10 @@ class Recommendation:
             What is to be known of the race; it goes into the provenance.
         """
         nan = float("nan")
-        name = str(self.provenance["main_score"])
         behind = [
             Standing(
                 one.name, place, nan, nan, nan, nan, (), {}, {}, {}, None, False, "",
-                {"dropped_after": one.images, f"{name}_then": one.value},
+                {"dropped_after": one.images, "value_then": one.value},
                 (f"dropped after {one.images} images, behind {one.by}",),
             )
             for place, one in enumerate(dropped, len(self) + 1)

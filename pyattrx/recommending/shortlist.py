@@ -47,6 +47,8 @@ def shortlist(
         No entry can be loaded again, or there is nothing to narrow them down by.
     """
     entries = list(zoo.entries(tags))
+    if not entries and tags and len(zoo):
+        raise InvalidValue("tags", tags, f"those of a network in the zoo {zoo.path}")
     names = [entry.name for entry in entries if entry.specification is not None]
     if not names:
         raise InvalidValue(

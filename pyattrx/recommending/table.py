@@ -37,13 +37,13 @@ _DROPPED_LAST = ("front", "parameters", "milliseconds")
 
 
 def as_text(result: Recommendation, width: int | None = None) -> str:
-    """Return a table, and what is to be known about it, in lines of at most `width` characters."""
+    """Return a table of at most `width` characters a line, and below it what to know about it."""
     room = width or shutil.get_terminal_size((100, 40)).columns
     lines = [_headline(result), f"Ranked by {result.score}.", ""]
     table, shown = _table(result, room)
     lines += [*table, "", *_legend(result, shown)]
     lines += [f"{one.name}: {remark}" for one in result for remark in one.remarks]
-    lines += [f"{name} failed: {why}" for name, why in result.failures.items()]
+    lines += [f"{name} failed: {' '.join(why.split())}" for name, why in result.failures.items()]
     lines += result.notes
     return "\n".join(lines)
 
@@ -82,7 +82,8 @@ def _legend(result: Recommendation, shown: Sequence[str]) -> list[str]:
         lines.append("* everything that ranks higher costs more.")
     others = [key.removeprefix("place of ") for key in shown if key.startswith("place of ")]
     if others:
-        lines.append(f"{', '.join(others)}: places by these scores alone.")
+        alone = "these scores" if len(others) > 1 else "this score"
+        lines.append(f"{', '.join(others)}: places by {alone} alone.")
     return lines
 
 

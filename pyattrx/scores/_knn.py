@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pyattrx.scores._credit import credit
 from pyattrx.scores._features import Features, read_features
 from pyattrx.scores._labels import read_labels
 from pyattrx.scores._making import check_groups, check_number, from_terms, r_squared
@@ -87,10 +88,8 @@ def knn(features: Any, labels: Any, *, groups: Any = None, k: int = 5) -> Score:
     votes += read.means.astype(np.float32)
     own = votes[np.arange(len(read)), read.codes]
     terms = np.log(own.astype(np.float64) / (often + 1))
-    best = votes.max(1)
     # Votes are whole numbers: shares that differ by less are the same but for rounding.
-    credit = (own >= best - 1e-5) / (votes >= best[:, None] - 1e-5).sum(1)
-    facts = {"accuracy": float(credit.mean())}
+    facts = {"accuracy": float(credit(votes, read.codes, 1e-5).mean())}
     return from_terms("knn", terms.mean(), terms, read, {"k": int(k)}, facts)
 
 

@@ -10,6 +10,7 @@ import scipy.linalg
 
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.scores._blocks import deal
+from pyattrx.scores._credit import credit
 from pyattrx.scores._features import Features, read_features
 from pyattrx.scores._labels import Labels, read_labels
 from pyattrx.scores._logistic import Design, fit
@@ -21,6 +22,7 @@ __all__ = ["linear_probe"]
 _LOGISTIC = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 # Folds times classes that are fitted side by side.
 _COLUMNS = 128
+_ROUNDING = 1e-6  # of probabilities in float32: classes without a difference tie
 _RIDGE = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 
 
@@ -56,8 +58,8 @@ def linear_probe(
     Returns
     -------
     Score
-        In (-inf, 0] for classes, in (-inf, 1] for numbers. ``facts["accuracy"]`` for classes, and
-        ``facts["penalty"]``, the best.
+        In (-inf, 0] for classes, in (-inf, 1] for numbers. ``facts["accuracy"]`` for classes, where
+        those that tie divide it, and ``facts["penalty"]``, the best.
 
     Raises
     ------
@@ -140,7 +142,7 @@ def _logistic(
                 mixed = (n * fitted[tested, column].astype(np.float64) + 1 / labels.width) / (n + 1)
                 own = mixed[np.arange(len(mixed)), labels.codes[tested]]
                 terms[tested] = np.log(own)
-                right[tested] = own >= mixed.max(1)
+                right[tested] = credit(mixed, labels.codes[tested], _ROUNDING)
         if best is not None and terms.mean() <= best[0].mean():
             break
         best = terms, float(right.mean()), penalty

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from pyattrx.scores._credit import credit
 from pyattrx.scores._features import Spectrum, read_features
 from pyattrx.scores._labels import Labels, read_labels
 from pyattrx.scores._making import check_groups, check_number, from_terms, r_squared
@@ -37,7 +38,7 @@ def ridge_loo(features: Any, labels: Any, *, groups: Any = None, penalty: float 
     -------
     Score
         In (-inf, 1]. ``facts["accuracy"]`` for classes: the share of images whose own class is
-        predicted largest.
+        predicted largest; classes that tie divide it.
 
     Raises
     ------
@@ -80,8 +81,7 @@ def ridge_loo(features: Any, labels: Any, *, groups: Any = None, penalty: float 
     if read.numbers is None:
         predicted = -residuals
         predicted[np.arange(len(read)), read.codes] += 1
-        own = predicted[np.arange(len(read)), read.codes]
-        facts["accuracy"] = float((own >= predicted.max(1)).mean())
+        facts["accuracy"] = float(credit(predicted, read.codes, 1e-9).mean())
     return from_terms("ridge_loo", value, terms, read, {"penalty": float(penalty)}, facts)
 
 

@@ -137,7 +137,7 @@ def _require(found: ClassFolders, inner: list[str]) -> None:
         raise TaskError(
             f"{folder}: its subfolders {', '.join(classes)} look like parts of a data set, not "
             f"like classes; expected a folder of classes, such as {folder / classes[-1]}. "
-            "labels=None reads all images without labels"
+            "labels=None (--unlabelled) reads all images without labels"
         )
     if len(classes) == 1:
         within = _entries(folder / classes[0])[0]
@@ -147,5 +147,5 @@ def _require(found: ClassFolders, inner: list[str]) -> None:
             hint = f" {folder / classes[0]} has subfolders ({shown}), which may be them."
         raise TaskError(
             f"{folder}: one class, {classes[0]!r}; expected subfolders of two or more classes."
-            f"{hint} labels=None reads all images without labels"
+            f"{hint} labels=None (--unlabelled) reads all images without labels"
         )

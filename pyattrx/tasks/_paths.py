@@ -34,7 +34,8 @@ def file_reader(
             if skip:
                 return Skipped(name, str(error))
             raise ProbeError(
-                f"{folder / name}: {error}; on_error='skip' leaves out what cannot be read"
+                f"{folder / name}: {error}; on_error='skip' (--skip-bad) leaves out what cannot be "
+                "read"
             ) from error
         sizes.see(photo.width, photo.height)
         return cuts.apply(photo, name)

@@ -133,7 +133,8 @@ def _ask_about_many(array: NDArray[Any], what: str) -> None:
 
 
 def _ask(expected: str) -> InvalidValue:
-    return InvalidValue("kind", None, expected)
+    where = "say which by kind= of Task.from_arrays, from_manifest or from_dataset, or by --kind"
+    return InvalidValue("kind", None, f"{expected}; {where}")
 
 
 def _what(array: NDArray[Any]) -> str:

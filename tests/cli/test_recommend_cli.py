@@ -142,3 +142,33 @@ def test_the_cache(call):
     assert "3 networks" in call("cache", "info").stdout
     assert json.loads(call("cache", "clear", "--json").stdout)["freed_bytes"] > 0
     assert json.loads(call("cache", "info", "--json").stdout)["networks"] == []
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_plainly(call, place):
+    (place / "file").write_text("in the way")
+    done = call("recommend", "images", *ALL, "--size", "16", "--cache", "file")
+    assert done.returncode == 0
+    assert done.stderr.count("pyattrx: warning: features cannot be kept in file") == 1
+    assert "reading.py" not in done.stderr
+
+
+def test_whole_numbers_with_a_point_need_a_kind(call, place):
+    rows = (place / "labels.csv").read_text().replace(",dull", ",1.0").replace(",bright", ",2.0")
+    (place / "numbers.csv").write_text(rows)
+    done = call("recommend", "numbers.csv", *ALL, "--size", "16")
+    assert done.returncode == 2
+    assert "--kind" in done.stderr
+    for kind, said in (("classification", "2 classes"), ("regression", "24 labelled")):
+        done = call("recommend", "numbers.csv", *ALL, "--size", "16", "--kind", kind)
+        assert done.returncode == 0
+        assert said in done.stdout
+
+
+def test_what_is_wrong_with_an_image_is_told_with_the_option(call, place):
+    (place / "images" / "dull" / "bad.png").write_bytes(b"no image")
+    done = call("recommend", "images", *ALL, "--size", "16")
+    assert done.returncode == 1
+    assert "--skip-bad" in done.stderr
+    done = call("recommend", "images", *ALL, "--size", "16", "--skip-bad")
+    assert done.returncode == 0
+    assert "dull/bad.png" in done.stdout

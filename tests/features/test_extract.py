@@ -261,3 +261,71 @@ def test_facts_are_json(cache):
     json.dumps(cache.info())
     (file,) = cache.folder.glob("*/network.json")
     assert json.loads(file.read_text())["place"] == "input of fc"
+
+
+class Slow(nn.Module):
+    """Takes time to wake up."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+        self.sizes = []
+
+    def forward(self, x):
+        self.sizes.append(len(x))
+        return x.mean((2, 3)) * self.weight
+
+
+def test_the_time_is_not_that_of_a_first_batch(cache, monkeypatch):
+    clock = iter(float(2**n) for n in range(100))  # every batch takes longer than the one before
+    monkeypatch.setattr("pyattrx.features.reading.time.perf_counter", lambda: next(clock))
+    first = features(Slow(), images(10), batch_size=32, cache=cache)
+    # Two batches of five: from 1 to 2, and from 4 to 8.
+    assert first.costs.milliseconds == 4000 / 5
+    more = features(Slow(), images(12), batch_size=32, cache=cache)
+    assert more.computed == 2
+    assert more.costs.milliseconds == first.costs.milliseconds
+
+
+def test_that_nothing_can_be_kept_is_said_once(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    nowhere = FeatureCache(tmp_path / "file")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        features(Slow(), images(4), cache=nowhere)
+        features(Small(), images(4), cache=nowhere)
+    (one,) = (one for one in said if one.category is CacheWarning)
+    assert "cannot be kept in" in str(one.message)
+
+
+def test_a_segment_that_cannot_be_read_is_left_alone(cache, monkeypatch):
+    features(Small(), images(4), cache=cache)
+    (segment,) = cache.folder.glob("*/*.npz")
+
+    def refuse(path):
+        raise PermissionError(13, "no right to read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(caching, "_load", refuse)
+        with pytest.warns(CacheWarning, match="cannot be read"):
+            caching.CachedNetwork(cache, segment.parent, {}).read([b"any"])
+    assert segment.exists()
+
+
+def test_any_wrong_byte_is_noticed_or_changes_nothing(cache):
+    probes = pyattrx.Probes.from_tensor(images(2))
+    before = features(Small(), images(2), cache=cache).pooled
+    (segment,) = cache.folder.glob("*/*.npz")
+    whole = segment.read_bytes()
+    network = caching.CachedNetwork(cache, segment.parent, {})
+    noticed = 0
+    for at in range(0, len(whole), 7):
+        for bit in (1, 8, 128):
+            segment.write_bytes(whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :])
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                found = network.read(probes.digests())
+            noticed += bool(said)
+            for digest, expected in zip(probes.digests(), before, strict=True):
+                assert digest not in found or np.array_equal(found[digest].pooled[0], expected)
+    assert noticed > 10

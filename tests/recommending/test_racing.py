@@ -87,16 +87,22 @@ def many():
 
 
 def test_a_race_of_networks():
-    whole, raced = ask(many(), task(200)), ask(many(), task(200), stop="confident")
+    whole, raced = (
+        ask(many(), task(200), consensus_weight=0.1, stop=stop) for stop in (None, "confident")
+    )
     assert raced.best.name == whole.best.name
     assert len(raced) == len(whole)
     dropped = [one for one in raced if "dropped_after" in one.facts]
     assert {"green 0", "green 1", "green 2", "green 3"} <= {one.name for one in dropped}
     assert all(one.place > 1 and np.isnan(one.value) for one in dropped)
     assert all("dropped after" in one.remarks[0] for one in dropped)
+    assert all(np.isfinite(one.facts["value_then"]) for one in dropped)
     facts = raced.provenance
     assert facts["passes"] < 0.5 * facts["passes_without_race"] == 0.5 * 8 * 200
     assert any("of the passes of a full run" in note for note in raced.notes)
+    # However few are left, the consensus is that of all, and counts as it did in every round.
+    assert len(raced) - len(dropped) < 3
+    assert facts["consensus_weight"] == whole.provenance["consensus_weight"] > 0
 
 
 def test_a_race_can_be_kept_and_drawn(tmp_path):

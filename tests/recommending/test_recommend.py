@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from torch import nn
 import pyattrx
 from pyattrx import Recommendation, Task
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, UntrainedWarning
+from pyattrx.recommending.labelled import check_scores
+from pyattrx.recommending.notes import comparable_times
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -273,3 +276,66 @@ def test_copies_of_images_do_not_make_it_surer():
         copies = Task.from_arrays(images.repeat(5, 1, 1, 1), np.tile(labels, 5))
     often = ask(images=copies, scores="nearest_mean", consensus_weight=0)
     assert often["blue"].stderr > 0.6 * once["blue"].stderr
+
+
+def broken():
+    raise RuntimeError("no weights here")
+
+
+def test_a_function_that_fails_is_a_candidate_that_fails():
+    found = ask([*encoders()[:2], broken, lambda: 3])
+    assert found.failures["broken"] == "candidates[2] failed: RuntimeError: no weights here"
+    assert (
+        "candidates[3] returned 3 (a int): expected an Encoder" in found.failures["candidates[3]"]
+    )
+    with pytest.raises(EncoderError, match=r"candidates\[0\] failed: RuntimeError"):
+        ask([broken, *encoders()], on_error="raise")
+
+
+def test_where_all_fail_everyone_is_named():
+    with pytest.raises(EncoderError, match=r"broken: .*no weights here; candidates\[1\]: .*a int"):
+        ask([broken, lambda: 3])
+
+
+def test_it_says_why_a_score_has_no_value():
+    pixels = np.random.default_rng(0).random((5, 3, 8, 8), np.float32)
+    with pytest.raises(InvalidValue, match="linear_probe can be computed from: .*two groups"):
+        ask(images=Task.from_arrays(pixels, np.arange(5)))
+
+
+def test_rules_of_thumb_that_name_one_network_name_it_once():
+    for seed in range(20):
+        pixels = np.random.default_rng(seed).random((12, 3, 8, 8), np.float32)
+        found = ask(images=Task.from_arrays(pixels, np.arange(12) % 2))
+        for note in found.notes:
+            assert not note.startswith("A rule of thumb") or note.count("red and green") <= 1
+
+
+def test_times_of_two_devices_are_not_compared():
+    found = ask()
+    assert comparable_times(found.standings)
+    first, *others = found
+    elsewhere = replace(first, costs=replace(first.costs, measured_on="another device"))
+    assert not comparable_times([elsewhere, *others])
+    assert not comparable_times([replace(first, costs=None), *others])
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_any_score_ranks_beside_a_dead_network(kind):
+    dead = pyattrx.Encoder(nn.Sequential(Channels(0), Zero()), name="dead")
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    pixels = rng.random((40, 3, 8, 8), np.float32) * 0.5
+    pixels[:, 0] += 0.4 * labels[:, None, None]
+    wanted = labels if kind == "classification" else labels + rng.random(40)
+    made = Task.from_arrays(pixels, wanted, kind=kind)
+    for name in check_scores("all", kind):
+        found = ask([dead, *encoders()[:2]], made, scores=name)
+        # What TransRate measures is not how well classes are told apart.
+        assert found.names[0] == "red" or name == "transrate"
+        assert found.names[-1] == "dead" or "dead" in found.failures, name
+
+
+class Zero(nn.Module):
+    def forward(self, x):
+        return torch.zeros_like(x)

@@ -6,7 +6,7 @@ import torch
 
 import pyattrx
 from pyattrx import Task, Zoo, recommend
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import EncoderError, InvalidValue
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -97,7 +97,7 @@ def test_a_zoo_runs_its_networks(zoo):
     assert len(result) == 4
     assert any("1 of 5 networks in the zoo cannot be loaded" in note for note in result.notes)
     assert len(ask(zoo, labelled(), tags="colours")) == 4
-    with pytest.raises(InvalidValue, match="by specification"):
+    with pytest.raises(InvalidValue, match="tags='nothing has it': expected those of a network"):
         ask(zoo, labelled(), tags="nothing has it")
 
 
@@ -126,3 +126,13 @@ def test_a_zoo_without_features_cannot_be_narrowed(tmp_path, specifications):
 def test_wrong_options(specifications, options):
     with pytest.raises(InvalidValue, match=next(iter(options))):
         ask(specifications, labelled(), **options)
+
+
+def test_where_all_candidates_of_a_target_fail_they_are_named(specifications):
+    def broken():
+        raise RuntimeError("no weights here")
+
+    with pytest.raises(
+        EncoderError, match=r"read: broken: candidates\[0\] failed: .*weights here$"
+    ):
+        ask([broken], probes(), target=specifications[0])
