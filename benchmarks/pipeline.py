@@ -139,7 +139,11 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
         {
             "pyattrx": step(
                 "pyattrx",
-                lambda: pyattrx.affinity(encoders, ours, batch_size=BATCH, device="cpu").values,
+                lambda: (
+                    pyattrx.affinity(
+                        encoders, ours, batch_size=BATCH, device="cpu", method="grad_x_input"
+                    ).values
+                ),
             ),
             "plain loop": step("plain loop", lambda: _loop(plain, images, BATCH)),
             "frozen loop": step("frozen loop", lambda: _loop(frozen, images, BATCH)),
@@ -213,7 +217,13 @@ def _memory_of_one_run(probes: int) -> None:
         pyattrx.Encoder(nn.Sequential(nn.Conv2d(3, 8, 7, 4), nn.ReLU()), name=f"small{i}")
         for i in range(6)
     ]
-    pyattrx.affinity(encoders, pyattrx.Probes.from_batches(batches), batch_size=10, device="cpu")
+    pyattrx.affinity(
+        encoders,
+        pyattrx.Probes.from_batches(batches),
+        batch_size=10,
+        device="cpu",
+        method="grad_x_input",
+    )
     print(json.dumps({"peak_mib": peak_rss_mib()}))
 
 

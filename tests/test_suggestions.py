@@ -90,8 +90,8 @@ def test_a_bare_module_is_told_how_to_become_an_encoder(probes, tmp_path):
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     zoo = pyattrx.Zoo.create(tmp_path / "z", probes)
     calls = {
-        "encoders[0]": lambda: pyattrx.affinity([module], probes),
-        "encoders": lambda: pyattrx.affinity(module, probes),
+        "encoders[0]": lambda: pyattrx.affinity([module], probes, method="grad_x_input"),
+        "encoders": lambda: pyattrx.affinity(module, probes, method="grad_x_input"),
         "encoder": lambda: zoo.add(module),
         "target": lambda: zoo.query(module),
     }
@@ -107,4 +107,4 @@ def test_a_bare_module_is_told_how_to_become_an_encoder(probes, tmp_path):
 
 def test_a_class_is_not_an_encoder(probes):
     with pytest.raises(InvalidType, match=r"encoders\[0\]=<class .*Conv2d"):
-        pyattrx.affinity([nn.Conv2d], probes)
+        pyattrx.affinity([nn.Conv2d], probes, method="grad_x_input")

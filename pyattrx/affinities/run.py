@@ -51,7 +51,7 @@ _COSINE_BYTES = 64 << 20
 def affinity(
     encoders: Iterable[Source],
     probes: Probes,
-    method: str | AnyMethod = "grad_x_input",
+    method: str | AnyMethod = "recommended",
     batch_size: int = 32,
     device: str | torch.device | None = None,
     *,
@@ -60,7 +60,7 @@ def affinity(
     scratch: str | Path | None = None,
     on_error: OnError = "raise",
 ) -> Affinity:
-    """Compute how near networks are to one another: the mean cosine of their attribution maps.
+    """Compute how near networks are to one another.
 
     Or another score: see `method`. Networks are loaded and run one at a time, and map rows that do
     not fit in memory wait in a scratch file: memory grows with neither networks nor probes. A
@@ -75,10 +75,10 @@ def affinity(
     probes : Probes
         Images that every network sees; at least one.
     method : str, Method, FeatureMethod or Combined
-        "saliency", "grad_x_input", "elrp" (the published forms) or a `Method`; "rsa", "cka", "dds",
-        "svcca", "ridge", "normalized_ridge", "perturbation_response" or a `FeatureMethod`;
-        "depara" or a `Combined`; "recommended", the one that predicted measured transfers best
-        (docs/transfer.md).
+        "recommended", the one that predicted measured transfers best (docs/transfer.md);
+        "saliency", "grad_x_input", "elrp" (the published forms: mean cosines of attribution maps)
+        or a `Method`; "rsa", "cka", "dds", "svcca", "ridge", "normalized_ridge",
+        "perturbation_response" or a `FeatureMethod`; "depara" or a `Combined`.
     batch_size : int
         Images in one forward and backward pass, at least 1. It changes nothing but rounding.
     device : str or torch.device, optional
@@ -128,9 +128,9 @@ def affinity(
     Notes
     -----
     Song, Chen, Wang, Shen, Song: *Deep Model Transferability from Attribution Maps*, NeurIPS 2019,
-    equation 1: the affinity is ``(1/N) sum_k cos(a_ik, a_jk)`` over the probes k. An all-zero map
-    has cosine 0 with everything; how many a network has is in ``Affinity.zero_maps``. A map that is
-    rounding noise counts as one of zeros.
+    equation 1: by attribution maps the affinity is ``(1/N) sum_k cos(a_ik, a_jk)`` over the probes
+    k. An all-zero map has cosine 0 with everything; how many a network has is in
+    ``Affinity.zero_maps``. A map that is rounding noise counts as one of zeros.
 
     Of a directional method, ``values[i, j]`` says how well source j suits target i. Standard errors
     of methods that are no mean over probes come from a delete-a-block jackknife over the probes'

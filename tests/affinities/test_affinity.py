@@ -108,11 +108,11 @@ def test_the_batch_size_changes_nothing_beyond_rounding(probes):
 
 
 def test_rows_in_a_scratch_file_give_the_same_bits(probes, tmp_path, monkeypatch):
-    kept = pyattrx.affinity(encoders(), probes)
+    kept = pyattrx.affinity(encoders(), probes, method="grad_x_input")
     monkeypatch.setattr("pyattrx.affinities.run._BLOCK_BYTES", 1)  # one probe at a time
     monkeypatch.setattr("pyattrx.affinities.run._BLOCK_NETWORKS", 3)
     monkeypatch.setattr("pyattrx.affinities.rows.RowStore.__init__.__defaults__", (None, 0))
-    spilled = pyattrx.affinity(encoders(), probes, scratch=tmp_path)
+    spilled = pyattrx.affinity(encoders(), probes, scratch=tmp_path, method="grad_x_input")
     assert np.array_equal(kept.values, spilled.values)
     assert np.array_equal(kept.stderr, spilled.stderr)
     assert list(tmp_path.iterdir()) == []
@@ -120,10 +120,10 @@ def test_rows_in_a_scratch_file_give_the_same_bits(probes, tmp_path, monkeypatch
 
 def test_standard_errors_without_the_per_probe_cosines(images, monkeypatch):
     probes = pyattrx.Probes.from_tensor(images, groups=[0, 1, 0, 2, 1, 2])
-    kept = pyattrx.affinity(encoders(), probes)
+    kept = pyattrx.affinity(encoders(), probes, method="grad_x_input")
     monkeypatch.setattr("pyattrx.affinities.run._COSINE_BYTES", 0)
     monkeypatch.setattr("pyattrx.affinities.run._BLOCK_BYTES", 1)
-    moments = pyattrx.affinity(encoders(), probes)
+    moments = pyattrx.affinity(encoders(), probes, method="grad_x_input")
     assert moments.cosines is None
     assert np.abs(kept.values - moments.values).max() < 1e-14
     assert np.abs(kept.stderr - moments.stderr).max() < 1e-14
@@ -147,12 +147,14 @@ def test_networks_of_different_precision_and_input_size_compare(images):
 
 def test_one_network_and_one_probe(images):
     one = pyattrx.Probes.from_tensor(images[:1])
-    result = pyattrx.affinity(encoders(names=["plain"]), one)
+    result = pyattrx.affinity(encoders(names=["plain"]), one, method="grad_x_input")
     assert result.values.tolist() == [[1.0]]
     assert np.isnan(result.stderr).all()
     assert result.nearest("plain") == []
     assert result.to_dict()["stderr"] == [[None]]
-    pair = pyattrx.affinity(encoders(names=["plain", "vit"]), one).nearest("plain")[0]
+    pair = pyattrx.affinity(encoders(names=["plain", "vit"]), one, method="grad_x_input").nearest(
+        "plain"
+    )[0]
     assert np.isnan([pair.stderr, pair.low, pair.high]).all()
     assert json.dumps(pair.to_dict())  # no NaN in JSON
     assert pair.to_dict()["low"] is None
@@ -174,7 +176,7 @@ def test_a_network_that_ignores_its_input_has_zero_maps(probes):
         pyattrx.Encoder(Ignores(), name="constant"),
         pyattrx.Encoder(IgnoresThroughGraph(), name="times zero"),
     ]
-    result = pyattrx.affinity(networks, probes)
+    result = pyattrx.affinity(networks, probes, method="grad_x_input")
     assert result.zero_maps == {"constant": 6, "times zero": 6}
     expected = np.zeros((3, 3))
     expected[0, 0] = 1
@@ -191,7 +193,7 @@ class Hides(nn.Module):
 
 def test_a_network_without_a_derivative_is_an_error(probes):
     with pytest.raises(EncoderError, match="'hides'.*not differentiably"):
-        pyattrx.affinity([pyattrx.Encoder(Hides(), name="hides")], probes)
+        pyattrx.affinity([pyattrx.Encoder(Hides(), name="hides")], probes, method="grad_x_input")
 
 
 class Sqrt(nn.Module):
@@ -213,9 +215,9 @@ def test_nan_gradients_name_the_network_and_the_probe(images):
 def test_names_must_differ(probes):
     same = [pyattrx.Encoder(build("plain"), name="a"), pyattrx.Encoder(build("vit"), name="a")]
     with pytest.raises(InvalidValue, match=r"encoders\[1\].name='a'"):
-        pyattrx.affinity(same, probes)
+        pyattrx.affinity(same, probes, method="grad_x_input")
     with pytest.raises(InvalidValue, match="'a'.*different names"):
-        pyattrx.affinity((e for e in same), probes)
+        pyattrx.affinity((e for e in same), probes, method="grad_x_input")
 
 
 @pytest.mark.parametrize(
@@ -253,14 +255,17 @@ def test_channels_kept_need_networks_that_see_the_same_channels(probes):
     method = pyattrx.Method(reduce="none")
     with pytest.raises(EncoderError, match="'grey'.*same number of channels"):
         pyattrx.affinity([*encoders(names=["plain"]), grey], probes, method)
-    assert len(pyattrx.affinity([*encoders(names=["plain"]), grey], probes)) == 2
+    assert (
+        len(pyattrx.affinity([*encoders(names=["plain"]), grey], probes, method="grad_x_input"))
+        == 2
+    )
 
 
 def test_the_users_networks_are_left_as_they_were(probes):
     network = build("resnet").train()
     before = {k: v.clone() for k, v in network.state_dict().items()}
     random = torch.get_rng_state()
-    pyattrx.affinity([pyattrx.Encoder(network, name="mine")], probes)
+    pyattrx.affinity([pyattrx.Encoder(network, name="mine")], probes, method="grad_x_input")
     assert network.training
     assert all(p.requires_grad and p.grad is None for p in network.parameters())
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
@@ -269,18 +274,21 @@ def test_the_users_networks_are_left_as_they_were(probes):
 
 def test_works_under_no_grad_and_leaves_the_mode_alone(probes):
     with torch.no_grad():
-        result = pyattrx.affinity(encoders(names=["plain", "vit"]), probes)
+        result = pyattrx.affinity(encoders(names=["plain", "vit"]), probes, method="grad_x_input")
         assert not torch.is_grad_enabled()
     assert np.array_equal(
-        result.values, pyattrx.affinity(encoders(names=["plain", "vit"]), probes).values
+        result.values,
+        pyattrx.affinity(encoders(names=["plain", "vit"]), probes, method="grad_x_input").values,
     )
 
 
 def test_the_effect_of_a_cheaper_precision_is_measured(probes):
-    exact = pyattrx.affinity(encoders(), probes, device="cpu")
+    exact = pyattrx.affinity(encoders(), probes, device="cpu", method="grad_x_input")
     assert exact.provenance["precision"] == "float32"
     assert all(network["precision"] is None for network in exact.provenance["networks"])
-    result = pyattrx.affinity(encoders(), probes, device="cpu", precision="bfloat16")
+    result = pyattrx.affinity(
+        encoders(), probes, device="cpu", precision="bfloat16", method="grad_x_input"
+    )
     for network in result.provenance["networks"]:
         effect = network["precision"]
         assert effect["probes"] == min(8, len(probes))
@@ -288,7 +296,7 @@ def test_the_effect_of_a_cheaper_precision_is_measured(probes):
         assert 0.5 < effect["least_cosine"] <= effect["mean_cosine"] < 1 - 1e-7
     assert not np.array_equal(result.values, exact.values)
     assert not torch.is_autocast_enabled("cpu")
-    again = pyattrx.affinity(encoders(), probes, device="cpu")
+    again = pyattrx.affinity(encoders(), probes, device="cpu", method="grad_x_input")
     assert np.array_equal(again.values, exact.values)
 
 
@@ -359,8 +367,8 @@ def test_repeated_calls_keep_nothing(probes):
         return sum(isinstance(o, torch.Tensor) for o in gc.get_objects())
 
     networks = encoders()
-    pyattrx.affinity(networks, probes)
+    pyattrx.affinity(networks, probes, method="grad_x_input")
     before = tensors()
     for _ in range(5):
-        pyattrx.affinity(networks, probes)
+        pyattrx.affinity(networks, probes, method="grad_x_input")
     assert tensors() <= before  # what other tests left may go meanwhile

@@ -138,5 +138,5 @@ def test_an_error_leaves_all_as_it_was(around):
     with AROUND[around]():
         before = state()
         with pytest.raises(pyattrx.PyattrxError, match="'one' failed"):
-            pyattrx.affinity([broken], pyattrx.Probes.from_tensor(x))
+            pyattrx.affinity([broken], pyattrx.Probes.from_tensor(x), method="grad_x_input")
         assert state() == before

@@ -77,14 +77,18 @@ def test_one_that_fails_in_the_middle_leaves_nothing(images, probes):
     late = pyattrx.Encoder(Late(images[middle]), name="late")
     good = [encoder("a", 0), encoder("b", 1)]
     with pytest.warns(SkippedWarning, match="broken in the middle"):
-        found = pyattrx.affinity([good[0], late, good[1]], probes, batch_size=1, on_error="skip")
-    expected = pyattrx.affinity(good, probes, batch_size=1)
+        found = pyattrx.affinity(
+            [good[0], late, good[1]], probes, batch_size=1, on_error="skip", method="grad_x_input"
+        )
+    expected = pyattrx.affinity(good, probes, batch_size=1, method="grad_x_input")
     assert np.array_equal(found.values, expected.values)
 
 
 def test_failures_are_saved(probes, tmp_path):
     with pytest.warns(SkippedWarning):
-        found = pyattrx.affinity([encoder("a"), absent], probes, on_error="skip")
+        found = pyattrx.affinity(
+            [encoder("a"), absent], probes, on_error="skip", method="grad_x_input"
+        )
     loaded = pyattrx.Affinity.load(found.save(tmp_path / "x.npz"))
     assert loaded.failures == found.failures == {"absent": "OSError: no such checkpoint"}
     assert json.loads(json.dumps(found.to_dict()))["failures"] == found.failures
@@ -92,7 +96,7 @@ def test_failures_are_saved(probes, tmp_path):
 
 def test_by_default_they_are_raised(probes):
     with pytest.raises(OSError, match="no such checkpoint"):
-        pyattrx.affinity([encoder("a"), absent], probes)
+        pyattrx.affinity([encoder("a"), absent], probes, method="grad_x_input")
 
 
 def test_if_all_fail_it_is_an_error(probes):
@@ -101,9 +105,9 @@ def test_if_all_fail_it_is_an_error(probes):
         pytest.warns(SkippedWarning),
         pytest.raises(EncoderError, match=r"all 2 networks failed: explodes: .*; absent: OSError"),
     ):
-        pyattrx.affinity(bad, probes, on_error="skip")
+        pyattrx.affinity(bad, probes, on_error="skip", method="grad_x_input")
     with pytest.warns(SkippedWarning), pytest.raises(EncoderError, match="the only network failed"):
-        pyattrx.affinity([absent], probes, on_error="skip")
+        pyattrx.affinity([absent], probes, on_error="skip", method="grad_x_input")
 
 
 def test_wrong_arguments_are_raised_whatever_is_said(probes):
@@ -111,12 +115,12 @@ def test_wrong_arguments_are_raised_whatever_is_said(probes):
         raise AssertionError
 
     with pytest.raises(InvalidValue, match="on_error='ignore': expected 'raise' or 'skip'"):
-        pyattrx.affinity([not_reached], probes, on_error="ignore")
+        pyattrx.affinity([not_reached], probes, on_error="ignore", method="grad_x_input")
     twice = [encoder("a"), lambda: encoder("a")]
     with pytest.raises(InvalidValue, match="different names"):
-        pyattrx.affinity(twice, probes, on_error="skip")
+        pyattrx.affinity(twice, probes, on_error="skip", method="grad_x_input")
     with pytest.raises(InvalidType, match=r"encoders\[1\]"):
-        pyattrx.affinity([not_reached, 3], probes, on_error="skip")
+        pyattrx.affinity([not_reached, 3], probes, on_error="skip", method="grad_x_input")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "disk full")])
@@ -125,7 +129,7 @@ def test_what_is_no_fault_of_the_network_is_raised(probes, error):
         raise error
 
     with pytest.raises(type(error)):
-        pyattrx.affinity([encoder("a"), load], probes, on_error="skip")
+        pyattrx.affinity([encoder("a"), load], probes, on_error="skip", method="grad_x_input")
 
 
 def test_failures_of_one_name_are_all_kept(probes):
@@ -134,7 +138,9 @@ def test_failures_of_one_name_are_all_kept(probes):
 
     absent_too.name = "absent"
     with pytest.warns(SkippedWarning):
-        found = pyattrx.affinity([absent, absent_too, encoder("a")], probes, on_error="skip")
+        found = pyattrx.affinity(
+            [absent, absent_too, encoder("a")], probes, on_error="skip", method="grad_x_input"
+        )
     assert found.failures == {
         "absent": "OSError: no such checkpoint",
         "absent (2)": "OSError: nor this",
@@ -144,7 +150,7 @@ def test_failures_of_one_name_are_all_kept(probes):
 def test_no_warning_without_a_failure(probes):
     with warnings.catch_warnings():
         warnings.simplefilter("error", SkippedWarning)
-        pyattrx.affinity([encoder("a")], probes, on_error="skip")
+        pyattrx.affinity([encoder("a")], probes, on_error="skip", method="grad_x_input")
 
 
 @pytest.mark.parametrize("host_bytes", [0, 1 << 20, 200])

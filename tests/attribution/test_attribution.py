@@ -132,4 +132,4 @@ class InPlaceAfterSigmoid(torch.nn.Module):
 def test_what_fails_in_the_backward_pass_names_the_network(probes):
     encoder = pyattrx.Encoder(InPlaceAfterSigmoid(), name="written over")
     with pytest.raises(EncoderError, match="'written over' cannot be differentiated.*RuntimeError"):
-        pyattrx.affinity([encoder], probes)
+        pyattrx.affinity([encoder], probes, method="grad_x_input")

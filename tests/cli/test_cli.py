@@ -163,7 +163,7 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
     assert "nets.py:ignores: 5 of 5 probes have no say" in out
     assert "left out bad.png" in out
     probes = pyattrx.Probes.from_folder("photos", size=32, on_error="skip")
-    assert pyattrx.affinity(NETS, probes).skipped_images == 1
+    assert pyattrx.affinity(NETS, probes, method="grad_x_input").skipped_images == 1
 
 
 @pytest.mark.parametrize(

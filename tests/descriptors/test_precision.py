@@ -76,8 +76,8 @@ def test_the_newer_way_to_set_it_is_understood(change):
 def test_an_autocast_around_the_call_changes_nothing():
     probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 32, 32))
     encoders = [pyattrx.Encoder(build(name), name=name) for name in ("plain", "resnet")]
-    plain = pyattrx.affinity(encoders, probes, device="cpu")
+    plain = pyattrx.affinity(encoders, probes, device="cpu", method="grad_x_input")
     with torch.autocast("cpu", torch.bfloat16):
-        within = pyattrx.affinity(encoders, probes, device="cpu")
+        within = pyattrx.affinity(encoders, probes, device="cpu", method="grad_x_input")
         assert torch.is_autocast_enabled("cpu")
     assert (within.values == plain.values).all()

@@ -323,7 +323,13 @@ def test_what_cannot_be_compiled_is_an_error(images, probes):
     with pytest.raises(EncoderError, match=r"'doubting' cannot be compiled.* leave out compile"):
         maps_of(Encoder(Doubting(), name="doubting"), images, "saliency", compiled=True)
     with pytest.raises(EncoderError, match=r"'doubting' cannot be compiled.* leave out compile"):
-        pyattrx.affinity([Encoder(Doubting(), name="doubting")], probes, device="cpu", compile=True)
+        pyattrx.affinity(
+            [Encoder(Doubting(), name="doubting")],
+            probes,
+            device="cpu",
+            compile=True,
+            method="grad_x_input",
+        )
 
 
 def test_a_backend_that_fails_is_an_error(images, monkeypatch):
@@ -367,6 +373,7 @@ def test_both_effects_of_compiled_bfloat16(probes):
         device="cpu",
         precision="bfloat16",
         compile=True,
+        method="grad_x_input",
     )
     (network,) = found.provenance["networks"]
     # To float32 as it is, and to bfloat16 as it is.
@@ -377,7 +384,9 @@ def test_both_effects_of_compiled_bfloat16(probes):
 @pytest.mark.parametrize("value", [1, "yes", None])
 def test_compile_is_true_or_false(probes, value):
     with pytest.raises(InvalidType, match="compile="):
-        pyattrx.affinity([Encoder(plain_net())], probes, device="cpu", compile=value)
+        pyattrx.affinity(
+            [Encoder(plain_net())], probes, device="cpu", compile=value, method="grad_x_input"
+        )
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def test_a_batch_that_is_asked_as_one(name):
     encoders = [pyattrx.Encoder(network, name="a"), pyattrx.Encoder(plain(), name="b")]
     probes = pyattrx.Probes.from_tensor(images)
     for size in (1, 3, 10):
-        got = pyattrx.affinity(encoders, probes, batch_size=size)
+        got = pyattrx.affinity(encoders, probes, batch_size=size, method="grad_x_input")
         want = expected(lambda: Asking(BATCH[name]), images)
         assert got.values[0, 1] == pytest.approx(want, abs=1e-4)
 
@@ -129,7 +129,7 @@ def test_every_image_asked_by_itself_is_right_as_well():
         pyattrx.Encoder(Each(BATCH["any"]).eval(), name="a"),
         pyattrx.Encoder(plain(), name="b"),
     ]
-    got = pyattrx.affinity(encoders, pyattrx.Probes.from_tensor(images))
+    got = pyattrx.affinity(encoders, pyattrx.Probes.from_tensor(images), method="grad_x_input")
     assert got.values[0, 1] == pytest.approx(expected(lambda: Each(BATCH["any"]), images), abs=1e-4)
 
 
@@ -189,6 +189,8 @@ def test_the_provenance_says_so():
     images = probes_that_hide_it()
     network = Asking(BATCH["a number"]).eval()
     encoders = [pyattrx.Encoder(network, name="a"), pyattrx.Encoder(plain(), name="b")]
-    a, b = pyattrx.affinity(encoders, pyattrx.Probes.from_tensor(images)).provenance["networks"]
+    a, b = pyattrx.affinity(
+        encoders, pyattrx.Probes.from_tensor(images), method="grad_x_input"
+    ).provenance["networks"]
     assert a["one_at_a_time"] is True
     assert "one_at_a_time" not in b

@@ -27,7 +27,9 @@ class Fixed(nn.Module):
 
 def failure(network, probes):
     with pytest.raises(EncoderError) as raised:
-        pyattrx.affinity([pyattrx.Encoder(network, name="net")], probes, device="cpu")
+        pyattrx.affinity(
+            [pyattrx.Encoder(network, name="net")], probes, device="cpu", method="grad_x_input"
+        )
     assert "network 'net' failed on an input of shape (1, 3, 24, 24)" in str(raised.value)
     assert isinstance(raised.value.__cause__, Exception)
     return str(raised.value)
@@ -46,7 +48,7 @@ def failure(network, probes):
 def test_the_size_is_said(network, probes):
     assert "; it runs on 42 x 42: set input_size=42, or make the probes" in failure(network, probes)
     encoder = pyattrx.Encoder(network, name="net", input_size=42)
-    pyattrx.affinity([encoder], probes, device="cpu")  # as was said
+    pyattrx.affinity([encoder], probes, device="cpu", method="grad_x_input")  # as was said
 
 
 def test_sizes_of_two_sides(probes):
@@ -74,4 +76,6 @@ def test_a_network_that_always_fails(probes, says):
 def test_an_output_before_what_fails_is_not_asked_about(probes):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(7, 2))
     encoder = pyattrx.Encoder(network, name="net", output="0")
-    assert torch.isfinite(torch.as_tensor(pyattrx.affinity([encoder], probes).values)).all()
+    assert torch.isfinite(
+        torch.as_tensor(pyattrx.affinity([encoder], probes, method="grad_x_input").values)
+    ).all()

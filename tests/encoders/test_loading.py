@@ -72,7 +72,9 @@ def test_specifications_that_do_not_work(factories, specification, kind, message
 
 
 def test_affinity_takes_specifications(factories, probes):
-    result = pyattrx.affinity(["my_networks:module", "my_networks:encoder"], probes)
+    result = pyattrx.affinity(
+        ["my_networks:module", "my_networks:encoder"], probes, method="grad_x_input"
+    )
     assert result.names == ["my_networks:module", "mine"]
     assert result.provenance["networks"][0]["specification"] == "my_networks:module"
 
@@ -335,6 +337,7 @@ class TestLayersInTheSpecification:
         many = pyattrx.affinity(
             ["deep.py:net", "deep.py:net?output=0"],
             pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8)),
+            method="grad_x_input",
         )
         assert many.names == ["deep.py:net", "deep.py:net?output=0"]
 

@@ -51,7 +51,7 @@ def trained(network):
 
 def compared(network):
     encoder = pyattrx.Encoder(network, name="one")
-    return pyattrx.affinity([encoder], pyattrx.Probes.from_tensor(images()))
+    return pyattrx.affinity([encoder], pyattrx.Probes.from_tensor(images()), method="grad_x_input")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -109,7 +109,9 @@ def test_what_comes_behind_the_output_is_not_judged():
     network = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Tanh(), trained(make("batch norm"))).eval()
     probes = pyattrx.Probes.from_tensor(images())
     with pytest.warns(pyattrx.errors.UntrainedWarning, match="weights that PyTorch draws"):
-        pyattrx.affinity([pyattrx.Encoder(network, name="one", output="1")], probes)
+        pyattrx.affinity(
+            [pyattrx.Encoder(network, name="one", output="1")], probes, method="grad_x_input"
+        )
 
 
 def test_parts_that_are_used_without_being_called_are_judged():

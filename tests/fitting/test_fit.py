@@ -73,7 +73,7 @@ def test_it_can_be_compared_and_asked_about(tmp_path):
             for seed, name in enumerate("abc")
         ]
     probes = pyattrx.Probes.from_tensor(IMAGES[:6])
-    result = pyattrx.affinity(encoders[:2], probes)
+    result = pyattrx.affinity(encoders[:2], probes, method="grad_x_input")
     assert result.names == ["a", "b"]
     assert 0 < abs(result.values[0, 1]) < 1
     assert result.provenance["networks"][0]["fit"]["task"] == "classification"

@@ -372,7 +372,7 @@ def test_a_catalog_of_another_format_is_refused(tmp_path, zoo):
 
 def test_rows_of_float64_networks_stay_float64(tmp_path, probes):
     networks = [encoder(seed, dtype=torch.float64) for seed in range(3)] + [encoder(3)]
-    direct = pyattrx.affinity(networks, probes)
+    direct = pyattrx.affinity(networks, probes, method="grad_x_input")
     zoo = Zoo.create(tmp_path / "zoo", probes)
     zoo.add_many(networks)
     assert np.array_equal(zoo.affinity().values, direct.values)
