@@ -9,8 +9,12 @@ import pytest
 import pyattrx
 from assembled import GOOD, METHODS, assemble, images
 from drawn import close, expected, few, many, named, other, said
+from pyattrx.errors import AssumptionError
 
 MAPS = ["saliency", "grad_x_input", "norm"]
+# Other batch sizes that take a network the same way: one that mixes images may be run one by one,
+# and some mix those of more than four only.
+ANOTHER = {1: 1, 2: 3, 3: 4, 4: 3, 32: 5}
 
 
 def check(stem, parts, head, patch, name, batch_size):
@@ -39,8 +43,8 @@ def check(stem, parts, head, patch, name, batch_size):
                 matches = zoo.query(target, k=2, batch_size=batch_size)
                 found = {match.name: match.affinity for match in matches}
                 assert close(found["other"], right), (found, right)
-            # The same network, made anew, is there already; whatever the batch size now.
-            zoo.add(named(one(), "one"), batch_size=5, tags="again")
+            # The same network, made anew, is there already.
+            zoo.add(named(one(), "one"), batch_size=ANOTHER[batch_size], tags="again")
             assert zoo.tags_of("one") == ("again",)
             assert len(zoo) == 2
             # One with other weights is not: its maps are others, or it is refused for itself.
@@ -64,3 +68,17 @@ def test_what_is_well_behaved_is_added_and_found(part):
     assert isinstance(
         check("conv", [part, "conv"], "pooled", "left as it is", "grad_x_input", 4), float
     )
+
+
+@pytest.mark.parametrize(
+    ("part", "batch_size"), [("batch statistics", 1), ("less the mean of a large batch", 3)]
+)
+def test_a_batch_size_that_mixes_images_is_refused_for_a_known_network(part, batch_size, tmp_path):
+    network = assemble("conv", ["tanh", part, "conv"], "maps")
+    probes = pyattrx.Probes.from_tensor(images())
+    with pyattrx.Zoo.create(tmp_path / "zoo", probes, METHODS["saliency"]) as zoo:
+        zoo.add(named(network, "one"), batch_size=batch_size)
+        with pytest.raises(AssumptionError, match="beside another image") as caught:
+            zoo.add(named(network, "one"), batch_size=5, tags="again")
+        assert caught.value.assumption == "alone"
+        assert zoo.tags_of("one") == ()
