@@ -1,0 +1,68 @@
+"""The figures of docs/recommend.md are those of the committed results."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.recommend.command import ROOT, document
+from benchmarks.recommend.study import MEASURES, Form
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "recommend.md"
+SHOWN = ("spearman", "weighted_kendall", "regret@1")
+
+pytestmark = [
+    pytest.mark.skipif(not DOCS.is_file() or not ROOT.is_dir(), reason="not in the sources"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.fixture(scope="module")
+def found():
+    return document()
+
+
+def shown(value):
+    if value is None:
+        return "–"
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+
+
+def rows():
+    lines = [line for line in DOCS.read_text().splitlines() if line.startswith("| ")]
+    return [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_row_of_figures_is_a_row_of_results(found):
+    known = {
+        tuple(shown(row[c][m]) for c in ("5", "20", "all") for m in SHOWN)
+        for kind in found["kinds"].values()
+        for row in kind
+    }
+    figures = [row[1:] for row in rows() if len(row) == 10 and "labels" not in row[1]]
+    assert len(figures) >= 20
+    for row in figures:
+        assert tuple(row) in known, row
+
+
+def test_the_default_is_what_the_criterion_chose(found):
+    from pyattrx.recommending.labelled import main_score
+    from pyattrx.recommending.options import Options
+
+    image, dense = found["chosen"].values()
+    assert image == Form(main_score("classification"), "2x2").name
+    assert dense == Form(main_score("dense_regression"), "locations").name
+    assert Options.checked(0.0, 1, "cpu", False, 0.95, "skip").weight == 0
+
+
+def test_measures_against_plain_definitions():
+    truth = np.array([3.0, 1.0, 2.0, 0.0])
+    assert MEASURES["spearman"](truth, truth) == 1
+    assert MEASURES["weighted_kendall"](-truth, truth) == pytest.approx(-1)
+    assert MEASURES["regret@1"](truth, truth) == 0
+    # The worst one first: all that a blind choice loses (1.5), twice over.
+    assert MEASURES["regret@1"](-truth, truth) == 2
+    assert MEASURES["regret@3"](-truth, truth) == pytest.approx(1 / 1.5)
+    # A swap of the best two costs more than one of the worst two.
+    first, last = np.array([1.0, 3, 2, 0])[[0, 2, 1, 3]], np.array([3.0, 0, 2, 1])
+    assert MEASURES["weighted_kendall"](first, truth) < MEASURES["weighted_kendall"](last, truth)
