@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from pyattrx.features import Costs
 from pyattrx.recommending.result import Standing
 from pyattrx.tasks import Task
 
@@ -15,6 +16,12 @@ _IN_WORDS = {
     "label_ridge": "label_ridge, ridge regression from features by location",
     "consensus": "the consensus: how well its features predict those of the other candidates",
     "target": "`recommended`, the affinity to the target network",
+}
+# What people go by who do not measure.
+_RULES: dict[str, Callable[[Costs], int]] = {
+    "most parameters": lambda cost: cost.parameters,
+    "largest input": lambda cost: cost.input_size[0] * cost.input_size[1],
+    "most features": lambda cost: cost.width,
 }
 _FEW_A_CLASS = 5
 _FEW_IMAGES = 30
@@ -94,13 +101,11 @@ def _baselines(standings: Sequence[Standing]) -> list[str]:
     costs = [(one, one.costs) for one in standings if one.costs is not None]
     if len(costs) < len(standings):
         return []
-    rules = {
-        "most parameters": max(costs, key=lambda pair: pair[1].parameters)[0],
-        "largest input": max(costs, key=lambda pair: pair[1].input_size[0])[0],
-        "most features": max(costs, key=lambda pair: pair[1].width)[0],
-    }
-    if len({pair[1].input_size for pair in costs}) == 1:
-        del rules["largest input"]
+    rules: dict[str, Standing] = {}
+    for rule, size in _RULES.items():
+        sizes = [size(cost) for _, cost in costs]
+        if len(set(sizes)) > 1:  # else it names nobody
+            rules[rule] = costs[sizes.index(max(sizes))][0]
     hits = [rule for rule, one in rules.items() if one is first]
     by_name: dict[str, list[str]] = {}
     for rule, one in rules.items():

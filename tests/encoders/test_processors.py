@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -218,6 +218,7 @@ class TestConfigurations:
             read_configuration(config)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # beside other tests
 @given(
     matrix=st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=1, max_size=4),
     value=st.floats(-5, 5),
