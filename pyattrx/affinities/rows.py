@@ -11,6 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +20,18 @@ from torch import Tensor
 from pyattrx._files import read_exactly, write_all
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["Place", "RowStore"]
+__all__ = ["Place", "RowStore", "check_scratch"]
 
 _HOST_BYTES = 128 << 20
 _DEVICE_SHARE = 0.4  # of what is free when the run begins
+
+
+def check_scratch(scratch: Any) -> None:
+    """Refuse what is no folder for scratch files."""
+    if scratch is not None and not isinstance(scratch, (str, Path)):
+        raise InvalidType("scratch", scratch, "the path of a folder")
+    if scratch is not None and not Path(scratch).is_dir():
+        raise InvalidValue("scratch", str(scratch), "an existing folder")
 
 
 class RowStore:
@@ -46,10 +55,7 @@ class RowStore:
         scratch: str | Path | None = None,
         host_bytes: int = _HOST_BYTES,
     ) -> None:
-        if scratch is not None and not isinstance(scratch, (str, Path)):
-            raise InvalidType("scratch", scratch, "the path of a folder")
-        if scratch is not None and not Path(scratch).is_dir():
-            raise InvalidValue("scratch", str(scratch), "an existing folder")
+        check_scratch(scratch)
         self._n = n_probes
         self._device = device
         self._scratch = scratch

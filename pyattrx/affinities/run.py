@@ -30,7 +30,7 @@ from pyattrx.affinities.failing import Failures, OnError, one_by_one
 from pyattrx.affinities.feeding import beside
 from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
-from pyattrx.affinities.rows import Place, RowStore
+from pyattrx.affinities.rows import Place, RowStore, check_scratch
 from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
 from pyattrx.affinities.statistics import PairMoments, clustered_stderr
 from pyattrx.descriptors import AnyMethod, Method, Summary, check_precision, resolve_method
@@ -158,6 +158,7 @@ def affinity(
     place = resolve_device(device)
     check_precision(precision, place)
     check_compile(compile)
+    check_scratch(scratch)
     failures = Failures(on_error)
     sources = check_sources(encoders)
     plan = Plan(method, probes)
