@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
@@ -121,14 +122,9 @@ def one_by_one(
             with failures.noted(source):
                 names = expand(source)
             for name in names:
-                yield name, lambda name=name: load(name)  # type: ignore[misc]
+                yield name, partial(load, name)
         else:
-            yield (
-                _called(source),
-                lambda source=source, index=index: encoder_of(  # type: ignore[misc]
-                    source, index
-                ),
-            )
+            yield _called(source), partial(encoder_of, source, index)
 
 
 def _called(source: Any) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -198,9 +199,14 @@ class _Run:
         self.facts: dict[str, Any] = {}
         self.timed = False  # well enough, by an earlier run
 
+    @cached_property
+    def _described(self) -> dict[str, Any]:
+        """Once: it reads all weights."""
+        return self.encoder.describe()
+
     def identity(self) -> dict[str, Any]:
         """All that its features depend on, but for what only its behaviour shows."""
-        facts = self.encoder.describe()
+        facts = dict(self._described)
         for name in ("name", "specification", "parameters", "versions"):
             facts.pop(name)
         size = list(self.probes.size)
@@ -234,7 +240,7 @@ class _Run:
             self.facts = {
                 "name": self.encoder.name,
                 "place": _said(self.encoder, reader),
-                "parameters": self.encoder.describe()["parameters"],
+                "parameters": self._described["parameters"],
                 "multiply_adds": counted,
                 "input_size": list(x.shape[2:]),
                 "untrained": looks_untrained(self.encoder.module),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pyattrx._progress import progress
 from pyattrx.affinities.describing import device_name, versions
 from pyattrx.errors import InvalidValue
 from pyattrx.features import Features
@@ -52,8 +53,10 @@ def answer(
     reasons: list[dict[str, str]] = [{} for _ in read]
     if names:
         labelled = Labelled.of(task)
-        for index, features in enumerate(read):
-            found[index], reasons[index] = score_candidate(features, labelled, task.kind, names)
+        with progress("scores", len(read)) as step:
+            for index, features in enumerate(read):
+                found[index], reasons[index] = score_candidate(features, labelled, task.kind, names)
+                step(1)
     main = names[0] if names else "consensus"
     ranked = [i for i in range(len(read)) if main == "consensus" or main in found[i]]
     if not ranked or (main == "consensus" and agreed is None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -74,7 +75,7 @@ def read_candidates(given: Any, *, trust: bool = False) -> list[Candidate]:
 def _read(item: Any, at: int, trust: bool) -> Iterator[Candidate]:
     if isinstance(item, str):
         for name in expand(item):
-            yield Candidate(name, _loader(name, trust))
+            yield Candidate(name, partial(load, name, trust=trust))
     elif isinstance(item, Encoder):
         yield Candidate(item.name, lambda: item)
     elif isinstance(item, nn.Module):
@@ -91,10 +92,6 @@ def _read(item: Any, at: int, trust: bool) -> Iterator[Candidate]:
             item,
             "an Encoder, a module, a specification or a function that returns an Encoder",
         )
-
-
-def _loader(name: str, trust: bool) -> Callable[[], Encoder]:
-    return lambda: load(name, trust=trust)
 
 
 def _maker(item: Callable[[], Any], at: int) -> Callable[[], Encoder]:

@@ -14,7 +14,7 @@ from pyattrx.recommending.gathering import nothing_left, read_all
 from pyattrx.recommending.labelled import Labelled, score_candidate
 from pyattrx.recommending.options import Options
 from pyattrx.recommending.ordering import Evidence, Order, factor_of
-from pyattrx.recommending.racing import race
+from pyattrx.recommending.racing import part_sizes, race
 from pyattrx.recommending.result import Recommendation
 from pyattrx.tasks import Task
 
@@ -57,6 +57,7 @@ def raced(
     facts = {
         "passes": found.passes,
         "passes_without_race": len(found.first) * len(task),
+        "rounds": len(part_sizes(len(task), len(task.classes or ()))) - 1,
         "error": error,
         "interrupted": found.interrupted,
     }

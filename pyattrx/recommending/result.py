@@ -196,6 +196,8 @@ class Recommendation:
         p_values[: len(self), : len(self)] = self.p_values
         share = facts["passes"] / facts["passes_without_race"]
         notes = [f"The race took {share:.0%} of the passes of a full run."]
+        if not facts["rounds"]:
+            notes = ["There were too few images for a race: all candidates saw all of them."]
         if facts["interrupted"]:
             notes.append("Interrupted: this is the standing so far.")
         return replace(

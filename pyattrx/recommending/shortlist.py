@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,14 +65,15 @@ def shortlist(
         whole = len(names)
         if isinstance(target, Encoder):
             found = zoo.query(target, k=len(entries), tags=tags, rerank=zoo.rerank)
+            loadable = set(names)
             near = [match.name for match in found]
-            names = [name for name in near if name in set(names)][:finalists]
+            names = [name for name in near if name in loadable][:finalists]
             by = "nearest to the target"
         else:
             names = _by_consensus(zoo, names)[:finalists]
             by = "that know most of the others"
         notes.append(f"Of {whole} networks in the zoo the {len(names)} {by} were run.")
-    return [Candidate(name, _loader(zoo, name)) for name in names], notes
+    return [Candidate(name, partial(zoo.load, name)) for name in names], notes
 
 
 def _by_consensus(zoo: Zoo, names: list[str]) -> list[str]:
@@ -93,7 +95,3 @@ def _by_consensus(zoo: Zoo, names: list[str]) -> list[str]:
         # Columns are sources.
         values.update(zip(some, np.nanmean(found, axis=0).tolist(), strict=True))
     return sorted(names, key=lambda name: -values[name])
-
-
-def _loader(zoo: Zoo, name: str) -> Callable[[], Encoder]:
-    return lambda: zoo.load(name)

@@ -164,3 +164,4 @@ def test_one_candidate_and_few_images_run_no_race():
     torch.manual_seed(0)
     result = ask(images=task(20), stop="confident")
     assert result.provenance["passes"] == result.provenance["passes_without_race"]
+    assert any("too few images for a race" in note for note in result.notes)
