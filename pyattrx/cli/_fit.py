@@ -10,13 +10,12 @@ import typer
 from pyattrx._help import examples
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
+from pyattrx.cli._tasks import read_task
 from pyattrx.errors import InvalidValue
 from pyattrx.fitting import FittedEncoder, fit_target
-from pyattrx.tasks import Task
 
 __all__ = ["add_fit_command"]
 
-_TABLES = (".csv", ".tsv", ".tab", ".parquet")
 _LABELS = "Labels of a table"
 _TRAINING = "Training"
 
@@ -50,7 +49,10 @@ def fit_command(
     size: options.Size = 224,
     limit: options.Limit = None,
     skip_bad: options.SkipBad = False,
-    image: Annotated[str, typer.Option(help="Column of paths.", rich_help_panel=_LABELS)] = "path",
+    image: Annotated[
+        str | None,
+        typer.Option(help="Column of paths.  [default: path]", rich_help_panel=_LABELS),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,29 +111,18 @@ def fit_command(
         raise InvalidValue("save", str(save), "a file name that ends in .safetensors")
     if not save.parent.is_dir():
         raise InvalidValue("save", str(save), "a file in an existing folder")
-    shared = {
-        "size": size,
-        "limit": limit,
-        "seed": seed,
-        "on_error": "skip" if skip_bad else "raise",
-        "name": name,
-    }
-    if data.suffix.lower() in _TABLES:
-        columns = label or ["label"]
-        task = Task.from_manifest(
-            data,
-            image,
-            columns[0] if len(columns) == 1 else columns,
-            kind=kind,  # type: ignore[arg-type]
-            groups=groups,
-            **shared,  # type: ignore[arg-type]
-        )
-    else:
-        given = {"label": label, "kind": kind, "groups": groups}
-        for option, value in given.items():
-            if value:
-                raise InvalidValue(option, value, "a table as DATA, of which it is a column")
-        task = Task.from_folder(data, **shared)  # type: ignore[arg-type]
+    task = read_task(
+        data,
+        image=image,
+        label=label,
+        kind=kind,
+        groups=groups,
+        size=size,
+        limit=limit,
+        seed=seed,
+        skip_bad=skip_bad,
+        name=name,
+    )
     fitted = fit_target(
         task,
         input_size=input_size,

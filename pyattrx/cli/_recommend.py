@@ -14,6 +14,7 @@ from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
 from pyattrx.cli._running import FAILED, INTERRUPTED
 from pyattrx.cli._streams import put_document
+from pyattrx.cli._tasks import read_task
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
 from pyattrx.recommending import Recommendation, recommend
@@ -218,7 +219,17 @@ def _recommend_command(
     if opened is None:
         given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
         read_candidates(given, trust=trust)  # what is wrong with them comes out first
-    task = _task(data, label, image, kind, unlabelled, size, limit, seed, skip_bad)
+    task = read_task(
+        data,
+        image=image,
+        label=label,
+        kind=kind,
+        unlabelled=unlabelled,
+        size=size,
+        limit=limit,
+        seed=seed,
+        skip_bad=skip_bad,
+    )
     scores: Any = score
     if score is not None and score == ["all"]:
         scores = "all"
@@ -248,47 +259,6 @@ def _recommend_command(
         raise typer.Exit(INTERRUPTED)
     if result.failures:
         raise typer.Exit(FAILED)
-
-
-def _task(
-    data: Path,
-    label: list[str] | None,
-    image: str | None,
-    kind: Any,
-    unlabelled: bool,
-    size: int,
-    limit: int | None,
-    seed: int,
-    skip_bad: bool,
-) -> Task:
-    on_error: Any = "skip" if skip_bad else "raise"
-    if not data.exists():
-        raise InvalidValue("DATA", str(data), "an existing folder of images, or a table of them")
-    if data.is_dir():
-        for option, value in (("label", label), ("image", image), ("kind", kind)):
-            if value:
-                raise InvalidValue(option, value, "a table for DATA: a folder has no columns")
-        return Task.from_folder(
-            data,
-            size,
-            limit,
-            labels=None if unlabelled else "folders",
-            seed=seed,
-            on_error=on_error,
-        )
-    if unlabelled and (label or kind):
-        raise InvalidValue("unlabelled", True, "--unlabelled, or --label and --kind, not both")
-    labels: Any = label[0] if label and len(label) == 1 else label or "label"
-    return Task.from_manifest(
-        data,
-        image or "path",
-        None if unlabelled else labels,
-        kind=kind,
-        size=size,
-        limit=limit,
-        seed=seed,
-        on_error=on_error,
-    )
 
 
 def _show(

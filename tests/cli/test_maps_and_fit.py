@@ -142,7 +142,7 @@ def test_fit_by_a_table(classes, capsys):
         (["data", "--save", "t.pt"], 2, "ends in .safetensors"),
         (["data", "--save", "no/t.safetensors"], 2, "existing folder"),
         (["data"], 2, "--save"),
-        (["nothing", "--save", "t.safetensors"], 1, "nothing"),
+        (["nothing", "--save", "t.safetensors"], 2, "DATA='nothing': expected an existing folder"),
         (["data", "--label", "x", "--save", "t.safetensors"], 2, "label=['x']: expected a table"),
         (["table.csv", "--save", "t.safetensors"], 2, "label"),
         (["data", "--save", "t.safetensors", "--steps", "0"], 2, "steps=0"),

@@ -1,0 +1,77 @@
+"""The images that a command is given: a folder, or a table of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pyattrx.errors import InvalidValue
+from pyattrx.tasks import Task
+
+__all__ = ["read_task"]
+
+
+def read_task(
+    data: Path,
+    *,
+    image: str | None = None,
+    label: list[str] | None = None,
+    kind: Any = None,
+    groups: str | None = None,
+    unlabelled: bool = False,
+    size: int = 224,
+    limit: int | None = None,
+    seed: int = 0,
+    skip_bad: bool = False,
+    name: str | None = None,
+) -> Task:
+    """Read a task.
+
+    Parameters
+    ----------
+    data : Path
+        A folder or a table.
+    image, groups : str, optional
+    label : list of str, optional
+        Columns of a table.
+    kind : str, optional
+        What the labels of a table are.
+    unlabelled : bool
+        Whether to leave out all labels.
+    size, limit, seed, name
+        As for `Task`.
+    skip_bad : bool
+        Whether to leave out images that cannot be read.
+
+    Raises
+    ------
+    InvalidValue
+        There is nothing, or options of a table go with a folder.
+    """
+    on_error: Any = "skip" if skip_bad else "raise"
+    if not data.exists():
+        raise InvalidValue("DATA", str(data), "an existing folder of images, or a table of them")
+    if data.is_dir():
+        columns = {"image": image, "label": label, "kind": kind, "groups": groups}
+        for option, value in columns.items():
+            if value:
+                raise InvalidValue(option, value, "a table for DATA: a folder has no columns")
+        labels: Any = None if unlabelled else "folders"
+        return Task.from_folder(
+            data, size, limit, labels=labels, seed=seed, on_error=on_error, name=name
+        )
+    if unlabelled and (label or kind):
+        raise InvalidValue("unlabelled", True, "--unlabelled, or --label and --kind, not both")
+    named = label[0] if label and len(label) == 1 else label or "label"
+    return Task.from_manifest(
+        data,
+        image or "path",
+        None if unlabelled else named,
+        kind=kind,
+        groups=groups,
+        size=size,
+        limit=limit,
+        seed=seed,
+        on_error=on_error,
+        name=name,
+    )
