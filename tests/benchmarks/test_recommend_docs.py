@@ -1,14 +1,24 @@
 """The figures of docs/recommend.md are those of the committed results."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.recommend.command import ROOT, document
-from benchmarks.recommend.study import MEASURES, Form
+from pyattrx.cli._bench import load_benchmarks
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "recommend.md"
+
+def part(name):
+    """A module of the benchmarks, wherever they are."""
+    return importlib.import_module(f"{load_benchmarks().__package__}.recommend.{name}")
+
+
+MEASURES, Form = part("study").MEASURES, part("study").Form
+SOURCES = Path(__file__).resolve().parents[2]
+DOCS = SOURCES / "docs" / "recommend.md"
+ROOT = SOURCES / "benchmarks" / "results" / "recommend"
+TRANSFERS = SOURCES / "benchmarks" / "results" / "transfer"
 SHOWN = ("spearman", "weighted_kendall", "regret@1")
 
 pytestmark = [
@@ -19,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def found():
-    return document()
+    return part("command").document(ROOT)
 
 
 def shown(value):
