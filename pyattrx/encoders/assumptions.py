@@ -27,6 +27,7 @@ __all__ = [
     "check_alone_exactly",
     "check_forgets",
     "check_function_of_one_image",
+    "check_large_batch",
 ]
 
 # Passes over the same images, where random numbers were drawn or something was written: what
@@ -34,10 +35,6 @@ __all__ = [
 _REPEATS = 16
 # Of the allowance for rounding, where nothing is rounded otherwise but by the order of sums.
 _REPEATED = 1e-2
-
-
-# Images of a larger batch: a full one would cost as much as half of a run.
-_LARGER = 8
 
 
 @dataclass
@@ -84,15 +81,6 @@ class Scene:
         sizes, count = self.reader.sizes, len(self.x)
         more = 0 if sizes.fixed or sizes.least == 1 or self.at_once <= sizes.least else 1
         return [(count - 1 - i) % count for i in range(max(count, sizes.least + more))]
-
-    @property
-    def full(self) -> list[int]:
-        """The images in turn, as many as a larger batch has; empty where `order` has as many."""
-        sizes, order = self.reader.sizes, self.order
-        count = min(self.at_once, _LARGER)
-        if sizes.fixed or len(self.x) < 2 or count <= len(order):
-            return []
-        return [i % len(self.x) for i in range(count)]
 
     @cached_property
     def shaken(self) -> Pass:
@@ -202,8 +190,6 @@ def check_alone(scene: Scene) -> None:
     elif sizes.least > 1:
         orders = [[(i + first) % 2 for i in range(sizes.least)] for first in (0, 1)]
         orders += [scene.order]
-    if orders and scene.full:
-        orders.append(scene.full)
     for order in orders:
         try:
             answer = scene.together(order)
@@ -216,29 +202,69 @@ def check_alone(scene: Scene) -> None:
                 f"{len(order)}: {error}; batch_size=1 runs it one by one",
             ) from error
         if not scene.same(answer, order) and scene.alike_exactly(order):
-            raise AssumptionError(
-                "alone",
-                f"network {scene.name!r}: rounding is a good part of its output, or of its "
-                "gradient: both are others beside another image than alone, and in float64 they "
-                "are not. Make its Encoder with dtype=torch.float64, or choose another output",
-            )
+            raise _rounded(scene.name)
         if not scene.same(answer, order):
-            raise _mixed(scene)
+            raise _mixed(scene.name)
 
 
 def check_alone_exactly(scene: Scene) -> None:
     """What might be rounding is not there where less is rounded."""
     if scene.at_once >= 2 and len(scene.x) == 2 and scene.alike_exactly(scene.order) is False:
-        raise _mixed(scene)
+        raise _mixed(scene.name)
 
 
-def _mixed(scene: Scene) -> AssumptionError:
+def check_large_batch(reader: Reader, x: Tensor, exact: Callable[[], Reader]) -> None:
+    """Refuse a network whose first or last image has another answer in a batch than alone.
+
+    Parameters
+    ----------
+    reader : Reader
+    x : Tensor [N, C, H, W]
+        A batch, as the network sees it.
+    exact : callable
+        Returns a reader of the network in other arithmetic.
+
+    Raises
+    ------
+    AssumptionError
+    """
+
+    def alike(reader: Reader, x: Tensor) -> bool:
+        def answers(images: Tensor) -> Pass:
+            output, features = reader.both(images)
+            return Pass(output, output if features is output else features, None)
+
+        ends = x[[0, -1]]
+        together = answers(x).of([0, len(x) - 1])
+        alone, shaken = (
+            joined([answers(one) for one in some.split(1)]) for some in (ends, nudged(ends))
+        )
+        return alone.agrees(together, shaken)
+
+    with torch.no_grad():
+        if alike(reader, x):
+            return
+        if x.dtype != torch.float64 and alike(exact(), x.double()):
+            raise _rounded(reader.name)
+    raise _mixed(reader.name)
+
+
+def _rounded(name: str) -> AssumptionError:
     return AssumptionError(
         "alone",
-        f"network {scene.name!r} answers to an image otherwise beside another image than "
-        "alone: batch norm without running statistics, or in training mode, a mean over "
-        "the batch, an LSTM without batch_first, or a squeeze or reshape that mixes "
-        "images. batch_size=1 runs it one by one, if that is what you mean",
+        f"network {name!r}: rounding is a good part of its output, or of its gradient: both are "
+        "others beside another image than alone, and in float64 they are not. Make its Encoder "
+        "with dtype=torch.float64, or choose another output",
+    )
+
+
+def _mixed(name: str) -> AssumptionError:
+    return AssumptionError(
+        "alone",
+        f"network {name!r} answers to an image otherwise beside another image than alone: batch "
+        "norm without running statistics, or in training mode, a mean over the batch, an LSTM "
+        "without batch_first, or a squeeze or reshape that mixes images. batch_size=1 runs it one "
+        "by one, if that is what you mean",
     )
 
 

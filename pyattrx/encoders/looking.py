@@ -2,11 +2,11 @@
 
 Two images, three passes forward and back where nothing is wrong: each image alone through the plain
 copy, then both together, in the other order and with their last bits changed, through the prepared
-one; and one pass forward over a batch of up to eight, both in turn. If the passes agree, the
-network repeats itself, treats an image alike alone and beside others, and was prepared without
-harm. Only if they do not is it found out which of these fails. A network that asks its images which
-way to go is run one image at a time; one whose answers are made of other images than their own is
-asked again from the beginning, in the other order.
+one. If the passes agree, the network repeats itself, treats an image alike alone and beside others,
+and was prepared without harm; whether it does so in a large batch, the run's first one shows
+(`pyattrx.encoders.first_batch`). Only if they do not is it found out which of these fails. A
+network that asks its images which way to go is run one image at a time; one whose answers are made
+of other images than their own is asked again from the beginning, in the other order.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def look(
     if scene.at_once > 1 and not always_the_same([*alone.read, together]):
         reader.one_at_a_time()
         prepared = _prepared(scene, preparation)
-    if prepared is None or not plain.agrees(prepared) or not _full_agrees(scene, preparation):
+    if prepared is None or not plain.agrees(prepared):
         wanted = preparation.steps
         preparation.take(Steps())
         _ = scene.shaken  # of the network as it is
@@ -203,26 +203,6 @@ def _prepared(
     except Exception:  # of any kind: a backward pass that needs the plain layout, say
         return None
     return seen.of([order.index(i) for i in range(count)])
-
-
-def _full_agrees(scene: Scene, preparation: Preparation) -> bool:
-    """Whether a larger batch is answered as the images alone are.
-
-    Forward only: a network may go another way for a large batch than for two images.
-    """
-    order = scene.full
-    if not order:
-        return True
-    x = preparation.laid_out(scene.x[torch.tensor(order, device=scene.x.device)])
-    try:
-        with torch.no_grad():
-            output, features = scene.reader.both(x)
-    except AssumptionError:
-        raise
-    except EncoderError:  # passes over the probes will say it better
-        return True
-    expected = replace(scene.alone.of(order), gradient=None)
-    return expected.agrees(Pass(output, output if features is output else features, None))
 
 
 def _take_one_by_one(scene: Scene, preparation: Preparation, wanted: Steps) -> None:

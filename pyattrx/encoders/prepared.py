@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pyattrx._ambient import neutral
 from pyattrx.encoders.compiling import CompiledNetwork
 from pyattrx.encoders.copying import private_copy, random_state_kept, tensors_in
+from pyattrx.encoders.first_batch import FirstBatch
 from pyattrx.encoders.input_sizes import with_size
 from pyattrx.encoders.looking import Looked, look
 from pyattrx.encoders.originals import original_untouched
@@ -85,8 +86,11 @@ class PreparedEncoder:
             if not _half(self.dtype) and (self.dtype != dtype or _holds_halves(module)):
                 self._reader.widened = self.dtype
             self._preparation = Preparation(self.module, self.dtype, device)
+            self._first_batch = FirstBatch()
             if looked_at:
                 self.looked = self._look(example.float(), output, features, batch_size, plain)
+                if not self.sizes.fixed and not self.sizes.alone:
+                    self._first_batch = FirstBatch(beyond=self.sizes.least + 1)
         folding = self._preparation.folding
         self.folded = 0 if folding is None else len(folding)
 
@@ -177,6 +181,7 @@ class PreparedEncoder:
         made._reader.widened = None if self._reader.widened is None else made.dtype
         made._preparation = Preparation(made.module, made.dtype, self.device)
         made._compiled = None
+        made._first_batch = FirstBatch()
         return made
 
     def preprocess(self, images: Tensor) -> Tensor:
@@ -216,15 +221,26 @@ class PreparedEncoder:
         EncoderError
             The network fails, or its output is not a floating tensor with one entry an image.
         """
+        z = self._output(x)
+        self._first_batch.keep(x, lambda some: (self._output_as_it_is(some),), (z,))
+        return z
+
+    def _output(self, x: Tensor) -> Tensor:
         compiled = self._compiled
         if compiled is None:
-            return self._followed(self._reader.output, x)
+            return self._output_as_it_is(x)
 
         def run(part: Tensor) -> list[Tensor]:
             return [self._reader.checked(self._by_program(compiled.output, part), part, "output")]
 
         (z,) = self.sizes.run(run, x)
         return z
+
+    def _output_as_it_is(self, x: Tensor) -> Tensor:
+        return self._followed(self._reader.output, x)
+
+    def _both_as_it_is(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self._followed(self._reader.both, x)
 
     def _followed(self, run: Callable[[Tensor], _Answer], x: Tensor) -> _Answer:
         """Run; once more, as it is, where the network took another way than before, or failed."""
@@ -300,9 +316,9 @@ class PreparedEncoder:
         with torch.no_grad():
             compiled = self._compiled
             if compiled is None:
-                z, c = self._followed(self._reader.both, x)
+                z, c = self._both_as_it_is(x)
             elif self._reader.parts["features"] is None:
-                z = c = self.forward(x)
+                z = c = self._output(x)
             else:
 
                 def run(part: Tensor) -> list[Tensor]:
@@ -314,9 +330,42 @@ class PreparedEncoder:
                     ]
 
                 z, c = self.sizes.run(run, x)
+        self._first_batch.keep(x, self._both_as_it_is, (z, c))
         # A network that switches gradients on itself leaves a history.
         output = z.detach()
         return output, (output if c is z else c.detach())
+
+    def first_batch_agrees(self) -> bool:
+        """Tell whether images of the first large batch have the same answers alone.
+
+        Costs two images' forward passes, once; in the arithmetic that the batch was run in.
+
+        Returns
+        -------
+        bool
+            True as well where there was no such batch, and where this was told before.
+        """
+        return self._first_batch.agrees()
+
+    def settle_first_batch(self) -> bool:
+        """Find out why they do not agree; in full precision.
+
+        Returns
+        -------
+        bool
+            Whether the copy was left as it is therefore: the batch is to be run again.
+
+        Raises
+        ------
+        AssumptionError
+            The network mixes the images of a large batch.
+        """
+        undone = self._first_batch.settle(
+            self._reader, self._preparation, lambda: self.exact()._reader
+        )
+        if undone:
+            self.folded = 0
+        return undone
 
     def _by_program(self, run: Callable[[Tensor], _Answer], x: Tensor) -> _Answer:
         try:
@@ -370,6 +419,7 @@ class PreparedEncoder:
         self._preparation = Preparation(self.module, self.dtype, self.device)
         self._original = self.module
         self._compiled = None
+        self._first_batch = FirstBatch()
 
     def __enter__(self) -> PreparedEncoder:
         return self
