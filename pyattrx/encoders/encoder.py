@@ -148,6 +148,7 @@ class Encoder:
         batch_size: int = 32,
         plain: bool = False,
         looked_at: bool = True,
+        gradients: bool = True,
     ) -> PreparedEncoder:
         """Make the copy that is run: frozen, in eval mode, folded, on a device.
 
@@ -164,6 +165,8 @@ class Encoder:
         looked_at : bool
             Whether to look at the network. Without that the copy is plain, and what methods take
             for granted is not known of it: only for one that was looked at before.
+        gradients : bool
+            Whether gradients will be asked for, and are looked at; without them it is cheaper.
 
         Returns
         -------
@@ -197,6 +200,7 @@ class Encoder:
             batch_size=batch_size,
             plain=plain,
             looked_at=looked_at,
+            gradients=gradients,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -124,7 +124,8 @@ def look(
     if alone.mixed:
         check_forgets(scene, alone.carried, alone.read)
     if prepare:
-        preparation.take(preparation.possible())
+        steps = preparation.possible()  # a stem is faster in the backward pass only
+        preparation.take(steps if reader.gradients else replace(steps, stems=False))
     together: list[Number] = []
     prepared = _prepared(scene, preparation, alone.decisions.noted(together))
     if scene.at_once > 1 and not always_the_same([*alone.read, together]):
@@ -137,7 +138,7 @@ def look(
         check_function_of_one_image(scene, closely=closely)
         _take_one_by_one(scene, preparation, wanted)
         prepared = _prepared(scene, preparation) or scene.shaken
-    if not plain.agrees(prepared, within=_FOR_CERTAIN):
+    if not _agrees_for_certain(scene, preparation, prepared):
         check_alone_exactly(scene)
     return Looked(plain, prepared, frozenset(alone.used.names))
 
@@ -203,6 +204,24 @@ def _prepared(
     except Exception:  # of any kind: a backward pass that needs the plain layout, say
         return None
     return seen.of([order.index(i) for i in range(count)])
+
+
+def _agrees_for_certain(scene: Scene, preparation: Preparation, prepared: Pass) -> bool:
+    """Whether what is between the answers alone and together is too little for another image."""
+    if scene.alone.agrees(prepared, within=_FOR_CERTAIN):
+        return True
+    if scene.at_once < 2:
+        return False
+    # Less is rounded otherwise where the same images go through the network as it is.
+    steps = preparation.steps
+    preparation.take(Steps())
+    try:
+        again = scene.together(scene.order)
+    except EncoderError:
+        return False
+    finally:
+        preparation.take(steps)
+    return scene.alone.of(scene.order).agrees(again, within=_FOR_CERTAIN)
 
 
 def _take_one_by_one(scene: Scene, preparation: Preparation, wanted: Steps) -> None:

@@ -33,7 +33,7 @@ class Pass:
         The output itself where nothing else is read.
     gradient : Tensor [N, C, H, W] or None
         Of the output's product with `weights`; None where it does not depend on the input through
-        differentiable operations, or the backward pass fails.
+        differentiable operations, the backward pass fails, or nobody asks for it.
     """
 
     output: Tensor
@@ -82,7 +82,7 @@ def observe(
     tracer: Tracer | None = None,
     noted: AbstractContextManager[object] | None = None,
 ) -> Pass:
-    """Run a network on a batch, forward and back.
+    """Run a network on a batch: forward and, unless its reader leaves them out, back.
 
     Parameters
     ----------
@@ -99,8 +99,8 @@ def observe(
     Pass
         Detached.
     """
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
+    with torch.set_grad_enabled(reader.gradients):
+        x = x.detach().requires_grad_(reader.gradients)
         with noted or nullcontext():
             if tracer is None:
                 output, features = reader.both(x)
@@ -109,7 +109,7 @@ def observe(
                     output, features = reader.both(x)
                     answered([output, features])
         gradient = None
-        if output.requires_grad:
+        if output.requires_grad and reader.gradients:
             largest = float(output.detach().abs().amax())
             scale = largest if 0 < largest < float("inf") else 1.0
             value = (output.float() if output.dtype.itemsize < 4 else output) / scale

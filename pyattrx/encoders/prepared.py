@@ -63,6 +63,7 @@ class PreparedEncoder:
         batch_size: int = 32,
         plain: bool = False,
         looked_at: bool = True,
+        gradients: bool = True,
     ) -> None:
         _check_images("example", example)
         self.name = name
@@ -83,6 +84,7 @@ class PreparedEncoder:
             self._reader = Reader(
                 self.module, name, self._found(output), self._found(features), device
             )
+            self._reader.gradients = gradients
             if not _half(self.dtype) and (self.dtype != dtype or _holds_halves(module)):
                 self._reader.widened = self.dtype
             self._preparation = Preparation(self.module, self.dtype, device)
@@ -178,6 +180,7 @@ class PreparedEncoder:
             parts = [made._found(part) for part in self._where]
             made._reader = Reader(made.module, self.name, parts[0], parts[1], self.device)
         made._reader.sizes = self.sizes
+        made._reader.gradients = self._reader.gradients
         made._reader.widened = None if self._reader.widened is None else made.dtype
         made._preparation = Preparation(made.module, made.dtype, self.device)
         made._compiled = None

@@ -89,6 +89,8 @@ class Reader:
         Whether the network is given a copy, since it may write into its input.
     wrote : bool
         Whether it did.
+    gradients : bool
+        Whether it will be asked for gradients.
     widened : torch.dtype or None
         The type that stands for the half types on the way; None where they are left alone.
     """
@@ -102,6 +104,7 @@ class Reader:
         self.sizes = BatchSizes()
         self.copies_input = True
         self.wrote = False
+        self.gradients = True
         self.widened: torch.dtype | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._device = device

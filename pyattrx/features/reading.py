@@ -234,7 +234,7 @@ class _Run:
         # Two batches at least: the first one warms up, and its time says nothing.
         batch_size = min(self.batch_size, -(-len(order) // 2))
         prepared = self.encoder.read_at(output=reader).prepare(
-            self.device, images, batch_size=batch_size
+            self.device, images, batch_size=batch_size, gradients=False
         )
         with prepared:
             self.facts = {
