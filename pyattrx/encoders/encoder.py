@@ -52,6 +52,12 @@ class Encoder:
         What a directional method reads from the network as a source: the same as `output` (None),
         or something else, said in the same two ways; often the last layer before the output.
 
+    Attributes
+    ----------
+    known : dict
+        What its loader knows of the network, and nothing can be told from the module: ``headless``,
+        whether it has no classifier any more.
+
     Raises
     ------
     InvalidType, InvalidValue
@@ -99,6 +105,7 @@ class Encoder:
         self._cast = dtype is not None
         self.specification = specification
         self.features = features
+        self.known: dict[str, Any] = {}
 
     def read_at(
         self, *, output: Output = None, features: Output = None, name: str | None = None

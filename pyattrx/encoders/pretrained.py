@@ -57,12 +57,14 @@ def from_timm(name: str, specification: str) -> Encoder:
     except EncoderError as error:
         raise EncoderError(f"{error}{_near_timm(timm, model)}") from error.__cause__
     config = timm.data.resolve_model_data_config(module)
-    return Encoder(
+    encoder = Encoder(
         module,
         name=specification,
         transform=Normalize(config["mean"], config["std"]),
         input_size=(int(config["input_size"][1]), int(config["input_size"][2])),
     )
+    encoder.known["headless"] = True
+    return encoder
 
 
 def _near_timm(timm: Any, name: str) -> str:

@@ -60,7 +60,7 @@ class _Answer:
     made: Tensor
 
 
-def find_place(module: nn.Module, x: Tensor) -> Place:
+def find_place(module: nn.Module, x: Tensor, *, headless: bool = False) -> Place:
     """Find where the features of a network are.
 
     Parameters
@@ -69,13 +69,15 @@ def find_place(module: nn.Module, x: Tensor) -> Place:
         In eval mode; called once, without gradients.
     x : Tensor [N, C, H, W]
         As the network sees images.
+    headless : bool
+        Whether the network is known to have no classifier any more.
 
     Returns
     -------
     Place
         The input of the last linear layer, or 1 x 1 convolution, that has as many outputs as the
-        network has, where the network gives one vector an image; else its smallest maps, where its
-        output is larger maps; else its output.
+        network has, and no layer with weights after it, where the network gives one vector an
+        image; else its smallest maps, where its output is larger maps; else its output.
 
     Examples
     --------
@@ -100,7 +102,7 @@ def find_place(module: nn.Module, x: Tensor) -> Place:
             hook.remove()
     answers = [a for a in answers if len(a.made) == len(x)]
     if output.dim() == 2:
-        return _before_classifier(answers, output)
+        return _before_classifier(answers, output, headless)
     if output.dim() == 4:
         return _smallest_maps(answers, output)
     return Place()
@@ -115,11 +117,11 @@ def _noting(name: str, answers: list[_Answer]) -> Any:
     return note
 
 
-def _before_classifier(answers: list[_Answer], output: Tensor) -> Place:
+def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -> Place:
     often = {answer.name: 0 for answer in answers}
     for answer in answers:
         often[answer.name] += 1
-    for index in range(len(answers) - 1, -1, -1):
+    for index in [] if headless else range(len(answers) - 1, -1, -1):
         answer = answers[index]
         if often[answer.name] > 1 or answer.given is None or len(answer.given) != len(output):
             continue
@@ -127,6 +129,8 @@ def _before_classifier(answers: list[_Answer], output: Tensor) -> Place:
             width = answer.given.shape[1]
             before = [a for a in answers[:index] if often[a.name] == 1]
             return Place(answer.name, True, _last_maps(before, width))
+        if next(answer.part.parameters(recurse=False), None) is not None:
+            break  # what a layer with weights follows is no classifier, however wide it is
     return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
 
 

@@ -30,7 +30,7 @@ from pyattrx.probes import Probes
 __all__ = ["Features", "extract"]
 
 # Changes when features are read elsewhere than before: what is kept then is of no use.
-_RULES = 1
+_RULES = 2
 # How far features may be from those that are kept, of their length, and still be of the same
 # network: rounding to float16, other threads, another device.
 _SAME = 5e-3
@@ -361,7 +361,9 @@ class _Run:
         if said is not None:
             return FeatureReader(Place(), self.grid, said)
         try:
-            place = find_place(prepared.module, x)
+            place = find_place(
+                prepared.module, x, headless=bool(self.encoder.known.get("headless"))
+            )
         except AssumptionError:
             raise
         except Exception:  # of any kind: what is wrong is found, and said, when it is looked at
