@@ -56,7 +56,7 @@ class Encoder:
     ----------
     known : dict
         What its loader knows of the network, and nothing can be told from the module: ``headless``,
-        whether it has no classifier any more.
+        whether it has no classifier any more; ``license`` and ``url`` of its weights.
 
     Raises
     ------

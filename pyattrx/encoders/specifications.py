@@ -11,12 +11,12 @@ from pyattrx.errors import InvalidValue
 __all__ = ["FORMS", "Parts", "anywhere", "is_file"]
 
 FORMS = (
-    "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH, "
-    "taskonomy:FOLDER_OR_FILE, fitted.safetensors or program.pt2; ?output=LAYER, ?features=LAYER "
-    "and, last, ?weights=FILE may follow"
+    "package.module:factory, path/file.py:factory, timm:NAME, torchvision:NAME, "
+    "transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors or program.pt2; "
+    "?output=LAYER, ?features=LAYER and, last, ?weights=FILE may follow"
 )
 _WEIGHTS = "?weights="
-_KINDS = ("timm", "transformers", "taskonomy")
+_KINDS = ("timm", "torchvision", "transformers", "taskonomy")
 _LAYERS = re.compile(r"\?(output|features)=")
 
 
