@@ -56,7 +56,8 @@ class Encoder:
     ----------
     known : dict
         What its loader knows of the network, and nothing can be told from the module: ``headless``,
-        whether it has no classifier any more; ``license`` and ``url`` of its weights.
+        whether it has no classifier any more; ``license`` and ``url`` of its weights;
+        ``imagenet_top1``, their published accuracy in percent; ``model``, timm's name of both.
 
     Raises
     ------

@@ -65,6 +65,11 @@ def from_timm(name: str, specification: str) -> Encoder:
         input_size=(int(config["input_size"][1]), int(config["input_size"][2])),
     )
     encoder.known["headless"] = True
+    if variant != "random":
+        said = getattr(module, "pretrained_cfg", None) or {}
+        encoder.known["model"] = ".".join(
+            said[key] for key in ("architecture", "tag") if said.get(key)
+        )
     return encoder
 
 

@@ -19,6 +19,7 @@ from pyattrx.affinities.describing import device_name, examples
 from pyattrx.affinities.feeding import feed
 from pyattrx.descriptors import arithmetic
 from pyattrx.encoders import Encoder, PreparedEncoder
+from pyattrx.encoders.imagenet import imagenet_top1
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.untrained import looks_untrained
 from pyattrx.errors import AssumptionError, EncoderError, NonFiniteError, PyattrxError
@@ -57,7 +58,7 @@ class Features:
     untrained : str or None
         Why the network's weights look as they were initialised.
     facts : dict
-        What else is worth knowing, as JSON types.
+        What else is worth knowing, as JSON types: ``imagenet_top1`` where it was published.
     """
 
     name: str
@@ -114,6 +115,8 @@ def extract(
 
     Raises
     ------
+    InvalidValue
+        ``PYATTRX_IMAGENET`` leads to no table.
     EncoderError, AssumptionError
         The network fails, or is no function of one image.
     NonFiniteError
@@ -130,6 +133,7 @@ def extract(
     >>> found.place, found.pooled.shape, found.maps.shape
     ('input of 3', (4, 8), (4, 8, 2, 2))
     """
+    top1 = imagenet_top1(encoder)
     run = _Run(encoder, probes, batch_size, device or torch.device("cpu"), grid)
     kept, known = _kept(run, cache)
     digests = probes.digests()
@@ -156,7 +160,7 @@ def extract(
         ),
         len(missing),
         facts["untrained"],
-        facts["how"],
+        facts["how"] if top1 is None else {**facts["how"], "imagenet_top1": top1},
     )
 
 
