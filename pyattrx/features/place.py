@@ -7,12 +7,13 @@ without one are read at their own output, those that make maps larger again at t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from pyattrx.encoders.outputs import Output, pick_tensor, run_until
 from pyattrx.errors import EncoderError
 
-__all__ = ["FeatureReader", "Place", "find_place"]
+__all__ = ["FeatureReader", "Place", "SeveralReaders", "find_place"]
 
 _MOST_PREFIX = 8  # tokens before those of patches: the class token, registers
 
@@ -234,7 +235,10 @@ class FeatureReader:
 
     def __call__(self, module: nn.Module, x: Tensor) -> Tensor:
         """Run a network; [N, width + C * H * W]."""
-        values, maps = self._read(module, x)
+        return self.numbers(*self._read(module, x))
+
+    def numbers(self, values: Tensor, maps: Tensor | None) -> Tensor:
+        """Put what was read together; [N, width + C * H * W]."""
         pooled = pool(values)
         places = as_maps(maps, pooled.shape[1]) if isinstance(maps, Tensor) else None
         self.width = pooled.shape[1]
@@ -246,6 +250,11 @@ class FeatureReader:
         small = F.adaptive_avg_pool2d(places, (height, width))
         self.shape = (small.shape[1], height, width)
         return torch.cat([pooled, small.flatten(1).to(pooled.dtype)], 1)
+
+    @property
+    def columns(self) -> int:
+        """How many numbers an image has, after the first call."""
+        return self.width + (0 if self.shape is None else prod(self.shape))
 
     def _read(self, module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.output is not None:
@@ -265,6 +274,77 @@ class FeatureReader:
         else:
             raise EncoderError(f"its part {place.pooled!r} is not called in a forward pass")
         return values, seen.get("maps", None if place.of_input else values)
+
+
+def readable(module: nn.Module, x: Tensor, layers: Sequence[str]) -> list[str]:
+    """Layers that are called once in a forward pass, and give features of every image.
+
+    None where the pass fails: what comes after a layer may, where it is read alone.
+    """
+    seen: dict[str, list[Any]] = {layer: [] for layer in layers}
+    hooks = [
+        module.get_submodule(layer).register_forward_hook(
+            lambda _, __, answer, at=layer: seen[at].append(answer)
+        )
+        for layer in layers
+    ]
+    try:
+        module(x)
+    except Exception:  # of any kind: it is said where the layer is read alone
+        return []
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [layer for layer in layers if len(seen[layer]) == 1 and _has_rows(seen[layer][0], x)]
+
+
+def _has_rows(answer: Any, x: Tensor) -> bool:
+    try:
+        values = pick_tensor(answer)
+    except EncoderError:
+        return False
+    return values.is_floating_point() and values.dim() > 1 and len(values) == len(x)
+
+
+class SeveralReaders:
+    """Reads features at several layers in one forward pass: their numbers, side by side.
+
+    Parameters
+    ----------
+    readers : sequence of FeatureReader
+        Each with the name of a submodule as its `output`.
+    """
+
+    def __init__(self, readers: Sequence[FeatureReader]) -> None:
+        self.readers = readers
+
+    def __call__(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Run a network; [N, all numbers of the first, then of the second, ...]."""
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Any:
+            def note(_: nn.Module, __: Any, answer: Any) -> None:
+                seen[name] = pick_tensor(answer).clone()  # what follows may write into it
+
+            return note
+
+        names = [str(reader.output) for reader in self.readers]
+        hooks = [module.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+        try:
+            module(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for name in names:
+            if name not in seen:
+                raise EncoderError(f"its part {name!r} is not called in a forward pass")
+        pairs = zip(self.readers, names, strict=True)
+        return torch.cat([reader.numbers(seen[name], seen[name]) for reader, name in pairs], 1)
+
+    def split(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """Numbers of each reader again."""
+        ends = np.cumsum([reader.columns for reader in self.readers])[:-1]
+        return np.split(numbers, ends, axis=1)
 
 
 @contextmanager
