@@ -105,7 +105,8 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
     ----------
     specification : str
         As for `load`; ``timm:PATTERN`` and ``torchvision:PATTERN`` may hold the wildcards ``*`` and
-        ``?``, and ``taskonomy:FOLDER`` stands for all files of weights in it.
+        ``?``, ``taskonomy:FOLDER`` stands for all files of weights in it, and after ``?features=``
+        may be several layers with commas between them.
     trust : bool
         As for `load`.
 
@@ -133,6 +134,11 @@ def expand(specification: Any) -> list[str]:
     if not isinstance(specification, str):
         raise InvalidType("specification", specification, FORMS)
     parts = Parts.of(specification)
+    places = parts.at_each()
+    if len(places) > 1:
+        # One network after another, not one layer after another.
+        networks = zip(*(expand(str(place)) for place in places), strict=True)
+        return [name for names in networks for name in names]
     target = parts.target
     kind, colon, name = target.partition(":")
     if kind == "timm" and any(c in name for c in "*?["):

@@ -281,6 +281,8 @@ def readable(module: nn.Module, x: Tensor, layers: Sequence[str]) -> list[str]:
 
     None where the pass fails: what comes after a layer may, where it is read alone.
     """
+    known = {name for name, _ in module.named_modules()}
+    layers = [layer for layer in layers if layer in known]
     seen: dict[str, list[Any]] = {layer: [] for layer in layers}
     hooks = [
         module.get_submodule(layer).register_forward_hook(

@@ -7,6 +7,7 @@ from torch import nn
 
 import pyattrx
 from pyattrx import Task
+from pyattrx.encoders import expand
 from pyattrx.errors import AssumptionError, EncoderError, InvalidType, InvalidValue, NonFiniteError
 from pyattrx.features import FeatureCache, extract
 
@@ -168,6 +169,43 @@ def test_recommend_ranks_places_after_one_pass(cache):
     )
     assert sorted(found.names) == sorted(f"net?features={layer}" for layer in LAYERS[:3])
     assert sorted(found.provenance["images_computed"].values()) == [0, 0, 40]
+
+
+@pytest.fixture
+def factory(tmp_path):
+    path = tmp_path / "nets.py"
+    path.write_text(
+        "import torch\nfrom torch import nn\n\ndef net():\n    torch.manual_seed(0)\n"
+        "    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)]\n"
+        "    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 5, 3), *head)\n"
+    )
+    return f"{path}:net"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("written_out", [True, False])
+def test_specifications_of_one_network_share_a_pass(cache, factory, written_out):
+    layers = [f"{factory}?features={layer}" for layer in (1, 2, 9)]
+    given = layers if written_out else [f"{factory}?features=1,2,9"]
+    pixels = np.random.default_rng(0).random((30, 3, 16, 16), np.float32)
+    found = pyattrx.recommend(
+        [*given, factory], Task.from_arrays(pixels, np.arange(30) % 2), cache=cache
+    )
+    assert set(found.failures) == {layers[2]}  # there is no such layer
+    # The classifier's input is no named layer, and has a pass of its own.
+    computed = found.provenance["images_computed"]
+    assert computed == {layers[0]: 30, layers[1]: 0, factory: 30}
+
+
+def test_commas_stand_for_several_specifications():
+    assert expand("a:b?output=x?features=c,d?weights=e,f") == [
+        "a:b?output=x?features=c?weights=e,f", "a:b?output=x?features=d?weights=e,f",
+    ]  # fmt: skip
+    for wrong in ("a:b?features=c,", "a:b?features=c,c", "a:b?features=,"):
+        with pytest.raises(InvalidValue, match="different layers between commas"):
+            expand(wrong)
+    with pytest.raises(InvalidValue, match="one network, not 2"):
+        pyattrx.load("a:b?features=c,d")
 
 
 @pytest.mark.parametrize(
