@@ -106,6 +106,7 @@ def nleep(
         unit = np.sqrt(squares[:kept].mean() / len(read))
         x = spectrum.leading(kept, found.working)
         x /= found.working(unit)
+        del spectrum  # the mixture needs its room
         theta = _posteriors(x, parts, np.random.default_rng(int(seed)))
     options = {"components": components, "variance": float(variance), "seed": int(seed)}
     facts = {"components": theta.shape[1], "principal": kept}
@@ -120,11 +121,14 @@ def _posteriors(x: np.ndarray, parts: int, generator: np.random.Generator) -> np
     sums; later changes are products in the type of `x`. They shrink, and their rounding with them.
     """
     width = x.shape[1]
+    both = np.empty((len(x), 2 * width), x.dtype)
+    both[:, :width] = x
+    np.square(x, out=both[:, width:])
     posteriors = np.zeros((len(x), parts))
     nearest = _nearest(x, _first_centres(x, parts, generator))
     posteriors[np.arange(len(x)), nearest] = 1
     moments = np.zeros((parts, 2 * width))
-    for rows, pair in _pairs(x, np.float64):
+    for rows, pair in _pairs(x, None):
         moments += posteriors[rows].T @ pair
     logs = np.zeros((len(x), parts))  # of the densities, without their constants
     factors = np.zeros((parts, 2 * width))
@@ -141,7 +145,7 @@ def _posteriors(x: np.ndarray, parts: int, generator: np.random.Generator) -> np
         kind = x.dtype if step else np.float64
         change = (factors - before).astype(kind).T
         likelihoods = 0.0
-        for rows, pair in _pairs(x, kind):
+        for rows, pair in _pairs(x, both if step else None):
             logs[rows] += pair @ change
             fresh = logs[rows] + constant
             largest = fresh.max(1, keepdims=True)
@@ -158,16 +162,15 @@ def _posteriors(x: np.ndarray, parts: int, generator: np.random.Generator) -> np
     return posteriors
 
 
-def _pairs(x: np.ndarray, kind: Any) -> Iterator[tuple[slice, np.ndarray]]:
-    """Some rows at a time: which, and ``[x, x**2]`` of them, in an array that is used again."""
-    width = x.shape[1]
-    room = np.empty((min(len(x), _CHUNK), 2 * width), kind)
+def _pairs(x: np.ndarray, both: np.ndarray | None) -> Iterator[tuple[slice, np.ndarray]]:
+    """Some rows at a time: which, and ``[x, x**2]`` of them; in float64 where none are given."""
     for first in range(0, len(x), _CHUNK):
-        some = x[first : first + _CHUNK]
-        pair = room[: len(some)]
-        pair[:, :width] = some
-        np.square(pair[:, :width], out=pair[:, width:])
-        yield slice(first, first + len(some)), pair
+        rows = slice(first, first + _CHUNK)
+        if both is not None:
+            yield rows, both[rows]
+            continue
+        wide = x[rows].astype(np.float64)
+        yield rows, np.hstack([wide, np.square(wide)])
 
 
 def _first_centres(x: np.ndarray, parts: int, generator: np.random.Generator) -> np.ndarray:
