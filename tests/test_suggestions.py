@@ -35,7 +35,7 @@ def test_what_may_have_been_meant(call, meant):
 
 
 def test_a_bare_name_gets_its_two_specifications():
-    with pytest.raises(InvalidValue, match=r"timm:resnet18 or torchvision.models:resnet18\?"):
+    with pytest.raises(InvalidValue, match=r"timm:resnet18 or torchvision:resnet18\?"):
         pyattrx.load("resnet18")
 
 

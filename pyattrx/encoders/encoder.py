@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral
 from typing import Any
@@ -51,6 +51,15 @@ class Encoder:
     features : str or callable, optional
         What a directional method reads from the network as a source: the same as `output` (None),
         or something else, said in the same two ways; often the last layer before the output.
+
+    Attributes
+    ----------
+    known : dict
+        What its loader knows of the network, and nothing can be told from the module: ``headless``,
+        whether it has no classifier any more; ``license`` and ``url`` of its weights;
+        ``imagenet_top1``, their published accuracy in percent; ``model``, timm's name of both.
+    beside : tuple of str
+        Layers that `features` are read at together, in one pass, where they are kept in a cache.
 
     Raises
     ------
@@ -99,6 +108,8 @@ class Encoder:
         self._cast = dtype is not None
         self.specification = specification
         self.features = features
+        self.known: dict[str, Any] = {}
+        self.beside: tuple[str, ...] = ()
 
     def read_at(
         self, *, output: Output = None, features: Output = None, name: str | None = None
@@ -138,6 +149,46 @@ class Encoder:
                 _check_output(argument, value, self.module)
                 setattr(made, argument, value)
                 made.specification = None
+        return made
+
+    def read_at_each(self, features: Sequence[str]) -> list[Encoder]:
+        """Return the same network several times, its features read at one layer after another.
+
+        `recommend` takes them as candidates, and its cache gets the features of all from the pass
+        of the first: what more places cost is their scores.
+
+        Parameters
+        ----------
+        features : sequence of str
+            Dotted names of submodules.
+
+        Returns
+        -------
+        list of Encoder
+            One a layer, named after it.
+
+        Raises
+        ------
+        InvalidType, InvalidValue
+            No layers, no names of any, or one twice.
+
+        Examples
+        --------
+        >>> import torch, pyattrx
+        >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+        >>> [one.name for one in pyattrx.Encoder(network, name="small").read_at_each(["0", "1"])]
+        ['small?features=0', 'small?features=1']
+        """
+        if isinstance(features, str) or not isinstance(features, Sequence):
+            raise InvalidType("features", features, "names of submodules, such as ['layer3']")
+        if not features or len(set(features)) < len(features):
+            raise InvalidValue("features", list(features), "at least one layer, each once")
+        for layer in features:
+            if not isinstance(layer, str):
+                raise InvalidType("features", layer, "names of submodules, such as ['layer3']")
+        made = [self.read_at(features=one, name=f"{self.name}?features={one}") for one in features]
+        for one in made:
+            one.beside = tuple(features)
         return made
 
     def prepare(

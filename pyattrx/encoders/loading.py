@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,16 @@ from pyattrx.encoders.pretrained import from_timm, from_transformers, timm_packa
 from pyattrx.encoders.saved import SUFFIX, from_saved
 from pyattrx.encoders.specifications import FORMS, Parts, anywhere, is_file
 from pyattrx.encoders.taskonomy import load_taskonomy, taskonomy_files
+from pyattrx.encoders.torchvision_models import from_torchvision, torchvision_names
+from pyattrx.encoders.untrained import looks_untrained
 from pyattrx.encoders.weights import load_weights
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, UntrustedError
+from pyattrx.errors import (
+    EncoderError,
+    InvalidType,
+    InvalidValue,
+    UntrainedWarning,
+    UntrustedError,
+)
 
 __all__ = ["expand", "load", "load_many"]
 
@@ -34,10 +43,12 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         returns an `Encoder` or a module; a file and what it imports from its own folder are
         executed anew at each load. ``timm:NAME``: a pretrained timm network, its pooled
         features, its own normalisation and input size without cropping (``timm:NAME@random``: with
-        random weights). ``transformers:NAME_OR_PATH``: an AutoModel, of models of images and
-        text the part that sees images, with what its image processor does to pixels, and its size,
-        from safetensors, never with remote code. ``taskonomy:FILE``:
-        weights of an encoder of Taskonomy, see `load_taskonomy`. ``fitted.safetensors``: what
+        random weights). ``torchvision:NAME``: the same of a classifier of torchvision, with its
+        default weights or with those of ``torchvision:NAME@WEIGHTS``.
+        ``transformers:NAME_OR_PATH``: an AutoModel, of models of images and text the part that sees
+        images, with what its image processor does to pixels, and its size, from safetensors, never
+        with remote code. ``taskonomy:FILE``: weights of an encoder of Taskonomy, see
+        `load_taskonomy`. ``fitted.safetensors``: what
         `FittedEncoder.save` wrote. ``program.pt2``: an exported program, with `trust` only.
 
         ``?output=LAYER`` and ``?features=LAYER`` may follow, dotted names of submodules as for
@@ -57,7 +68,8 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     Warns
     -----
     UntrainedWarning
-        A checkpoint lacks weights that the output depends on.
+        A checkpoint lacks weights that the output depends on, or a function of
+        ``torchvision.models`` has given random ones.
 
     Raises
     ------
@@ -66,7 +78,7 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     EncoderError
         The network cannot be found or made.
     MissingDependency
-        timm or transformers is needed.
+        timm, torchvision or transformers is needed.
     UntrustedError
         Loading would execute code.
 
@@ -92,8 +104,9 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
     Parameters
     ----------
     specification : str
-        As for `load`; ``timm:PATTERN`` may hold the wildcards ``*`` and ``?``, and
-        ``taskonomy:FOLDER`` stands for all files of weights in it.
+        As for `load`; ``timm:PATTERN`` and ``torchvision:PATTERN`` may hold the wildcards ``*`` and
+        ``?``, ``taskonomy:FOLDER`` stands for all files of weights in it, and after ``?features=``
+        may be several layers with commas between them.
     trust : bool
         As for `load`.
 
@@ -121,6 +134,11 @@ def expand(specification: Any) -> list[str]:
     if not isinstance(specification, str):
         raise InvalidType("specification", specification, FORMS)
     parts = Parts.of(specification)
+    places = parts.at_each()
+    if len(places) > 1:
+        # One network after another, not one layer after another.
+        networks = zip(*(expand(str(place)) for place in places), strict=True)
+        return [name for names in networks for name in names]
     target = parts.target
     kind, colon, name = target.partition(":")
     if kind == "timm" and any(c in name for c in "*?["):
@@ -132,11 +150,14 @@ def expand(specification: Any) -> list[str]:
             expected = f"a pattern that timm has models for{near}"
             raise InvalidValue("specification", specification, expected)
         return [str(replace(parts, target=f"timm:{model}{at}{variant}")) for model in found]
+    if kind == "torchvision" and any(c in name for c in "*?["):
+        found = torchvision_names(name, specification)
+        return [str(replace(parts, target=f"torchvision:{model}")) for model in found]
     if kind == "taskonomy" and name:
         return [str(replace(parts, target=f"taskonomy:{path}")) for path in taskonomy_files(name)]
     if not is_file(target) and not (colon and kind and name):
         bare = target.isidentifier()
-        near = f"; did you mean timm:{target} or torchvision.models:{target}?" if bare else ""
+        near = f"; did you mean timm:{target} or torchvision:{target}?" if bare else ""
         raise InvalidValue("specification", specification, FORMS + near)
     return [specification]
 
@@ -151,6 +172,8 @@ def _load(specification: str, trust: bool, weights: str | Path | None = None) ->
         encoder = from_saved(target) if saved else _exported(target, trust)
     elif kind == "timm":
         encoder = from_timm(name, target)
+    elif kind == "torchvision":
+        encoder = from_torchvision(name, target)
     elif kind == "transformers":
         encoder, missing = from_transformers(name, target)
     elif kind == "taskonomy":
@@ -169,8 +192,20 @@ def _load(specification: str, trust: bool, weights: str | Path | None = None) ->
             encoder.name = specification
     else:
         settle_missing(encoder, missing)
+        _warn_of_bare(encoder, target)
     encoder.specification = anywhere(parts)
     return encoder
+
+
+def _warn_of_bare(encoder: Encoder, target: str) -> None:
+    """Say that functions of torchvision give random weights unless they are asked for others."""
+    place, _, name = target.partition(":")
+    if place == "torchvision.models" and looks_untrained(encoder.module) is not None:
+        warnings.warn(
+            f"{target!r} has random weights: write torchvision:{name} for pretrained ones",
+            UntrainedWarning,
+            stacklevel=4,
+        )
 
 
 def _with_weights(encoder: Encoder, weights: str | Path) -> Encoder:
@@ -184,6 +219,8 @@ def _with_weights(encoder: Encoder, weights: str | Path) -> Encoder:
             f"{type(error).__name__}: {error}"
         ) from error
     load_weights(encoder.module, weights)
+    # What is known of weights is not known of others.
+    encoder.known = {key: value for key, value in encoder.known.items() if key == "headless"}
     return encoder
 
 

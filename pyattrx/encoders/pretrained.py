@@ -17,7 +17,7 @@ from pyattrx.encoders.processors import Preprocessing, ask_processor, read_confi
 from pyattrx.encoders.transforms import Normalize
 from pyattrx.errors import EncoderError, InvalidValue, MissingDependency, PyattrxError
 
-__all__ = ["from_timm", "from_transformers", "timm_package"]
+__all__ = ["from_timm", "from_transformers", "import_package", "timm_package"]
 
 # Where models of images and text keep what sees the images.
 _TOWERS = (
@@ -27,10 +27,11 @@ _TOWERS = (
 
 def timm_package() -> Any:
     """Import timm; raises MissingDependency or EncoderError."""
-    return _package("timm", "specifications timm:NAME", "timm torchvision")
+    return import_package("timm", "specifications timm:NAME", "timm torchvision")
 
 
-def _package(package: str, needed_for: str, install: str) -> Any:
+def import_package(package: str, needed_for: str, install: str) -> Any:
+    """Import an optional package; raises MissingDependency or EncoderError."""
     try:
         return importlib.import_module(package)
     except Exception as error:
@@ -57,12 +58,19 @@ def from_timm(name: str, specification: str) -> Encoder:
     except EncoderError as error:
         raise EncoderError(f"{error}{_near_timm(timm, model)}") from error.__cause__
     config = timm.data.resolve_model_data_config(module)
-    return Encoder(
+    encoder = Encoder(
         module,
         name=specification,
         transform=Normalize(config["mean"], config["std"]),
         input_size=(int(config["input_size"][1]), int(config["input_size"][2])),
     )
+    encoder.known["headless"] = True
+    if variant != "random":
+        said = getattr(module, "pretrained_cfg", None) or {}
+        encoder.known["model"] = ".".join(
+            said[key] for key in ("architecture", "tag") if said.get(key)
+        )
+    return encoder
 
 
 def _near_timm(timm: Any, name: str) -> str:
@@ -75,7 +83,9 @@ def _near_timm(timm: Any, name: str) -> str:
 
 def from_transformers(name: str, specification: str) -> tuple[Encoder, list[str]]:
     """Load ``transformers:NAME_OR_PATH``, see `pyattrx.load`; name what its checkpoint lacks."""
-    transformers = _package("transformers", "specifications transformers:NAME", "transformers")
+    transformers = import_package(
+        "transformers", "specifications transformers:NAME", "transformers"
+    )
     with _quiet(transformers):
         module, info = call(
             lambda: transformers.AutoModel.from_pretrained(

@@ -11,12 +11,12 @@ from pyattrx.errors import InvalidValue
 __all__ = ["FORMS", "Parts", "anywhere", "is_file"]
 
 FORMS = (
-    "package.module:factory, path/file.py:factory, timm:NAME, transformers:NAME_OR_PATH, "
-    "taskonomy:FOLDER_OR_FILE, fitted.safetensors or program.pt2; ?output=LAYER, ?features=LAYER "
-    "and, last, ?weights=FILE may follow"
+    "package.module:factory, path/file.py:factory, timm:NAME, torchvision:NAME, "
+    "transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors or program.pt2; "
+    "?output=LAYER, ?features=LAYER,... and, last, ?weights=FILE may follow"
 )
 _WEIGHTS = "?weights="
-_KINDS = ("timm", "transformers", "taskonomy")
+_KINDS = ("timm", "torchvision", "transformers", "taskonomy")
 _LAYERS = re.compile(r"\?(output|features)=")
 
 
@@ -59,6 +59,26 @@ class Parts:
             expected = "a layer after ?output= or ?features=, each at most once"
             raise InvalidValue("specification", specification, expected)
         return cls(target, dict(sorted(layers.items(), reverse=True)), weights)
+
+    def at_each(self) -> list[Parts]:
+        """Say the same for every layer of ``?features=LAYER,LAYER``; itself where there is one.
+
+        Raises
+        ------
+        InvalidValue
+            A layer is empty, or there twice.
+        """
+        layers = self.layers.get("features", "").split(",")
+        if len(layers) == 1:
+            return [self]
+        if not all(layers) or len(set(layers)) < len(layers):
+            raise InvalidValue("specification", str(self), "different layers between commas")
+        return [replace(self, layers={**self.layers, "features": layer}) for layer in layers]
+
+    def elsewhere(self) -> str:
+        """The same without ``?features=``: what networks read at several places have in common."""
+        kept = {option: layer for option, layer in self.layers.items() if option != "features"}
+        return str(replace(self, layers=kept))
 
     @property
     def chosen(self) -> str:

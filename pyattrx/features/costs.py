@@ -66,9 +66,9 @@ def multiply_adds(prepared: PreparedEncoder, x: torch.Tensor) -> int | None:
 
 
 def origin(encoder: Encoder) -> tuple[str | None, str | None]:
-    """Licence and source of a network, where its loader left them: timm and transformers do."""
+    """Licence and source of a network, where its loader left them."""
     licence = source = None
-    facts = _facts(encoder.module)
+    facts = {**_facts(encoder.module), **encoder.known}
     for key in ("license", "licence"):
         if isinstance(facts.get(key), str):
             licence = facts[key]

@@ -7,12 +7,13 @@ without one are read at their own output, those that make maps larger again at t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, prod
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from pyattrx.encoders.outputs import Output, pick_tensor, run_until
 from pyattrx.errors import EncoderError
 
-__all__ = ["FeatureReader", "Place", "find_place"]
+__all__ = ["FeatureReader", "Place", "SeveralReaders", "find_place"]
 
 _MOST_PREFIX = 8  # tokens before those of patches: the class token, registers
 
@@ -60,7 +61,7 @@ class _Answer:
     made: Tensor
 
 
-def find_place(module: nn.Module, x: Tensor) -> Place:
+def find_place(module: nn.Module, x: Tensor, *, headless: bool = False) -> Place:
     """Find where the features of a network are.
 
     Parameters
@@ -69,13 +70,15 @@ def find_place(module: nn.Module, x: Tensor) -> Place:
         In eval mode; called once, without gradients.
     x : Tensor [N, C, H, W]
         As the network sees images.
+    headless : bool
+        Whether the network is known to have no classifier any more.
 
     Returns
     -------
     Place
         The input of the last linear layer, or 1 x 1 convolution, that has as many outputs as the
-        network has, where the network gives one vector an image; else its smallest maps, where its
-        output is larger maps; else its output.
+        network has, and no layer with weights after it, where the network gives one vector an
+        image; else its smallest maps, where its output is larger maps; else its output.
 
     Examples
     --------
@@ -100,7 +103,7 @@ def find_place(module: nn.Module, x: Tensor) -> Place:
             hook.remove()
     answers = [a for a in answers if len(a.made) == len(x)]
     if output.dim() == 2:
-        return _before_classifier(answers, output)
+        return _before_classifier(answers, output, headless)
     if output.dim() == 4:
         return _smallest_maps(answers, output)
     return Place()
@@ -115,11 +118,11 @@ def _noting(name: str, answers: list[_Answer]) -> Any:
     return note
 
 
-def _before_classifier(answers: list[_Answer], output: Tensor) -> Place:
+def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -> Place:
     often = {answer.name: 0 for answer in answers}
     for answer in answers:
         often[answer.name] += 1
-    for index in range(len(answers) - 1, -1, -1):
+    for index in [] if headless else range(len(answers) - 1, -1, -1):
         answer = answers[index]
         if often[answer.name] > 1 or answer.given is None or len(answer.given) != len(output):
             continue
@@ -127,6 +130,8 @@ def _before_classifier(answers: list[_Answer], output: Tensor) -> Place:
             width = answer.given.shape[1]
             before = [a for a in answers[:index] if often[a.name] == 1]
             return Place(answer.name, True, _last_maps(before, width))
+        if next(answer.part.parameters(recurse=False), None) is not None:
+            break  # what a layer with weights follows is no classifier, however wide it is
     return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
 
 
@@ -230,7 +235,10 @@ class FeatureReader:
 
     def __call__(self, module: nn.Module, x: Tensor) -> Tensor:
         """Run a network; [N, width + C * H * W]."""
-        values, maps = self._read(module, x)
+        return self.numbers(*self._read(module, x))
+
+    def numbers(self, values: Tensor, maps: Tensor | None) -> Tensor:
+        """Put what was read together; [N, width + C * H * W]."""
         pooled = pool(values)
         places = as_maps(maps, pooled.shape[1]) if isinstance(maps, Tensor) else None
         self.width = pooled.shape[1]
@@ -242,6 +250,11 @@ class FeatureReader:
         small = F.adaptive_avg_pool2d(places, (height, width))
         self.shape = (small.shape[1], height, width)
         return torch.cat([pooled, small.flatten(1).to(pooled.dtype)], 1)
+
+    @property
+    def columns(self) -> int:
+        """How many numbers an image has, after the first call."""
+        return self.width + (0 if self.shape is None else prod(self.shape))
 
     def _read(self, module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
         if self.output is not None:
@@ -261,6 +274,79 @@ class FeatureReader:
         else:
             raise EncoderError(f"its part {place.pooled!r} is not called in a forward pass")
         return values, seen.get("maps", None if place.of_input else values)
+
+
+def readable(module: nn.Module, x: Tensor, layers: Sequence[str]) -> list[str]:
+    """Layers that are called once in a forward pass, and give features of every image.
+
+    None where the pass fails: what comes after a layer may, where it is read alone.
+    """
+    known = {name for name, _ in module.named_modules()}
+    layers = [layer for layer in layers if layer in known]
+    seen: dict[str, list[Any]] = {layer: [] for layer in layers}
+    hooks = [
+        module.get_submodule(layer).register_forward_hook(
+            lambda _, __, answer, at=layer: seen[at].append(answer)
+        )
+        for layer in layers
+    ]
+    try:
+        module(x)
+    except Exception:  # of any kind: it is said where the layer is read alone
+        return []
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return [layer for layer in layers if len(seen[layer]) == 1 and _has_rows(seen[layer][0], x)]
+
+
+def _has_rows(answer: Any, x: Tensor) -> bool:
+    try:
+        values = pick_tensor(answer)
+    except EncoderError:
+        return False
+    return values.is_floating_point() and values.dim() > 1 and len(values) == len(x)
+
+
+class SeveralReaders:
+    """Reads features at several layers in one forward pass: their numbers, side by side.
+
+    Parameters
+    ----------
+    readers : sequence of FeatureReader
+        Each with the name of a submodule as its `output`.
+    """
+
+    def __init__(self, readers: Sequence[FeatureReader]) -> None:
+        self.readers = readers
+
+    def __call__(self, module: nn.Module, x: Tensor) -> Tensor:
+        """Run a network; [N, all numbers of the first, then of the second, ...]."""
+        seen: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Any:
+            def note(_: nn.Module, __: Any, answer: Any) -> None:
+                seen[name] = pick_tensor(answer).clone()  # what follows may write into it
+
+            return note
+
+        names = [str(reader.output) for reader in self.readers]
+        hooks = [module.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+        try:
+            module(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for name in names:
+            if name not in seen:
+                raise EncoderError(f"its part {name!r} is not called in a forward pass")
+        pairs = zip(self.readers, names, strict=True)
+        return torch.cat([reader.numbers(seen[name], seen[name]) for reader, name in pairs], 1)
+
+    def split(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """Numbers of each reader again."""
+        ends = np.cumsum([reader.columns for reader in self.readers])[:-1]
+        return np.split(numbers, ends, axis=1)
 
 
 @contextmanager

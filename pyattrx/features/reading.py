@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,18 +19,19 @@ from pyattrx.affinities.describing import device_name, examples
 from pyattrx.affinities.feeding import feed
 from pyattrx.descriptors import arithmetic
 from pyattrx.encoders import Encoder, PreparedEncoder
+from pyattrx.encoders.imagenet import imagenet_top1
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.untrained import looks_untrained
 from pyattrx.errors import AssumptionError, EncoderError, NonFiniteError, PyattrxError
 from pyattrx.features.cache import CachedNetwork, FeatureCache, Rows, rounded, stacked
 from pyattrx.features.costs import Costs, multiply_adds, origin
-from pyattrx.features.place import FeatureReader, Place, find_place
+from pyattrx.features.place import FeatureReader, Place, SeveralReaders, find_place, readable
 from pyattrx.probes import Probes
 
 __all__ = ["Features", "extract"]
 
 # Changes when features are read elsewhere than before: what is kept then is of no use.
-_RULES = 1
+_RULES = 2
 # How far features may be from those that are kept, of their length, and still be of the same
 # network: rounding to float16, other threads, another device.
 _SAME = 5e-3
@@ -57,7 +58,7 @@ class Features:
     untrained : str or None
         Why the network's weights look as they were initialised.
     facts : dict
-        What else is worth knowing, as JSON types.
+        What else is worth knowing, as JSON types: ``imagenet_top1`` where it was published.
     """
 
     name: str
@@ -114,6 +115,8 @@ def extract(
 
     Raises
     ------
+    InvalidValue
+        ``PYATTRX_IMAGENET`` leads to no table.
     EncoderError, AssumptionError
         The network fails, or is no function of one image.
     NonFiniteError
@@ -130,6 +133,7 @@ def extract(
     >>> found.place, found.pooled.shape, found.maps.shape
     ('input of 3', (4, 8), (4, 8, 2, 2))
     """
+    top1 = imagenet_top1(encoder)
     run = _Run(encoder, probes, batch_size, device or torch.device("cpu"), grid)
     kept, known = _kept(run, cache)
     digests = probes.digests()
@@ -137,7 +141,14 @@ def extract(
         [i for i, digest in enumerate(digests) if digest not in known], digests
     )
     if missing:
-        known |= run.compute(np.array(missing, np.int64), kept, label or encoder.name)
+        wanted = (np.array(missing, np.int64), kept, label or encoder.name)
+        others = _beside(run, cache, [digests[index] for index in missing])
+        try:
+            known |= run.compute(*wanted, others)
+        except (AssumptionError, EncoderError):
+            if not others:
+                raise
+            known |= run.compute(*wanted)  # what is wrong may be wrong of another place
     facts = run.facts or (kept.facts() if kept is not None else {})
     rows = stacked([known[digest] for digest in digests])
     return Features(
@@ -156,7 +167,7 @@ def extract(
         ),
         len(missing),
         facts["untrained"],
-        facts["how"],
+        facts["how"] if top1 is None else {**facts["how"], "imagenet_top1": top1},
     )
 
 
@@ -188,6 +199,50 @@ def _kept(run: _Run, cache: FeatureCache | None) -> tuple[CachedNetwork | None, 
     return None, {}
 
 
+def _beside(
+    run: _Run, cache: FeatureCache | None, missing: list[bytes]
+) -> list[tuple[_Run, CachedNetwork]]:
+    """Other layers of the network to read in the same pass, and where they are kept."""
+    found: list[tuple[_Run, CachedNetwork]] = []
+    if cache is None or run.encoder.features not in run.encoder.beside:
+        return found
+    with run._glance(examples(run.probes)[0]) as (prepared, x):
+        layers = readable(prepared.module, x, run.encoder.beside)
+    if run.encoder.features not in layers:
+        return found
+    for layer in layers:
+        if layer != run.encoder.features:
+            other = run.elsewhere(layer)
+            kept, known = _kept(other, cache)
+            if kept is not None and not known.keys() >= set(missing):
+                found.append((other, kept))
+    return found
+
+
+class _Sink:
+    """What one place says of images, kept as it comes."""
+
+    def __init__(
+        self, reader: FeatureReader, kept: CachedNetwork | None, facts: dict[str, Any]
+    ) -> None:
+        self.reader, self._kept, self._facts = reader, kept, facts
+        self.done: dict[bytes, Rows] = {}
+        self._waiting: list[bytes] = []
+
+    def take(self, numbers: np.ndarray, digests: list[bytes]) -> None:
+        rows = _split(numbers, self.reader)
+        for row, digest in enumerate(digests):
+            maps = None if rows.maps is None else rows.maps[row : row + 1]
+            self.done[digest] = Rows(rows.pooled[row : row + 1], maps)
+            self._waiting.append(digest)
+
+    def save(self) -> None:
+        if self._kept is not None and self._waiting:
+            rows = stacked([self.done[digest] for digest in self._waiting])
+            self._kept.write(self._waiting, rows, self._facts)
+        self._waiting.clear()
+
+
 class _Run:
     """One network, read once over some images."""
 
@@ -212,6 +267,13 @@ class _Run:
         size = list(self.probes.size)
         return {**facts, "image_size": size, "grid": self.grid, "rules": _RULES}
 
+    def elsewhere(self, layer: str) -> _Run:
+        """The same network, its features read at another layer."""
+        encoder = self.encoder.read_at(features=layer, name=self.encoder.name)
+        made = _Run(encoder, self.probes, self.batch_size, self.device, self.grid)
+        made._described = {**self._described, "features": layer}
+        return made
+
     def agrees(self, known: dict[bytes, Rows]) -> bool:
         """Whether the network sees in an image what was kept of it."""
         digests = self.probes.digests()
@@ -224,62 +286,68 @@ class _Run:
         return _alike(found.pooled, before.pooled) and _alike(found.maps, before.maps)
 
     def compute(
-        self, order: np.ndarray, kept: CachedNetwork | None, label: str
+        self,
+        order: np.ndarray,
+        kept: CachedNetwork | None,
+        label: str,
+        others: Sequence[tuple[_Run, CachedNetwork]] = (),
     ) -> dict[bytes, Rows]:
-        """Run images, and keep what comes out as it comes."""
+        """Run images, and keep what comes out as it comes; of other layers, too."""
         images, _ = examples(self.probes)
-        with self._glance(images) as (prepared, x):
-            reader = self._reader(prepared, x)
-            counted = multiply_adds(prepared, x[:1])
+        runs = [self, *(run for run, _ in others)]
+        readers = [run._looked(images) for run in runs]
         # Two batches at least: the first one warms up, and its time says nothing.
         batch_size = min(self.batch_size, -(-len(order) // 2))
-        prepared = self.encoder.read_at(output=reader).prepare(
+        read = SeveralReaders(readers) if others else readers[0]
+        prepared = self.encoder.read_at(output=read).prepare(
             self.device, images, batch_size=batch_size, gradients=False
         )
         with prepared:
-            self.facts = {
-                "name": self.encoder.name,
-                "place": _said(self.encoder, reader),
-                "parameters": self._described["parameters"],
-                "multiply_adds": counted,
-                "input_size": list(x.shape[2:]),
-                "untrained": looks_untrained(self.encoder.module),
-                "how": prepared.how,
-                "milliseconds": None,
-                "measured_on": None,
-            }
+            for run in runs:
+                run.facts["how"] = prepared.how
             earlier = kept.facts() if kept is not None else {}
             # A few images that are new say less about time than the many before them.
-            self.timed = len(order) < self.batch_size and self._where() == earlier.get(
-                "measured_on"
-            )
-            if self.timed:
+            known = len(order) < self.batch_size and self._where() == earlier.get("measured_on")
+            if known:
                 self.facts |= {key: earlier[key] for key in ("milliseconds", "measured_on")}
-            return self._passes(prepared, reader, order, kept, label, batch_size)
+            # A pass for several places takes as long as the last of them.
+            self.timed = known or bool(others)
+            places = [kept, *(place for _, place in others)]
+            sinks = [
+                _Sink(reader, place, run.facts)
+                for reader, place, run in zip(readers, places, runs, strict=True)
+            ]
+            return self._passes(prepared, read, sinks, order, label, batch_size)
+
+    def _looked(self, images: Tensor) -> FeatureReader:
+        """Find where the features are, and what is to be known of the network."""
+        with self._glance(images) as (prepared, x):
+            reader = self._reader(prepared, x)
+            counted = multiply_adds(prepared, x[:1])
+        self.facts = {
+            "name": self.encoder.name,
+            "place": _said(self.encoder, reader),
+            "parameters": self._described["parameters"],
+            "multiply_adds": counted,
+            "input_size": list(x.shape[2:]),
+            "untrained": looks_untrained(self.encoder.module),
+            "milliseconds": None,
+            "measured_on": None,
+        }
+        return reader
 
     def _passes(
         self,
         prepared: PreparedEncoder,
-        reader: FeatureReader,
+        read: FeatureReader | SeveralReaders,
+        sinks: list[_Sink],
         order: np.ndarray,
-        kept: CachedNetwork | None,
         label: str,
         batch_size: int,
     ) -> dict[bytes, Rows]:
         digests = self.probes.digests()
-        done: dict[bytes, Rows] = {}
-        waiting: list[int] = []
         seconds: list[float] = []
         saved = time.monotonic()
-
-        def save() -> None:
-            nonlocal saved
-            if kept is not None and waiting:
-                keys = [digests[i] for i in waiting]
-                kept.write(keys, stacked([done[key] for key in keys]), self.facts)
-            waiting.clear()
-            saved = time.monotonic()
-
         batches = feed(self.probes, self.device, batch_size, order)
         at = 0
         with progress(label, len(order)) as step:
@@ -290,21 +358,23 @@ class _Run:
                     taken = (time.perf_counter() - begun) / len(images)
                     chosen = order[at : at + len(images)]
                     at += len(images)
-                    self._check_finite(numbers, chosen)
-                    rows = _split(numbers, reader)
+                    parts = read.split(numbers) if isinstance(read, SeveralReaders) else [numbers]
+                    self._check_finite(parts[0], chosen)
                     seconds.append(taken)
                     self._timed(seconds)
-                    for row, index in enumerate(chosen.tolist()):
-                        maps = None if rows.maps is None else rows.maps[row : row + 1]
-                        done[digests[index]] = Rows(rows.pooled[row : row + 1], maps)
-                        waiting.append(index)
+                    for sink, part in zip(sinks, parts, strict=True):
+                        if np.isfinite(part).all():  # another place fails in its own turn
+                            sink.take(part, [digests[index] for index in chosen.tolist()])
                     step(len(chosen))
                     if time.monotonic() - saved > _SAVE_EVERY_S:
-                        save()
+                        for sink in sinks:
+                            sink.save()
+                        saved = time.monotonic()
             finally:  # interrupted, too: what is done is done
                 batches.close()
-                save()
-        return done
+                for sink in sinks:
+                    sink.save()
+        return sinks[0].done
 
     def _run(self, prepared: PreparedEncoder, images: Tensor) -> np.ndarray:
         with arithmetic("float32", self.device):
@@ -364,7 +434,9 @@ class _Run:
         if said is not None:
             return FeatureReader(Place(), self.grid, said)
         try:
-            place = find_place(prepared.module, x)
+            place = find_place(
+                prepared.module, x, headless=bool(self.encoder.known.get("headless"))
+            )
         except AssumptionError:
             raise
         except Exception:  # of any kind: what is wrong is found, and said, when it is looked at

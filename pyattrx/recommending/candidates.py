@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from pyattrx.encoders import Encoder, expand, load
+from pyattrx.encoders.specifications import Parts
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, PyattrxError
 
 __all__ = ["Candidate", "read_candidates"]
@@ -59,7 +60,8 @@ def read_candidates(given: Any, *, trust: bool = False) -> list[Candidate]:
         raise InvalidType(
             "candidates", given, "a list of encoders, modules or specifications, or a Zoo"
         )
-    found = [one for at, item in enumerate(given) for one in _read(item, at, trust)]
+    beside: dict[str, list[str]] = {}
+    found = [one for at, item in enumerate(given) for one in _read(item, at, trust, beside)]
     if not found:
         raise InvalidValue("candidates", [], "at least one network")
     seen: set[str] = set()
@@ -72,10 +74,14 @@ def read_candidates(given: Any, *, trust: bool = False) -> list[Candidate]:
     return found
 
 
-def _read(item: Any, at: int, trust: bool) -> Iterator[Candidate]:
+def _read(item: Any, at: int, trust: bool, beside: dict[str, list[str]]) -> Iterator[Candidate]:
+    """Candidates of an item; `beside` collects at which layers each network is to be read."""
     if isinstance(item, str):
         for name in expand(item):
-            yield Candidate(name, partial(load, name, trust=trust))
+            parts = Parts.of(name)
+            layers = beside.setdefault(parts.elsewhere(), [])
+            layers += [parts.layers["features"]] if "features" in parts.layers else []
+            yield Candidate(name, partial(_load, name, trust, layers))
     elif isinstance(item, Encoder):
         yield Candidate(item.name, lambda: item)
     elif isinstance(item, nn.Module):
@@ -92,6 +98,12 @@ def _read(item: Any, at: int, trust: bool) -> Iterator[Candidate]:
             item,
             "an Encoder, a module, a specification or a function that returns an Encoder",
         )
+
+
+def _load(name: str, trust: bool, layers: Sequence[str]) -> Encoder:
+    encoder = load(name, trust=trust)
+    encoder.beside = tuple(layers)
+    return encoder
 
 
 def _maker(item: Callable[[], Any], at: int) -> Callable[[], Encoder]:

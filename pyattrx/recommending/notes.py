@@ -106,6 +106,11 @@ def _baselines(standings: Sequence[Standing]) -> list[str]:
         sizes = [size(cost) for _, cost in costs]
         if len(set(sizes)) > 1:  # else it names nobody
             rules[rule] = costs[sizes.index(max(sizes))][0]
+    known = [one for one in standings if "imagenet_top1" in one.facts]
+    if len({one.facts["imagenet_top1"] for one in known}) > 1:
+        all_known = len(known) == len(standings)
+        rule = f"highest {'' if all_known else 'known '}ImageNet accuracy"
+        rules[rule] = max(known, key=lambda one: float(one.facts["imagenet_top1"]))
     hits = [rule for rule, one in rules.items() if one is first]
     by_name: dict[str, list[str]] = {}
     for rule, one in rules.items():

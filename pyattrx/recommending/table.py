@@ -24,6 +24,7 @@ _TITLES = {
     "value": "value",
     "interval": "95 % interval",
     "accuracy": "accuracy",
+    "imagenet_top1": "ImageNet",
     "parameters": "params",
     "multiply_adds": "mult-adds",
     "milliseconds": "ms/image",
@@ -32,7 +33,7 @@ _TITLES = {
     "front": "front",
 }
 # What goes first where there is no room, before and after the places by other scores.
-_DROPPED = ("width", "input", "multiply_adds")
+_DROPPED = ("width", "input", "multiply_adds", "imagenet_top1")
 _DROPPED_LAST = ("front", "parameters", "milliseconds")
 
 
@@ -132,7 +133,15 @@ def _cells(result: Recommendation) -> tuple[dict[str, str], list[dict[str, str]]
     others = [name for name in result.score_names if _is_place(result, name)]
     order = ["place", "name", "value", "interval", "accuracy"]
     order += [f"place of {name}" for name in others]
-    order += ["milliseconds", "parameters", "multiply_adds", "width", "input", "front"]
+    order += [
+        "imagenet_top1",
+        "milliseconds",
+        "parameters",
+        "multiply_adds",
+        "width",
+        "input",
+        "front",
+    ]
     titles = {key: _TITLES.get(key, key.removeprefix("place of ")) for key in order}
     rows = [_row(result, one, others) for one in result]
     used = [key for key in order if any(row[key] for row in rows)]
@@ -147,6 +156,9 @@ def _row(result: Recommendation, one: Standing, others: Sequence[str]) -> dict[s
         "value": _number(one.value),
         "interval": "" if math.isnan(one.low) else f"{_number(one.low)} to {_number(one.high)}",
         "accuracy": f"{one.facts['accuracy']:.3f}" if "accuracy" in one.facts else "",
+        "imagenet_top1": f"{one.facts['imagenet_top1']:.1f}"
+        if "imagenet_top1" in one.facts
+        else "",
         "front": "*" if one.on_front else "",
     }
     for name in others:

@@ -208,6 +208,7 @@ class Spectrum:
     def __init__(self, features: Features, *, centre: bool = True) -> None:
         self._read = features.rows if centre else features.raw
         self._slices = features.slices
+        self._count = len(features)
         wide = features.width > len(features)
         matrix = features.kernel(centre=centre) if wide else features.gram(centre=centre)
         squares, vectors = scipy.linalg.eigh(
@@ -237,6 +238,16 @@ class Spectrum:
             return lambda some: np.asarray(coordinates[some] @ weights)
         turned = self._vectors @ weights
         return lambda some: np.asarray(self._read(some) @ turned)
+
+    def leading(self, kept: int, kind: type[np.floating[Any]]) -> np.ndarray:
+        """Coordinates of all images in the first directions, [N, kept] of a type."""
+        if self._coordinates is not None:
+            return np.asarray(self._coordinates[:, :kept], kind)
+        vectors = self._vectors[:, :kept].astype(kind)
+        found = np.empty((self._count, kept), kind)
+        for some in self.slices():
+            np.matmul(self._read(some).astype(kind, copy=False), vectors, out=found[some])
+        return found
 
     def rows(self, some: slice) -> np.ndarray:
         """Coordinates of some images, [n, R] float64."""

@@ -329,3 +329,15 @@ def test_any_wrong_byte_is_noticed_or_changes_nothing(cache):
             for digest, expected in zip(probes.digests(), before, strict=True):
                 assert digest not in found or np.array_equal(found[digest].pooled[0], expected)
     assert noticed > 10
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenetv3_small_050"])
+def test_networks_of_timm_are_read_where_their_classifier_was(name):
+    pytest.importorskip("timm", exc_type=ImportError)
+    encoder = pyattrx.load(f"timm:{name}@random")
+    images = torch.rand(2, 3, 32, 32)
+    found = extract(encoder, pyattrx.Probes.from_tensor(images))
+    assert found.place == "output"
+    with torch.no_grad(), encoder.prepare("cpu", images) as prepared:
+        expected = encoder.module.eval()(prepared.preprocess(images))
+    assert np.allclose(found.pooled, expected, rtol=2e-3, atol=1e-3 * float(expected.abs().max()))

@@ -54,6 +54,22 @@ def test_a_classifier_that_is_a_convolution():
     torch.testing.assert_close(values[:, :6], network[:2](IMAGES).mean((2, 3)))
 
 
+def test_a_body_that_ends_in_a_convolution_as_wide_as_its_output_has_no_classifier():
+    """Residual networks without their classifier: the last convolution has a norm behind it."""
+    body = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 1), nn.BatchNorm2d(8), nn.ReLU()]
+    network = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    assert find_place(network, IMAGES) == Place(maps="4")
+    _, values = read(network)
+    torch.testing.assert_close(values[:, :8], network(IMAGES))
+
+
+def test_a_network_that_is_known_to_have_no_classifier_is_read_at_its_output():
+    body = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 1), nn.ReLU()]
+    network = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert find_place(network, IMAGES) == Place("2", True, "1")  # nothing else tells
+    assert find_place(network, IMAGES, headless=True) == Place(maps="3")
+
+
 class Tokens(nn.Module):
     """A transformer's shape: a class token and other extra ones, then patches of 4 x 4."""
 

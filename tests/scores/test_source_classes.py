@@ -225,6 +225,18 @@ def test_nleep_is_leep_of_a_mixture_at_its_optimum():
     assert score.value == pytest.approx(slow_leep(theta, labels), abs=1e-3)
 
 
+@pytest.mark.parametrize("spread", [1.0, 2.0, 3e4])
+@pytest.mark.parametrize(("n", "d"), [(700, 40), (60, 90)])
+def test_nleep_of_float32_is_that_of_the_same_numbers_in_float64(n, d, spread):
+    """Also where clusters are so tight that their variance is lost beside their squared mean."""
+    features, labels = drawn(n=n, d=d, spread=spread)
+    single = features.astype(np.float32)
+    narrow, wide = scores.nleep(single, labels), scores.nleep(single.astype(float), labels)
+    assert narrow.facts == wide.facts
+    assert narrow.value == pytest.approx(wide.value, abs=1e-5)
+    assert narrow.stderr == pytest.approx(wide.stderr, rel=1e-3)
+
+
 def test_nleep_takes_components_and_a_seed():
     features, labels = drawn()
     one = scores.nleep(features, labels, components=1)
