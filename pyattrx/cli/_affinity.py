@@ -21,6 +21,7 @@ from pyattrx.cli._output import (
     print_json,
     said_of_probes,
 )
+from pyattrx.cli._places import check_save, check_specifications, make_pictures_folder
 from pyattrx.cli._running import FAILED
 from pyattrx.cli._streams import complain
 from pyattrx.descriptors import Method
@@ -94,23 +95,19 @@ def affinity_command(
     options.set_threads(threads)
     names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     folder = options.probes_folder(probes)
-    if save is not None and save.suffix != ".npz":
-        raise InvalidValue("save", str(save), "a file name that ends in .npz")
-    if save is not None and not save.parent.is_dir():
-        raise InvalidValue("save", str(save), "a file in an existing folder")
+    check_save(save)
     chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
     if k < 1:
         raise InvalidValue("k", k, "at least 1")
     if target is not None:
         if len(expand(target)) != 1:
             raise InvalidValue("target", target, "one network")
+        check_specifications([target])
         names = [name for name in names if name != target]
     for index, name in enumerate(names):
         if name in names[:index]:
             raise InvalidValue("SPEC", name, "networks with different names")
-    if pictures is not None:
-        report.require_matplotlib()
-        pictures.mkdir(parents=True, exist_ok=True)
+    make_pictures_folder("pictures", pictures)
     images = Probes.from_folder(
         folder,
         size=size,

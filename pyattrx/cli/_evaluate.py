@@ -17,6 +17,7 @@ from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
+from pyattrx.cli._places import check_there
 from pyattrx.errors import InvalidValue
 from pyattrx.evaluate import (
     Difference,
@@ -107,6 +108,11 @@ def evaluate_command(
         if picture.suffix.lower() not in (".png", ".svg"):
             raise InvalidValue("picture", str(picture), "a file name that ends in .png or .svg")
         report.require_matplotlib()
+    read = {"families": families, "retest": retest, "names": names, "curves": curves}
+    for option, path in {"AFFINITY": affinity, "TRUTH": truth, **read}.items():
+        check_there(option, path, "file")
+    for path in against or ():
+        check_there("against", path, "file")
     published = {} if curves is None else read_curves(curves)
     renamed = {} if names is None else read_names(names)
     groups = None if families is None else read_names(families)

@@ -10,8 +10,8 @@ import typer
 from pyattrx._help import examples
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
+from pyattrx.cli._places import check_save
 from pyattrx.cli._tasks import read_task
-from pyattrx.errors import InvalidValue
 from pyattrx.fitting import FittedEncoder, fit_target
 
 __all__ = ["add_fit_command"]
@@ -107,10 +107,7 @@ def fit_command(
     """
     options.be_quiet(quiet)
     options.set_threads(threads)
-    if save.suffix != ".safetensors":
-        raise InvalidValue("save", str(save), "a file name that ends in .safetensors")
-    if not save.parent.is_dir():
-        raise InvalidValue("save", str(save), "a file in an existing folder")
+    check_save(save, ".safetensors")
     task = read_task(
         data,
         image=image,

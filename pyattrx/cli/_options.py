@@ -14,6 +14,7 @@ import typer
 from pyattrx._progress import set_progress
 from pyattrx.attribution import ATTRIBUTIONS, SCALARS
 from pyattrx.cli._output import print_json
+from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._streams import complain
 from pyattrx.descriptors import FEATURE_KINDS, STORAGES, AnyMethod, Method, resolve_method
 from pyattrx.encoders import Encoder, expand, load
@@ -184,12 +185,13 @@ def networks(
     Raises
     ------
     InvalidValue
-        Not a specification, nothing matches, or too many networks and nobody to ask.
+        Not a specification, no such file, nothing matches, or too many networks and nobody to ask.
     typer.Exit
         After a list, or where the answer is no.
     """
     found = [(given, expand(given)) for given in specifications]
     names = [name for _, group in found for name in group]
+    check_specifications(names)
     if listed:
         if as_json:
             print_json({"networks": names})
@@ -209,9 +211,10 @@ def networks(
 
 
 def probes_folder(given: Path | None) -> Path:
-    """Return the folder of probes, or raise InvalidValue where none was given."""
+    """Return the folder of probes, or raise InvalidValue where there is none."""
     if given is None:
         raise InvalidValue("--probes", None, "a folder of images")
+    check_there("--probes", given, "folder of images")
     return given
 
 

@@ -8,10 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from pyattrx import report
 from pyattrx._help import examples
+from pyattrx._wrapping import wrapped
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
+from pyattrx.cli._places import (
+    check_save,
+    check_specifications,
+    check_there,
+    make_pictures_folder,
+)
 from pyattrx.cli._running import FAILED, INTERRUPTED
 from pyattrx.cli._streams import put_document
 from pyattrx.cli._tasks import read_task
@@ -200,21 +206,13 @@ def _recommend_command(
         raise InvalidValue("csv", True, "--json or --csv, not both")
     if no_cache and cache is not None:
         raise InvalidValue("cache", str(cache), "--cache or --no-cache, not both")
-    if save is not None and save.suffix != ".npz":
-        raise InvalidValue("save", str(save), "a file name that ends in .npz")
-    if save is not None and not save.parent.is_dir():
-        raise InvalidValue("save", str(save), "a file in an existing folder")
-    if pictures is not None:
-        report.require_matplotlib()
-        try:
-            pictures.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(
-                "pictures", str(pictures), f"a folder to write to: {error}"
-            ) from None
+    check_save(save)
+    make_pictures_folder("pictures", pictures)
     given: Any = specifications or []
     if zoo is not None and given:
         raise InvalidValue("SPEC", given, "none: with --zoo the candidates are its networks")
+    check_specifications([] if target is None else [target])
+    check_there("zoo", zoo, "folder of a zoo")
     opened = None if zoo is None else Zoo.open(zoo)
     if opened is None:
         given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
@@ -273,7 +271,7 @@ def _show(
     out = console()
     out.print(str(result), soft_wrap=True)
     for line in task.report.lines()[1:]:
-        out.print(line, soft_wrap=True)
+        out.print(wrapped(line), soft_wrap=True)
     for file in files:
         out.print(f"wrote {file}")
 

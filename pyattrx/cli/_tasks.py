@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pyattrx.cli._places import check_there
 from pyattrx.errors import InvalidValue
 from pyattrx.tasks import Task
 
@@ -49,8 +50,7 @@ def read_task(
         There is nothing, or options of a table go with a folder.
     """
     on_error: Any = "skip" if skip_bad else "raise"
-    if not data.exists():
-        raise InvalidValue("DATA", str(data), "an existing folder of images, or a table of them")
+    check_there("DATA", data, "folder of images, or table of them")
     if data.is_dir():
         columns = {"image": image, "label": label, "kind": kind, "groups": groups}
         for option, value in columns.items():

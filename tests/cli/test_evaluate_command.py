@@ -162,8 +162,8 @@ def test_a_picture_with_published_curves(folder, capsys):
     ("arguments", "code", "message"),
     [
         (["good.csv"], 2, "Missing argument"),
-        (["absent.csv", "truth.csv"], 1, "absent.csv"),
-        (["absent.npz", "truth.csv"], 1, "absent.npz"),
+        (["absent.csv", "truth.csv"], 2, "absent.csv"),
+        (["absent.npz", "truth.csv"], 2, "absent.npz"),
         (["good.txt", "truth.csv"], 2, ".csv"),
         (["good.csv", "truth.csv", "--k", "0"], 2, "1,3,5"),
         (["good.csv", "truth.csv", "--k", "8"], 2, "k=8"),
@@ -181,6 +181,7 @@ def test_a_picture_with_published_curves(folder, capsys):
 )
 def test_what_goes_wrong_is_said(folder, capsys, arguments, code, message):
     (folder / "strangers.csv").write_text(",x,y\nx,1,2\ny,3,4\n")
+    (folder / "good.txt").write_text("good")
     (folder / "broken.npz").write_text("no archive")
     (folder / "harm.pkl").write_bytes(b"cos\nsystem\n(S'touch made'\ntR.")
     holes = read_table("good.csv")
