@@ -19,7 +19,7 @@ from pyattrx.cli._places import (
     make_pictures_folder,
 )
 from pyattrx.cli._running import FAILED, INTERRUPTED
-from pyattrx.cli._streams import put_document
+from pyattrx.cli._streams import complain, put_document
 from pyattrx.cli._tasks import read_task
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
@@ -234,20 +234,25 @@ def _recommend_command(
     with warnings.catch_warnings():
         # Named in the answer, whoever reads it.
         warnings.filterwarnings("ignore", message=".* failed: .*")
-        result = recommend(
-            given if opened is None else opened,
-            task,
-            target=target,
-            scores=scores,
-            consensus_weight=consensus_weight,
-            batch_size=batch_size,
-            device=device,
-            cache=False if no_cache else True if cache is None else cache,
-            stop="confident" if race else None,
-            tags=tag or (),
-            finalists=finalists,
-            trust=trust,
-        )
+        try:
+            result = recommend(
+                given if opened is None else opened,
+                task,
+                target=target,
+                scores=scores,
+                consensus_weight=consensus_weight,
+                batch_size=batch_size,
+                device=device,
+                cache=False if no_cache else True if cache is None else cache,
+                stop="confident" if race else None,
+                tags=tag or (),
+                finalists=finalists,
+                trust=trust,
+            )
+        except KeyboardInterrupt:
+            if not no_cache and target is None:
+                complain("pyattrx: features that are ready are kept: the same command goes on")
+            raise
     files = [result.save(save)] if save is not None else []
     if pictures is not None:
         files.append(pictures / "recommendation.png")

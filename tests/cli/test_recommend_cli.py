@@ -98,6 +98,19 @@ def test_a_folder(call):
     assert set(document["provenance"]["images_computed"].values()) == {0}
 
 
+def test_an_interruption_says_what_is_kept(call, place):
+    (place / "mine.py").write_text(NETWORKS + "\n\ndef stopped():\n    raise KeyboardInterrupt\n")
+    done = call("recommend", "images", "mine.py:red", "mine.py:stopped", "--size", "16")
+    assert done.returncode == 130
+    assert "features that are ready are kept" in done.stderr
+    again = call("recommend", "images", *ALL, "--size", "16", "--json")
+    computed = json.loads(again.stdout)["provenance"]["images_computed"]
+    assert computed == {"mine.py:red": 0, "mine.py:green": 24, "mine.py:blue": 24}
+    done = call("recommend", "images", "mine.py:stopped", "--size", "16", "--no-cache")
+    assert done.returncode == 130
+    assert "kept" not in done.stderr
+
+
 def test_a_table_without_its_labels_and_csv(call):
     done = call("recommend", "labels.csv", *ALL, "--size", "16", "--csv", "--no-cache")
     assert done.returncode == 0, done.stderr
