@@ -27,7 +27,6 @@ from pyattrx.cli._streams import complain
 from pyattrx.descriptors import Method
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue
-from pyattrx.probes import Probes
 
 __all__ = ["add_affinity_command"]
 
@@ -108,14 +107,7 @@ def affinity_command(
         if name in names[:index]:
             raise InvalidValue("SPEC", name, "networks with different names")
     make_pictures_folder("pictures", pictures)
-    images = Probes.from_folder(
-        folder,
-        size=size,
-        limit=limit,
-        seed=seed,
-        crops=crops,
-        on_error="skip" if skip_bad else "raise",
-    )
+    images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     # The target first, and at once: without it there is nothing to look for.
     first = None if target is None else load(target, trust=trust)
     networks: list[Source] = [] if first is None else [first]
@@ -207,13 +199,5 @@ def _draw(result: Affinity, folder: Path) -> list[Path]:
         paths.append(folder / "tree.png")
         both = "" if result.symmetric else ", mean of both directions"
         report.tree_figure(tree, title=title + both, path=paths[1])
-    report.heatmap(
-        result.values,
-        result.names,
-        stderr=result.stderr,
-        order=order,
-        title=title,
-        path=paths[0],
-        symmetric=result.symmetric,
-    )
+    report.heatmap(result, order=order, title=title, path=paths[0])
     return paths

@@ -19,6 +19,7 @@ from pyattrx.cli._streams import complain
 from pyattrx.descriptors import FEATURE_KINDS, STORAGES, AnyMethod, Method, resolve_method
 from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import InvalidValue
+from pyattrx.probes import Probes
 
 __all__ = [
     "METHOD",
@@ -33,6 +34,7 @@ __all__ = [
     "networks",
     "parse_grid",
     "probes_folder",
+    "read_probes",
     "set_threads",
 ]
 
@@ -216,6 +218,25 @@ def probes_folder(given: Path | None) -> Path:
         raise InvalidValue("--probes", None, "a folder of images")
     check_there("--probes", given, "folder of images")
     return given
+
+
+def read_probes(
+    folder: Path,
+    size: int | tuple[int, int],
+    limit: int | None,
+    crops: int,
+    seed: int,
+    skip_bad: bool,
+) -> Probes:
+    """Read probes as their options say."""
+    return Probes.from_folder(
+        folder,
+        size=size,
+        limit=limit,
+        crops=crops,
+        seed=seed,
+        on_error="skip" if skip_bad else "raise",
+    )
 
 
 def _ask(specification: str, matched: int) -> None:

@@ -11,6 +11,7 @@ import typer
 from pyattrx._help import examples
 from pyattrx._wrapping import wrapped
 from pyattrx.cli import _options as options
+from pyattrx.cli import _tasks as tasks
 from pyattrx.cli._output import console, print_json
 from pyattrx.cli._places import (
     check_save,
@@ -20,7 +21,6 @@ from pyattrx.cli._places import (
 )
 from pyattrx.cli._running import FAILED, INTERRUPTED
 from pyattrx.cli._streams import complain, put_document
-from pyattrx.cli._tasks import read_task
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
 from pyattrx.recommending import Recommendation, recommend
@@ -31,7 +31,7 @@ from pyattrx.zoo import Zoo
 
 __all__ = ["add_recommend_commands"]
 
-_IMAGES, _SCORES, _ZOO = "Images", "Scores", "Candidates from a zoo"
+_SCORES, _ZOO = "Scores", "Candidates from a zoo"
 
 Folder = Annotated[
     Path | None,
@@ -96,52 +96,23 @@ def _recommend_command(
         str | None,
         typer.Option(metavar="SPEC", help="A network that does the task: rank for it instead."),
     ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Of a table: the labels; several for several numbers.",
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
-    image: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Of a table: the paths.", rich_help_panel=_IMAGES),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a table: what its labels are, where they do not show it: classification, "
-            "regression or multilabel.",
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
+    label: tasks.LabelColumns = None,
+    image: tasks.ImageColumn = None,
+    kind: tasks.Kind = None,
     unlabelled: Annotated[
         bool,
         typer.Option(
             "--unlabelled",
             help="Ignore labels and subfolders: rank without labels.",
-            rich_help_panel=_IMAGES,
+            rich_help_panel=tasks.IMAGES,
         ),
     ] = False,
-    size: Annotated[
-        int, typer.Option(help="Height and width of the images.", rich_help_panel=_IMAGES)
-    ] = 224,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            help="Use at most this many images, spread over the classes.", rich_help_panel=_IMAGES
-        ),
-    ] = None,
+    size: tasks.Size = 224,
+    limit: tasks.Limit = None,
     seed: Annotated[
-        int, typer.Option(help="Of the images that are drawn.", rich_help_panel=_IMAGES)
+        int, typer.Option(help="Of the images that are drawn.", rich_help_panel=tasks.IMAGES)
     ] = 0,
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad", help="Leave out images that cannot be read.", rich_help_panel=_IMAGES
-        ),
-    ] = False,
+    skip_bad: tasks.SkipBad = False,
     score: Annotated[
         list[str] | None,
         typer.Option(
@@ -217,7 +188,7 @@ def _recommend_command(
     if opened is None:
         given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
         read_candidates(given, trust=trust)  # what is wrong with them comes out first
-    task = read_task(
+    task = tasks.read_task(
         data,
         image=image,
         label=label,

@@ -16,7 +16,6 @@ from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
-from pyattrx.probes import Probes
 from pyattrx.zoo import Entry, Matches, Report, Zoo
 
 __all__ = ["add_zoo_commands"]
@@ -85,14 +84,8 @@ def create_command(
     chosen = resolve_maps_method(
         options.method(method, scalar, reduce, grid, centre, pixels, storage)
     )
-    images = Probes.from_folder(
-        options.probes_folder(probes),
-        size=size,
-        limit=limit,
-        seed=seed,
-        crops=crops,
-        on_error="skip" if skip_bad else "raise",
-    )
+    folder = options.probes_folder(probes)
+    images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     with Zoo.create(zoo, images, chosen, keep_rows=not sketches_only, rerank=rerank) as made:
         if as_json:
             print_json(made.describe())
@@ -178,14 +171,7 @@ def add_probes_command(
     options.set_threads(threads)
     folder = options.probes_folder(probes)
     with _open(zoo, wait=wait, trust=trust) as opened:
-        images = Probes.from_folder(
-            folder,
-            size=opened.probes.size,
-            limit=limit,
-            seed=seed,
-            crops=crops,
-            on_error="skip" if skip_bad else "raise",
-        )
+        images = options.read_probes(folder, opened.probes.size, limit, crops, seed, skip_bad)
         report = opened.add_probes(
             images, drop=drop, batch_size=batch_size, device=device, trust=trust
         )
