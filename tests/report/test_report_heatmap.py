@@ -48,7 +48,7 @@ def test_an_affinity_brings_names_and_errors(tmp_path):
         with pytest.raises(InvalidValue, match=f"^{argument}=.*: expected None: .*its own"):
             heatmap(result, **{argument: own})
     with pytest.raises(InvalidType, match="^names=None"):
-        heatmap(values)
+        heatmap(np.eye(2))
 
 
 @pytest.mark.parametrize("count", SIZES)
