@@ -158,6 +158,19 @@ def test_a_picture_with_published_curves(folder, capsys):
         assert f">{label}</text>" in drawn
 
 
+def test_few_networks_need_no_options(folder, capsys):
+    (folder / "four.csv").write_text(",a,b,c,d\na,1,2,3,4\nb,2,1,5,1\nc,3,4,1,9\nd,1,2,3,1\n")
+    code, out, err = run(capsys, "four.csv", "four.csv", "--picture", "p.png", *FEW)
+    assert code == 0, err
+    assert "4 targets, 4 sources, the 1 best of a target relevant" in out
+    assert "P@3" in out
+    assert "P@5" not in out
+    (folder / "misspelt.csv").write_text(",a,b,c,dd\na,1,2,3,4\nb,2,1,5,1\nc,3,4,1,9\n")
+    code, out, err = run(capsys, "four.csv", "misspelt.csv", *FEW)
+    assert code == 0, err
+    assert "left out sources of the truth that others lack: dd" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
