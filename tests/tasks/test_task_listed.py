@@ -7,7 +7,7 @@ import pytest
 from tasks.photos import class_folders
 
 from pyattrx import Task
-from pyattrx.errors import InvalidValue, ProbeError
+from pyattrx.errors import InvalidType, InvalidValue, ProbeError
 from pyattrx.tasks._listed import as_paths
 
 
@@ -45,6 +45,14 @@ def test_a_file_that_is_not_there_is_named(files):
     paths, labels, _ = files
     with pytest.raises(ProbeError, match=r"gone\.png"):
         Task.of(([*paths[:-1], "gone.png"], labels))
+
+
+def test_samples_that_are_no_images_are_told_what_is_meant(files):
+    paths, labels, _ = files
+    with pytest.raises(InvalidType, match=r"Task\.of\(\(paths, labels\)\) opens files"):
+        Task.of(list(zip(paths, labels, strict=True)))
+    with pytest.raises(InvalidType, match=r"numpy\.uint8"):
+        Task.from_dataset([([[0, 1], [2, 3]], "cat")])
 
 
 def test_what_are_no_paths():
