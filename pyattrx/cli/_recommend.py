@@ -182,6 +182,8 @@ def _recommend_command(
     given: Any = specifications or []
     if zoo is not None and given:
         raise InvalidValue("SPEC", given, "none: with --zoo the candidates are its networks")
+    if zoo is None and not given:
+        raise InvalidValue("SPEC", given, "at least one network, or --zoo")
     check_specifications([] if target is None else [target])
     check_there("zoo", zoo, "folder of a zoo")
     opened = None if zoo is None else Zoo.open(zoo)

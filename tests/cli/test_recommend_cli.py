@@ -134,6 +134,7 @@ def test_a_candidate_that_fails(call):
     ("arguments", "message"),
     [
         (("nowhere", *ALL), "nowhere"),
+        (("images",), "SPEC=[]: expected at least one network, or --zoo"),
         (("images", "nofile.py:f", *ALL), "SPEC='nofile.py:f'"),
         (("images", *ALL, "--target", "nofile.py:f"), "there is no nofile.py"),
         (("images", "--zoo", "nowhere"), "zoo='nowhere'"),
