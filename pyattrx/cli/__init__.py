@@ -1,8 +1,4 @@
-"""The command line: ``pyattrx COMMAND``.
-
-Exit codes: 0 done; 1 a network, an image or a file failed; 2 wrong arguments; 130 interrupted; 141
-nobody reads the output any more.
-"""
+"""The command line: ``pyattrx COMMAND``."""
 
 from __future__ import annotations
 
@@ -54,7 +50,12 @@ def options_of_all(
         typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Which pretrained network to start from, told from attribution maps."""
+    """Which pretrained network to start from.
+
+    Exit codes: 0 done; 2 wrong arguments, a file that is not there among them, found before any
+    network runs; 1 a network, an image or a file that is there failed; 130 interrupted; 141 nobody
+    reads the output any more.
+    """
 
 
 @app.command("env", **examples("pyattrx env", "pyattrx env --json"))

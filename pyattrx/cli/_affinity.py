@@ -21,12 +21,12 @@ from pyattrx.cli._output import (
     print_json,
     said_of_probes,
 )
+from pyattrx.cli._places import check_save, check_specifications, make_pictures_folder
 from pyattrx.cli._running import FAILED
 from pyattrx.cli._streams import complain
 from pyattrx.descriptors import Method
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue
-from pyattrx.probes import Probes
 
 __all__ = ["add_affinity_command"]
 
@@ -94,31 +94,20 @@ def affinity_command(
     options.set_threads(threads)
     names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     folder = options.probes_folder(probes)
-    if save is not None and save.suffix != ".npz":
-        raise InvalidValue("save", str(save), "a file name that ends in .npz")
-    if save is not None and not save.parent.is_dir():
-        raise InvalidValue("save", str(save), "a file in an existing folder")
+    check_save(save)
     chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
     if k < 1:
         raise InvalidValue("k", k, "at least 1")
     if target is not None:
         if len(expand(target)) != 1:
             raise InvalidValue("target", target, "one network")
+        check_specifications([target])
         names = [name for name in names if name != target]
     for index, name in enumerate(names):
         if name in names[:index]:
             raise InvalidValue("SPEC", name, "networks with different names")
-    if pictures is not None:
-        report.require_matplotlib()
-        pictures.mkdir(parents=True, exist_ok=True)
-    images = Probes.from_folder(
-        folder,
-        size=size,
-        limit=limit,
-        seed=seed,
-        crops=crops,
-        on_error="skip" if skip_bad else "raise",
-    )
+    make_pictures_folder("pictures", pictures)
+    images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     # The target first, and at once: without it there is nothing to look for.
     first = None if target is None else load(target, trust=trust)
     networks: list[Source] = [] if first is None else [first]
@@ -210,13 +199,5 @@ def _draw(result: Affinity, folder: Path) -> list[Path]:
         paths.append(folder / "tree.png")
         both = "" if result.symmetric else ", mean of both directions"
         report.tree_figure(tree, title=title + both, path=paths[1])
-    report.heatmap(
-        result.values,
-        result.names,
-        stderr=result.stderr,
-        order=order,
-        title=title,
-        path=paths[0],
-        symmetric=result.symmetric,
-    )
+    report.heatmap(result, order=order, title=title, path=paths[0])
     return paths

@@ -17,6 +17,7 @@ from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
+from pyattrx.cli._places import check_there
 from pyattrx.errors import InvalidValue
 from pyattrx.evaluate import (
     Difference,
@@ -39,6 +40,7 @@ from pyattrx.evaluate.tables import as_table
 __all__ = ["add_evaluate_command"]
 
 _MOST_LISTED = 8
+_USUAL = (1, 3, 5)  # sources to take
 
 
 def add_evaluate_command(app: typer.Typer) -> None:
@@ -83,8 +85,17 @@ def evaluate_command(
         Path | None,
         typer.Option(help="CSV of name,name in the truth: renames networks of the affinities."),
     ] = None,
-    k: Annotated[str, typer.Option("--k", help="Sources to take: 1,3,5.")] = "1,3,5",
-    relevant: Annotated[int, typer.Option(help="How many of the best sources are relevant.")] = 5,
+    k: Annotated[
+        str | None,
+        typer.Option("--k", help="Sources to take.  [default: 1,3,5, of those that there are]"),
+    ] = None,
+    relevant: Annotated[
+        int | None,
+        typer.Option(
+            help="How many of the best sources are relevant.  [default: 5, or half where there are "
+            "5 or fewer]"
+        ),
+    ] = None,
     bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 2000,
     level: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
@@ -100,13 +111,18 @@ def evaluate_command(
 ) -> None:
     """Judge the rankings of affinities by measured transfers, with intervals."""
     options.be_quiet(quiet)
-    counts = _counts(k)
+    asked = None if k is None else _counts(k)
     if curves is not None and picture is None:
         raise InvalidValue("curves", str(curves), "a --picture to draw them in")
     if picture is not None:
         if picture.suffix.lower() not in (".png", ".svg"):
             raise InvalidValue("picture", str(picture), "a file name that ends in .png or .svg")
         report.require_matplotlib()
+    read = {"families": families, "retest": retest, "names": names, "curves": curves}
+    for option, path in {"AFFINITY": affinity, "TRUTH": truth, **read}.items():
+        check_there(option, path, "file")
+    for path in against or ():
+        check_there("against", path, "file")
     published = {} if curves is None else read_curves(curves)
     renamed = {} if names is None else read_names(names)
     groups = None if families is None else read_names(families)
@@ -115,6 +131,10 @@ def evaluate_command(
     if len(tables) < 1 + len(against or []):
         raise InvalidValue("against", [str(p) for p in against or []], "files of different names")
     judged, found = _common(tables, measured)
+    fewest = _fewest_sources(found.truth)
+    counts = [n for n in _USUAL if n <= fewest] if asked is None else asked
+    if relevant is None:
+        relevant = max(_USUAL) if fewest > max(_USUAL) else max(1, fewest // 2)
     scores: dict[str, Table] = {}
     if baselines or groups is not None or retest is not None:
         again = None if retest is None else _read(retest)
@@ -181,6 +201,11 @@ def _read(path: Path) -> Table:
     return as_table(Affinity.load(path)) if path.suffix.lower() == ".npz" else read_table(path)
 
 
+def _fewest_sources(truth: Table) -> int:
+    """Candidate sources of the target that has fewest."""
+    return int((~(truth.missing | truth.own)).sum(1).min())
+
+
 def _counts(text: str) -> list[int]:
     if re.fullmatch(r"[1-9]\d*([, ]+[1-9]\d*)*", text) is None:
         raise InvalidValue("k", text, "numbers of sources, for example 1,3,5")
@@ -197,8 +222,7 @@ def _draw(
     path: Path,
 ) -> None:
     truth = next(iter(runs.values()))[0][1]
-    fewest = int((~(truth.missing | truth.own)).sum(1).min())
-    k = range(1, min(fewest, max(2 * relevant, *counts)) + 1)
+    k = range(1, min(_fewest_sources(truth), max(2 * relevant, *counts)) + 1)
     precision: list[report.Curve] = []
     recall: list[report.Curve] = []
     with progress("curves", len(runs)) as advance:

@@ -9,14 +9,13 @@ import typer
 
 from pyattrx._help import examples
 from pyattrx.cli import _options as options
+from pyattrx.cli import _tasks as tasks
 from pyattrx.cli._output import console, print_json
-from pyattrx.cli._tasks import read_task
-from pyattrx.errors import InvalidValue
+from pyattrx.cli._places import check_save
 from pyattrx.fitting import FittedEncoder, fit_target
 
 __all__ = ["add_fit_command"]
 
-_LABELS = "Labels of a table"
 _TRAINING = "Training"
 
 
@@ -46,33 +45,19 @@ def fit_command(
     name: Annotated[
         str | None, typer.Option(help="Name of the network; that of the data if left out.")
     ] = None,
-    size: options.Size = 224,
-    limit: options.Limit = None,
-    skip_bad: options.SkipBad = False,
-    image: Annotated[
-        str | None,
-        typer.Option(help="Column of paths.  [default: path]", rich_help_panel=_LABELS),
-    ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Column of labels; may be given several times.  [default: label]",
-            rich_help_panel=_LABELS,
-        ),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="classification, regression, multilabel; told from the labels if left out.",
-            rich_help_panel=_LABELS,
-        ),
-    ] = None,
+    size: tasks.Size = 224,
+    limit: tasks.Limit = None,
+    skip_bad: tasks.SkipBad = False,
+    image: tasks.ImageColumn = None,
+    label: tasks.LabelColumns = None,
+    kind: tasks.Kind = None,
     groups: Annotated[
         str | None,
         typer.Option(
-            help="Column of what images have in common, such as the patient: groups are never "
+            metavar="COLUMN",
+            help="Of a table: what images have in common, such as the patient: groups are never "
             "divided between learning and testing.",
-            rich_help_panel=_LABELS,
+            rich_help_panel=tasks.IMAGES,
         ),
     ] = None,
     input_size: Annotated[
@@ -107,11 +92,8 @@ def fit_command(
     """
     options.be_quiet(quiet)
     options.set_threads(threads)
-    if save.suffix != ".safetensors":
-        raise InvalidValue("save", str(save), "a file name that ends in .safetensors")
-    if not save.parent.is_dir():
-        raise InvalidValue("save", str(save), "a file in an existing folder")
-    task = read_task(
+    check_save(save, ".safetensors")
+    task = tasks.read_task(
         data,
         image=image,
         label=label,

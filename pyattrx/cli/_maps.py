@@ -14,6 +14,7 @@ from pyattrx._help import examples
 from pyattrx.affinities.describing import Description, check_batch_size, resolve_device
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
+from pyattrx.cli._places import check_specifications, check_there, make_pictures_folder
 from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.encoders import load
 from pyattrx.errors import InvalidValue, ProbeError
@@ -67,13 +68,12 @@ def maps_command(
     chosen = Method(method, scalar=scalar, reduce=reduce, centre=centre)
     check_batch_size(batch_size)
     place = resolve_device(device)
-    report.require_matplotlib()
+    check_specifications([specification])
     for path in images:
-        if not path.is_file():
-            raise InvalidValue("IMAGE", str(path), "an existing image file")
+        check_there("IMAGE", path, "image file")
+    make_pictures_folder("out", out)
     probes = Probes.from_images([_opened(path) for path in images], size=size, names=_names(images))
     encoder = load(specification, trust=trust)
-    out.mkdir(parents=True, exist_ok=True)
     descriptor = AttributionMaps(chosen, probes.size)
     maps = np.zeros((len(probes), *descriptor.grid))
     with Description(

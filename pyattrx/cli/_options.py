@@ -14,10 +14,12 @@ import typer
 from pyattrx._progress import set_progress
 from pyattrx.attribution import ATTRIBUTIONS, SCALARS
 from pyattrx.cli._output import print_json
+from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._streams import complain
 from pyattrx.descriptors import FEATURE_KINDS, STORAGES, AnyMethod, Method, resolve_method
 from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import InvalidValue
+from pyattrx.probes import Probes
 
 __all__ = [
     "METHOD",
@@ -32,6 +34,7 @@ __all__ = [
     "networks",
     "parse_grid",
     "probes_folder",
+    "read_probes",
     "set_threads",
 ]
 
@@ -184,12 +187,13 @@ def networks(
     Raises
     ------
     InvalidValue
-        Not a specification, nothing matches, or too many networks and nobody to ask.
+        Not a specification, no such file, nothing matches, or too many networks and nobody to ask.
     typer.Exit
         After a list, or where the answer is no.
     """
     found = [(given, expand(given)) for given in specifications]
     names = [name for _, group in found for name in group]
+    check_specifications(names)
     if listed:
         if as_json:
             print_json({"networks": names})
@@ -209,10 +213,30 @@ def networks(
 
 
 def probes_folder(given: Path | None) -> Path:
-    """Return the folder of probes, or raise InvalidValue where none was given."""
+    """Return the folder of probes, or raise InvalidValue where there is none."""
     if given is None:
         raise InvalidValue("--probes", None, "a folder of images")
+    check_there("--probes", given, "folder of images")
     return given
+
+
+def read_probes(
+    folder: Path,
+    size: int | tuple[int, int],
+    limit: int | None,
+    crops: int,
+    seed: int,
+    skip_bad: bool,
+) -> Probes:
+    """Read probes as their options say."""
+    return Probes.from_folder(
+        folder,
+        size=size,
+        limit=limit,
+        crops=crops,
+        seed=seed,
+        on_error="skip" if skip_bad else "raise",
+    )
 
 
 def _ask(specification: str, matched: int) -> None:

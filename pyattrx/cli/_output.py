@@ -18,6 +18,7 @@ from pyattrx.probes import Probes
 
 __all__ = ["affinity_table", "console", "nearest_table", "print_json", "said_of_probes"]
 
+_FEW_PROBES = 30
 _WIDEST_TABLE = 16  # networks; larger affinities are shown as nearest sources only
 _CORNER = "target \\ source"
 _SOURCE = "nearest source"
@@ -48,7 +49,7 @@ def print_json(value: Any) -> None:
 
 
 def said_of_probes(probes: Probes) -> list[str]:
-    """What is to be known of probes, a line each: copies, and files that were left out."""
+    """What is to be known of probes, a line each: copies, files left out, and how few they are."""
     lines = [f"left out {skipped.path}: {skipped.reason}" for skipped in probes.skipped]
     if probes.duplicates:
         lines.insert(
@@ -56,6 +57,8 @@ def said_of_probes(probes: Probes) -> list[str]:
             f"{probes.duplicates} of the {len(probes)} probes are exact copies of earlier ones and "
             f"in their groups, which are {probes.n_groups}",
         )
+    if probes.n_groups < _FEW_PROBES:
+        lines.append(f"{probes.n_groups} probes are few; 100 or more tell more apart.")
     return lines
 
 

@@ -8,13 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from pyattrx import report
 from pyattrx._help import examples
+from pyattrx._wrapping import wrapped
 from pyattrx.cli import _options as options
+from pyattrx.cli import _tasks as tasks
 from pyattrx.cli._output import console, print_json
+from pyattrx.cli._places import (
+    check_save,
+    check_specifications,
+    check_there,
+    make_pictures_folder,
+)
 from pyattrx.cli._running import FAILED, INTERRUPTED
-from pyattrx.cli._streams import put_document
-from pyattrx.cli._tasks import read_task
+from pyattrx.cli._streams import complain, put_document
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
 from pyattrx.recommending import Recommendation, recommend
@@ -25,7 +31,7 @@ from pyattrx.zoo import Zoo
 
 __all__ = ["add_recommend_commands"]
 
-_IMAGES, _SCORES, _ZOO = "Images", "Scores", "Candidates from a zoo"
+_SCORES, _ZOO = "Scores", "Candidates from a zoo"
 
 Folder = Annotated[
     Path | None,
@@ -90,52 +96,23 @@ def _recommend_command(
         str | None,
         typer.Option(metavar="SPEC", help="A network that does the task: rank for it instead."),
     ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Of a table: the labels; several for several numbers.",
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
-    image: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Of a table: the paths.", rich_help_panel=_IMAGES),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            help="Of a table: what its labels are, where they do not show it: classification, "
-            "regression or multilabel.",
-            rich_help_panel=_IMAGES,
-        ),
-    ] = None,
+    label: tasks.LabelColumns = None,
+    image: tasks.ImageColumn = None,
+    kind: tasks.Kind = None,
     unlabelled: Annotated[
         bool,
         typer.Option(
             "--unlabelled",
             help="Ignore labels and subfolders: rank without labels.",
-            rich_help_panel=_IMAGES,
+            rich_help_panel=tasks.IMAGES,
         ),
     ] = False,
-    size: Annotated[
-        int, typer.Option(help="Height and width of the images.", rich_help_panel=_IMAGES)
-    ] = 224,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            help="Use at most this many images, spread over the classes.", rich_help_panel=_IMAGES
-        ),
-    ] = None,
+    size: tasks.Size = 224,
+    limit: tasks.Limit = None,
     seed: Annotated[
-        int, typer.Option(help="Of the images that are drawn.", rich_help_panel=_IMAGES)
+        int, typer.Option(help="Of the images that are drawn.", rich_help_panel=tasks.IMAGES)
     ] = 0,
-    skip_bad: Annotated[
-        bool,
-        typer.Option(
-            "--skip-bad", help="Leave out images that cannot be read.", rich_help_panel=_IMAGES
-        ),
-    ] = False,
+    skip_bad: tasks.SkipBad = False,
     score: Annotated[
         list[str] | None,
         typer.Option(
@@ -200,26 +177,20 @@ def _recommend_command(
         raise InvalidValue("csv", True, "--json or --csv, not both")
     if no_cache and cache is not None:
         raise InvalidValue("cache", str(cache), "--cache or --no-cache, not both")
-    if save is not None and save.suffix != ".npz":
-        raise InvalidValue("save", str(save), "a file name that ends in .npz")
-    if save is not None and not save.parent.is_dir():
-        raise InvalidValue("save", str(save), "a file in an existing folder")
-    if pictures is not None:
-        report.require_matplotlib()
-        try:
-            pictures.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InvalidValue(
-                "pictures", str(pictures), f"a folder to write to: {error}"
-            ) from None
+    check_save(save)
+    make_pictures_folder("pictures", pictures)
     given: Any = specifications or []
     if zoo is not None and given:
         raise InvalidValue("SPEC", given, "none: with --zoo the candidates are its networks")
+    if zoo is None and not given:
+        raise InvalidValue("SPEC", given, "at least one network, or --zoo")
+    check_specifications([] if target is None else [target])
+    check_there("zoo", zoo, "folder of a zoo")
     opened = None if zoo is None else Zoo.open(zoo)
     if opened is None:
         given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
         read_candidates(given, trust=trust)  # what is wrong with them comes out first
-    task = read_task(
+    task = tasks.read_task(
         data,
         image=image,
         label=label,
@@ -236,20 +207,25 @@ def _recommend_command(
     with warnings.catch_warnings():
         # Named in the answer, whoever reads it.
         warnings.filterwarnings("ignore", message=".* failed: .*")
-        result = recommend(
-            given if opened is None else opened,
-            task,
-            target=target,
-            scores=scores,
-            consensus_weight=consensus_weight,
-            batch_size=batch_size,
-            device=device,
-            cache=False if no_cache else True if cache is None else cache,
-            stop="confident" if race else None,
-            tags=tag or (),
-            finalists=finalists,
-            trust=trust,
-        )
+        try:
+            result = recommend(
+                given if opened is None else opened,
+                task,
+                target=target,
+                scores=scores,
+                consensus_weight=consensus_weight,
+                batch_size=batch_size,
+                device=device,
+                cache=False if no_cache else True if cache is None else cache,
+                stop="confident" if race else None,
+                tags=tag or (),
+                finalists=finalists,
+                trust=trust,
+            )
+        except KeyboardInterrupt:
+            if not no_cache and target is None:
+                complain("pyattrx: features that are ready are kept: the same command goes on")
+            raise
     files = [result.save(save)] if save is not None else []
     if pictures is not None:
         files.append(pictures / "recommendation.png")
@@ -273,7 +249,7 @@ def _show(
     out = console()
     out.print(str(result), soft_wrap=True)
     for line in task.report.lines()[1:]:
-        out.print(line, soft_wrap=True)
+        out.print(wrapped(line), soft_wrap=True)
     for file in files:
         out.print(f"wrote {file}")
 

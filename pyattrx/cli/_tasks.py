@@ -1,14 +1,55 @@
-"""The images that a command is given: a folder, or a table of them."""
+"""The images that a command is given: a folder, or a table of them, and the options for that."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from pyattrx.cli._places import check_there
 from pyattrx.errors import InvalidValue
 from pyattrx.tasks import Task
 
-__all__ = ["read_task"]
+__all__ = ["IMAGES", "read_task"]
+
+IMAGES = "Images"  # the group of options
+
+Size = Annotated[int, typer.Option(help="Height and width of the images.", rich_help_panel=IMAGES)]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="Use at most this many images, spread over the classes.", rich_help_panel=IMAGES
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad", help="Leave out images that cannot be read.", rich_help_panel=IMAGES
+    ),
+]
+ImageColumn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="Of a table: the paths.  [default: path]", rich_help_panel=IMAGES
+    ),
+]
+LabelColumns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Of a table: the labels; several for several numbers.  [default: label]",
+        rich_help_panel=IMAGES,
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a table: what its labels are, where they do not show it: classification, "
+        "regression or multilabel.",
+        rich_help_panel=IMAGES,
+    ),
+]
 
 
 def read_task(
@@ -49,8 +90,7 @@ def read_task(
         There is nothing, or options of a table go with a folder.
     """
     on_error: Any = "skip" if skip_bad else "raise"
-    if not data.exists():
-        raise InvalidValue("DATA", str(data), "an existing folder of images, or a table of them")
+    check_there("DATA", data, "folder of images, or table of them")
     if data.is_dir():
         columns = {"image": image, "label": label, "kind": kind, "groups": groups}
         for option, value in columns.items():

@@ -12,14 +12,13 @@ from rich.text import Text
 from pyattrx._help import examples
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, nearest_table, print_json, said_of_probes
+from pyattrx.cli._places import check_specifications, check_there
+from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
-from pyattrx.probes import Probes
 from pyattrx.zoo import Entry, Matches, Report, Zoo
 
 __all__ = ["add_zoo_commands"]
-
-FAILED = 1
 
 ZooPath = Annotated[Path, typer.Argument(metavar="ZOO", help="Folder of the zoo.")]
 Wait = Annotated[
@@ -85,14 +84,8 @@ def create_command(
     chosen = resolve_maps_method(
         options.method(method, scalar, reduce, grid, centre, pixels, storage)
     )
-    images = Probes.from_folder(
-        probes,
-        size=size,
-        limit=limit,
-        seed=seed,
-        crops=crops,
-        on_error="skip" if skip_bad else "raise",
-    )
+    folder = options.probes_folder(probes)
+    images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     with Zoo.create(zoo, images, chosen, keep_rows=not sketches_only, rerank=rerank) as made:
         if as_json:
             print_json(made.describe())
@@ -134,7 +127,7 @@ def add_command(
     options.set_threads(threads)
     names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     sources = [options.Loader(name, trust) for name in names]
-    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
+    with _open(zoo, wait=wait, trust=trust) as opened:
         report = opened.add_many(
             sources,
             tags=tags or (),
@@ -176,15 +169,9 @@ def add_probes_command(
     """Let all networks see more images; options are those of create, with a larger limit."""
     options.be_quiet(quiet)
     options.set_threads(threads)
-    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
-        images = Probes.from_folder(
-            probes,
-            size=opened.probes.size,
-            limit=limit,
-            seed=seed,
-            crops=crops,
-            on_error="skip" if skip_bad else "raise",
-        )
+    folder = options.probes_folder(probes)
+    with _open(zoo, wait=wait, trust=trust) as opened:
+        images = options.read_probes(folder, opened.probes.size, limit, crops, seed, skip_bad)
         report = opened.add_probes(
             images, drop=drop, batch_size=batch_size, device=device, trust=trust
         )
@@ -226,7 +213,8 @@ def fidelity_command(
     options.be_quiet(quiet)
     options.set_threads(threads)
     names = [name for given in specifications or () for name in expand(given)]
-    with Zoo.open(zoo, trust=trust) as opened:
+    check_specifications(names)
+    with _open(zoo, trust=trust) as opened:
         found = opened.fidelity(
             [options.Loader(name, trust) for name in names],
             method=method,
@@ -266,7 +254,7 @@ def list_command(
     as_json: options.Json = False,
 ) -> None:
     """List the networks of a zoo."""
-    with Zoo.open(zoo, trust=trust) as opened:
+    with _open(zoo, trust=trust) as opened:
         entries = list(opened.entries(tags or ()))
         if as_json:
             print_json({**opened.describe(), "entries": [_brief(entry) for entry in entries]})
@@ -296,7 +284,7 @@ def show_command(
     as_json: options.Json = False,
 ) -> None:
     """Show what is known of a network."""
-    with Zoo.open(zoo, trust=trust) as opened:
+    with _open(zoo, trust=trust) as opened:
         entry = opened.entry(name)
     if as_json:
         print_json(entry.to_dict())
@@ -324,7 +312,7 @@ def remove_command(
     as_json: options.Json = False,
 ) -> None:
     """Remove networks."""
-    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
+    with _open(zoo, wait=wait, trust=trust) as opened:
         for name in names:
             opened.tags_of(name)  # all are there, before one is removed
         for name in dict.fromkeys(names):
@@ -352,7 +340,7 @@ def tag_command(
     as_json: options.Json = False,
 ) -> None:
     """Give a network tags, or take them away (after --: pyattrx zoo tag ZOO NAME -- -TAG)."""
-    with Zoo.open(zoo, wait=wait, trust=trust) as opened:
+    with _open(zoo, wait=wait, trust=trust) as opened:
         opened.tag(name, *[tag for tag in tags if not tag.startswith("-")])
         opened.untag(name, *[tag[1:] for tag in tags if tag.startswith("-")])
         left = opened.tags_of(name)
@@ -379,7 +367,7 @@ def merge_command(
 ) -> None:
     """Add all networks of another zoo with the same probes and methods."""
     options.be_quiet(quiet)
-    with Zoo.open(zoo, wait=wait, trust=trust) as opened, Zoo.open(other, trust=trust) as theirs:
+    with _open(zoo, wait=wait, trust=trust) as opened, _open(other, trust=trust) as theirs:
         report = opened.merge(theirs)
         total = len(opened)
     _tell(report, total, as_json)
@@ -400,7 +388,7 @@ def verify_command(
 ) -> None:
     """Read everything and compare every checksum; exit code 1 if something is damaged."""
     options.be_quiet(quiet)
-    with Zoo.open(zoo, trust=trust) as opened:
+    with _open(zoo, trust=trust) as opened:
         found = opened.verify()
     if as_json:
         print_json(found.to_dict())
@@ -451,7 +439,7 @@ def query_command(
     """Find the nearest sources for a target."""
     options.be_quiet(quiet)
     options.set_threads(threads)
-    with Zoo.open(zoo, trust=trust) as opened:
+    with _open(zoo, trust=trust) as opened:
         matches = opened.query(
             target if target in opened else load(target, trust=trust),
             k,
@@ -482,6 +470,11 @@ def query_command(
 
 def _brief(entry: Entry) -> dict[str, object]:
     return {key: value for key, value in entry.to_dict().items() if key != "facts"}
+
+
+def _open(zoo: Path, *, wait: bool = False, trust: bool = False) -> Zoo:
+    check_there("ZOO", zoo, "folder of a zoo")
+    return Zoo.open(zoo, wait=wait, trust=trust)
 
 
 def _tell(report: Report, total: int, as_json: bool, **facts: int) -> None:

@@ -223,7 +223,7 @@ class Probes:
             if isinstance(found, Skipped) and on_error == "raise":
                 raise ProbeError(
                     f"{listing.folder / name}: {found.reason}; "
-                    "on_error='skip' leaves out what cannot be read"
+                    "on_error='skip' (--skip-bad) leaves out what cannot be read"
                 )
             return found
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyattrx._names import shortened
+from pyattrx._wrapping import wrapped
 from pyattrx.features import Costs
 
 if TYPE_CHECKING:
@@ -38,15 +39,18 @@ _DROPPED_LAST = ("front", "parameters", "milliseconds")
 
 
 def as_text(result: Recommendation, width: int | None = None) -> str:
-    """Return a table of at most `width` characters a line, and below it what to know about it."""
-    room = width or shutil.get_terminal_size((100, 40)).columns
-    lines = [_headline(result), f"Ranked by {result.score}.", ""]
-    table, shown = _table(result, room)
-    lines += [*table, "", *_legend(result, shown)]
-    lines += [f"{one.name}: {remark}" for one in result for remark in one.remarks]
-    lines += [f"{name} failed: {' '.join(why.split())}" for name, why in result.failures.items()]
-    lines += result.notes
-    return "\n".join(lines)
+    """Return a table of at most `width` characters a line, and below it what to know about it.
+
+    The width is the terminal's if left out; where there is none, 100 for the table and 80 for text.
+    """
+    table, shown = _table(result, width or shutil.get_terminal_size((100, 40)).columns)
+    above = [_headline(result), f"Ranked by {result.score}."]
+    below = _legend(result, shown)
+    below += [f"{one.name}: {remark}" for one in result for remark in one.remarks]
+    below += [f"{name} failed: {' '.join(why.split())}" for name, why in result.failures.items()]
+    below += result.notes
+    said = [[wrapped(line, width) for line in lines] for lines in (above, below)]
+    return "\n".join([*said[0], "", *table, "", *said[1]])
 
 
 def as_html(result: Recommendation) -> str:

@@ -95,16 +95,13 @@ def curves_figure(
     ----------
     panels : mapping of str to sequences of Curve
         What is measured, such as ``"P@K"``, and its curves.
-    title : str, optional
-        Title of the figure.
-    path : path, optional
-        Where to write it as well, PNG or SVG by the suffix. Folders are made; a file that is there
-        is replaced only by a complete one.
+    title, path : optional
+        As for `heatmap`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; show it with ``display(figure)`` in a notebook.
+        As of `heatmap`.
 
     Raises
     ------

@@ -61,16 +61,13 @@ def gallery(
         Names of the M networks. Very long ones are shortened in the middle.
     photo_names : sequence of str, optional
         Names of the P photos.
-    title : str, optional
-        Title of the figure.
-    path : path, optional
-        Where to write it as well, PNG or SVG by the suffix. Folders are made; a file that is there
-        is replaced only by a complete one.
+    title, path : optional
+        As for `heatmap`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; show it with ``display(figure)`` in a notebook.
+        As of `heatmap`.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyattrx.affinities import Affinity
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.report import _canvas as canvas
 from pyattrx.report._arguments import (
@@ -40,14 +41,14 @@ _LARGEST_VALUE = 1e100  # differences of larger ones overflow
 
 
 def heatmap(
-    values: ArrayLike,
-    names: Sequence[str],
+    values: ArrayLike | Affinity,
+    names: Sequence[str] | None = None,
     *,
     stderr: ArrayLike | None = None,
     order: Sequence[int] | None = None,
     title: str | None = None,
     path: str | os.PathLike[str] | None = None,
-    symmetric: bool = True,
+    symmetric: bool | None = None,
     label: str = "affinity",
 ) -> Figure:
     """Draw an affinity matrix with the names of its networks.
@@ -59,10 +60,11 @@ def heatmap(
 
     Parameters
     ----------
-    values : array_like, [M, M]
+    values : array_like, [M, M], or Affinity
         Affinities; finite.
-    names : sequence of str
-        Names of the M networks. Very long ones are shortened in the middle.
+    names : sequence of str, optional
+        Names of the M networks. Very long ones are shortened in the middle. Of an `Affinity`: left
+        out, as are `stderr` and `symmetric`.
     stderr : array_like, [M, M], optional
         Standard errors, not negative; NaN where there is none.
     order : sequence of int, optional
@@ -72,8 +74,9 @@ def heatmap(
     path : path, optional
         Where to write it as well, PNG or SVG by the suffix. Folders are made; a file that is there
         is replaced only by a complete one.
-    symmetric : bool
-        Whether targets and sources are the same thing. If not, the axes say which are which.
+    symmetric : bool, optional
+        Whether targets and sources are the same thing: they are if left out. If not, the axes say
+        which are which.
     label : str
         What the colours stand for.
 
@@ -99,8 +102,15 @@ def heatmap(
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['0.40', '0.40']
     """
+    if isinstance(values, Affinity):
+        for argument, given in (("names", names), ("stderr", stderr), ("symmetric", symmetric)):
+            if given is not None:
+                raise InvalidValue(argument, given, "None: an Affinity has its own")
+        names, stderr, symmetric = values.names, values.stderr, values.symmetric
+        values = values.values
     file = checked_path(path)
     title = checked_title(title)
+    symmetric = symmetric is None or symmetric
     affinity = _checked_values(values, symmetric)
     count = len(affinity)
     labels = checked_labels("names", names, count, "network")

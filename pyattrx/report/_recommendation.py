@@ -40,16 +40,13 @@ def recommendation_figure(
     Parameters
     ----------
     result : Recommendation
-    title : str, optional
-        Title of the figure; the name of the task if left out.
-    path : path, optional
-        Where to write it as well, PNG or SVG by the suffix. Folders are made; a file that is there
-        is replaced only by a complete one.
+    title, path : optional
+        As for `heatmap`; a title that is left out is the name of the task.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; show it with ``display(figure)`` in a notebook.
+        As of `heatmap`.
 
     Raises
     ------

@@ -34,16 +34,13 @@ def tree_figure(
     ----------
     tree : Tree
         From `pyattrx.tree.build_tree`.
-    title : str, optional
-        Title of the figure.
-    path : path, optional
-        Where to write it as well, PNG or SVG by the suffix. Folders are made; a file that is there
-        is replaced only by a complete one.
+    title, path : optional
+        As for `heatmap`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Not known to pyplot; show it with ``display(figure)`` in a notebook.
+        As of `heatmap`.
 
     Raises
     ------

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.probes import Probes
-from pyattrx.tasks._tables import SUFFIXES
+from pyattrx.tasks._listed import Listed, as_paths
+from pyattrx.tasks._tables import SUFFIXES, is_frame
 
 if TYPE_CHECKING:
     from pyattrx.tasks.task import Task
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["given_task"]
 
 _EXPECTED = (
-    "a folder or a table of images, images or a pair (images, labels), a Dataset or DataLoader, "
-    "Probes or a Task"
+    "a folder or a table of images, images or their paths or a pair (images, labels), a Dataset or "
+    "DataLoader, Probes or a Task"
 )
 
 
@@ -36,10 +37,24 @@ def given_task(
             if value is not None:
                 raise InvalidValue(argument, value, "None, as the task has its own")
         return _part(source, limit, seed)
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike)) or is_frame(source):
         sized: dict[str, Any] = {} if size is None else {"size": size}
-        read = cls.from_manifest if _is_table(source) else cls.from_folder
+        read = cls.from_manifest if is_frame(source) or _is_table(source) else cls.from_folder
         return read(source, limit=limit, seed=seed, **sized, **named)
+    pair = isinstance(source, tuple) and len(source) == 2 and not isinstance(source[0], str)
+    paths = as_paths(source[0] if pair else source)
+    if paths is not None:
+        labels = source[1] if pair else None
+        kind: Any = "unlabelled" if labels is None else None
+        return cls.from_dataset(
+            Listed(paths, labels),
+            names=paths,
+            kind=kind,
+            size=size,
+            limit=limit,
+            seed=seed,
+            **named,
+        )
     if _in_memory(source):
         pair = isinstance(source, tuple) and len(source) == 2 and _in_memory(source[0])
         images, labels = source if pair else (source, None)

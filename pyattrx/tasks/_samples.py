@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -107,6 +108,10 @@ def decode_sample(
         hint = ""
         if isinstance(image, Mapping) and "bytes" in image:
             hint = "; these are not decoded: cast_column(name, datasets.Image()) does"
+        elif isinstance(image, (str, os.PathLike)):
+            hint = "; Task.of((paths, labels)) opens files"
+        elif isinstance(image, list):
+            hint = "; numpy.array(image, numpy.uint8) makes one of a list of numbers"
         raise InvalidType(where, image, f"a PIL image, an array or a tensor{hint}")
     if image.ndim == 2:
         image = image[None]

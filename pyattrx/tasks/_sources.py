@@ -83,8 +83,13 @@ def from_table(
     if root is not None and not isinstance(root, (str, os.PathLike)):
         raise InvalidType("root", root, "the path of a folder")
     table = read_table(path)
-    folder = table.path.parent if root is None else Path(root)
-    names = table.column("image", image)
+    here = Path() if table.path is None else table.path.parent
+    folder = here if root is None else Path(root)
+    place = None if table.path is None else str(table.path)
+    names = [
+        os.fspath(name) if isinstance(name, os.PathLike) else name
+        for name in table.column("image", image)
+    ]
     for row, name in enumerate(names):
         if not isinstance(name, str):
             raise InvalidValue(
@@ -94,17 +99,17 @@ def from_table(
     if groups is not None:
         keys = table.column("groups", groups)
         if None in keys:
-            place = table.where(keys.index(None))
-            raise InvalidValue(f"column {groups!r}, {place}", None, "the group of the image")
+            missing = table.where(keys.index(None))
+            raise InvalidValue(f"column {groups!r}, {missing}", None, "the group of the image")
     labelling = label_columns(table, label, kind, classes)
     sizes = Sizes()
     read = file_reader(names, folder, cuts, sizes, skip=skip)
-    source = {"kind": "manifest", "path": str(table.path), "image_files": len(names)}
+    source = {"kind": "manifest", "path": place, "image_files": len(names)}
     offer = Offer(names, keys, labelling.strata(), read)
     gathered = gather(offer, cuts, {**source, **cuts.to_dict()}, limit, scratch, workers)
     report = TaskReport(
         source="manifest",
-        place=str(table.path),
+        place=place,
         available=len(names),
         smallest=sizes.smallest,
         largest=sizes.largest,

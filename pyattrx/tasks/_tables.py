@@ -13,7 +13,7 @@ import numpy as np
 
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, TaskError
 
-__all__ = ["SUFFIXES", "Table", "read_table"]
+__all__ = ["SUFFIXES", "Table", "is_frame", "read_table"]
 
 _SEPARATED = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq")
@@ -26,7 +26,8 @@ class Table:
 
     Attributes
     ----------
-    path : Path
+    path : Path or None
+        None: it is in memory.
     columns : dict
         Lists of one length. Cells are text, not empty, or None; those of a Parquet file are
         whatever it holds.
@@ -34,7 +35,7 @@ class Table:
         Line of the file that each row begins at.
     """
 
-    path: Path
+    path: Path | None
     columns: dict[str, list[Any]]
     lines: list[int] | None
 
@@ -46,7 +47,8 @@ class Table:
             near = difflib.get_close_matches(name, self.columns, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             names = ", ".join(map(repr, self.columns))
-            raise InvalidValue(argument, name, f"a column of {self.path}: {names}{hint}")
+            place = self.path or "the DataFrame"
+            raise InvalidValue(argument, name, f"a column of {place}: {names}{hint}")
         return self.columns[name]
 
     def where(self, row: int) -> str:
@@ -54,10 +56,20 @@ class Table:
         return f"row {row}" if self.lines is None else f"line {self.lines[row]}"
 
 
+def is_frame(given: Any) -> bool:
+    """Whether this is a pandas DataFrame; pandas need not be installed to ask."""
+    return hasattr(given, "columns") and hasattr(given, "to_dict")
+
+
 def read_table(path: Any) -> Table:
-    """Read a table; what its suffix says decides how."""
+    """Read a table, a file or a pandas DataFrame; the suffix of a file decides how."""
+    if is_frame(path):
+        if not len(path):
+            raise InvalidValue("path", "a DataFrame without rows", "a row for every image")
+        return Table(None, _columns(path), None)
     if not isinstance(path, (str, os.PathLike)):
-        raise InvalidType("path", path, "the path of a table: a CSV, TSV or Parquet file")
+        expected = "the path of a table: a CSV, TSV or Parquet file; or a pandas DataFrame"
+        raise InvalidType("path", path, expected)
     file = Path(path)
     suffix = file.suffix.lower()
     if not file.exists():
@@ -131,6 +143,11 @@ def _with_pandas(file: Path) -> Table:
         raise MissingDependency("pyarrow", "reading Parquet files", "pyarrow") from error
     except Exception as error:
         raise TaskError(f"{file}: cannot be read as a table: {error}") from error
+    return Table(file, _columns(frame), None)
+
+
+def _columns(frame: Any) -> dict[str, list[Any]]:
+    """Columns of a DataFrame."""
     columns = {}
     for name in frame.columns:
         known = frame[name].notna().tolist()
@@ -138,7 +155,7 @@ def _with_pandas(file: Path) -> Table:
         columns[str(name)] = _cells(
             [cell if there else None for cell, there in zip(cells, known, strict=True)]
         )
-    return Table(file, columns, None)
+    return columns
 
 
 def _cells(cells: list[Any]) -> list[Any]:

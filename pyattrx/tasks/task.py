@@ -190,7 +190,7 @@ class Task:
     @classmethod
     def from_manifest(
         cls,
-        path: Folder,
+        path: Folder | Any,
         image: str = "path",
         label: str | Sequence[str] | None = "label",
         *,
@@ -210,7 +210,7 @@ class Task:
 
         Parameters
         ----------
-        path : path
+        path : path or pandas DataFrame
             A table with names of columns: ``.csv``, ``.tsv`` or ``.tab`` in UTF-8, or ``.parquet``,
             which needs the package pyarrow.
         image : str
@@ -226,7 +226,8 @@ class Task:
         groups : str, optional
             Column of whatever images have in common, such as the patient; see `from_folder`.
         root : path, optional
-            Folder that relative paths begin at; that of the table if left out.
+            Folder that relative paths begin at; that of the table if left out, of a DataFrame the
+            current one.
         size, limit, seed, on_error, workers, scratch
             As for `from_folder`.
         name : str, optional
@@ -480,10 +481,10 @@ class Task:
 
         Parameters
         ----------
-        source : path, pair, array, list, Dataset, DataLoader, Probes or Task
+        source : path, DataFrame, pair, array, list, Dataset, DataLoader, Probes or Task
             A folder (`from_folder`) or a table (`from_manifest`); images or a pair (images, labels)
-            in memory (`from_arrays`); anything else that gives samples (`from_dataset`). Probes are
-            unlabelled. A task stays what it is.
+            in memory (`from_arrays`), the images also as paths of files; anything else that gives
+            samples (`from_dataset`). Probes are unlabelled. A task stays what it is.
         size, limit, seed : optional
             As for these; of a task, or of images in memory, `subsample` takes `limit` images.
         name : str, optional
@@ -751,7 +752,9 @@ def _check_limit(limit: Any) -> int | None:
     return None if limit is None else check_count("limit", limit)
 
 
-def _called(path: Folder) -> str:
+def _called(path: Any) -> str:
     """Name of a folder, or of a table without its suffix."""
+    if not isinstance(path, (str, os.PathLike)):
+        return "task"  # a table in memory
     place = Path(os.path.abspath(path))
     return (place.stem if place.suffix.lower() in SUFFIXES else place.name) or "task"

@@ -162,6 +162,7 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
     assert code == 0
     assert "nets.py:ignores: 5 of 5 probes have no say" in out
     assert "left out bad.png" in out
+    assert "5 probes are few; 100 or more tell more apart." in out
     probes = pyattrx.Probes.from_folder("photos", size=32, on_error="skip")
     assert pyattrx.affinity(NETS, probes, method="grad_x_input").skipped_images == 1
 
@@ -171,7 +172,7 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
     [
         (["affinity"], 2, "Missing argument"),
         (["affinity", "nets.py:first"], 2, "--probes"),
-        (["affinity", "nets.py:first", "--probes", "absent"], 1, "absent"),
+        (["affinity", "nets.py:first", "--probes", "absent"], 2, "--probes='absent'"),
         (["affinity", "resnet18", "--probes", "photos"], 2, "timm:NAME"),
         (["affinity", "nets.py:none", "--probes", "photos"], 1, "has no 'none'"),
         (["affinity", "nets.py:first", "--probes", "photos", "--method", "best"], 2, "best"),
@@ -194,8 +195,20 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
         (["affinity", "nets.py:first", "--probes", "photos", "-k", "0"], 2, "k=0"),
         (
             ["affinity", "nets.py:first", "--probes", "photos", "--pictures", "nets.py"],
-            1,
-            "nets.py",
+            2,
+            "pictures='nets.py'",
+        ),
+        (["affinity", "absent.py:first", "--probes", "photos"], 2, "there is no absent.py"),
+        (
+            ["affinity", "nets.py:first?weights=absent.pt", "--probes", "photos"],
+            2,
+            "there is no absent.pt",
+        ),
+        (["affinity", "absent.pt2", "--probes", "photos"], 2, "there is no absent.pt2"),
+        (
+            ["affinity", "nets.py:slow", "--target", "absent.py:f", "--probes", "photos"],
+            2,
+            "there is no absent.py",
         ),
         (["nonsense"], 2, "nonsense"),
         (["demo", "--size", "10"], 2, "at least 64"),

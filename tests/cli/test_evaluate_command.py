@@ -158,12 +158,25 @@ def test_a_picture_with_published_curves(folder, capsys):
         assert f">{label}</text>" in drawn
 
 
+def test_few_networks_need_no_options(folder, capsys):
+    (folder / "four.csv").write_text(",a,b,c,d\na,1,2,3,4\nb,2,1,5,1\nc,3,4,1,9\nd,1,2,3,1\n")
+    code, out, err = run(capsys, "four.csv", "four.csv", "--picture", "p.png", *FEW)
+    assert code == 0, err
+    assert "4 targets, 4 sources, the 1 best of a target relevant" in out
+    assert "P@3" in out
+    assert "P@5" not in out
+    (folder / "misspelt.csv").write_text(",a,b,c,dd\na,1,2,3,4\nb,2,1,5,1\nc,3,4,1,9\n")
+    code, out, err = run(capsys, "four.csv", "misspelt.csv", *FEW)
+    assert code == 0, err
+    assert "left out sources of the truth that others lack: dd" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["good.csv"], 2, "Missing argument"),
-        (["absent.csv", "truth.csv"], 1, "absent.csv"),
-        (["absent.npz", "truth.csv"], 1, "absent.npz"),
+        (["absent.csv", "truth.csv"], 2, "absent.csv"),
+        (["absent.npz", "truth.csv"], 2, "absent.npz"),
         (["good.txt", "truth.csv"], 2, ".csv"),
         (["good.csv", "truth.csv", "--k", "0"], 2, "1,3,5"),
         (["good.csv", "truth.csv", "--k", "8"], 2, "k=8"),
@@ -181,6 +194,7 @@ def test_a_picture_with_published_curves(folder, capsys):
 )
 def test_what_goes_wrong_is_said(folder, capsys, arguments, code, message):
     (folder / "strangers.csv").write_text(",x,y\nx,1,2\ny,3,4\n")
+    (folder / "good.txt").write_text("good")
     (folder / "broken.npz").write_text("no archive")
     (folder / "harm.pkl").write_bytes(b"cos\nsystem\n(S'touch made'\ntR.")
     holes = read_table("good.csv")

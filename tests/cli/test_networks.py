@@ -42,12 +42,12 @@ def chosen(*specifications, yes=False, listed=False):
 
 def test_matches_are_counted(timm, capsys):
     timm.found = ["a", "b"]
-    assert chosen("timm:*", "nets.py:first") == ["timm:a", "timm:b", "nets.py:first"]
+    assert chosen("timm:*", "nets:first") == ["timm:a", "timm:b", "nets:first"]
     assert capsys.readouterr().err == "pyattrx: 'timm:*' matches 2 networks\n"
     timm.found = ["a"]
     chosen("timm:*")
     assert "matches 1 network\n" in capsys.readouterr().err
-    chosen("nets.py:first")
+    chosen("nets:first")
     assert capsys.readouterr().err == ""
 
 
@@ -64,7 +64,7 @@ def test_many_are_asked_about(timm, terminal, capsys):
     assert len(chosen("timm:n*", yes=True)) == 21
     timm.found.pop()
     chosen("timm:n*")
-    chosen("timm:n*", *[f"nets.py:net{i}" for i in range(30)])  # written out, one by one
+    chosen("timm:n*", *[f"nets:net{i}" for i in range(30)])  # written out, one by one
     assert len(questions) == 2
 
 

@@ -98,6 +98,19 @@ def test_a_folder(call):
     assert set(document["provenance"]["images_computed"].values()) == {0}
 
 
+def test_an_interruption_says_what_is_kept(call, place):
+    (place / "mine.py").write_text(NETWORKS + "\n\ndef stopped():\n    raise KeyboardInterrupt\n")
+    done = call("recommend", "images", "mine.py:red", "mine.py:stopped", "--size", "16")
+    assert done.returncode == 130
+    assert "features that are ready are kept" in done.stderr
+    again = call("recommend", "images", *ALL, "--size", "16", "--json")
+    computed = json.loads(again.stdout)["provenance"]["images_computed"]
+    assert computed == {"mine.py:red": 0, "mine.py:green": 24, "mine.py:blue": 24}
+    done = call("recommend", "images", "mine.py:stopped", "--size", "16", "--no-cache")
+    assert done.returncode == 130
+    assert "kept" not in done.stderr
+
+
 def test_a_table_without_its_labels_and_csv(call):
     done = call("recommend", "labels.csv", *ALL, "--size", "16", "--csv", "--no-cache")
     assert done.returncode == 0, done.stderr
@@ -121,6 +134,10 @@ def test_a_candidate_that_fails(call):
     ("arguments", "message"),
     [
         (("nowhere", *ALL), "nowhere"),
+        (("images",), "SPEC=[]: expected at least one network, or --zoo"),
+        (("images", "nofile.py:f", *ALL), "SPEC='nofile.py:f'"),
+        (("images", *ALL, "--target", "nofile.py:f"), "there is no nofile.py"),
+        (("images", "--zoo", "nowhere"), "zoo='nowhere'"),
         (("images", *ALL, "--save", "out.txt"), "save='out.txt'"),
         (("images", *ALL, "--json", "--csv"), "--json or --csv"),
         (("images", *ALL, "--label", "x"), "label=['x']"),
@@ -130,9 +147,10 @@ def test_a_candidate_that_fails(call):
 )
 def test_wrong_arguments(call, arguments, message):
     done = call("recommend", *arguments, "--size", "16")
-    assert done.returncode in (1, 2)
+    assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert not Path("cache").exists()  # nothing has run
 
 
 def test_the_cache(call):

@@ -125,7 +125,7 @@ def test_damage_is_an_exit_code(run, zoo, folder):  # noqa: F811
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("query", "nowhere", "x"), 1, "nowhere: there is no zoo here"),
+        (("query", "nowhere", "x"), 2, "ZOO='nowhere'"),
         (("query", "z", "nothing"), 2, "specification='nothing'"),
         (("zoo", "show", "z", "nets.py:frist"), 2, "for example 'nets.py:first'"),
         (("zoo", "remove", "z", "nets.py:first", "nobody"), 2, "name='nobody'"),

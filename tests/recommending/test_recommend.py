@@ -201,8 +201,9 @@ def test_the_table_fits_and_cuts_no_number(width):
     long = "a network with a name that nobody would want to read from its beginning to its end"
     result = ask([pyattrx.Encoder(Channels(0), name=long), *encoders()])
     lines = as_text(result, width).splitlines()
-    table = lines[3 : 3 + 2 + len(result)]
-    assert all(len(line) <= width for line in table)
+    head = next(at for at, line in enumerate(lines) if line.startswith("--")) - 1
+    table = lines[head : head + 2 + len(result)]
+    assert all(len(line) <= width for line in lines)
     for one, line in zip(result, table[2:], strict=True):
         assert f"{one.value:.3f}" in line
     assert any(line.lstrip("1234567890= ").startswith("a network") for line in table)

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
+from pyattrx.affinities import Affinity
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.report import heatmap
 
@@ -31,6 +32,23 @@ def labels_of(axis):
 
 def numbers_of(figure):
     return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_an_affinity_brings_names_and_errors(tmp_path):
+    values = np.array([[1.0, 0.4], [0.2, 1.0]])
+    errors = np.full((2, 2), 0.1)
+    result = Affinity(["a", "b"], values, errors, False, np.arange(4))
+    for place, given in {
+        "one.svg": {"values": result},
+        "two.svg": {"values": values, "names": ["a", "b"], "stderr": errors, "symmetric": False},
+    }.items():
+        heatmap(**given, order=[1, 0], path=tmp_path / place)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    for argument, own in {"names": ["a", "b"], "stderr": errors, "symmetric": True}.items():
+        with pytest.raises(InvalidValue, match=f"^{argument}=.*: expected None: .*its own"):
+            heatmap(result, **{argument: own})
+    with pytest.raises(InvalidType, match="^names=None"):
+        heatmap(np.eye(2))
 
 
 @pytest.mark.parametrize("count", SIZES)
