@@ -95,9 +95,7 @@ def test_features_of_what_only_the_preparation_breaks():
 
 def test_reduced_precision_is_no_mixture():
     encoders = [encoder(name="a", seed=1), encoder()]
-    result = pyattrx.affinity(
-        encoders, PROBES, "grad_x_input", batch_size=16, precision="bfloat16"
-    )
+    result = pyattrx.affinity(encoders, PROBES, "grad_x_input", batch_size=16, precision="bfloat16")
     assert np.isfinite(result.values).all()
 
 
