@@ -15,7 +15,7 @@ from pyattrx.cli._output import console, print_json
 from pyattrx.cli._running import FAILED, INTERRUPTED
 from pyattrx.cli._streams import put_document
 from pyattrx.cli._tasks import read_task
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValue, SkippedWarning
 from pyattrx.features import FeatureCache
 from pyattrx.recommending import Recommendation, recommend
 from pyattrx.recommending.candidates import read_candidates
@@ -235,7 +235,7 @@ def _recommend_command(
         scores = "all"
     with warnings.catch_warnings():
         # Named in the answer, whoever reads it.
-        warnings.filterwarnings("ignore", message=".* failed: .*")
+        warnings.simplefilter("ignore", SkippedWarning)
         result = recommend(
             given if opened is None else opened,
             task,

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pyattrx.affinities.failing import Failures
 from pyattrx.features import FeatureCache, Features
 from pyattrx.recommending.agreement import Consensus
 from pyattrx.recommending.answering import agreement, answer, together, weight_of
 from pyattrx.recommending.candidates import Candidate
-from pyattrx.recommending.gathering import nothing_left, read_all
+from pyattrx.recommending.gathering import read_all
 from pyattrx.recommending.labelled import Labelled, score_candidate
 from pyattrx.recommending.options import Options
 from pyattrx.recommending.ordering import Evidence, Order, factor_of
@@ -50,7 +51,7 @@ def raced(
             found.task,
             names,
             options,
-            heats.failures,
+            heats.failures.found,
             agreed,
             heats.factor,
         )
@@ -73,16 +74,12 @@ class _Heats:
         self._everyone: list[str] = []
         self.begun = False
         self.factor: float | None = None
-        self.failures: dict[str, str] = {}
+        self.failures = Failures(options.on_error)
 
     def read(self, part: Task, wanted: Sequence[str] | None) -> list[Features]:
         """Read some candidates, or all, on a part of the images."""
         some = [one for one in self._candidates if wanted is None or one.name in wanted]
-        found, failed = read_all(some, part, self._options)
-        self.failures.update(failed)
-        if not found:
-            raise nothing_left(self.failures)
-        return found
+        return read_all(some, part, self._options, self.failures)
 
     def begin(self, part: Task, read: Sequence[Features]) -> None:
         """Let all candidates agree on the first part."""

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 
 from pyattrx._ambient import neutrally
-from pyattrx.affinities.failing import OnError
+from pyattrx.affinities.failing import Failures, OnError
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
 from pyattrx.recommending.answering import agreement, answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
-from pyattrx.recommending.gathering import nothing_left, read_all
+from pyattrx.recommending.gathering import read_all
 from pyattrx.recommending.heats import raced
 from pyattrx.recommending.labelled import check_scores
 from pyattrx.recommending.options import Options
@@ -113,6 +113,8 @@ def recommend(
 
     Warns
     -----
+    SkippedWarning
+        A candidate failed and was left out.
     UntrainedWarning
         A candidate's weights look as they were initialised.
     CacheWarning
@@ -166,10 +168,9 @@ def recommend(
     if stop is not None:
         made = raced(found, wanted, names, options, error)
     else:
-        read, failures = read_all(found, wanted, options)
-        if not read:
-            raise nothing_left(failures)
-        made = answer(read, wanted, names, options, failures, agreement(read, wanted))
+        failures = Failures(options.on_error)
+        read = read_all(found, wanted, options, failures)
+        made = answer(read, wanted, names, options, failures.found, agreement(read, wanted))
     return replace(made, notes=(*made.notes, *notes))
 
 

@@ -10,11 +10,10 @@ import torch
 
 from pyattrx.affinities import affinity
 from pyattrx.affinities.describing import device_name, versions
-from pyattrx.affinities.failing import OnError
+from pyattrx.affinities.failing import OnError, all_failed
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EncoderError
 from pyattrx.recommending.candidates import Candidate, read_candidates
-from pyattrx.recommending.gathering import nothing_left
 from pyattrx.recommending.notes import score_in_words
 from pyattrx.recommending.result import Recommendation, Standing
 from pyattrx.tasks import Task
@@ -64,7 +63,7 @@ def rank_for_target(
         raise EncoderError(f"the target failed: {found.failures.get(encoder.name)}")
     others = [name for name in found.names if name != encoder.name]
     if not others:
-        raise nothing_left(found.failures)
+        raise all_failed(found.failures)
     matches = found.nearest(encoder.name, len(others), level=level)
     described = {network["name"]: network for network in found.provenance["networks"]}
     standings = [
