@@ -1,12 +1,14 @@
-"""Candidates on growing parts of the images: who is beaten for certain is not run on the rest."""
+"""Candidates on growing parts of the images: who is beaten for certain is not run on the rest.
+
+Here is who stays in a race; `heats` says what is run and ranked in its rounds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
 
-from pyattrx.errors import InvalidValue
+from pyattrx.features import Features
 from pyattrx.recommending.ordering import Order
 from pyattrx.tasks import Task
 
@@ -15,14 +17,6 @@ __all__ = ["Dropped", "Race", "part_sizes", "race"]
 _FIRST = 32
 _FIRST_A_CLASS = 6
 _MARGIN = 0.1  # standard deviations: who is nearly as good stays
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-_Seen = TypeVar("_Seen", bound=_Named)
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class Dropped:
 
 
 @dataclass(eq=False)
-class Race(Generic[_Seen]):
+class Race:
     """How far a race came.
 
     Attributes
@@ -56,10 +50,8 @@ class Race(Generic[_Seen]):
         The images that those who are left have seen.
     read : list of Features
         Of those who are left, on these images.
-    first : list of Features
-        Of all candidates, on the first part.
-    first_task : Task
-        That part.
+    candidates : int
+        How many there were at the start.
     dropped : list of Dropped
         Last ones first.
     passes : int
@@ -69,9 +61,8 @@ class Race(Generic[_Seen]):
     """
 
     task: Task
-    read: list[_Seen]
-    first: list[_Seen]
-    first_task: Task
+    read: list[Features]
+    candidates: int
     dropped: list[Dropped] = field(default_factory=list)
     passes: int = 0
     interrupted: bool = False
@@ -97,12 +88,12 @@ def part_sizes(images: int, classes: int) -> list[int]:
 
 def race(
     task: Task,
-    read: Callable[[Task, Sequence[str] | None], list[_Seen]],
-    rank: Callable[[Task, Sequence[_Seen]], tuple[list[str], Order | None]],
+    read: Callable[[Task, Sequence[str] | None], list[Features]],
+    rank: Callable[[Task, Sequence[Features]], tuple[list[str], Order | None]],
     *,
     error: float,
     seed: int = 0,
-) -> Race[_Seen]:
+) -> Race:
     """Run a race.
 
     Parameters
@@ -138,7 +129,7 @@ def race(
     sizes = part_sizes(len(task), len(task.classes or ()))
     part = task if len(sizes) == 1 else task.subsample(sizes[0], seed=seed)
     found = read(part, None)
-    state = Race(part, found, found, part, passes=len(found) * len(part))
+    state = Race(part, found, len(found), passes=len(found) * len(part))
     rounds, rivals = max(len(sizes) - 1, 1), max(len(found) - 1, 1)
     for size in sizes[1:]:
         _drop(state, *rank(state.task, state.read), error / (rounds * rivals))
@@ -153,7 +144,7 @@ def race(
     return state
 
 
-def _drop(state: Race[_Seen], names: list[str], found: Order | None, error: float) -> None:
+def _drop(state: Race, names: list[str], found: Order | None, error: float) -> None:
     """Drop those whom the best of a round beats for certain."""
     if found is None:
         return
@@ -167,18 +158,3 @@ def _drop(state: Race[_Seen], names: list[str], found: Order | None, error: floa
     state.dropped = gone + state.dropped
     lost = {one.name for one in gone}
     state.read = [one for one in state.read if one.name not in lost]
-
-
-def check_stop(stop: object, error: object, kind: str, scored: bool) -> None:
-    """Refuse what a race cannot be run by.
-
-    Raises
-    ------
-    InvalidValue
-    """
-    if stop not in (None, "confident"):
-        raise InvalidValue("stop", stop, "None or 'confident'")
-    if isinstance(error, bool) or not isinstance(error, float) or not 0 < error < 0.5:
-        raise InvalidValue("error", error, "a probability between 0 and 0.5")
-    if stop is not None and not scored:
-        raise InvalidValue("stop", stop, f"None: a race needs labels, and this task is {kind}")

@@ -14,14 +14,15 @@ from pyattrx._ambient import neutrally
 from pyattrx.affinities.failing import Failures, OnError
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
-from pyattrx.recommending.answering import agreement, answer
+from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
+from pyattrx.recommending.finding import agreement, find
 from pyattrx.recommending.gathering import read_all
 from pyattrx.recommending.heats import raced
 from pyattrx.recommending.labelled import check_scores
-from pyattrx.recommending.options import Options
-from pyattrx.recommending.racing import check_stop
+from pyattrx.recommending.options import Options, check_stop
 from pyattrx.recommending.result import Recommendation
+from pyattrx.recommending.rule import Rule
 from pyattrx.recommending.shortlist import FINALISTS, shortlist
 from pyattrx.recommending.targeted import rank_for_target
 from pyattrx.tasks import Task
@@ -170,7 +171,9 @@ def recommend(
     else:
         failures = Failures(options.on_error)
         read = read_all(found, wanted, options, failures)
-        made = answer(read, wanted, names, options, failures.found, agreement(read, wanted))
+        agreed = agreement(read, wanted)
+        rule = Rule.of(names, options.weight, agreed)
+        made = answer(find(read, wanted, names, agreed), wanted, rule, options, failures.found)
     return replace(made, notes=(*made.notes, *notes))
 
 
