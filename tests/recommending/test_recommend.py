@@ -189,8 +189,11 @@ def test_it_can_be_kept(tmp_path):
     np.testing.assert_array_equal(loaded.p_values, result.p_values)
     with pytest.raises(InvalidValue, match=r"path='.*answer.json'"):
         result.save(tmp_path / "answer.json")
+    other = pyattrx.Affinity(["a"], np.ones((1, 1)), np.ones((1, 1)), True, np.arange(1))
+    with pytest.raises(pyattrx.PyattrxError, match="expected 'pyattrx recommendation 1'"):
+        Recommendation.load(other.save(tmp_path / "other.npz"))
     (tmp_path / "answer.npz").write_bytes(b"nothing")
-    with pytest.raises(pyattrx.PyattrxError, match="no saved recommendation"):
+    with pytest.raises(pyattrx.PyattrxError, match="not a saved recommendation"):
         Recommendation.load(tmp_path / "answer.npz")
 
 
