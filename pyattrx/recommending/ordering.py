@@ -122,7 +122,7 @@ def order(parts: Sequence[Evidence], factors: Sequence[float]) -> Order:
 
     Notes
     -----
-    The factors are taken as they are, and the errors of the parts as independent.
+    The factors are taken as known, and the errors of the parts as independent.
 
     Examples
     --------

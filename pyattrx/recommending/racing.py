@@ -125,6 +125,11 @@ def race(
     Bonferroni the best one is dropped in any round, by any rival, with no more than that
     probability in all. The best one is that by the score that a probe has on so many images; with
     more it may be another, which no test on few can know.
+
+    A consensus beside the score is that of all candidates on the first part, to the end: among
+    fewer candidates it would be another one. Its error, by a jackknife over these images, is part
+    of every test. Only its weight in units of the score, told from the first round, is taken as
+    known.
     """
     sizes = part_sizes(len(task), len(task.classes or ()))
     part = task if len(sizes) == 1 else task.subsample(sizes[0], seed=seed)
