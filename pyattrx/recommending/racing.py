@@ -14,7 +14,11 @@ from pyattrx.tasks import Task
 
 __all__ = ["Dropped", "Race", "part_sizes", "race"]
 
-_FIRST = 32
+# From fewer images on, standard errors are too small, and equal candidates leave too often. Of eight
+# equal ones, by `ridge_loo`: in two classes, at an error of .01, each left 2.5 % of the races that
+# began with 32 images, .8 % with 64; in eight classes, at .1, 12 % with 3 images a class, 4 % with
+# 6. Races that began with more saved as much, within 1 % of the passes.
+_FIRST = 64
 _FIRST_A_CLASS = 6
 _MARGIN = 0.1  # standard deviations: who is nearly as good stays
 
@@ -75,7 +79,7 @@ def part_sizes(images: int, classes: int) -> list[int]:
     --------
     >>> from pyattrx.recommending.racing import part_sizes
     >>> part_sizes(500, 4), part_sizes(60, 10)
-    ([32, 64, 128, 256, 500], [60])
+    ([64, 128, 256, 500], [60])
     """
     size = max(_FIRST, _FIRST_A_CLASS * classes)
     sizes = []
@@ -105,7 +109,7 @@ def race(
     rank : callable
         ``rank(part, features)`` returns the names of those that can be ranked, and their order.
     error : float
-        How probable it may be that the best one is dropped.
+        How probable it may be that the best one is dropped, as far as standard errors tell.
     seed : int
         Of the order of the images.
 
@@ -125,6 +129,10 @@ def race(
     Bonferroni the best one is dropped in any round, by any rival, with no more than that
     probability in all. The best one is that by the score that a probe has on so many images; with
     more it may be another, which no test on few can know.
+
+    The standard errors behind the test are those of other images to score; what other images to
+    learn from would change is not in them. So a linear probe on few images tells candidates apart
+    more often than it should: exactly equal ones are dropped more often than `error` says.
 
     A consensus beside the score is that of all candidates on the first part, to the end: among
     fewer candidates it would be another one. Its error, by a jackknife over these images, is part

@@ -44,11 +44,9 @@ def test_who_sees_nothing_is_dropped_and_its_passes_are_saved():
     first, dropped, share = runs.first_of_race()
     assert first == runs.first_of_all() == "4"
     assert "4" not in dropped
-    # Parts are of 32, 64 and 160 images.
-    least = (160 * (6 - len(dropped)) + 32 * len(dropped)) / (6 * 160)
-    most = (160 * (6 - len(dropped)) + 64 * len(dropped)) / (6 * 160)
+    # Parts are of 64 and 160 images.
     assert len(dropped) >= 3
-    assert least <= share <= most
+    assert share == pytest.approx((160 * (6 - len(dropped)) + 64 * len(dropped)) / (6 * 160))
 
 
 def test_races_are_summed_up_by_what_labels_are():

@@ -91,9 +91,9 @@ def test_the_error_of_a_consensus_of_few_images_is_part_of_the_test():
 
 
 def test_the_parts():
-    assert part_sizes(320, 4) == [32, 64, 128, 320]
-    assert part_sizes(60, 2) == [32, 60]
-    assert part_sizes(40, 2) == [40]
+    assert part_sizes(320, 4) == [64, 128, 320]
+    assert part_sizes(100, 2) == [64, 100]
+    assert part_sizes(90, 2) == [90]
     assert part_sizes(1000, 20) == [120, 240, 480, 1000]
 
 
@@ -148,7 +148,7 @@ def test_interrupted_it_says_how_things_stand():
             return super().forward(x)
 
     candidates = [Encoder(Stops(0), name="stops"), *encoders()[1:]]
-    ask(candidates, task(32), stop="confident", cache=False)
+    ask(candidates, task(64), stop="confident", cache=False)
     Stops.left = 10**9 - Stops.left  # as many as the first round takes; less than all of them
     result = ask(candidates, task(200), stop="confident")
     assert result.provenance["interrupted"]
