@@ -14,10 +14,10 @@ from pyattrx.tasks import Task
 
 __all__ = ["Dropped", "Race", "part_sizes", "race"]
 
-# From fewer images on, standard errors are too small, and equal candidates leave too often. Of eight
-# equal ones, by `ridge_loo`: in two classes, at an error of .01, each left 2.5 % of the races that
-# began with 32 images, .8 % with 64; in eight classes, at .1, 12 % with 3 images a class, 4 % with
-# 6. Races that began with more saved as much, within 1 % of the passes.
+# From fewer images on, standard errors are too small, and equal candidates leave too often. Of
+# eight equal ones, by `ridge_loo`: in two classes, at an error of .01, each left 2.5 % of the races
+# that began with 32 images, .8 % with 64; in eight classes, at .1, 12 % with 3 images a class, 4 %
+# with 6. Races that began with more saved as much, within 1 % of the passes.
 _FIRST = 64
 _FIRST_A_CLASS = 6
 _MARGIN = 0.1  # standard deviations: who is nearly as good stays
