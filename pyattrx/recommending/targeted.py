@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,15 +44,8 @@ def rank_for_target(
     (wanted,) = read_candidates([target], trust=trust)
     encoder = wanted.load().read_at(name=f"{wanted.name} (target)")
 
-    def loader(candidate: Candidate) -> Any:
-        def load() -> Encoder:
-            return candidate.load().read_at(name=candidate.name)
-
-        load.__name__ = candidate.name
-        return load
-
     found = affinity(
-        [encoder, *(loader(candidate) for candidate in candidates)],
+        [encoder, *map(_loader, candidates)],
         task.probes,
         _METHOD,
         batch_size=batch_size,
@@ -68,21 +61,20 @@ def rank_for_target(
     described = {network["name"]: network for network in found.provenance["networks"]}
     standings = [
         Standing(
-            match.name,
-            place,
-            match.affinity,
-            match.stderr,
-            match.low,
-            match.high,
-            match.ties,
-            {_METHOD: match.affinity},
-            {_METHOD: match.stderr},
-            {_METHOD: place},
-            None,
-            False,
-            described[match.name].get("features") or described[match.name]["output"] or "output",
-            {},
-            _remarks(described[match.name]),
+            name=match.name,
+            place=place,
+            value=match.affinity,
+            stderr=match.stderr,
+            low=match.low,
+            high=match.high,
+            ties=match.ties,
+            scores={_METHOD: match.affinity},
+            errors={_METHOD: match.stderr},
+            places={_METHOD: place},
+            costs=None,
+            on_front=False,
+            read_at=_read_at(described[match.name]),
+            remarks=_remarks(described[match.name]),
         )
         for place, match in enumerate(matches, 1)
     ]
@@ -106,6 +98,20 @@ def rank_for_target(
             "versions": versions(),
         },
     )
+
+
+def _loader(candidate: Candidate) -> Callable[[], Encoder]:
+    """Make what `affinity` loads a candidate by, under the candidate's name."""
+
+    def load() -> Encoder:
+        return candidate.load().read_at(name=candidate.name)
+
+    load.__name__ = candidate.name
+    return load
+
+
+def _read_at(network: dict[str, Any]) -> str:
+    return str(network.get("features") or network["output"] or "output")
 
 
 def _remarks(network: dict[str, Any]) -> tuple[str, ...]:
