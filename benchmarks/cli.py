@@ -232,7 +232,7 @@ add(
     "Which score names the source that transfers best? From committed results.",
     recommend_command,
     "recommend",
-    "recommend --scores --seeds 0 1 2",
+    "recommend --scores --races --seeds 0 1 2",
 )
 add(
     "compare",

@@ -14,7 +14,18 @@ import pyattrx
 
 # A package imports only from those before it. What stands together may import one another.
 ORDER = [
-    {"errors", "_ambient", "_help", "_near", "_layouts", "_modes", "_names", "_progress", "_files"},
+    {
+        "errors",
+        "_ambient",
+        "_help",
+        "_near",
+        "_layouts",
+        "_modes",
+        "_names",
+        "_progress",
+        "_files",
+        "_saved",
+    },
     {"ops", "tree", "evaluate"},
     {"probes"},
     {"tasks"},

@@ -16,6 +16,7 @@ from pyattrx.errors import InvalidValue
 from ..minitaskonomy.command import cache_folder
 from ..options import Json, say_at
 from ..transfer.command import ROOT as TRANSFERS
+from .races import measure_races, read_races, summary
 from .scores import COUNTS, Scores, compute, read
 from .study import (
     BASELINES,
@@ -35,6 +36,7 @@ __all__ = ["ROOT", "document", "recommend_command"]
 
 ROOT = Path(__file__).resolve().parents[1] / "results" / "recommend"
 _CHOSEN_ON = 0  # the seed of the encoders
+_DENSE = {"one label an image": False, "a label a location": True}
 _ANEW = "Make the results anew, from what `minitaskonomy` made"
 
 
@@ -43,6 +45,9 @@ def recommend_command(
     as_json: Json = False,
     scores: Annotated[
         bool, typer.Option("--scores", help="Score all sources.", rich_help_panel=_ANEW)
+    ] = False,
+    races: Annotated[
+        bool, typer.Option("--races", help="Race all sources.", rich_help_panel=_ANEW)
     ] = False,
     folder: Annotated[
         Path | None,
@@ -54,11 +59,15 @@ def recommend_command(
         list[int] | None, typer.Option(help="Of the encoders (0).", rich_help_panel=_ANEW)
     ] = None,
 ) -> None:
-    """Hold every score against measured transfers, or compute the scores anew."""
-    if scores:
+    """Hold every score, and what a race saves, against measured transfers, or compute them anew."""
+    if scores or races:
         results.mkdir(parents=True, exist_ok=True)
-        for seed in seeds or [0]:
-            compute(folder or cache_folder(), seed, score_file(results, seed), say_at)
+        for seed in seeds or [_CHOSEN_ON]:
+            made = folder or cache_folder()
+            if scores:
+                compute(made, seed, score_file(results, seed), say_at)
+            if races:
+                measure_races(made, seed, TRANSFERS, race_file(results, seed), say_at)
         return
     found = document(results)
     if as_json:
@@ -70,6 +79,11 @@ def recommend_command(
 def score_file(root: Path, seed: int) -> Path:
     """Return where the scores of a set of encoders are."""
     return root / f"residual-seed{seed}.npz"
+
+
+def race_file(root: Path, seed: int) -> Path:
+    """Return where the races of a set of encoders are."""
+    return root / f"races-seed{seed}.json"
 
 
 def document(root: Path = ROOT) -> dict[str, Any]:
@@ -87,7 +101,7 @@ def document(root: Path = ROOT) -> dict[str, Any]:
     first = read(score_file(root, _CHOSEN_ON))
     of_images = image_targets(first)
     forms = {f: every[_CHOSEN_ON][f.name] for f in FORMS if f.name in every[_CHOSEN_ON]}
-    kinds = {"one label an image": of_images, "a label a location": ~of_images}
+    kinds = {kind: of_images != dense for kind, dense in _DENSE.items()}
     return {
         "seeds": seeds,
         "chosen": {kind: choose(forms, which).name for kind, which in kinds.items()},
@@ -96,7 +110,18 @@ def document(root: Path = ROOT) -> dict[str, Any]:
             kind: _rows({seed: every[seed] for seed in seeds}, which)
             for kind, which in kinds.items()
         },
+        "races": _races(root),
     }
+
+
+def _races(root: Path) -> dict[str, Any]:
+    """Sum up the races of all seeds that there are."""
+    seeds = [seed for seed in range(10) if race_file(root, seed).is_file()]
+    every = [read_races(race_file(root, seed)) for seed in seeds]
+    if not every:
+        return {"seeds": [], "kinds": {}}
+    kinds = {kind: summary(every, dense) for kind, dense in _DENSE.items()}
+    return {"seeds": seeds, "kinds": kinds}
 
 
 def _results(found: Scores, seed: int) -> dict[str, Result]:
@@ -165,3 +190,10 @@ def show(found: dict[str, Any]) -> None:
             values = [row[str(c or "all")][m] for c in COUNTS for m in MEASURES]
             table.add_row(row["name"], *("-" if v is None else f"{v:.2f}" for v in values))
         out.print(table)
+    for kind, row in found["races"]["kinds"].items():
+        out.print(
+            f"races, {kind} (encoder seeds {found['races']['seeds']}): {row['passes']:.0%} of the "
+            f"passes ({row['least']:.0%} to {row['most']:.0%}), regret@1 {row['regret']:.3f} "
+            f"(full runs {row['regret of all']:.3f}), first of the full run dropped in "
+            f"{row['lost']} of {row['races']}"
+        )

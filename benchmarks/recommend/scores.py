@@ -20,7 +20,7 @@ from pyattrx import Encoder, Probes, scores
 from pyattrx._files import atomic_write
 from pyattrx.demo.networks.mini_taskonomy import as_encoder, load_encoder
 from pyattrx.errors import PyattrxError
-from pyattrx.features import extract
+from pyattrx.features import Features, extract
 from pyattrx.recommending import consensus
 
 from ..minitaskonomy.data import Data, to_tensor
@@ -28,7 +28,18 @@ from ..minitaskonomy.presets import FULL
 from ..minitaskonomy.tasks import TARGETS, TASKS, Task
 from ..minitaskonomy.train import encoder_file
 
-__all__ = ["COUNTS", "DRAWS", "Scores", "compute", "kind_of", "read"]
+__all__ = [
+    "COUNTS",
+    "DRAWS",
+    "Scores",
+    "compute",
+    "features_of",
+    "images_of",
+    "kind_of",
+    "load_source",
+    "read",
+    "small",
+]
 
 Say = Callable[[str], None]
 
@@ -97,21 +108,21 @@ def compute(folder: Path, seed: int, out: Path, say: Say, targets: Sequence[str]
     """
     data = Data(folder)
     sources = tuple(TASKS)
-    encoders = [_load(folder, seed, name) for name in sources]
+    encoders = [load_source(folder, seed, name) for name in sources]
     names = _names()
     shape = (len(targets), len(COUNTS), DRAWS, len(names), len(sources))
     values = np.full(shape, np.nan, np.float32)
     spent = np.zeros((len(names), 2))
-    kept: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    kept: dict[str, list[Features]] = {}
     for t, target in enumerate(targets):
         task = TASKS[target]
         which = target if task.corrupt is not None else "clean"
         if which not in kept:
-            kept[which] = _features(encoders, _images(data, task))
+            kept[which] = features_of(encoders, images_of(data, task))
         labels = data.labels(task, "transfer")
         for draw in range(DRAWS):
             part = slice(draw * FULL.subset, (draw + 1) * FULL.subset)
-            seen = [(pooled[part], maps[part]) for pooled, maps in kept[which]]
+            seen = [(one.pooled[part], _maps(one)[part]) for one in kept[which]]
             _agreements(seen, sources.index(target), names, values[t, :, draw], spent)
             for c, count in enumerate(COUNTS):
                 chosen = _choose(labels[part].numpy(), task, count)
@@ -137,13 +148,15 @@ def _names() -> tuple[str, ...]:
     return (*found, "consensus@pooled", "consensus@2x2")
 
 
-def _load(folder: Path, seed: int, name: str) -> Encoder:
+def load_source(folder: Path, seed: int, name: str) -> Encoder:
+    """Load the encoder of a task; those of seed 0 ship with the package."""
     shipped = Path(pyattrx.demo.minitaskonomy.__file__).parent / f"{name}.safetensors"
     file = shipped if seed == 0 else encoder_file(folder, "residual", seed, name)
     return as_encoder(load_encoder(file, "residual"), name)
 
 
-def _images(data: Data, task: Task) -> torch.Tensor:
+def images_of(data: Data, task: Task) -> torch.Tensor:
+    """Return what networks see of a task, for all draws."""
     images = to_tensor(np.asarray(data.images("transfer")[: DRAWS * FULL.subset]))
     if task.corrupt is None:
         return images
@@ -151,16 +164,15 @@ def _images(data: Data, task: Task) -> torch.Tensor:
     return task.corrupt(images, generator).clamp(0, 1)
 
 
-def _features(
-    encoders: Sequence[Encoder], images: torch.Tensor
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def features_of(encoders: Sequence[Encoder], images: torch.Tensor) -> list[Features]:
+    """Read encoders, at 8 x 8 locations."""
     probes = Probes.from_tensor(images)
-    found = []
-    for encoder in encoders:
-        features = extract(encoder, probes, grid=8)
-        assert features.maps is not None
-        found.append((features.pooled, features.maps))
-    return found
+    return [extract(encoder, probes, grid=8) for encoder in encoders]
+
+
+def _maps(features: Features) -> np.ndarray:
+    assert features.maps is not None
+    return features.maps
 
 
 def _choose(labels: np.ndarray, task: Task, count: int | None) -> np.ndarray:
@@ -183,7 +195,7 @@ def _agreements(
     others = [i for i in range(len(seen)) if i != own]
     for name, features in (
         ("consensus@pooled", [seen[i][0] for i in others]),
-        ("consensus@2x2", [_small(seen[i][1]) for i in others]),
+        ("consensus@2x2", [small(seen[i][1]) for i in others]),
     ):
         begun = time.perf_counter()
         found = consensus(features, np.arange(len(features[0])), most=160)
@@ -192,7 +204,7 @@ def _agreements(
         spent[at] += time.perf_counter() - begun, len(others)
 
 
-def _small(maps: np.ndarray) -> np.ndarray:
+def small(maps: np.ndarray) -> np.ndarray:
     """Maps of 8 x 8 as 2 x 2."""
     n, c, h, w = maps.shape
     return np.asarray(maps.reshape(n, c, 2, h // 2, 2, w // 2).mean((3, 5)))
@@ -225,12 +237,12 @@ def _score(
             add(name, "locations", samples, drawn, groups)
         return found
     y = labels.numpy() if kind == "classification" else labels.double().numpy()
-    for place, x in (("pooled", pooled), ("2x2", _small(maps))):
+    for place, x in (("pooled", pooled), ("2x2", small(maps))):
         flat = x.reshape(len(x), -1)
         for name in (*_OF_IMAGES, *_OF_CLASSES):
             if kind in scores.SCORES[name].kinds:
                 add(name, place, x if name == "label_ridge" else flat, y, None)
-    both = np.concatenate([pooled, _small(maps).reshape(len(maps), -1)], axis=1)
+    both = np.concatenate([pooled, small(maps).reshape(len(maps), -1)], axis=1)
     for name in _OF_IMAGES[:3]:
         add(name, "both", both, y, None)
     return found

@@ -11,10 +11,16 @@ from typing import Any, Literal
 
 from pyattrx.affinities.describing import Source, encoder_of
 from pyattrx.encoders import Encoder, expand, load
-from pyattrx.errors import EncoderError, InvalidValue, PyattrxError, SkippedWarning
+from pyattrx.errors import (
+    EncoderError,
+    InvalidValue,
+    ProbeError,
+    PyattrxError,
+    SkippedWarning,
+)
 from pyattrx.tasks._level import outside
 
-__all__ = ["Failures", "OnError", "one_by_one"]
+__all__ = ["Failures", "OnError", "all_failed", "one_by_one"]
 
 OnError = Literal["raise", "skip"]
 
@@ -62,31 +68,27 @@ class Failures:
     def noted(self, name: str) -> _Noted:
         """Return a context whose exceptions are failures of the network of this name.
 
-        Interruptions, and what a full disk raises, always leave it.
+        Interruptions, images that cannot be read, and what a full disk raises always leave it: they
+        are no fault of the network.
         """
         return _Noted(self, name)
 
     def check_some_are_left(self, names: list[str]) -> None:
         """Raise an EncoderError if every network failed."""
-        if names or not self.found:
-            return
-        shown = "; ".join(f"{name}: {what}" for name, what in list(self.found.items())[:_SHOWN])
-        more = "" if len(self.found) <= _SHOWN else f"; and {len(self.found) - _SHOWN} more"
-        count = "the only network" if len(self.found) == 1 else f"all {len(self.found)} networks"
-        raise EncoderError(f"{count} failed: {shown}{more}")
+        if not names and self.found:
+            raise all_failed(self.found)
 
     def _note(self, name: str, error: BaseException) -> bool:
-        ours = isinstance(error, Exception) and not (
-            isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
-        )
-        if not (self._skip and ours):
+        if not (self._skip and _of_the_network(error)):
             return False
         kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
-        again = sum(known == name or known.startswith(f"{name} (") for known in self.found)
-        name += f" ({again + 1})" if again else ""
-        self.found[name] = f"{kind}{error}"
+        called, times = name, 1
+        while called in self.found:  # names are only told apart once a network is loaded
+            times += 1
+            called = f"{name} ({times})"
+        self.found[called] = f"{kind}{error}"
         warnings.warn(
-            f"left out {name!r}, which failed: {self.found[name]}",
+            f"left out {called!r}, which failed: {self.found[called]}",
             SkippedWarning,
             stacklevel=outside(),
         )
@@ -107,6 +109,32 @@ class _Noted:
         trace: TracebackType | None,
     ) -> bool:
         return error is not None and self._failures._note(self._name, error)
+
+
+def all_failed(found: dict[str, str]) -> EncoderError:
+    """Make the error that says that every network failed.
+
+    Parameters
+    ----------
+    found : dict of str to str
+        What went wrong, by the name of the network; at least one.
+
+    Examples
+    --------
+    >>> from pyattrx.affinities.failing import all_failed
+    >>> print(all_failed({"net": "no such layer"}))
+    the only network failed: net: no such layer
+    """
+    shown = "; ".join(f"{name}: {what}" for name, what in list(found.items())[:_SHOWN])
+    more = "" if len(found) <= _SHOWN else f"; and {len(found) - _SHOWN} more"
+    count = "the only network" if len(found) == 1 else f"all {len(found)} networks"
+    return EncoderError(f"{count} failed: {shown}{more}")
+
+
+def _of_the_network(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno not in _OF_THE_MACHINE
+    return isinstance(error, Exception) and not isinstance(error, ProbeError)
 
 
 def one_by_one(

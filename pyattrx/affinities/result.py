@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyattrx._files import atomic_write
+from pyattrx._saved import saved, write_saved
 from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
 from pyattrx.affinities.statistics import Residuals, degrees_of_freedom, paired_p_values
-from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, PyattrxError
+from pyattrx.errors import InvalidType, InvalidValue, MissingDependency
 from pyattrx.tree import Tree, TreeForm, build_tree
 
 __all__ = ["Affinity", "Match"]
@@ -235,9 +234,6 @@ class Affinity:
         OSError
             The folder does not exist or cannot be written.
         """
-        path = Path(path)
-        if path.suffix != ".npz":
-            raise InvalidValue("path", str(path), "a file name that ends in .npz")
         meta = {
             "format": _FORMAT,
             "names": list(self.names),
@@ -251,9 +247,7 @@ class Affinity:
         for name in ("cosines", "blocks", "without"):
             if getattr(self, name) is not None:
                 arrays[name] = getattr(self, name)
-        with atomic_write(path) as out:
-            np.savez_compressed(out, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
-        return path
+        return write_saved(path, meta, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Affinity:
@@ -266,35 +260,25 @@ class Affinity:
         OSError
             The file cannot be opened.
         """
-        with open(path, "rb") as file:
-            try:
-                with np.load(file, allow_pickle=False) as data:
-                    meta = json.loads(str(data["meta"]))
-                    if meta["format"] != _FORMAT:
-                        raise ValueError(f"format {meta['format']!r}, expected {_FORMAT!r}")
-                    arrays = {name: data[name] for name in data.files if name != "meta"}
-                low, high = meta.get("bounds", (-1.0, 1.0))
-                return cls(
-                    names=meta["names"],
-                    values=arrays["values"],
-                    stderr=arrays["stderr"],
-                    symmetric=meta["symmetric"],
-                    groups=arrays["groups"],
-                    cosines=arrays.get("cosines"),
-                    zero_maps=meta["zero_maps"],
-                    provenance=meta["provenance"],
-                    bounds=(
-                        float("-inf") if low is None else low,
-                        float("inf") if high is None else high,
-                    ),
-                    blocks=arrays.get("blocks"),
-                    without=arrays.get("without"),
-                    failures=meta.get("failures", {}),
-                )
-            except Exception as error:  # damaged archives fail in many ways
-                raise PyattrxError(
-                    f"{path}: not a saved affinity, or damaged ({type(error).__name__}: {error})"
-                ) from error
+        with saved(path, "affinity", _FORMAT) as (meta, arrays):
+            low, high = meta.get("bounds", (-1.0, 1.0))
+            return cls(
+                names=meta["names"],
+                values=arrays["values"],
+                stderr=arrays["stderr"],
+                symmetric=meta["symmetric"],
+                groups=arrays["groups"],
+                cosines=arrays.get("cosines"),
+                zero_maps=meta["zero_maps"],
+                provenance=meta["provenance"],
+                bounds=(
+                    float("-inf") if low is None else low,
+                    float("inf") if high is None else high,
+                ),
+                blocks=arrays.get("blocks"),
+                without=arrays.get("without"),
+                failures=meta.get("failures", {}),
+            )
 
     def __post_init__(self) -> None:
         if not isinstance(self.names, list):

@@ -21,7 +21,7 @@ from pyattrx.cli._places import (
 )
 from pyattrx.cli._running import FAILED, INTERRUPTED
 from pyattrx.cli._streams import complain, put_document
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValue, SkippedWarning
 from pyattrx.features import FeatureCache
 from pyattrx.recommending import Recommendation, recommend
 from pyattrx.recommending.candidates import read_candidates
@@ -206,7 +206,7 @@ def _recommend_command(
         scores = "all"
     with warnings.catch_warnings():
         # Named in the answer, whoever reads it.
-        warnings.filterwarnings("ignore", message=".* failed: .*")
+        warnings.simplefilter("ignore", SkippedWarning)
         try:
             result = recommend(
                 given if opened is None else opened,

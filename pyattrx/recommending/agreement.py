@@ -6,8 +6,9 @@ place to start from. It favours generalists.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from pyattrx.descriptors import FeatureMethod
 from pyattrx.descriptors.probe_sets import Summary
 from pyattrx.descriptors.regression import NormalizedRidge
 from pyattrx.errors import InvalidValue
+from pyattrx.scores import Score
 
 __all__ = ["Consensus", "consensus"]
 
@@ -37,29 +39,40 @@ class Consensus:
         Of a jackknife over images.
     between : ndarray [M, M]
         R^2 of the features of the first by those of the second; NaN on the diagonal.
-    images : int
-        How many were used.
+    blocks : ndarray [N], int64
+        Block of the jackknife that each image belongs to, of those that were used.
     """
 
     values: np.ndarray
     residuals: Residuals
     between: np.ndarray
-    images: int
+    blocks: np.ndarray
+
+    @property
+    def images(self) -> int:
+        """How many were used."""
+        return len(self.blocks)
 
     @property
     def stderr(self) -> np.ndarray:
         """Standard errors, [M]."""
         return self.residuals.stderr()
 
-    def select(self, chosen: Sequence[int]) -> Consensus:
-        """Return that of some candidates, which all of them have agreed on."""
-        which = np.array(chosen, np.int64)
-        return Consensus(
-            self.values[which],
-            self.residuals.columns(which),
-            self.between[np.ix_(which, which)],
-            self.images,
-        )
+    def scores(self) -> list[Score]:
+        """Return one score a candidate, to stand beside those of labels; they compare pairwise."""
+        sample = hashlib.sha256(self.between.tobytes()).hexdigest()
+        return [
+            Score(
+                "consensus",
+                float(value),
+                float(stderr),
+                replace(self.residuals, sums=self.residuals.sums[:, index]),
+                self.blocks,
+                sample,
+                facts={"images": self.images},
+            )
+            for index, (value, stderr) in enumerate(zip(self.values, self.stderr, strict=True))
+        ]
 
 
 def consensus(
@@ -125,7 +138,7 @@ def consensus(
     without[:, np.eye(count, dtype=bool)] = np.nan
     means = np.nanmean(between, axis=0)
     residuals = jackknife_residuals(means, np.nanmean(without, axis=1), blocks)
-    return Consensus(means, residuals, between, len(chosen))
+    return Consensus(means, residuals, between, blocks)
 
 
 def _first_groups(groups: np.ndarray, most: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From features and scores to candidates in order."""
+"""From what was found of candidates to candidates in order."""
 
 from __future__ import annotations
 
@@ -7,206 +7,116 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyattrx._progress import progress
 from pyattrx.affinities.describing import device_name, versions
 from pyattrx.errors import InvalidValue
-from pyattrx.features import Features
-from pyattrx.recommending.agreement import Consensus, consensus
-from pyattrx.recommending.labelled import Labelled, score_candidate
+from pyattrx.recommending.finding import Finding, places
 from pyattrx.recommending.notes import comparable_times, score_in_words, what_to_know
 from pyattrx.recommending.options import Options
-from pyattrx.recommending.ordering import Evidence, Order, factor_of, order
+from pyattrx.recommending.ordering import Order
 from pyattrx.recommending.result import Recommendation, Standing
-from pyattrx.scores import Score
+from pyattrx.recommending.rule import CONSENSUS, Rule
 from pyattrx.tasks import Task
 
-__all__ = ["agreement", "answer", "together", "weight_of"]
+__all__ = ["answer"]
 
 
 def answer(
-    read: list[Features],
-    task: Task,
-    names: Sequence[str],
-    options: Options,
-    failures: dict[str, str],
-    agreed: Consensus | None,
-    factor: float | None = None,
+    found: Sequence[Finding], task: Task, rule: Rule, options: Options, failures: dict[str, str]
 ) -> Recommendation:
     """Rank candidates.
 
     Parameters
     ----------
-    read : list of Features
+    found : sequence of Finding
     task : Task
         Its images are those of the features.
-    names : sequence of str
-        Scores, the one that ranks first; none without labels.
+    rule : Rule
     options : Options
     failures : dict of str to str
         Candidates that there are no features of.
-    agreed : Consensus, optional
-        Of the same candidates.
-    factor : float, optional
-        By which the consensus counts, in units of the first score; by default from its weight.
+
+    Raises
+    ------
+    InvalidValue
+        No candidate can be ranked.
     """
-    found: list[dict[str, Score]] = [{} for _ in read]
-    reasons: list[dict[str, str]] = [{} for _ in read]
-    if names:
-        labelled = Labelled.of(task)
-        with progress("scores", len(read)) as step:
-            for index, features in enumerate(read):
-                found[index], reasons[index] = score_candidate(features, labelled, task.kind, names)
-                step(1)
-    main = names[0] if names else "consensus"
-    ranked = [i for i in range(len(read)) if main == "consensus" or main in found[i]]
-    if not ranked or (main == "consensus" and agreed is None):
-        why = next((f": {one[main]}" for one in reasons if main in one), "")
-        raise InvalidValue("task", task.name, f"images that {main} can be computed from{why}")
-    weight = weight_of(options, main, agreed)
-    others = None
-    if agreed is not None:
-        others = Evidence(agreed.values[ranked], agreed.residuals.columns(np.array(ranked)))
-    if main == "consensus":
-        assert others is not None
-        placed = order([others], [1.0])
-    else:
-        first = Evidence.of([found[i][main] for i in ranked])
-        placed = together(first, others, weight, factor)
+    ranked, placed = _ranked(found, task, rule)
     p_values = placed.p_values()
-    # Who sees no difference between images is no place to start from, whatever chance gives others.
-    dead = np.array([read[index].constant for index in ranked])
-    by_place = np.lexsort((-placed.values, dead))
-    places = _places(read, found, agreed)
-    standings = []
-    for place, at in enumerate(by_place.tolist(), 1):
-        index = ranked[at]
-        ties = [
-            read[ranked[b]].name
-            for b in by_place.tolist()
-            if b != at and dead[at] == dead[b] and not p_values[at, b] < 1 - options.level
+    by_score = dict(zip([one.name for one in found], places(found), strict=True))
+    ties = _ties(ranked, p_values, options.level)
+    standings = _with_front(
+        [
+            _standing(one, at, placed, options.level, ties[at], by_score[one.name])
+            for at, one in enumerate(ranked)
         ]
-        standings.append(
-            _standing(
-                read[index],
-                place,
-                placed,
-                options.level,
-                at,
-                ties,
-                found[index],
-                agreed,
-                index,
-                places,
-            )
-        )
-    # What the first score has no value for is not ranked but named, with the reason.
-    for index in set(range(len(read))) - set(ranked):
-        why = f"{main} cannot be computed from its features: {reasons[index][main]}"
-        failures = {**failures, read[index].name: why}
-    standings = _with_front(standings)
+    )
     return Recommendation(
         tuple(standings),
-        score_in_words(main, weight),
-        "labels" if names else "consensus",
-        tuple(what_to_know(task, standings, main, weight)),
-        failures,
-        p_values[np.ix_(by_place, by_place)],
+        score_in_words(rule.main, rule.weight),
+        CONSENSUS if rule.main == CONSENSUS else "labels",
+        tuple(what_to_know(task, standings, rule.main, rule.weight)),
+        {**failures, **_unranked(found, rule)},
+        p_values,
         task.as_dict(),
-        {
-            "main_score": main,
-            "consensus_weight": weight,
-            "level": options.level,
-            "device": device_name(options.device),
-            "images_computed": {one.name: one.computed for one in read},
-            "consensus_images": None if agreed is None else agreed.images,
-            "versions": versions(),
-        },
+        _provenance(found, rule, options),
     )
 
 
-def agreement(read: Sequence[Features], task: Task) -> Consensus | None:
-    """Compute the consensus, where there are candidates and images enough."""
-    if len(read) < 2 or task.probes.n_groups < 4:
-        return None
-    # In an order that knows nothing of labels: folders come class by class.
-    spread = np.array(sorted(range(len(task)), key=task.probes.digests().__getitem__))
-    return consensus([one.pooled[spread] for one in read], task.groups[spread])
+def _ranked(found: Sequence[Finding], task: Task, rule: Rule) -> tuple[list[Finding], Order]:
+    """Those that the rule can rank, best first."""
+    able = [one for one in found if rule.main in one.scores]
+    if not able:
+        whys = [one.missing[rule.main] for one in found if rule.main in one.missing]
+        why = f": {whys[0]}" if whys else ""
+        raise InvalidValue("task", task.name, f"images that {rule.main} can be computed from{why}")
+    placed = rule.order([one.scores for one in able])
+    # Who sees no difference between images is no place to start from, whatever chance gives others.
+    by_place = np.lexsort((-placed.values, np.array([one.dead for one in able])))
+    return [able[at] for at in by_place], placed.take(by_place)
 
 
-def weight_of(options: Options, main: str, agreed: Consensus | None) -> float:
-    """How much the consensus counts beside a score, both in standard deviations."""
-    return 0.0 if main == "consensus" or agreed is None else options.weight
+def _unranked(found: Sequence[Finding], rule: Rule) -> dict[str, str]:
+    """Why the rule cannot rank the others."""
+    return {
+        one.name: f"{rule.main} cannot be computed from its features: {one.missing[rule.main]}"
+        for one in found
+        if rule.main in one.missing
+    }
 
 
-def together(
-    first: Evidence, others: Evidence | None, weight: float, factor: float | None = None
-) -> Order:
-    """Add the consensus to a score."""
-    if others is None or weight == 0:
-        return order([first], [1.0])
-    return order(
-        [first, others], [1.0, factor_of(first, others, weight) if factor is None else factor]
-    )
-
-
-def _places(
-    read: Sequence[Features], found: list[dict[str, Score]], agreed: Consensus | None
-) -> list[dict[str, int]]:
-    """Place of every candidate by every score."""
-    places: list[dict[str, int]] = [{} for _ in read]
-    for name in dict.fromkeys(name for one in found for name in one):
-        having = [i for i, one in enumerate(found) if name in one]
-        values = [found[i][name].value for i in having]
-        for i, value in zip(having, values, strict=True):
-            places[i][name] = 1 + sum(other > value for other in values)
-    if agreed is not None:
-        for i, value in enumerate(agreed.values):
-            places[i]["consensus"] = 1 + int((agreed.values > value).sum())
-    return places
+def _ties(ranked: Sequence[Finding], p_values: np.ndarray, level: float) -> list[tuple[str, ...]]:
+    """Whom the images cannot tell apart from each candidate."""
+    dead = np.array([one.dead for one in ranked])
+    tied = ~(p_values < 1 - level) & (dead[:, None] == dead[None, :])
+    np.fill_diagonal(tied, False)
+    return [tuple(ranked[other].name for other in np.flatnonzero(row).tolist()) for row in tied]
 
 
 def _standing(
-    features: Features,
-    place: int,
+    one: Finding,
+    at: int,
     placed: Order,
     level: float,
-    at: int,
-    ties: list[str],
-    found: dict[str, Score],
-    agreed: Consensus | None,
-    index: int,
-    places: list[dict[str, int]],
+    ties: tuple[str, ...],
+    by_score: dict[str, int],
 ) -> Standing:
-    values = {name: one.value for name, one in found.items()}
-    errors = {name: one.stderr for name, one in found.items()}
-    if agreed is not None:
-        values["consensus"] = float(agreed.values[index])
-        errors["consensus"] = float(agreed.stderr[index])
-    facts = dict(features.facts)
-    if "linear_probe" in found and "accuracy" in found["linear_probe"].facts:
-        facts["accuracy"] = float(found["linear_probe"].facts["accuracy"])
-    reached = placed.reach(level)[at]
-    remarks = []
-    if features.untrained is not None:
-        remarks.append(f"looks untrained: {features.untrained}")
-    if features.constant:
-        remarks.append("sees no difference between the images: its features are all the same")
+    value, reached = float(placed.values[at]), float(placed.reach(level)[at])
     return Standing(
-        features.name,
-        place,
-        float(placed.values[at]),
-        float(placed.stderr[at]),
-        float(placed.values[at] - reached),
-        float(placed.values[at] + reached),
-        tuple(ties),
-        values,
-        errors,
-        places[index],
-        features.costs,
-        False,
-        features.place,
-        facts,
-        tuple(remarks),
+        name=one.name,
+        place=at + 1,
+        value=value,
+        stderr=float(placed.stderr[at]),
+        low=value - reached,
+        high=value + reached,
+        ties=ties,
+        scores={name: score.value for name, score in one.scores.items()},
+        errors={name: score.stderr for name, score in one.scores.items()},
+        places=by_score,
+        costs=one.features.costs,
+        on_front=False,
+        read_at=one.features.place,
+        facts=one.facts,
+        remarks=one.remarks,
     )
 
 
@@ -226,3 +136,16 @@ def _with_front(standings: list[Standing]) -> list[Standing]:
         least = min(least, costs if costs is not None else least)
         marked.append(replace(one, on_front=on_front))
     return marked
+
+
+def _provenance(found: Sequence[Finding], rule: Rule, options: Options) -> dict[str, object]:
+    agreed = [one.scores[CONSENSUS] for one in found if CONSENSUS in one.scores]
+    return {
+        "main_score": rule.main,
+        "consensus_weight": rule.weight,
+        "level": options.level,
+        "device": device_name(options.device),
+        "images_computed": {one.name: one.features.computed for one in found},
+        "consensus_images": agreed[0].facts["images"] if agreed else None,
+        "versions": versions(),
+    }

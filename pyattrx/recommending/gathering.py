@@ -1,76 +1,75 @@
-"""Features of all candidates, one network in memory at a time; those that fail are named."""
+"""Features of all candidates, one network in memory at a time; those that fail are noted."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
 
-from pyattrx.errors import EncoderError, ProbeError, PyattrxError, UntrainedWarning
+from pyattrx.affinities.failing import Failures
+from pyattrx.errors import UntrainedWarning
 from pyattrx.features import Features, extract
 from pyattrx.recommending.candidates import Candidate
 from pyattrx.recommending.options import Options
 from pyattrx.tasks import Task
+from pyattrx.tasks._level import outside
 
-__all__ = ["nothing_left", "read_all"]
+__all__ = ["read_all"]
 
 _GRID, _DENSE_GRID = 2, 8
-_SHOWN = 3  # candidates that an error names
 
 
 def read_all(
-    candidates: Sequence[Candidate], task: Task, options: Options
-) -> tuple[list[Features], dict[str, str]]:
+    candidates: Sequence[Candidate], task: Task, options: Options, failures: Failures
+) -> list[Features]:
     """Read candidates on the images of a task.
 
-    Returns
-    -------
-    read : list of Features
-    failures : dict of str to str
-        What went wrong, by candidate.
+    Parameters
+    ----------
+    candidates : sequence of Candidate
+    task : Task
+    options : Options
+    failures : Failures
+        Is told of candidates that fail.
+
+    Raises
+    ------
+    EncoderError
+        All of them failed.
 
     Warns
     -----
     UntrainedWarning
         Weights look as they were initialised.
-    UserWarning
+    SkippedWarning
         A candidate failed.
     """
     read: list[Features] = []
-    failures: dict[str, str] = {}
-    grid = _DENSE_GRID if task.kind.startswith("dense") else _GRID
     for number, candidate in enumerate(candidates, 1):
-        try:
-            encoder = candidate.load()
-            features = extract(
-                encoder if encoder.name == candidate.name else encoder.read_at(name=candidate.name),
-                task.probes,
-                batch_size=options.batch_size,
-                device=options.device,
-                grid=grid,
-                cache=options.cache,
-                label=f"{candidate.name} ({number} of {len(candidates)})",
-            )
-        except ProbeError:
-            raise
-        except (PyattrxError, OSError, ImportError) as error:
-            if options.on_error == "raise":
-                raise
-            failures[candidate.name] = str(error)
-            warnings.warn(f"{candidate.name} failed: {error}", stacklevel=4)
+        features = None
+        with failures.noted(candidate.name):
+            features = _read(candidate, task, options, f"{number} of {len(candidates)}")
+        if features is None:
             continue
         if features.untrained is not None:
             warnings.warn(
                 f"network {features.name!r} looks untrained: {features.untrained}; its weights "
                 "may not have been loaded",
                 UntrainedWarning,
-                stacklevel=4,
+                stacklevel=outside(),
             )
         read.append(features)
-    return read, failures
+    failures.check_some_are_left([one.name for one in read])
+    return read
 
 
-def nothing_left(failures: dict[str, str]) -> PyattrxError:
-    """Make the error that says that every candidate failed."""
-    said = [f"{name}: {why}" for name, why in failures.items()]
-    more = [f"and {len(said) - _SHOWN} more"] if len(said) > _SHOWN else []
-    return EncoderError(f"no candidate could be read: {'; '.join(said[:_SHOWN] + more)}")
+def _read(candidate: Candidate, task: Task, options: Options, number: str) -> Features:
+    encoder = candidate.load()
+    return extract(
+        encoder if encoder.name == candidate.name else encoder.read_at(name=candidate.name),
+        task.probes,
+        batch_size=options.batch_size,
+        device=options.device,
+        grid=_DENSE_GRID if task.kind.startswith("dense") else _GRID,
+        cache=options.cache,
+        label=f"{candidate.name} ({number})",
+    )

@@ -14,7 +14,7 @@ from pyattrx.affinities.failing import OnError
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.features import FeatureCache
 
-__all__ = ["Options"]
+__all__ = ["Options", "check_stop"]
 
 
 @dataclass(frozen=True)
@@ -57,3 +57,18 @@ def _cache(given: Any) -> FeatureCache | None:
     if isinstance(given, (str, os.PathLike)):
         return FeatureCache(Path(given))
     raise InvalidType("cache", given, "True, False, a folder or a FeatureCache")
+
+
+def check_stop(stop: object, error: object, kind: str, scored: bool) -> None:
+    """Refuse what a race cannot be run by.
+
+    Raises
+    ------
+    InvalidValue
+    """
+    if stop not in (None, "confident"):
+        raise InvalidValue("stop", stop, "None or 'confident'")
+    if isinstance(error, bool) or not isinstance(error, float) or not 0 < error < 0.5:
+        raise InvalidValue("error", error, "a probability between 0 and 0.5")
+    if stop is not None and not scored:
+        raise InvalidValue("stop", stop, f"None: a race needs labels, and this task is {kind}")

@@ -28,10 +28,14 @@ class Evidence:
     residuals: Residuals
 
     @classmethod
-    def of(cls, scores: Sequence[Score]) -> Evidence:
-        """Take one score of every candidate, all of the same images and labels."""
+    def of(cls, scores: Sequence[Score], *, by_column: bool = False) -> Evidence:
+        """Take one score of every candidate, all of the same images and labels.
+
+        How sums lie in memory decides the last bit of errors: by row, or `by_column`.
+        """
         first = scores[0].residuals
-        sums = np.stack([one.residuals.sums for one in scores], axis=1)
+        every = [one.residuals.sums for one in scores]
+        sums = np.stack(every).T if by_column else np.stack(every, axis=1)
         values = np.array([one.value for one in scores])
         return cls(values, Residuals(sums, first.weights, first.count, first.df))
 
@@ -63,6 +67,11 @@ class Order:
     stderr: np.ndarray
     differences: np.ndarray
     df: float
+
+    def take(self, chosen: np.ndarray) -> Order:
+        """Those of some candidates, in another order."""
+        differences = self.differences[np.ix_(chosen, chosen)]
+        return Order(self.values[chosen], self.stderr[chosen], differences, self.df)
 
     def reach(self, level: float) -> np.ndarray:
         """Half of the widths of the confidence intervals, [M]."""
@@ -113,7 +122,7 @@ def order(parts: Sequence[Evidence], factors: Sequence[float]) -> Order:
 
     Notes
     -----
-    The factors are taken as they are, and the errors of the parts as independent.
+    The factors are taken as known, and the errors of the parts as independent.
 
     Examples
     --------

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx._files import atomic_write
+from pyattrx._saved import saved, write_saved
 from pyattrx.affinities.ranking import jsonable
-from pyattrx.errors import InvalidValue, MissingDependency, PyattrxError
+from pyattrx.errors import InvalidValue, MissingDependency
 from pyattrx.features import Costs
 from pyattrx.recommending.racing import Dropped
 
@@ -272,13 +270,7 @@ class Recommendation:
         OSError
             The folder does not exist or cannot be written.
         """
-        path = Path(path)
-        if path.suffix != ".npz":
-            raise InvalidValue("path", str(path), "a file name that ends in .npz")
-        meta = np.array(json.dumps(self.to_dict()))
-        with atomic_write(path) as out:
-            np.savez_compressed(out, meta=meta, p_values=self.p_values)
-        return path
+        return write_saved(path, self.to_dict(), {"p_values": self.p_values})
 
     @classmethod
     def load(cls, path: str | Path) -> Recommendation:
@@ -291,24 +283,17 @@ class Recommendation:
         OSError
             The file cannot be opened.
         """
-        with open(path, "rb") as file:
-            try:
-                with np.load(file, allow_pickle=False) as data:
-                    meta = json.loads(str(data["meta"]))
-                    if meta["format"] != _FORMAT:
-                        raise ValueError(f"format {meta['format']!r}, expected {_FORMAT!r}")
-                    return cls(
-                        tuple(Standing._from_dict(one) for one in meta["standings"]),
-                        meta["score"],
-                        meta["situation"],
-                        tuple(meta["notes"]),
-                        meta["failures"],
-                        np.array(data["p_values"], float),
-                        meta["task"],
-                        meta["provenance"],
-                    )
-            except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-                raise PyattrxError(f"{path} is no saved recommendation: {error}") from error
+        with saved(path, "recommendation", _FORMAT) as (meta, arrays):
+            return cls(
+                tuple(Standing._from_dict(one) for one in meta["standings"]),
+                meta["score"],
+                meta["situation"],
+                tuple(meta["notes"]),
+                meta["failures"],
+                np.array(arrays["p_values"], float),
+                meta["task"],
+                meta["provenance"],
+            )
 
     def picture(self, path: str | Path | None = None) -> Any:
         """Draw candidates with their intervals, and what they cost.

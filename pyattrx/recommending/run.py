@@ -11,17 +11,18 @@ import numpy as np
 import torch
 
 from pyattrx._ambient import neutrally
-from pyattrx.affinities.failing import OnError
+from pyattrx.affinities.failing import Failures, OnError
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
-from pyattrx.recommending.answering import agreement, answer
+from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
-from pyattrx.recommending.gathering import nothing_left, read_all
+from pyattrx.recommending.finding import agreement, find
+from pyattrx.recommending.gathering import read_all
 from pyattrx.recommending.heats import raced
 from pyattrx.recommending.labelled import check_scores
-from pyattrx.recommending.options import Options
-from pyattrx.recommending.racing import check_stop
+from pyattrx.recommending.options import Options, check_stop
 from pyattrx.recommending.result import Recommendation
+from pyattrx.recommending.rule import Rule
 from pyattrx.recommending.shortlist import FINALISTS, shortlist
 from pyattrx.recommending.targeted import rank_for_target
 from pyattrx.tasks import Task
@@ -84,7 +85,9 @@ def recommend(
         certain are not run on the rest. For labelled tasks. Ctrl-C ends it with the standing so
         far, as `Recommendation.provenance` says under "interrupted".
     error : float
-        Of a race: how probable it may be that the best candidate is dropped.
+        Of a race: how probable it may be that the best candidate is dropped, as far as standard
+        errors tell; see docs/recommend.md. A consensus counts by what it is on the first part of
+        the images, and its error is part of the tests.
     level : float
         Of the confidence intervals.
     on_error : {"skip", "raise"}
@@ -113,6 +116,8 @@ def recommend(
 
     Warns
     -----
+    SkippedWarning
+        A candidate failed and was left out.
     UntrainedWarning
         A candidate's weights look as they were initialised.
     CacheWarning
@@ -166,10 +171,11 @@ def recommend(
     if stop is not None:
         made = raced(found, wanted, names, options, error)
     else:
-        read, failures = read_all(found, wanted, options)
-        if not read:
-            raise nothing_left(failures)
-        made = answer(read, wanted, names, options, failures, agreement(read, wanted))
+        failures = Failures(options.on_error)
+        read = read_all(found, wanted, options, failures)
+        agreed = agreement(read, wanted)
+        rule = Rule.of(names, options.weight, agreed)
+        made = answer(find(read, wanted, names, agreed), wanted, rule, options, failures.found)
     return replace(made, notes=(*made.notes, *notes))
 
 

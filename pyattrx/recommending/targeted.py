@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,10 @@ import torch
 
 from pyattrx.affinities import affinity
 from pyattrx.affinities.describing import device_name, versions
-from pyattrx.affinities.failing import OnError
+from pyattrx.affinities.failing import OnError, all_failed
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EncoderError
 from pyattrx.recommending.candidates import Candidate, read_candidates
-from pyattrx.recommending.gathering import nothing_left
 from pyattrx.recommending.notes import score_in_words
 from pyattrx.recommending.result import Recommendation, Standing
 from pyattrx.tasks import Task
@@ -45,15 +44,8 @@ def rank_for_target(
     (wanted,) = read_candidates([target], trust=trust)
     encoder = wanted.load().read_at(name=f"{wanted.name} (target)")
 
-    def loader(candidate: Candidate) -> Any:
-        def load() -> Encoder:
-            return candidate.load().read_at(name=candidate.name)
-
-        load.__name__ = candidate.name
-        return load
-
     found = affinity(
-        [encoder, *(loader(candidate) for candidate in candidates)],
+        [encoder, *map(_loader, candidates)],
         task.probes,
         _METHOD,
         batch_size=batch_size,
@@ -64,26 +56,25 @@ def rank_for_target(
         raise EncoderError(f"the target failed: {found.failures.get(encoder.name)}")
     others = [name for name in found.names if name != encoder.name]
     if not others:
-        raise nothing_left(found.failures)
+        raise all_failed(found.failures)
     matches = found.nearest(encoder.name, len(others), level=level)
     described = {network["name"]: network for network in found.provenance["networks"]}
     standings = [
         Standing(
-            match.name,
-            place,
-            match.affinity,
-            match.stderr,
-            match.low,
-            match.high,
-            match.ties,
-            {_METHOD: match.affinity},
-            {_METHOD: match.stderr},
-            {_METHOD: place},
-            None,
-            False,
-            described[match.name].get("features") or described[match.name]["output"] or "output",
-            {},
-            _remarks(described[match.name]),
+            name=match.name,
+            place=place,
+            value=match.affinity,
+            stderr=match.stderr,
+            low=match.low,
+            high=match.high,
+            ties=match.ties,
+            scores={_METHOD: match.affinity},
+            errors={_METHOD: match.stderr},
+            places={_METHOD: place},
+            costs=None,
+            on_front=False,
+            read_at=_read_at(described[match.name]),
+            remarks=_remarks(described[match.name]),
         )
         for place, match in enumerate(matches, 1)
     ]
@@ -107,6 +98,20 @@ def rank_for_target(
             "versions": versions(),
         },
     )
+
+
+def _loader(candidate: Candidate) -> Callable[[], Encoder]:
+    """Make what `affinity` loads a candidate by, under the candidate's name."""
+
+    def load() -> Encoder:
+        return candidate.load().read_at(name=candidate.name)
+
+    load.__name__ = candidate.name
+    return load
+
+
+def _read_at(network: dict[str, Any]) -> str:
+    return str(network.get("features") or network["output"] or "output")
 
 
 def _remarks(network: dict[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import pyattrx
+from pyattrx.affinities.failing import Failures
 from pyattrx.affinities.rows import RowStore
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, SkippedWarning
 
@@ -169,3 +170,11 @@ def test_the_place_of_forgotten_rows_is_used_again(tmp_path, host_bytes):
         store.keep_first(0)
         assert (store._host_left, store._end) == before
         assert store.width is None
+
+
+def test_a_name_that_only_looks_like_another_stays():
+    failures = Failures("skip")
+    for name in ("net (target)", "net", "net"):
+        with pytest.warns(SkippedWarning), failures.noted(name):
+            raise OSError("gone")
+    assert list(failures.found) == ["net (target)", "net", "net (2)"]

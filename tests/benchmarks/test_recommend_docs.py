@@ -55,6 +55,21 @@ def test_every_row_of_figures_is_a_row_of_results(found):
         assert tuple(row) in known, row
 
 
+def test_the_races_are_those_of_results(found):
+    titles = {
+        "Four targets with a label an image": "one label an image",
+        "Fourteen with label maps": "a label a location",
+    }
+    shown_rows = {row[0]: row[1:] for row in rows() if row[0] in titles}
+    assert set(shown_rows) == set(titles)
+    for title, kind in titles.items():
+        raced = found["races"]["kinds"][kind]
+        passes = f"{raced['passes']:.0%} ({raced['least']:.0%} to {raced['most']:.0%})"
+        expected = [str(raced["races"]), passes.replace("%", " %"), str(raced["lost"])]
+        expected += [shown(raced[key]) for key in ("regret", "regret of all")]
+        assert shown_rows[title] == expected
+
+
 def test_the_default_is_what_the_criterion_chose(found):
     from pyattrx.recommending.labelled import main_score
     from pyattrx.recommending.options import Options

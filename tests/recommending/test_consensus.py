@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pyattrx.errors import InvalidValue
 from pyattrx.recommending import consensus
+from pyattrx.scores import compare
 
 
 def plainly(features, groups):
@@ -106,3 +107,17 @@ def test_a_constant_network_predicts_and_adds_nothing():
     assert -0.15 < found.values[2] < 0
     assert np.all(found.between[2, :2] == 0)
     assert found.values[:2].min() > found.values[2]
+
+
+def test_as_scores_candidates_compare_as_their_residuals_say():
+    features = made(40, [5, 9, 7], 0)
+    found = consensus(features, np.arange(40))
+    scores = found.scores()
+    assert [one.value for one in scores] == found.values.tolist()
+    assert scores[0].facts == {"images": 40}
+    paired = compare(scores[0], scores[2])
+    errors = found.residuals.stderr_of_differences(np.array([0]), np.array([2]))
+    assert paired.stderr == pytest.approx(errors[0, 0], rel=1e-12)
+    others = consensus([*features[:2], features[2][:, :3]], np.arange(40)).scores()
+    with pytest.raises(InvalidValue, match="the same images"):
+        compare(scores[0], others[0])

@@ -12,8 +12,15 @@ from PIL import Image
 from torch import nn
 
 import pyattrx
-from pyattrx import Recommendation, Task
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, UntrainedWarning
+from pyattrx import Recommendation, Task, recommend
+from pyattrx.errors import (
+    EncoderError,
+    InvalidType,
+    InvalidValue,
+    ProbeError,
+    SkippedWarning,
+    UntrainedWarning,
+)
 from pyattrx.recommending.labelled import check_scores
 from pyattrx.recommending.notes import comparable_times
 
@@ -64,16 +71,25 @@ def test_a_candidate_that_fails_is_named_and_the_others_go_on():
             raise RuntimeError("no such layer")
 
     candidates = [*encoders(), pyattrx.Encoder(Broken(), name="broken"), "no_such_module:factory"]
-    with pytest.warns(UserWarning, match="broken failed"):
-        result = ask(candidates)
+    with pytest.warns(SkippedWarning, match="left out 'broken', which failed") as warned:
+        result = recommend(candidates, task(), cache=False, device="cpu")
+    assert {w.filename for w in warned if w.category is SkippedWarning} == {__file__}
     assert set(result.failures) == {"broken", "no_such_module:factory"}
     assert "no such layer" in result.failures["broken"]
     assert len(result) == 4
     assert "broken failed" in str(result)
     with pytest.raises(EncoderError, match="no such layer"):
         ask(candidates, on_error="raise")
-    with pytest.raises(EncoderError, match="no candidate could be read: broken"):
+    with pytest.raises(EncoderError, match="all 2 networks failed: broken"):
         ask(candidates[4:])
+
+
+def test_images_that_cannot_be_read_are_no_fault_of_a_candidate():
+    def unreadable():
+        raise ProbeError("image 3 is gone")
+
+    with pytest.raises(ProbeError, match="image 3 is gone"):
+        ask([*encoders(), unreadable])
 
 
 def test_a_dead_network_is_last_and_said():
@@ -173,8 +189,11 @@ def test_it_can_be_kept(tmp_path):
     np.testing.assert_array_equal(loaded.p_values, result.p_values)
     with pytest.raises(InvalidValue, match=r"path='.*answer.json'"):
         result.save(tmp_path / "answer.json")
+    other = pyattrx.Affinity(["a"], np.ones((1, 1)), np.ones((1, 1)), True, np.arange(1))
+    with pytest.raises(pyattrx.PyattrxError, match="expected 'pyattrx recommendation 1'"):
+        Recommendation.load(other.save(tmp_path / "other.npz"))
     (tmp_path / "answer.npz").write_bytes(b"nothing")
-    with pytest.raises(pyattrx.PyattrxError, match="no saved recommendation"):
+    with pytest.raises(pyattrx.PyattrxError, match="not a saved recommendation"):
         Recommendation.load(tmp_path / "answer.npz")
 
 

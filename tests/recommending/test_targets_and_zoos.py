@@ -133,6 +133,6 @@ def test_where_all_candidates_of_a_target_fail_they_are_named(specifications):
         raise RuntimeError("no weights here")
 
     with pytest.raises(
-        EncoderError, match=r"read: broken: candidates\[0\] failed: .*weights here$"
+        EncoderError, match=r"failed: broken: candidates\[0\] failed: .*weights here$"
     ):
         ask([broken], probes(), target=specifications[0])
