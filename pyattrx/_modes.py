@@ -5,6 +5,7 @@ With one method to write: what happens to a call.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,11 +51,26 @@ class DispatchMode(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._uncompiled: Callable[..., Any] | None = None
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Leave `__torch_dispatch__` as it is: wrapped, it would import PyTorch's compiler.
+
+        That takes seconds, and is of use only to networks that are compiled.
+        """
+        return False
 
     def __torch_dispatch__(
         self, func: Function, types: Sequence[type], args: Arguments = (), kwargs: Any = None
     ) -> Any:
-        return self.call(func, args, kwargs or {})
+        if self._uncompiled is None:
+            # Not there while it is being imported.
+            disable = getattr(sys.modules.get("torch._dynamo"), "disable", None)
+            if disable is None:
+                return self.call(func, args, kwargs or {})
+            self._uncompiled = disable(self.call, recursive=True)
+        return self._uncompiled(func, args, kwargs or {})
 
     def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
         """Answer a call; ``function(*arguments, **named)`` does what it would have done."""

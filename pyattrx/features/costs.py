@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
+from pyattrx._modes import Arguments, DispatchMode, Function, Named
 from pyattrx.encoders import Encoder, PreparedEncoder
 
 __all__ = ["Costs", "multiply_adds", "origin"]
@@ -52,7 +53,7 @@ class Costs:
 
 def multiply_adds(prepared: PreparedEncoder, x: torch.Tensor) -> int | None:
     """Count the multiply-adds of convolutions and matrix products of one image [1, C, H, W]."""
-    counter = FlopCounterMode(display=False)
+    counter = _Counter()
     try:
         with counter:
             prepared.outputs(x)
@@ -61,8 +62,27 @@ def multiply_adds(prepared: PreparedEncoder, x: torch.Tensor) -> int | None:
     passes = prepared.sizes.passes(1)
     # An operation is a multiplication or an addition; batches that are filled up count whole.
     least = max(1, prepared.sizes.least) * passes
-    total = counter.get_total_flops()
-    return total // (2 * least) if total else None
+    return counter.operations // (2 * least) if counter.operations else None
+
+
+class _Counter(DispatchMode):
+    """Counts as PyTorch's own counter does, which would import the compiler."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+
+    def call(self, function: Function, arguments: Arguments, named: Named) -> Any:
+        count = flop_registry.get(getattr(function, "overloadpacket", None))
+        if count is None and hasattr(function, "decompose"):
+            with self:
+                answer = function.decompose(*arguments, **named)
+            if answer is not NotImplemented:
+                return answer
+        answer = function(*arguments, **named)
+        if count is not None:
+            self.operations += count(*arguments, **named, out_val=answer)
+        return answer
 
 
 def origin(encoder: Encoder) -> tuple[str | None, str | None]:
