@@ -22,6 +22,13 @@ from pyattrx.tasks import Task
 
 __all__ = ["Heats", "raced"]
 
+# How much wider than its standard error a score's test must be. That of a cross-validated probe
+# knows what other images to score would change; other images to learn from add (images scored) /
+# (images learnt from) over the share of one fold (Nadeau and Bengio 2003): of 5 folds 1 + 5 / 4 of
+# the variance. Of eight equal candidates, in 30 races on 128 images at an error of .01, each left
+# in 9 % without it, and in .4 % with it.
+_WIDER = {"linear_probe": (1 + 5 / 4) ** 0.5}
+
 
 def raced(
     candidates: list[Candidate], task: Task, names: Sequence[str], options: Options, error: float
@@ -109,4 +116,5 @@ class Heats:
         if len(found) < 2:
             return names, None
         self.rule = self.rule.fixed(scores)
-        return names, self.rule.order(scores)
+        order = self.rule.order(scores)
+        return names, replace(order, differences=order.differences * _WIDER.get(main, 1.0))

@@ -109,7 +109,7 @@ def race(
     rank : callable
         ``rank(part, features)`` returns the names of those that can be ranked, and their order.
     error : float
-        How probable it may be that the best one is dropped, as far as standard errors tell.
+        How probable it may be that the best one is dropped.
     seed : int
         Of the order of the images.
 
@@ -129,10 +129,6 @@ def race(
     Bonferroni the best one is dropped in any round, by any rival, with no more than that
     probability in all. The best one is that by the score that a probe has on so many images; with
     more it may be another, which no test on few can know.
-
-    The standard errors behind the test are those of other images to score; what other images to
-    learn from would change is not in them. So a linear probe on few images tells candidates apart
-    more often than it should: exactly equal ones are dropped more often than `error` says.
 
     A consensus beside the score is that of all candidates on the first part, to the end: among
     fewer candidates it would be another one. Its error, by a jackknife over these images, is part

@@ -85,9 +85,9 @@ def recommend(
         certain are not run on the rest. For labelled tasks. Ctrl-C ends it with the standing so
         far, as `Recommendation.provenance` says under "interrupted".
     error : float
-        Of a race: how probable it may be that the best candidate is dropped, as far as standard
-        errors tell; see docs/recommend.md. A consensus counts by what it is on the first part of
-        the images, and its error is part of the tests.
+        Of a race: how probable it may be that the best candidate is dropped; see
+        docs/recommend.md. A consensus counts by what it is on the first part of the images, and its
+        error is part of the tests.
     level : float
         Of the confidence intervals.
     on_error : {"skip", "raise"}
