@@ -65,6 +65,32 @@ def test_label_maps():
     assert set(result.names[:2]) == {"green", "red and green"}
 
 
+def test_where_features_are_read_is_said_where_only_the_structure_tells():
+    class Classifier(nn.Sequential):
+        def __init__(self):
+            super().__init__(Channels(0), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 4))
+
+    told = pyattrx.Encoder(Classifier(), name="told", features="1")
+    known = pyattrx.Encoder(Channels(1), name="known")
+    known.known["headless"] = True
+    guessed = [pyattrx.Encoder(Classifier(), name=f"net {which}") for which in range(4)]
+    result = ask([told, known, *guessed, pyattrx.Encoder(Channels(2), name="body")])
+    (note,) = [note for note in result.notes if note.startswith("Features are read at")]
+    assert "the input of 3, taken for the classifier (net " in note
+    assert "and 2 more)" in note
+    assert "the output, as no classifier was found (body)" in note
+    assert "told" not in note
+    assert "known" not in note
+    assert result["net 0"].read_at == "input of 3"
+
+
+def test_a_kept_answer_says_where_features_are_read_as_a_new_one_does(tmp_path):
+    first, second = (ask(cache=str(tmp_path)) for _ in range(2))
+    assert second.provenance["images_computed"]["red"] == 0
+    assert first.notes == second.notes
+    assert any("no classifier was found (" in note for note in second.notes)
+
+
 def test_a_candidate_that_fails_is_named_and_the_others_go_on():
     class Broken(nn.Module):
         def forward(self, x):
