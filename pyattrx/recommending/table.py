@@ -46,7 +46,7 @@ def as_text(result: Recommendation, width: int | None = None) -> str:
     table, shown = _table(result, width or shutil.get_terminal_size((100, 40)).columns)
     above = [_headline(result), f"Ranked by {result.score}."]
     below = _legend(result, shown)
-    below += [f"{one.name}: {remark}" for one in result for remark in one.remarks]
+    below += _remarks(result)
     below += [f"{name} failed: {' '.join(why.split())}" for name, why in result.failures.items()]
     below += result.notes
     said = [[wrapped(line, width) for line in lines] for lines in (above, below)]
@@ -90,6 +90,15 @@ def _legend(result: Recommendation, shown: Sequence[str]) -> list[str]:
         alone = "these scores" if len(others) > 1 else "this score"
         lines.append(f"{', '.join(others)}: places by {alone} alone.")
     return lines
+
+
+def _remarks(result: Recommendation) -> list[str]:
+    """What is to be known of candidates: of several, once."""
+    names: dict[str, list[str]] = {}
+    for one in result:
+        for remark in one.remarks:
+            names.setdefault(remark, []).append(one.name)
+    return [f"{', '.join(found)}: {remark}" for remark, found in names.items()]
 
 
 def _is_place(result: Recommendation, name: str) -> bool:

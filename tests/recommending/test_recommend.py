@@ -269,6 +269,12 @@ def test_what_looks_untrained_is_said():
     with pytest.warns(UntrainedWarning, match="fresh"):
         result = ask([*encoders(), fresh])
     assert result["fresh"].remarks[0].startswith("looks untrained")
+    assert "fresh: looks untrained: " in str(result)
+    with pytest.warns(UntrainedWarning):
+        again = ask([*encoders(), fresh, pyattrx.Encoder(fresh.module, name="stale")])
+    first, second = (name for name in again.names if name in ("fresh", "stale"))
+    assert str(again).count("looks untrained") == 1
+    assert f"{first}, {second}: looks untrained" in str(again)
 
 
 @pytest.mark.parametrize(
