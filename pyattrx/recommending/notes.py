@@ -64,7 +64,10 @@ def where_read(found: Sequence[Finding]) -> list[str]:
     if not by_place:
         return []
     told = [f"{place} ({_some(names)})" for place, names in by_place.items()]
-    return [f"Features are read at {'; at '.join(told)}. ?features=LAYER reads another layer."]
+    return [
+        f"Features are read at {'; at '.join(told)}. ?features=LAYER, or Encoder(features=), reads "
+        "another layer."
+    ]
 
 
 def _place_in_words(place: str) -> str:
