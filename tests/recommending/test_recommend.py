@@ -46,6 +46,15 @@ def test_without_labels_who_knows_most_of_the_others_is_first():
     assert any("generalists" in note for note in result.notes)
 
 
+def test_what_the_value_is_is_said():
+    assert "value: mean log probability of an image's own class; 0 at best." in str(ask())
+    assert "mean log share of neighbours" in str(ask(scores="knn"))
+    unlabelled = Task.from_arrays(task().probes.images())
+    assert "value: R^2; 1 at best, 0 for the mean alone." in str(ask(images=unlabelled))
+    for options in ({"consensus_weight": 0.5}, {"scores": "logme"}):
+        assert "value: " not in str(ask(**options))
+
+
 def test_numbers_and_several_labels():
     rng = np.random.default_rng(0)
     levels = rng.random((60, 3)).astype(np.float32)
