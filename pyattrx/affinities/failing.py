@@ -82,13 +82,16 @@ class Failures:
         if not (self._skip and _of_the_network(error)):
             return False
         kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
+        why = f"{kind}{error}"
+        for known in (f"network {name!r} failed: ", f"{name!r} failed: ", f"{name!r}: "):
+            why = why.removeprefix(known)  # whoever reads it is told the name
         called, times = name, 1
         while called in self.found:  # names are only told apart once a network is loaded
             times += 1
             called = f"{name} ({times})"
-        self.found[called] = f"{kind}{error}"
+        self.found[called] = why
         warnings.warn(
-            f"left out {called!r}, which failed: {self.found[called]}",
+            f"left out {called!r}, which failed: {why}",
             SkippedWarning,
             stacklevel=outside(),
         )

@@ -101,6 +101,7 @@ def from_transformers(name: str, specification: str) -> tuple[Encoder, list[str]
     encoder = Encoder(
         module, name=specification, transform=seen.transform, input_size=seen.input_size
     )
+    encoder.known["headless"] = True  # an AutoModel has none
     missing = [key.removeprefix(prefix) for key in info["missing_keys"] if key.startswith(prefix)]
     return encoder, sorted(missing)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pyattrx.encoders.outputs import Output, pick_tensor, run_until
 from pyattrx.errors import EncoderError
+from pyattrx.features.activated import is_activated
 
 __all__ = ["FeatureReader", "Place", "SeveralReaders", "find_place"]
 
@@ -77,8 +78,9 @@ def find_place(module: nn.Module, x: Tensor, *, headless: bool = False) -> Place
     -------
     Place
         The input of the last linear layer, or 1 x 1 convolution, that has as many outputs as the
-        network has, and no layer with weights after it, where the network gives one vector an
-        image; else its smallest maps, where its output is larger maps; else its output.
+        network has, and neither a layer with weights nor an activation after it, where the network
+        gives one vector an image; else its smallest maps, where its output is larger maps; else
+        its output.
 
     Examples
     --------
@@ -113,6 +115,8 @@ def _noting(name: str, answers: list[_Answer]) -> Any:
     def note(part: nn.Module, given: tuple[Any, ...], made: Any) -> None:
         if isinstance(made, Tensor) and made.is_floating_point() and made.dim() > 1:
             first = given[0] if given and isinstance(given[0], Tensor) else None
+            if _may_classify(part):
+                made = made.clone()  # an activation that follows may write into it
             answers.append(_Answer(name, part, first, made))
 
     return note
@@ -126,7 +130,7 @@ def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -
         answer = answers[index]
         if often[answer.name] > 1 or answer.given is None or len(answer.given) != len(output):
             continue
-        if _is_classifier(answer, output.shape[1]):
+        if _is_classifier(answer, output):
             width = answer.given.shape[1]
             before = [a for a in answers[:index] if often[a.name] == 1]
             return Place(answer.name, True, _last_maps(before, width))
@@ -135,14 +139,18 @@ def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -
     return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
 
 
-def _is_classifier(answer: _Answer, outputs: int) -> bool:
+def _is_classifier(answer: _Answer, output: Tensor) -> bool:
     part, given = answer.part, answer.given
     assert given is not None
-    if isinstance(part, nn.Linear):
-        return given.dim() == 2 and part.out_features == outputs
+    if not _may_classify(part) or (isinstance(part, nn.Linear) and given.dim() != 2):
+        return False
+    return answer.made.shape[1] == output.shape[1] and not is_activated(answer.made, output)
+
+
+def _may_classify(part: nn.Module) -> bool:
     if isinstance(part, nn.Conv2d):
-        return part.out_channels == outputs and part.kernel_size == (1, 1) and part.groups == 1
-    return False
+        return part.kernel_size == (1, 1) and part.groups == 1
+    return isinstance(part, nn.Linear)
 
 
 def _last_maps(answers: list[_Answer], width: int) -> str | None:

@@ -31,7 +31,7 @@ from pyattrx.probes import Probes
 __all__ = ["Features", "extract"]
 
 # Changes when features are read elsewhere than before: what is kept then is of no use.
-_RULES = 2
+_RULES = 3
 # How far features may be from those that are kept, of their length, and still be of the same
 # network: rounding to float16, other threads, another device.
 _SAME = 5e-3
@@ -59,6 +59,8 @@ class Features:
         Why the network's weights look as they were initialised.
     facts : dict
         What else is worth knowing, as JSON types: ``imagenet_top1`` where it was published.
+    assumed : bool
+        Whether only the network's structure told the place.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Features:
     computed: int
     untrained: str | None
     facts: dict[str, Any]
+    assumed: bool = False
 
     def together(self) -> np.ndarray:
         """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too."""
@@ -168,6 +171,7 @@ def extract(
         len(missing),
         facts["untrained"],
         facts["how"] if top1 is None else {**facts["how"], "imagenet_top1": top1},
+        facts["assumed"],
     )
 
 
@@ -259,6 +263,11 @@ class _Run:
         """Once: it reads all weights."""
         return self.encoder.describe()
 
+    @property
+    def _headless(self) -> bool:
+        """Whether the network is known to have no classifier any more."""
+        return bool(self.encoder.known.get("headless"))
+
     def identity(self) -> dict[str, Any]:
         """All that its features depend on, but for what only its behaviour shows."""
         facts = dict(self._described)
@@ -327,6 +336,7 @@ class _Run:
         self.facts = {
             "name": self.encoder.name,
             "place": _said(self.encoder, reader),
+            "assumed": reader.output is None and not self._headless,
             "parameters": self._described["parameters"],
             "multiply_adds": counted,
             "input_size": list(x.shape[2:]),
@@ -434,9 +444,7 @@ class _Run:
         if said is not None:
             return FeatureReader(Place(), self.grid, said)
         try:
-            place = find_place(
-                prepared.module, x, headless=bool(self.encoder.known.get("headless"))
-            )
+            place = find_place(prepared.module, x, headless=self._headless)
         except AssumptionError:
             raise
         except Exception:  # of any kind: what is wrong is found, and said, when it is looked at

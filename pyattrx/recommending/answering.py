@@ -10,7 +10,7 @@ import numpy as np
 from pyattrx.affinities.describing import device_name, versions
 from pyattrx.errors import InvalidValue
 from pyattrx.recommending.finding import Finding, places
-from pyattrx.recommending.notes import comparable_times, score_in_words, what_to_know
+from pyattrx.recommending.notes import comparable_times, score_in_words, what_to_know, where_read
 from pyattrx.recommending.options import Options
 from pyattrx.recommending.ordering import Order
 from pyattrx.recommending.result import Recommendation, Standing
@@ -54,7 +54,7 @@ def answer(
         tuple(standings),
         score_in_words(rule.main, rule.weight),
         CONSENSUS if rule.main == CONSENSUS else "labels",
-        tuple(what_to_know(task, standings, rule.main, rule.weight)),
+        (*what_to_know(task, standings, rule.main, rule.weight), *where_read(ranked)),
         {**failures, **_unranked(found, rule)},
         p_values,
         task.as_dict(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -47,13 +48,16 @@ def raced(
         How probable it may be that the best one is dropped.
     """
     failures = Failures(options.on_error)
+    computed: Counter[str] = Counter()  # images, over all rounds
     with tempfile.TemporaryDirectory() as folder:
         # What a part has seen is not run again for the next one.
         kept = options if options.cache else replace(options, cache=FeatureCache(folder))
 
         def read(part: Task, wanted: Sequence[str] | None) -> list[Features]:
             some = [one for one in candidates if wanted is None or one.name in wanted]
-            return read_all(some, part, kept, failures)
+            read = read_all(some, part, kept, failures)
+            computed.update({one.name: one.computed for one in read})
+            return [replace(one, computed=computed[one.name]) for one in read]
 
         heats = Heats(read, names, options.weight)
         found = race(task, heats.read, heats.rank, error=error)

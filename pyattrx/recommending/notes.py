@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pyattrx.features import Costs
+from pyattrx.recommending.finding import Finding
 from pyattrx.recommending.result import Standing
 from pyattrx.tasks import Task
 
-__all__ = ["comparable_times", "score_in_words", "what_to_know"]
+__all__ = ["comparable_times", "score_in_words", "what_to_know", "where_read"]
 
 _IN_WORDS = {
     "linear_probe": "a cross-validated linear probe",
@@ -26,6 +27,7 @@ _RULES: dict[str, Callable[[Costs], int]] = {
 _FEW_A_CLASS = 5
 _FEW_IMAGES = 30
 _FEW_CANDIDATES = 5
+_MOST_NAMES = 3
 
 
 def score_in_words(main: str, weight: float) -> str:
@@ -48,6 +50,38 @@ def what_to_know(task: Task, standings: Sequence[Standing], main: str, weight: f
         *_cheapest(standings),
         *_baselines(standings),
     ]
+
+
+def where_read(found: Sequence[Finding]) -> list[str]:
+    """Say where features were read, of candidates whose structure alone tells it: it may mislead.
+
+    A projection at the end of a network without a classifier looks like one.
+    """
+    by_place: dict[str, list[str]] = {}
+    for one in found:
+        if one.features.assumed:
+            by_place.setdefault(_place_in_words(one.features.place), []).append(one.name)
+    if not by_place:
+        return []
+    told = [f"{place} ({_some(names)})" for place, names in by_place.items()]
+    return [
+        f"Features are read at {'; at '.join(told)}. ?features=LAYER, or Encoder(features=), reads "
+        "another layer."
+    ]
+
+
+def _place_in_words(place: str) -> str:
+    if place.startswith("input of "):
+        return f"the {place}, taken for the classifier"
+    if place == "output":
+        return "the output, as no classifier was found"
+    return f"{place}, the smallest maps"
+
+
+def _some(names: Sequence[str]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[: _MOST_NAMES - 1])} and {len(names) - _MOST_NAMES + 1} more"
 
 
 def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:

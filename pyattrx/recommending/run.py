@@ -125,6 +125,10 @@ def recommend(
 
     Notes
     -----
+    The linear probe reads the pooled features and, beside them, their maps averaged to 2 x 2. They
+    are the input of the classifier, where a network has one: `Standing.read_at` names the place,
+    and a note says so where only the network's structure told.
+
     The default was chosen by measured transfers: docs/recommend.md. The truth behind it is a linear
     probe on frozen features; whether the same order holds for fine-tuning is not known from that.
 

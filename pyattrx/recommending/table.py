@@ -33,6 +33,7 @@ _TITLES = {
     "input": "input",
     "front": "front",
 }
+_R_SQUARED = ("linear_probe", "knn", "label_ridge", "ridge_loo", "consensus", "recommended")
 # What goes first where there is no room, before and after the places by other scores.
 _DROPPED = ("width", "input", "multiply_adds", "imagenet_top1")
 _DROPPED_LAST = ("front", "parameters", "milliseconds")
@@ -46,7 +47,7 @@ def as_text(result: Recommendation, width: int | None = None) -> str:
     table, shown = _table(result, width or shutil.get_terminal_size((100, 40)).columns)
     above = [_headline(result), f"Ranked by {result.score}."]
     below = _legend(result, shown)
-    below += [f"{one.name}: {remark}" for one in result for remark in one.remarks]
+    below += _remarks(result)
     below += [f"{name} failed: {' '.join(why.split())}" for name, why in result.failures.items()]
     below += result.notes
     said = [[wrapped(line, width) for line in lines] for lines in (above, below)]
@@ -89,7 +90,29 @@ def _legend(result: Recommendation, shown: Sequence[str]) -> list[str]:
     if others:
         alone = "these scores" if len(others) > 1 else "this score"
         lines.append(f"{', '.join(others)}: places by {alone} alone.")
-    return lines
+    return lines + _value(result)
+
+
+def _value(result: Recommendation) -> list[str]:
+    """What the value is, where it is one score and nothing else."""
+    main, kind = result.provenance.get("main_score"), result.task.get("kind")
+    if result.provenance.get("consensus_weight"):
+        return []
+    if main in ("linear_probe", "knn") and kind == "classification":
+        what = "probability" if main == "linear_probe" else "share of neighbours"
+        return [f"value: mean log {what} of an image's own class; 0 at best."]
+    if main in _R_SQUARED:
+        return ["value: R^2; 1 at best, 0 for the mean alone."]
+    return []
+
+
+def _remarks(result: Recommendation) -> list[str]:
+    """What is to be known of candidates: of several, once."""
+    names: dict[str, list[str]] = {}
+    for one in result:
+        for remark in one.remarks:
+            names.setdefault(remark, []).append(one.name)
+    return [f"{', '.join(found)}: {remark}" for remark, found in names.items()]
 
 
 def _is_place(result: Recommendation, name: str) -> bool:

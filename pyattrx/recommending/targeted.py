@@ -78,15 +78,21 @@ def rank_for_target(
         )
         for place, match in enumerate(matches, 1)
     ]
+    notes = [
+        f"{encoder.name} stands for the task. Where transfers were measured (twenty tasks on "
+        "rendered rooms) the first source named by this score was among the five best for "
+        "every target: docs/transfer.md."
+    ]
+    if any(one.read_at == "output" for one in standings):
+        notes.append(
+            "Candidates are read at their output: of a classifier, its classes. ?features=LAYER "
+            "reads another layer."
+        )
     return Recommendation(
         tuple(standings),
         score_in_words("target", 0.0),
         "target",
-        (
-            f"{encoder.name} stands for the task. Where transfers were measured (twenty tasks on "
-            "rendered rooms) the first source named by this score was among the five best for "
-            "every target: docs/transfer.md.",
-        ),
+        tuple(notes),
         dict(found.failures),
         np.full((len(standings), len(standings)), np.nan),
         task.as_dict(),

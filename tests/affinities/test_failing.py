@@ -72,6 +72,19 @@ def test_the_others_are_as_if_it_had_not_been_there(probes, method):
     assert all(w.filename == __file__ for w in warned if w.category is SkippedWarning)
 
 
+def test_what_went_wrong_does_not_begin_with_the_name():
+    failures = Failures("skip")
+    said = ("'net' failed: no weights", "network 'net' failed: no weights", "'net': no weights")
+    for message in said:
+        warned = pytest.warns(SkippedWarning, match="'net.*', which failed: no weights$")
+        with warned, failures.noted("net"):
+            raise EncoderError(message)
+    assert list(failures.found.values()) == ["no weights"] * 3
+    with pytest.warns(SkippedWarning), failures.noted("net"):
+        raise EncoderError("'other' failed: no weights")
+    assert failures.found["net (4)"] == "'other' failed: no weights"
+
+
 def test_one_that_fails_in_the_middle_leaves_nothing(images, probes):
     middle = int(images.mean((1, 2, 3)).argsort()[1:-1].max())
     assert middle > 0  # rows of another image were written before

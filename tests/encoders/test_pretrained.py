@@ -54,6 +54,13 @@ def output(encoder):
         return prepared.forward(prepared.preprocess(X))
 
 
+def test_no_classifier_is_loaded(tmp_path):
+    network = vit("ViTForImageClassification", num_labels=7)
+    encoder = silently(saved(tmp_path, network))
+    assert encoder.known["headless"]
+    assert output(encoder).shape == (3, 17, 16)
+
+
 TOWERS = {
     "CLIP": ("CLIP", {"crop_size": SQUARE}),
     "Siglip": ("Siglip", {}),

@@ -70,6 +70,38 @@ def test_a_network_that_is_known_to_have_no_classifier_is_read_at_its_output():
     assert find_place(network, IMAGES, headless=True) == Place(maps="3")
 
 
+@pytest.mark.parametrize(
+    "activation", [nn.ReLU(True), nn.Hardswish(), nn.GELU(), nn.SiLU(True), nn.Tanh()]
+)
+@pytest.mark.parametrize("last", ["linear", "convolution"])
+@torch.no_grad()
+def test_a_last_layer_with_an_activation_behind_it_is_no_classifier(activation, last):
+    """VGG without its classifier, and MobileNetV3: their last layer is as wide as the output."""
+    body = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1)]
+    linear = [nn.Flatten(), nn.Linear(6, 8), activation, nn.Dropout()]
+    ends = {"linear": linear, "convolution": [nn.Conv2d(6, 8, 1), activation, nn.Flatten()]}
+    network = nn.Sequential(*body, *ends[last]).eval()
+    assert find_place(network, IMAGES).pooled is None
+    _, values = read(network)
+    torch.testing.assert_close(values[:, :8], network(IMAGES))
+
+
+@torch.no_grad()
+def test_an_activation_before_the_mean_over_locations_but_for_relu():
+    """NFNet without its classifier; SqueezeNet's classifier has a ReLU there."""
+    convolutions = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 1)]
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    for activation in (nn.GELU(), nn.SiLU(), nn.Hardswish()):
+        assert find_place(nn.Sequential(*convolutions, activation, *pooled), IMAGES).pooled is None
+    assert find_place(nn.Sequential(*convolutions, nn.ReLU(), *pooled), IMAGES).pooled == "2"
+
+
+@pytest.mark.parametrize("ending", [nn.Softmax(1), nn.LogSoftmax(1), nn.Sigmoid(), nn.Identity()])
+def test_probabilities_are_made_by_a_classifier(ending):
+    network = nn.Sequential(nn.Conv2d(3, 6, 24), nn.Flatten(), nn.Linear(6, 5), ending)
+    assert find_place(network, IMAGES) == Place("2", True)
+
+
 class Tokens(nn.Module):
     """A transformer's shape: a class token and other extra ones, then patches of 4 x 4."""
 

@@ -46,6 +46,15 @@ def test_without_labels_who_knows_most_of_the_others_is_first():
     assert any("generalists" in note for note in result.notes)
 
 
+def test_what_the_value_is_is_said():
+    assert "value: mean log probability of an image's own class; 0 at best." in str(ask())
+    assert "mean log share of neighbours" in str(ask(scores="knn"))
+    unlabelled = Task.from_arrays(task().probes.images())
+    assert "value: R^2; 1 at best, 0 for the mean alone." in str(ask(images=unlabelled))
+    for options in ({"consensus_weight": 0.5}, {"scores": "logme"}):
+        assert "value: " not in str(ask(**options))
+
+
 def test_numbers_and_several_labels():
     rng = np.random.default_rng(0)
     levels = rng.random((60, 3)).astype(np.float32)
@@ -63,6 +72,32 @@ def test_label_maps():
     result = ask(images=Task.from_arrays(images, maps, kind="dense_classification"))
     assert result.score.startswith("label_ridge")
     assert set(result.names[:2]) == {"green", "red and green"}
+
+
+def test_where_features_are_read_is_said_where_only_the_structure_tells():
+    class Classifier(nn.Sequential):
+        def __init__(self):
+            super().__init__(Channels(0), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 4))
+
+    told = pyattrx.Encoder(Classifier(), name="told", features="1")
+    known = pyattrx.Encoder(Channels(1), name="known")
+    known.known["headless"] = True
+    guessed = [pyattrx.Encoder(Classifier(), name=f"net {which}") for which in range(4)]
+    result = ask([told, known, *guessed, pyattrx.Encoder(Channels(2), name="body")])
+    (note,) = [note for note in result.notes if note.startswith("Features are read at")]
+    assert "the input of 3, taken for the classifier (net " in note
+    assert "and 2 more)" in note
+    assert "the output, as no classifier was found (body)" in note
+    assert "told" not in note
+    assert "known" not in note
+    assert result["net 0"].read_at == "input of 3"
+
+
+def test_a_kept_answer_says_where_features_are_read_as_a_new_one_does(tmp_path):
+    first, second = (ask(cache=str(tmp_path)) for _ in range(2))
+    assert second.provenance["images_computed"]["red"] == 0
+    assert first.notes == second.notes
+    assert any("no classifier was found (" in note for note in second.notes)
 
 
 def test_a_candidate_that_fails_is_named_and_the_others_go_on():
@@ -243,6 +278,12 @@ def test_what_looks_untrained_is_said():
     with pytest.warns(UntrainedWarning, match="fresh"):
         result = ask([*encoders(), fresh])
     assert result["fresh"].remarks[0].startswith("looks untrained")
+    assert "fresh: looks untrained: " in str(result)
+    with pytest.warns(UntrainedWarning):
+        again = ask([*encoders(), fresh, pyattrx.Encoder(fresh.module, name="stale")])
+    first, second = (name for name in again.names if name in ("fresh", "stale"))
+    assert str(again).count("looks untrained") == 1
+    assert f"{first}, {second}: looks untrained" in str(again)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ def test_a_target_takes_the_labels_place(specifications):
     result = ask(specifications, labelled(), target="mine.py:again")
     assert result.situation == "target"
     assert set(result.names[:2]) == {"mine.py:green", "mine.py:two"}
+    assert any("read at their output" in note for note in result.notes)
     assert result.provenance["target"] == "mine.py:again (target)"
     # One of the candidates may be the target itself.
     assert set(ask(specifications, probes(), target="mine.py:red").names) == set(specifications)
