@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from pyattrx._near import did_you_mean
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import call
+from pyattrx.encoders.hub import check_reachable
 from pyattrx.encoders.processors import Preprocessing, ask_processor, read_configuration
 from pyattrx.encoders.random_weights import drawn_from, random_seed
 from pyattrx.encoders.transforms import Normalize
@@ -55,6 +57,10 @@ def from_timm(name: str, specification: str) -> Encoder:
         )
     # No classes: the pooled features that the classifier would have seen.
     try:
+        known = call(lambda: timm.get_pretrained_cfg(model), specification)
+        if seed is None and known is not None and known.hf_hub_id:
+            files = [known.hf_hub_filename or "model.safetensors", "pytorch_model.bin"]
+            check_reachable(known.hf_hub_id, files, specification)
         with drawn_from(seed):
             module = call(
                 lambda: timm.create_model(model, pretrained=seed is None, num_classes=0),
@@ -91,6 +97,8 @@ def from_transformers(name: str, specification: str) -> tuple[Encoder, list[str]
     transformers = import_package(
         "transformers", "specifications transformers:NAME", "transformers"
     )
+    if not Path(name).exists():
+        check_reachable(name, ["config.json"], specification)
     with _quiet(transformers):
         module, info = call(
             lambda: transformers.AutoModel.from_pretrained(

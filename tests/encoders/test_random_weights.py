@@ -20,6 +20,7 @@ def name(request, monkeypatch):
     config = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "input_size": (3, 32, 32)}
     timm = types.ModuleType("timm")
     timm.create_model = lambda *_, **__: torch.nn.Conv2d(3, 2, 3)
+    timm.get_pretrained_cfg = lambda name: None
     timm.list_models = lambda pattern, pretrained: [] if pretrained else ["net1", "net2"]
     timm.data = types.SimpleNamespace(resolve_model_data_config=lambda module: config)
     monkeypatch.setitem(sys.modules, "timm", timm)
