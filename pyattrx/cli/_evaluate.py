@@ -38,12 +38,12 @@ from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.tables import as_table
 from pyattrx.evaluate.usual import usual_counts, usual_relevant
 
-__all__ = ["add_evaluate_command"]
+__all__ = ["add_commands"]
 
 _MOST_LISTED = 8
 
 
-def add_evaluate_command(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
         "evaluate",

@@ -324,8 +324,8 @@ def commands():
     while waiting:
         path, command = waiting.pop()
         found.append(path)
-        for name, inner in getattr(command, "commands", {}).items():
-            waiting.append(([*path, name], inner))
+        names = [] if path == ["bench"] else getattr(command, "commands", [])
+        waiting += [([*path, name], command.get_command(None, name)) for name in names]
     return [path for path in found if path != ["bench"]]
 
 
