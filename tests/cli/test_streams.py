@@ -208,7 +208,7 @@ def test_an_error_that_nobody_expected_is_a_document_and_a_traceback(folder, mon
     def fails():
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("pyattrx.cli.environment", fails)
+    monkeypatch.setattr("pyattrx.cli._environment.environment", fails)
     with pytest.raises(ZeroDivisionError):
         main(["env", "--json"])
     found = json.loads(capsys.readouterr().out)
