@@ -13,22 +13,11 @@ Examples
 'b'
 """
 
+from importlib import import_module as _import_module
 from importlib.metadata import PackageNotFoundError as _NotInstalled
 from importlib.metadata import version as _version
-
-from pyattrx import errors, evaluate, ops, scores
-from pyattrx._progress import set_progress
-from pyattrx.affinities import Affinity, Match, affinity
-from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
-from pyattrx.descriptors import AttributionMaps, Combined, FeatureMethod, Method
-from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
-from pyattrx.errors import PyattrxError
-from pyattrx.fitting import FitReport, FittedEncoder, fit_target
-from pyattrx.probes import Probes
-from pyattrx.recommending import Recommendation, Standing, recommend
-from pyattrx.tasks import Task
-from pyattrx.tree import Tree
-from pyattrx.zoo import Matches, Zoo
+from importlib.util import find_spec as _find_spec
+from typing import TYPE_CHECKING
 
 try:
     __version__ = _version("pyattrx")
@@ -71,3 +60,52 @@ __all__ = [
     "scores",
     "set_progress",
 ]
+
+# Where names are; imported when one is asked for, since torch takes seconds and help needs none.
+_HOMES = {
+    name: home
+    for home, names in {
+        "_progress": "set_progress",
+        "affinities": "Affinity, Match, affinity",
+        "attribution": "ELRP, Attribution, GradXInput, Saliency",
+        "descriptors": "AttributionMaps, Combined, FeatureMethod, Method",
+        "encoders": "Encoder, Normalize, PreparedEncoder, load, load_many",
+        "errors": "PyattrxError",
+        "fitting": "FitReport, FittedEncoder, fit_target",
+        "probes": "Probes",
+        "recommending": "Recommendation, Standing, recommend",
+        "tasks": "Task",
+        "tree": "Tree",
+        "zoo": "Matches, Zoo",
+    }.items()
+    for name in names.split(", ")
+}
+
+if TYPE_CHECKING:
+    from pyattrx import errors, evaluate, ops, scores
+    from pyattrx._progress import set_progress
+    from pyattrx.affinities import Affinity, Match, affinity
+    from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
+    from pyattrx.descriptors import AttributionMaps, Combined, FeatureMethod, Method
+    from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
+    from pyattrx.errors import PyattrxError
+    from pyattrx.fitting import FitReport, FittedEncoder, fit_target
+    from pyattrx.probes import Probes
+    from pyattrx.recommending import Recommendation, Standing, recommend
+    from pyattrx.tasks import Task
+    from pyattrx.tree import Tree
+    from pyattrx.zoo import Matches, Zoo
+else:
+
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            found = getattr(_import_module(f"pyattrx.{_HOMES[name]}"), name)
+        elif not name.startswith("_") and _find_spec(f"pyattrx.{name}") is not None:
+            found = _import_module(f"pyattrx.{name}")
+        else:
+            raise AttributeError(f"module 'pyattrx' has no attribute {name!r}")
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

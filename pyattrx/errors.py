@@ -6,7 +6,9 @@ pyattrx catches it. The message names the argument, the value it had and what wa
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pyattrx._near import did_you_mean
@@ -36,7 +38,8 @@ __all__ = [
     "ZooWarning",
 ]
 
-_SHOWN = 120
+_SHOWN = 120  # characters of a value
+_ELEMENTS = 8  # of an array
 
 
 class PyattrxError(Exception):
@@ -176,5 +179,25 @@ class ZooWarning(UserWarning):
 
 
 def _show(value: Any) -> str:
-    text = " ".join(repr(value).split())  # a module's is of many lines
+    text = " ".join(_said(value).split())  # a module's is of many lines
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _said(value: Any) -> str:
+    if type(value) is list:
+        return f"[{_listed(value)}]"
+    if type(value) is tuple and len(value) > 1:
+        return f"({_listed(value)})"
+    return _one(value)
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(_one, values[:_SHOWN]))  # each is a character or more
+
+
+def _one(value: Any) -> str:
+    """Of arrays and tensors their shape and type: a few of many numbers tell nothing."""
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if isinstance(shape, tuple) and dtype is not None and math.prod(shape) > _ELEMENTS:
+        return f"{type(value).__name__} {list(shape)} {str(dtype).removeprefix('torch.')}"
+    return repr(value)

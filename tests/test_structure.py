@@ -104,6 +104,21 @@ def test_every_exported_name_exists():
             assert hasattr(module, exported), f"{name}.{exported}"
 
 
+def test_names_are_imported_when_asked_for_from_where_type_checkers_are_told():
+    tree = ast.parse(Path(pyattrx.__file__).read_text())
+    (told,) = (node for node in tree.body if isinstance(node, ast.If))
+    names = []
+    for line in told.body:
+        home = importlib.import_module(line.module)
+        for alias in line.names:
+            assert getattr(pyattrx, alias.name) is getattr(home, alias.name)
+            names.append(alias.name)
+    assert sorted([*names, "__version__"]) == sorted(pyattrx.__all__)
+    assert set(pyattrx.__all__) <= set(dir(pyattrx))
+    assert pyattrx.features is importlib.import_module("pyattrx.features")
+    assert not hasattr(pyattrx, "no_such_name")
+
+
 def test_optional_packages_are_not_imported(tmp_path):
     code = (
         "import sys, pyattrx, pyattrx.cli;"

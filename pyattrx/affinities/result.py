@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx._saved import saved, write_saved
+from pyattrx.affinities.html import as_html
 from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
 from pyattrx.affinities.statistics import Residuals, degrees_of_freedom, paired_p_values
@@ -291,6 +292,9 @@ class Affinity:
             if np.shape(getattr(self, name)) != (m, m):
                 shape = np.shape(getattr(self, name))
                 raise InvalidValue(f"{name}.shape", shape, f"{(m, m)}, one row a name")
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     def __repr__(self) -> str:
         return (

@@ -28,10 +28,10 @@ from pyattrx.descriptors import Method
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue
 
-__all__ = ["add_affinity_command"]
+__all__ = ["add_commands"]
 
 
-def add_affinity_command(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
         "affinity",

@@ -18,7 +18,7 @@ import pyattrx
 from pyattrx.cli._streams import documents
 from pyattrx.errors import MissingDependency
 
-__all__ = ["add_bench_commands", "load_benchmarks"]
+__all__ = ["add_commands", "load_benchmarks"]
 
 
 class _Benchmarks(TyperGroup):
@@ -36,7 +36,7 @@ class _Benchmarks(TyperGroup):
         return typer.main.get_command(load_benchmarks().app)
 
 
-def add_bench_commands(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     benchmarks = typer.Typer(
         cls=_Benchmarks,

@@ -3,19 +3,55 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
-from pyattrx.cli._output import affinity_table, console, nearest_table
+from pyattrx._help import examples
+from pyattrx.cli import _options as options
+from pyattrx.cli._output import affinity_table, console, nearest_table, print_json
 from pyattrx.recommending.table import as_text
 
 if TYPE_CHECKING:
     from pyattrx.demo.known import KnownZoo
     from pyattrx.demo.run import Demo
 
-__all__ = ["print_demo"]
+__all__ = ["add_commands", "print_demo"]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command(
+        "demo", **examples("pyattrx demo", "pyattrx demo --crops 2 --size 96 --out pictures")
+    )(demo_command)
+
+
+def demo_command(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("demo-output"),
+    crops: Annotated[int, typer.Option(help="Probes cut from each photo.")] = 6,
+    size: Annotated[int, typer.Option(help="Height and width of the probes.")] = 160,
+    batch_size: Annotated[int, typer.Option(help="Images in one pass.")] = 8,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...")] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Which of seven real networks to start from, for real images? And what else there is."""
+    from pyattrx.demo.run import run
+
+    options.be_quiet(quiet)
+    stages = console(stderr=True)
+
+    def say(line: str) -> None:
+        if not quiet:
+            stages.print(f"... {line}")
+
+    made = run(out, crops=crops, size=size, batch_size=batch_size, device=device, say=say)
+    if as_json:
+        print_json(made.to_dict())
+    else:
+        print_demo(made, out)
 
 
 def print_demo(demo: Demo, folder: Path) -> None:

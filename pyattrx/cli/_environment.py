@@ -1,4 +1,4 @@
-"""What `pyattrx env` reports: versions, devices and which optional parts are there."""
+"""``pyattrx env``: versions, devices and which optional parts are there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
+import typer
 
 from pyattrx import ops
+from pyattrx._help import examples
+from pyattrx.cli import _options as options
+from pyattrx.cli._output import console, print_json
 
-__all__ = ["environment"]
+__all__ = ["add_commands", "environment"]
 
 _OPTIONAL = {
     "faiss": ("faiss", "faiss-cpu or faiss-gpu: nearest neighbours in large zoos"),
@@ -21,6 +25,31 @@ _OPTIONAL = {
     "timm": ("timm", "specifications timm:NAME"),
     "transformers": ("transformers", "specifications transformers:NAME"),
 }
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("env", **examples("pyattrx env", "pyattrx env --json"))(env_command)
+
+
+def env_command(as_json: options.Json = False) -> None:
+    """Show versions, devices and which optional parts are installed."""
+    found = environment()
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    out.print(f"pyattrx {found['pyattrx']}, torch {found['torch']}, Python {found['python']}")
+    out.print(f"CPU: {found['cpu']['ops']}, {found['cpu']['threads']} threads")
+    cuda = found["cuda"]
+    out.print(f"CUDA: {cuda['ops']}; torch's CUDA: {cuda['torch']}")
+    for device in cuda["devices"]:
+        out.print(f"  {device['name']}, {device['memory'] / 2**30:.0f} GiB")
+    if not cuda["devices"]:
+        out.print("  no CUDA device")
+    for name, part in found["optional"].items():
+        state = part["version"] or "not installed"
+        out.print(f"{name}: {state} ({part['for']})")
 
 
 def environment() -> dict[str, Any]:

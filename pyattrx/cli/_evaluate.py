@@ -36,14 +36,14 @@ from pyattrx.evaluate import (
 )
 from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.tables import as_table
+from pyattrx.evaluate.usual import usual_counts, usual_relevant
 
-__all__ = ["add_evaluate_command"]
+__all__ = ["add_commands"]
 
 _MOST_LISTED = 8
-_USUAL = (1, 3, 5)  # sources to take
 
 
-def add_evaluate_command(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
         "evaluate",
@@ -132,9 +132,9 @@ def evaluate_command(
         raise InvalidValue("against", [str(p) for p in against or []], "files of different names")
     judged, found = _common(tables, measured)
     fewest = _fewest_sources(found.truth)
-    counts = [n for n in _USUAL if n <= fewest] if asked is None else asked
+    counts = usual_counts(fewest) if asked is None else asked
     if relevant is None:
-        relevant = max(_USUAL) if fewest > max(_USUAL) else max(1, fewest // 2)
+        relevant = usual_relevant(fewest)
     scores: dict[str, Table] = {}
     if baselines or groups is not None or retest is not None:
         again = None if retest is None else _read(retest)

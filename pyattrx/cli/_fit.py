@@ -14,12 +14,12 @@ from pyattrx.cli._output import console, print_json
 from pyattrx.cli._places import check_save
 from pyattrx.fitting import FittedEncoder, fit_target
 
-__all__ = ["add_fit_command"]
+__all__ = ["add_commands"]
 
 _TRAINING = "Training"
 
 
-def add_fit_command(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
         "fit",

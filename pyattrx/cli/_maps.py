@@ -21,10 +21,10 @@ from pyattrx.errors import InvalidValue, ProbeError
 from pyattrx.probes import Probes
 from pyattrx.probes._photos import open_photo
 
-__all__ = ["add_maps_command"]
+__all__ = ["add_commands"]
 
 
-def add_maps_command(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
         "maps",

@@ -29,7 +29,7 @@ from pyattrx.recommending.shortlist import FINALISTS
 from pyattrx.tasks import Task
 from pyattrx.zoo import Zoo
 
-__all__ = ["add_recommend_commands"]
+__all__ = ["add_commands"]
 
 _SCORES, _ZOO = "Scores", "Candidates from a zoo"
 
@@ -44,7 +44,7 @@ Folder = Annotated[
 ]
 
 
-def add_recommend_commands(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the commands to a program."""
     app.command(
         "recommend",

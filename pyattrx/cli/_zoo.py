@@ -18,7 +18,7 @@ from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
 from pyattrx.zoo import Entry, Matches, Report, Zoo
 
-__all__ = ["add_zoo_commands"]
+__all__ = ["add_commands"]
 
 ZooPath = Annotated[Path, typer.Argument(metavar="ZOO", help="Folder of the zoo.")]
 Wait = Annotated[
@@ -35,7 +35,7 @@ zoo_app = typer.Typer(
 )
 
 
-def add_zoo_commands(app: typer.Typer) -> None:
+def add_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.add_typer(zoo_app, name="zoo")
     app.command(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyattrx.encoders.carried import Carried
 from pyattrx.encoders.deciding import Decisions, Number
@@ -204,13 +204,13 @@ def check_alone(scene: Scene) -> None:
         if not scene.same(answer, order) and scene.alike_exactly(order):
             raise _rounded(scene.name)
         if not scene.same(answer, order):
-            raise _mixed(scene.name)
+            raise _mixed(scene.reader)
 
 
 def check_alone_exactly(scene: Scene) -> None:
     """What might be rounding is not there where less is rounded."""
     if scene.at_once >= 2 and len(scene.x) == 2 and scene.alike_exactly(scene.order) is False:
-        raise _mixed(scene.name)
+        raise _mixed(scene.reader)
 
 
 def check_large_batch(reader: Reader, x: Tensor, exact: Callable[[], Reader]) -> None:
@@ -246,7 +246,7 @@ def check_large_batch(reader: Reader, x: Tensor, exact: Callable[[], Reader]) ->
             return
         if x.dtype != torch.float64 and alike(exact(), x.double()):
             raise _rounded(reader.name)
-    raise _mixed(reader.name)
+    raise _mixed(reader)
 
 
 def _rounded(name: str) -> AssumptionError:
@@ -258,14 +258,27 @@ def _rounded(name: str) -> AssumptionError:
     )
 
 
-def _mixed(name: str) -> AssumptionError:
+def _mixed(reader: Reader) -> AssumptionError:
+    found = f"network {reader.name!r} answers to an image otherwise beside another image than alone"
+    layer = next((name for name, part in reader.module.named_modules() if _scaled(part)), None)
+    if layer is not None:
+        return AssumptionError(
+            "alone",
+            f"{found}: layer {layer!r} is dynamically quantised, and one scale is taken for the "
+            "activations of a whole batch. Take the float network that it was made of, or "
+            "batch_size=1, which is enough to read features, but gives no attribution",
+        )
     return AssumptionError(
         "alone",
-        f"network {name!r} answers to an image otherwise beside another image than alone: batch "
-        "norm without running statistics, or in training mode, a mean over the batch, an LSTM "
-        "without batch_first, or a squeeze or reshape that mixes images. batch_size=1 runs it one "
-        "by one, if that is what you mean",
+        f"{found}: batch norm without running statistics, or in training mode, a mean over the "
+        "batch, an LSTM without batch_first, or a squeeze or reshape that mixes images. "
+        "batch_size=1 runs it one by one, if that is what you mean",
     )
+
+
+def _scaled(part: nn.Module) -> bool:
+    """Tell whether a layer is of torch's dynamic quantisation, whose scales are of what it sees."""
+    return ".quantized.dynamic." in type(part).__module__
 
 
 def check_function_of_one_image(scene: Scene, *, closely: bool) -> None:

@@ -16,6 +16,7 @@ from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import from_factory
 from pyattrx.encoders.missing import settle_missing
 from pyattrx.encoders.pretrained import from_timm, from_transformers, timm_package
+from pyattrx.encoders.random_weights import random_seed
 from pyattrx.encoders.saved import SUFFIX, from_saved
 from pyattrx.encoders.specifications import FORMS, Parts, anywhere, is_file
 from pyattrx.encoders.taskonomy import load_taskonomy, taskonomy_files
@@ -42,9 +43,10 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         ``package.module:factory`` or ``path/file.py:factory``: a function without arguments that
         returns an `Encoder` or a module; a file and what it imports from its own folder are
         executed anew at each load. ``timm:NAME``: a pretrained timm network, its pooled
-        features, its own normalisation and input size without cropping (``timm:NAME@random``: with
-        random weights). ``torchvision:NAME``: the same of a classifier of torchvision, with its
-        default weights or with those of ``torchvision:NAME@WEIGHTS``.
+        features, its own normalisation and input size without cropping. ``torchvision:NAME``: the
+        same of a classifier of torchvision, with its default weights or with those of
+        ``torchvision:NAME@WEIGHTS``. For both, ``NAME@random`` has random weights, the same ones
+        each time, and ``NAME@random=SEED`` others (a whole number; 0 where it is not said).
         ``transformers:NAME_OR_PATH``: an AutoModel, of models of images and text the part that sees
         images, with what its image processor does to pixels, and its size, from safetensors, never
         with remote code. ``taskonomy:FILE``: weights of an encoder of Taskonomy, see
@@ -143,9 +145,10 @@ def expand(specification: Any) -> list[str]:
     kind, colon, name = target.partition(":")
     if kind == "timm" and any(c in name for c in "*?["):
         pattern, at, variant = name.partition("@")
-        found = timm_package().list_models(pattern, pretrained=variant != "random")
+        pretrained = random_seed(variant) is None
+        found = timm_package().list_models(pattern, pretrained=pretrained)
         if not found:
-            known = timm_package().list_models("*", pretrained=variant != "random")
+            known = timm_package().list_models("*", pretrained=pretrained)
             near = did_you_mean(pattern.strip("*?"), [model.partition(".")[0] for model in known])
             expected = f"a pattern that timm has models for{near}"
             raise InvalidValue("specification", specification, expected)

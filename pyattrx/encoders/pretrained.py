@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,9 @@ from torch import nn
 from pyattrx._near import did_you_mean
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import call
+from pyattrx.encoders.hub import check_reachable
 from pyattrx.encoders.processors import Preprocessing, ask_processor, read_configuration
+from pyattrx.encoders.random_weights import drawn_from, random_seed
 from pyattrx.encoders.transforms import Normalize
 from pyattrx.errors import EncoderError, InvalidValue, MissingDependency, PyattrxError
 
@@ -47,14 +50,22 @@ def from_timm(name: str, specification: str) -> Encoder:
     """Load ``timm:NAME``; see `pyattrx.load`."""
     timm = timm_package()
     model, _, variant = name.partition("@")
-    if variant not in ("", "random"):
-        raise InvalidValue("specification", specification, "timm:NAME or timm:NAME@random")
+    seed = random_seed(variant)
+    if variant and seed is None:
+        raise InvalidValue(
+            "specification", specification, "timm:NAME, timm:NAME@random or timm:NAME@random=SEED"
+        )
     # No classes: the pooled features that the classifier would have seen.
     try:
-        module = call(
-            lambda: timm.create_model(model, pretrained=variant != "random", num_classes=0),
-            specification,
-        )
+        known = call(lambda: timm.get_pretrained_cfg(model), specification)
+        if seed is None and known is not None and known.hf_hub_id:
+            files = [known.hf_hub_filename or "model.safetensors", "pytorch_model.bin"]
+            check_reachable(known.hf_hub_id, files, specification)
+        with drawn_from(seed):
+            module = call(
+                lambda: timm.create_model(model, pretrained=seed is None, num_classes=0),
+                specification,
+            )
     except EncoderError as error:
         raise EncoderError(f"{error}{_near_timm(timm, model)}") from error.__cause__
     config = timm.data.resolve_model_data_config(module)
@@ -65,7 +76,7 @@ def from_timm(name: str, specification: str) -> Encoder:
         input_size=(int(config["input_size"][1]), int(config["input_size"][2])),
     )
     encoder.known["headless"] = True
-    if variant != "random":
+    if seed is None:
         said = getattr(module, "pretrained_cfg", None) or {}
         encoder.known["model"] = ".".join(
             said[key] for key in ("architecture", "tag") if said.get(key)
@@ -86,6 +97,8 @@ def from_transformers(name: str, specification: str) -> tuple[Encoder, list[str]
     transformers = import_package(
         "transformers", "specifications transformers:NAME", "transformers"
     )
+    if not Path(name).exists():
+        check_reachable(name, ["config.json"], specification)
     with _quiet(transformers):
         module, info = call(
             lambda: transformers.AutoModel.from_pretrained(

@@ -13,6 +13,7 @@ from pyattrx._near import did_you_mean
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import call
 from pyattrx.encoders.pretrained import import_package
+from pyattrx.encoders.random_weights import drawn_from, random_seed
 from pyattrx.encoders.transforms import Normalize
 from pyattrx.errors import EncoderError, InvalidValue
 
@@ -33,17 +34,20 @@ def from_torchvision(name: str, specification: str) -> Encoder:
         )
         raise InvalidValue("specification", specification, f"a classifier of torchvision{near}")
     known = models.get_model_weights(model)
-    if variant not in ("", "random", *known.__members__):
-        expected = ", ".join(f"{model}@{one}" for one in (*known.__members__, "random"))
+    seed = random_seed(variant)
+    if seed is None and variant not in ("", *known.__members__):
+        accepted = (*known.__members__, "random", "random=SEED")
+        expected = ", ".join(f"{model}@{one}" for one in accepted)
         raise InvalidValue("specification", specification, f"torchvision:{model}, or {expected}")
-    weights = known.DEFAULT if variant in ("", "random") else known[variant]
+    weights = known[variant] if variant in known.__members__ else known.DEFAULT
     preset = weights.transforms()
     if type(preset).__name__ != _PRESET:
         raise EncoderError(
             f"{specification!r}: it is not known here what the preset {type(preset).__name__} does "
             "to images; make the Encoder yourself, with transform= and input_size="
         )
-    module = _made(models, model, None if variant == "random" else weights, specification)
+    with drawn_from(seed):
+        module = _made(models, model, weights if seed is None else None, specification)
     _remove_classifier(module, len(weights.meta.get("categories") or ()) or _CLASSES, specification)
     encoder = Encoder(
         module,
@@ -52,7 +56,7 @@ def from_torchvision(name: str, specification: str) -> Encoder:
         input_size=int(preset.crop_size[0]),
     )
     encoder.known["headless"] = True
-    if variant != "random":
+    if seed is None:
         encoder.known |= _facts(weights)
     return encoder
 
@@ -68,7 +72,7 @@ def torchvision_names(pattern: str, specification: str) -> list[str]:
     models = _models()
     names, at, variant = pattern.partition("@")
     found = [name for name in _names(models) if fnmatchcase(name, names)]
-    if variant not in ("", "random"):
+    if variant and random_seed(variant) is None:
         found = [name for name in found if variant in models.get_model_weights(name).__members__]
     if not found:
         near = did_you_mean(names.strip("*?"), _names(models))

@@ -243,6 +243,15 @@ def paired_difference(
     return Difference(**asdict(estimate), p_value=_p_value(replicates, draws))
 
 
+def check_runs(runs: Any, argument: str = "runs") -> None:
+    """Refuse what are no runs."""
+    expected = "a sequence of pairs (affinity, truth), one for every seed"
+    if not isinstance(runs, Sequence):
+        raise InvalidType(argument, runs, expected)
+    if not runs or not all(isinstance(run, tuple) and len(run) == 2 for run in runs):
+        raise InvalidValue(argument, runs, expected)
+
+
 class _Draws:
     """Weights of targets and seeds in every sample, which sum to 1; copies of groups of probes."""
 
@@ -271,11 +280,7 @@ class _Runs:
     """The runs of one method, checked, with the value of every target."""
 
     def __init__(self, measure: Measure, runs: Sequence[Run], argument: str) -> None:
-        expected = "a sequence of pairs (affinity, truth), one for every seed"
-        if not isinstance(runs, Sequence):
-            raise InvalidType(argument, runs, expected)
-        if not runs or not all(isinstance(run, tuple) and len(run) == 2 for run in runs):
-            raise InvalidValue(argument, runs, expected)
+        check_runs(runs, argument)
         if not callable(measure):
             raise InvalidType("measure", measure, "a function (affinity, truth, per_target=True)")
         self._measure = measure

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.evaluate import rankings
 from pyattrx.evaluate.tables import paired
+from pyattrx.evaluate.usual import usual_relevant
 
 __all__ = [
     "bounds",
@@ -66,8 +67,8 @@ class _Prepared:
 def precision_at_k(
     affinity: Any,
     truth: Any,
-    k: int = ...,
-    relevant: int = ...,
+    k: int | None = ...,
+    relevant: int | None = ...,
     *,
     per_target: Literal[False] = ...,
     ties: Ties = ...,
@@ -76,8 +77,8 @@ def precision_at_k(
 def precision_at_k(
     affinity: Any,
     truth: Any,
-    k: int = ...,
-    relevant: int = ...,
+    k: int | None = ...,
+    relevant: int | None = ...,
     *,
     per_target: Literal[True],
     ties: Ties = ...,
@@ -85,8 +86,8 @@ def precision_at_k(
 def precision_at_k(
     affinity: Any,
     truth: Any,
-    k: int = 5,
-    relevant: int = 5,
+    k: int | None = None,
+    relevant: int | None = None,
     *,
     per_target: bool = False,
     ties: Ties = "columns",
@@ -103,11 +104,12 @@ def precision_at_k(
         `pyattrx.evaluate`.
     truth : table, [T, S]
         Measured transfer performance, NaN where there is none.
-    k : int
+    k : int, optional
         Number of sources taken from the top of the ranking, from 1 to the number of candidates
-        of the target that has fewest.
-    relevant : int
-        How many of the best sources of the ground truth count as relevant; same range.
+        of the target that has fewest; if left out, as many as `relevant` is if left out.
+    relevant : int, optional
+        How many of the best sources of the ground truth count as relevant; same range. If left
+        out 5, or half of the candidates of the target that has fewest, where these are 5 or fewer.
     per_target : bool
         Return one value for every target instead of their mean.
     ties : {"columns", "mean"}
@@ -143,8 +145,8 @@ def precision_at_k(
 def recall_at_k(
     affinity: Any,
     truth: Any,
-    k: int = ...,
-    relevant: int = ...,
+    k: int | None = ...,
+    relevant: int | None = ...,
     *,
     per_target: Literal[False] = ...,
     ties: Ties = ...,
@@ -153,8 +155,8 @@ def recall_at_k(
 def recall_at_k(
     affinity: Any,
     truth: Any,
-    k: int = ...,
-    relevant: int = ...,
+    k: int | None = ...,
+    relevant: int | None = ...,
     *,
     per_target: Literal[True],
     ties: Ties = ...,
@@ -162,8 +164,8 @@ def recall_at_k(
 def recall_at_k(
     affinity: Any,
     truth: Any,
-    k: int = 5,
-    relevant: int = 5,
+    k: int | None = None,
+    relevant: int | None = None,
     *,
     per_target: bool = False,
     ties: Ties = "columns",
@@ -176,7 +178,7 @@ def recall_at_k(
     ----------
     affinity, truth : table, [T, S]
         Scores to be judged and measured transfer performance.
-    k, relevant : int
+    k, relevant : int, optional
         Number of sources taken, number of sources that count as relevant.
     per_target : bool
         Return one value for every target instead of their mean.
@@ -352,15 +354,15 @@ def kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _
     return _kendall(affinity, truth).result(per_target)
 
 
-def random_precision(n_sources: int, relevant: int = 5) -> float:
+def random_precision(n_sources: int, relevant: int | None = None) -> float:
     """Precision to be expected, at any K, of a ranking by chance.
 
     Parameters
     ----------
     n_sources : int
         Number of candidate sources, the target itself not counted.
-    relevant : int
-        How many of them are relevant, from 1 to `n_sources`.
+    relevant : int, optional
+        How many of them are relevant, from 1 to `n_sources`; if left out as for `precision_at_k`.
 
     Returns
     -------
@@ -384,6 +386,8 @@ def random_precision(n_sources: int, relevant: int = 5) -> float:
         raise InvalidType("n_sources", n_sources, expected)
     if n_sources < 1:
         raise InvalidValue("n_sources", n_sources, expected)
+    if relevant is None:
+        relevant = usual_relevant(int(n_sources))
     _check_count("relevant", relevant, int(n_sources))
     return relevant / int(n_sources)
 
@@ -434,26 +438,38 @@ def _kendall(affinity: Any, truth: Any) -> _Prepared:
 
 
 def _precision(
-    affinity: Any, truth: Any, k: int = 5, relevant: int = 5, ties: Ties = "columns"
+    affinity: Any,
+    truth: Any,
+    k: int | None = None,
+    relevant: int | None = None,
+    ties: Ties = "columns",
 ) -> _Prepared:
-    return _of_hits(affinity, truth, k, relevant, ties, k)
+    return _of_hits(affinity, truth, k, relevant, ties, recall=False)
 
 
 def _recall(
-    affinity: Any, truth: Any, k: int = 5, relevant: int = 5, ties: Ties = "columns"
+    affinity: Any,
+    truth: Any,
+    k: int | None = None,
+    relevant: int | None = None,
+    ties: Ties = "columns",
 ) -> _Prepared:
-    return _of_hits(affinity, truth, k, relevant, ties, relevant)
+    return _of_hits(affinity, truth, k, relevant, ties, recall=True)
 
 
-def _of_hits(affinity: Any, truth: Any, k: int, relevant: int, ties: Ties, of: int) -> _Prepared:
+def _of_hits(
+    affinity: Any, truth: Any, k: int | None, relevant: int | None, ties: Ties, *, recall: bool
+) -> _Prepared:
     _check_ties(ties)
     scores, measured, candidates = paired(affinity, truth)
     fewest = min(len(columns) for columns in candidates)
-    _check_count("k", k, fewest)
-    _check_count("relevant", relevant, fewest)
+    taken = usual_relevant(fewest) if k is None else k
+    wanted = usual_relevant(fewest) if relevant is None else relevant
+    _check_count("k", taken, fewest)
+    _check_count("relevant", wanted, fewest)
 
     def rows(some: _Vector, true: _Vector) -> _Vector:
-        return rankings.hits(some, true, k, relevant, ties) / of
+        return rankings.hits(some, true, taken, wanted, ties) / (wanted if recall else taken)
 
     return _Prepared(rows, scores, measured, candidates)
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate.intervals import Estimate, Measure, Run, bootstrap
+from pyattrx.evaluate.intervals import Estimate, Measure, Run, bootstrap, check_runs
 from pyattrx.evaluate.measures import kendall, precision_at_k, regret_at_k, spearman
+from pyattrx.evaluate.tables import paired
+from pyattrx.evaluate.usual import usual_counts, usual_relevant
 
 __all__ = ["precision_curve", "recall_of", "summarise"]
 
@@ -16,8 +18,8 @@ __all__ = ["precision_curve", "recall_of", "summarise"]
 def summarise(
     methods: Mapping[str, Sequence[Run]],
     *,
-    k: Sequence[int] = (1, 3, 5),
-    relevant: int = 5,
+    k: Sequence[int] | None = None,
+    relevant: int | None = None,
     samples: int = 2000,
     probe_samples: int = 500,
     level: float = 0.95,
@@ -31,8 +33,8 @@ def summarise(
     ----------
     methods : mapping of str to sequences of (affinity, truth)
         Runs of every method, as for `bootstrap`.
-    k : sequence of int
-        Numbers of sources to take.
+    k : sequence of int, optional
+        Numbers of sources to take; if left out 1, 3 and 5, of those that every target has.
     relevant, samples, probe_samples, level, seed
         As for `precision_at_k` and `bootstrap`.
 
@@ -56,21 +58,25 @@ def summarise(
     """
     if not isinstance(methods, Mapping):
         raise InvalidType("methods", methods, "a mapping of names to runs")
-    if not isinstance(k, Iterable):
-        raise InvalidType("k", k, "a sequence of numbers of sources")
-    if len(k) == 0 or len(set(k)) < len(k):
-        raise InvalidValue("k", k, "different numbers of sources, at least one")
+    if k is not None:
+        if not isinstance(k, Iterable):
+            raise InvalidType("k", k, "a sequence of numbers of sources")
+        if len(k) == 0 or len(set(k)) < len(k):
+            raise InvalidValue("k", k, "different numbers of sources, at least one")
+    fewest = min(map(_fewest, methods.values()), default=1)
+    counts = usual_counts(fewest) if k is None else k
+    wanted = usual_relevant(fewest) if relevant is None else relevant
     draw = functools.partial(
         bootstrap, samples=samples, probe_samples=probe_samples, level=level, seed=seed
     )
     found: dict[str, dict[str, Estimate]] = {}
     for name, runs in methods.items():
         found[name] = {"spearman": draw(spearman, runs), "kendall": draw(kendall, runs)}
-        for count in k:
-            precision = draw(_precision(count, relevant), runs)
+        for count in counts:
+            precision = draw(_precision(count, wanted), runs)
             found[name] |= {
                 f"P@{count}": precision,
-                f"R@{count}": recall_of(precision, count, relevant),
+                f"R@{count}": recall_of(precision, count, wanted),
                 f"regret@{count}": draw(functools.partial(regret_at_k, k=count, ties="mean"), runs),
             }
     return found
@@ -80,7 +86,7 @@ def precision_curve(
     runs: Sequence[Run],
     *,
     k: Sequence[int],
-    relevant: int = 5,
+    relevant: int | None = None,
     samples: int = 2000,
     probe_samples: int = 500,
     level: float = 0.95,
@@ -99,7 +105,8 @@ def precision_curve(
     draw = functools.partial(
         bootstrap, samples=samples, probe_samples=probe_samples, level=level, seed=seed
     )
-    return [draw(_precision(count, relevant), runs) for count in k]
+    wanted = usual_relevant(_fewest(runs)) if relevant is None else relevant
+    return [draw(_precision(count, wanted), runs) for count in k]
 
 
 def recall_of(precision: Estimate, k: int, relevant: int) -> Estimate:
@@ -113,6 +120,12 @@ def recall_of(precision: Estimate, k: int, relevant: int) -> Estimate:
     share = k / relevant
     value, low, high = (part * share for part in (precision.value, precision.low, precision.high))
     return replace(precision, value=value, low=low, high=high)
+
+
+def _fewest(runs: Sequence[Run]) -> int:
+    """Candidate sources of the target that has fewest, in any run."""
+    check_runs(runs)
+    return min(len(columns) for run in runs for columns in paired(*run)[2])
 
 
 def _precision(k: int, relevant: int) -> Measure:

@@ -89,8 +89,7 @@ def gbc(
     if kept:
         # One unit of length for all, of which squares do not underflow.
         unit = np.sqrt(spectrum.squares[:kept].mean() / len(read))
-        project = spectrum.product(np.eye(len(spectrum.squares), kept) / unit)
-        x = np.concatenate([project(some) for some in spectrum.slices()])
+        x = spectrum.leading(kept, np.float64) / unit
     else:
         x = np.zeros((len(read), 1))
     # Sums over each block and class of ones, of components and of their squares.

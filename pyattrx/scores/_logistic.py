@@ -42,8 +42,9 @@ class Design:
     ----------
     x : ndarray [N, R], float32 or float64
         Centred, of root mean squared length 1.
-    gram : ndarray [R, R]
-        Of all images.
+    gram : ndarray [R, R] or [R]
+        Of all images; its diagonal where the features are principal directions, which have no
+        other products.
     """
 
     x: np.ndarray
@@ -54,8 +55,8 @@ class Design:
         """Take features, in no more dimensions than there are images."""
         rows: Callable[[slice], np.ndarray] = features.rows
         width = features.width
-        if features.width > len(features):
-            spectrum = features.spectrum()
+        spectrum = features.spectrum() if features.width > len(features) else None
+        if spectrum is not None:
             rows, width = spectrum.rows, len(spectrum.squares)
         x = np.empty((len(features), width), features.working)
         squares = 0.0
@@ -63,31 +64,40 @@ class Design:
             wide = rows(some)
             squares += float(np.square(wide).sum())
             x[some] = wide
-        x *= np.sqrt(len(x) / squares) if squares > 0 else 0.0
+        unit = np.sqrt(len(x) / squares) if squares > 0 else 0.0
+        x *= unit
+        if spectrum is not None:
+            return cls(x, (spectrum.squares * unit**2).astype(x.dtype))
         return cls(x, x.T @ x)
 
     def solver(self, penalty: float) -> Solver:
         """Return what divides gradients [R + 1, ...], the intercepts' last, by the bound."""
-        n = len(self.x)
-        matrix = self.gram / (2 * n)
-        # More only makes steps shorter; rounding must not make the matrix indefinite.
-        rounding = 32 * float(np.finfo(matrix.dtype).eps) * float(np.trace(matrix))
-        matrix[np.diag_indices(len(matrix))] += max(penalty, rounding)
-        # The inverse itself: a product with few columns is much faster than triangular solves. In
-        # Fortran's order, in which nothing is copied.
-        factor = scipy.linalg.cholesky(matrix.T, overwrite_a=True, check_finite=False)
-        invert = scipy.linalg.get_lapack_funcs("potri", (factor,))
-        multiply = scipy.linalg.get_blas_funcs("symm", (factor,))
-        inverse, _ = invert(factor, lower=False, overwrite_c=True)
+        bound = self.gram / (2 * len(self.x))
+        diagonal = bound if bound.ndim == 1 else np.einsum("ii->i", bound)
+        # More only makes steps shorter; rounding must not make a matrix indefinite.
+        rounding = 32 * float(np.finfo(bound.dtype).eps) * float(diagonal.sum())
+        diagonal += max(penalty, rounding)
+        divide = _by_matrix(bound) if bound.ndim == 2 else lambda flat: flat / diagonal[:, None]
 
         def solve(gradient: np.ndarray) -> np.ndarray:
             flat = gradient.reshape(len(gradient), -1)
             step = np.empty_like(flat)
-            step[:-1] = multiply(1.0, inverse, flat[:-1], lower=False)
+            step[:-1] = divide(flat[:-1])
             step[-1] = 2 * flat[-1]
             return step.reshape(gradient.shape)
 
         return solve
+
+
+def _by_matrix(matrix: np.ndarray) -> Solver:
+    """Return what divides columns by a matrix, which is overwritten."""
+    # The inverse itself: a product with few columns is much faster than triangular solves. In
+    # Fortran's order, in which nothing is copied.
+    factor = scipy.linalg.cholesky(matrix.T, overwrite_a=True, check_finite=False)
+    invert = scipy.linalg.get_lapack_funcs("potri", (factor,))
+    multiply = scipy.linalg.get_blas_funcs("symm", (factor,))
+    inverse, _ = invert(factor, lower=False, overwrite_c=True)
+    return lambda flat: np.asarray(multiply(1.0, inverse, flat, lower=False))
 
 
 def fit(
@@ -118,14 +128,20 @@ def fit(
     probabilities : ndarray [N, F, K]
         Of all images.
     """
-    x = design.x
-    problem = _Problem(x, one_hot, training, penalty)
+    everything = _Problem(design.x, one_hot, training, penalty)
+    problem, x = everything, design.x
+    if not (used := training.any(1)).all():
+        # Images that no fold is trained on take part at the end only.
+        x = x[used]
+        problem = _Problem(x, one_hot[used], training[used], penalty)
     tolerance = 1e-12 if np.finfo(x.dtype).eps < 1e-8 else 1e-6
     running = np.ones(training.shape[1], bool)
     if start is None:
         start = np.zeros((x.shape[1] + 1, training.shape[1], one_hot.shape[1]), x.dtype)
-    state = problem.state(start, problem.products(start))
-    for _ in range(_SCALINGS if start.any() else 0):
+    warm = bool(start.any())
+    logits = problem.products(start) if warm else np.zeros((len(x), *start.shape[1:]), x.dtype)
+    state = problem.state(start, logits)
+    for _ in range(_SCALINGS if warm else 0):
         before = state.loss
         state = problem.move(state, state.weights, state.logits, running)
         if (before - state.loss <= tolerance * np.maximum(before, 1e-1)).all():
@@ -150,7 +166,7 @@ def fit(
         running &= _dot(pair.moved, pair.moved) > 0
         pairs = [*pairs[1 - _MEMORY :], pair]
         state, gradient, divided = moved, fresh, quotient
-    state = problem.state(state.weights, problem.products(state.weights))
+    state = everything.state(state.weights, everything.products(state.weights))
     return state.weights, state.probabilities
 
 

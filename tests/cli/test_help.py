@@ -1,12 +1,15 @@
 """Help: options in groups, and examples that the command line understands."""
 
 import shlex
+import subprocess
+import sys
 
 import pytest
 import typer
 from cli.test_cli import run
 
 from pyattrx.cli import app
+from pyattrx.cli._later import COMMANDS
 
 ROOT = typer.main.get_command(app)
 
@@ -39,6 +42,32 @@ def test_every_command_has_examples_that_it_understands(path, capsys):
     shown = out[out.index("Examples:\n") :].splitlines()[1:]
     assert [line.strip() for line in shown] == lines
     assert "Show this message and exit." in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_of_a_command_what_its_own_help_begins_with(name):
+    whole = ROOT.get_command(None, name).help
+    assert " ".join(whole.split("\n\n")[0].split()) == COMMANDS[name][1]
+
+
+def test_the_list_and_the_version_need_no_torch(tmp_path):
+    for arguments in (["--help"], ["--version"], []):
+        code = (
+            "import sys\nfrom pyattrx.cli import main\ntry:\n"
+            f"    main({arguments})\nexcept SystemExit:\n"
+            "    print({'torch', 'scipy', 'rich'} & set(sys.modules), file=sys.stderr)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stderr.splitlines()[-1] == "set()"
+        assert "pyattrx" in done.stdout + done.stderr
+
+
+def test_a_misspelt_command(capsys):
+    code, _, err = run(capsys, "afinity")
+    assert code == 2
+    assert "affinity" in err
 
 
 def test_an_example_with_a_misspelt_option_would_be_found():

@@ -208,7 +208,7 @@ def test_an_error_that_nobody_expected_is_a_document_and_a_traceback(folder, mon
     def fails():
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("pyattrx.cli.environment", fails)
+    monkeypatch.setattr("pyattrx.cli._environment.environment", fails)
     with pytest.raises(ZeroDivisionError):
         main(["env", "--json"])
     found = json.loads(capsys.readouterr().out)
@@ -324,8 +324,8 @@ def commands():
     while waiting:
         path, command = waiting.pop()
         found.append(path)
-        for name, inner in getattr(command, "commands", {}).items():
-            waiting.append(([*path, name], inner))
+        names = [] if path == ["bench"] else getattr(command, "commands", [])
+        waiting += [([*path, name], command.get_command(None, name)) for name in names]
     return [path for path in found if path != ["bench"]]
 
 

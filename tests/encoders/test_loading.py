@@ -121,6 +121,7 @@ def fake_timm(monkeypatch):
 
     config = {"mean": (0.5,) * 3, "std": (0.25,) * 3, "input_size": (3, 32, 40), "crop_pct": 0.9}
     timm.create_model, timm.list_models = create_model, list_models
+    timm.get_pretrained_cfg = lambda name: None
     timm.data = types.SimpleNamespace(resolve_model_data_config=lambda module: config)
     monkeypatch.setitem(sys.modules, "timm", timm)
     return asked

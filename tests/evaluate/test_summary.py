@@ -53,6 +53,17 @@ def test_a_curve_has_a_precision_for_every_k():
     assert curve == [found["P@2"], found["P@5"]]
 
 
+def test_defaults_fit_the_target_with_fewest_sources():
+    few = TRUTH[:5, :5]
+    found = summarise({"a": [(few, few)], "b": RUNS}, samples=100)
+    assert found == summarise({"a": [(few, few)], "b": RUNS}, k=[1, 3], relevant=2, samples=100)
+    assert found["a"]["R@1"].value == 0.5
+    curve = precision_curve([(few, few)], k=[1, 3], samples=100)
+    assert curve == [found["a"]["P@1"], found["a"]["P@3"]]
+    assert "P@5" in summarise({"b": RUNS}, samples=100)["b"]
+    assert summarise({}) == {}
+
+
 def test_what_a_summary_refuses():
     with pytest.raises(InvalidType, match="methods="):
         summarise(RUNS)

@@ -201,6 +201,47 @@ def test_logistic_fits_do_not_depend_on_where_they_begin(dtype, scale):
     np.testing.assert_allclose(probabilities, expected, atol=100 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [8, 40])
+def test_logistic_steps_divide_by_the_same_bound_in_principal_directions(d, dtype):
+    features, labels = drawn(n=24, d=d)
+    design = _logistic.Design.of(read_features(features.astype(dtype), 24))
+    rounding = 100 * np.finfo(dtype).eps
+    gram = design.x.astype(float).T @ design.x.astype(float)
+    wide = d > 24
+    assert design.gram.ndim == (1 if wide else 2)
+    whole = np.diag(design.gram) if wide else design.gram
+    np.testing.assert_allclose(whole, gram, atol=rounding * np.trace(gram))
+    gradient = np.random.default_rng(0).standard_normal((len(gram) + 1, 2, 3)).astype(dtype)
+    step = design.solver(0.1)(gradient)
+    bound = gram / 48 + 0.1 * np.eye(len(gram))
+    expected = np.linalg.solve(bound, gradient[:-1].reshape(-1, 6)).reshape(-1, 2, 3)
+    np.testing.assert_allclose(step[:-1], expected, atol=rounding * np.abs(expected).max())
+    assert np.array_equal(step[-1], 2 * gradient[-1])
+
+
+def test_images_that_a_logistic_fit_is_not_trained_on_have_no_say():
+    features, labels = drawn(n=60, d=5)
+    columns = one_hot(labels)
+    design = _logistic.Design.of(read_features(features, 60))
+    solve = design.solver(1e-2)
+    training = (np.arange(60) % 4 != 0)[:, None]
+    weights, probabilities = _logistic.fit(design, columns, training, 1e-2, solve)
+    other = np.where(training, columns, np.roll(columns, 1, axis=1))
+    moved = _logistic.Design(np.where(training, design.x, 9 * design.x), design.gram)
+    same, others = _logistic.fit(moved, other, training, 1e-2, solve)
+    np.testing.assert_allclose(same, weights, atol=1e-12)
+    used = training[:, 0]
+    np.testing.assert_allclose(others[used], probabilities[used], atol=1e-12)
+    # All have probabilities, of weights that are best for those that it was trained on.
+    logits = np.einsum("nr,rfk->nfk", design.x, weights[:-1]) + weights[-1]
+    expected = np.exp(logits - logsumexp(logits, axis=2)[:, :, None])
+    np.testing.assert_allclose(probabilities, expected, atol=1e-12)
+    wrong = (probabilities - columns[:, None])[used]
+    slope = np.einsum("nr,nfk->rfk", design.x[used], wrong) / used.sum() + 1e-2 * weights[:-1]
+    assert np.abs(slope).max() < 1e-5
+
+
 @pytest.mark.parametrize("d", [4, 50])
 def test_ridge_probe_by_refitting(d):
     features, _ = drawn(n=30, d=d)

@@ -1,0 +1,34 @@
+"""How many sources are taken, and how many are relevant, where nobody says."""
+
+from __future__ import annotations
+
+__all__ = ["usual_counts", "usual_relevant"]
+
+_COUNTS = (1, 3, 5)
+_RELEVANT = 5  # of Song et al. 2019
+
+
+def usual_counts(candidates: int) -> list[int]:
+    """Return 1, 3 and 5 sources to take, of those that there are.
+
+    Examples
+    --------
+    >>> from pyattrx.evaluate.usual import usual_counts
+    >>> usual_counts(4)
+    [1, 3]
+    """
+    return [count for count in _COUNTS if count <= candidates]
+
+
+def usual_relevant(candidates: int) -> int:
+    """Return 5 relevant sources, or half of the candidates where there are 5 or fewer.
+
+    If all were relevant, every ranking would be perfect.
+
+    Examples
+    --------
+    >>> from pyattrx.evaluate.usual import usual_relevant
+    >>> [usual_relevant(candidates) for candidates in (1, 4, 5, 6, 20)]
+    [1, 2, 2, 5, 5]
+    """
+    return _RELEVANT if candidates > _RELEVANT else max(1, candidates // 2)
