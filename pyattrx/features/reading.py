@@ -312,16 +312,16 @@ class _Run:
             self.device, images, batch_size=batch_size, gradients=False
         )
         with prepared:
-            for run in runs:
-                run.facts["how"] = prepared.how
-            earlier = kept.facts() if kept is not None else {}
-            # A few images that are new say less about time than the many before them.
-            known = len(order) < self.batch_size and self._where() == earlier.get("measured_on")
-            if known:
-                self.facts |= {key: earlier[key] for key in ("milliseconds", "measured_on")}
-            # A pass for several places takes as long as the last of them.
-            self.timed = known or bool(others)
             places = [kept, *(place for _, place in others)]
+            for run, place in zip(runs, places, strict=True):
+                earlier = place.facts() if place is not None else {}
+                # A few images that are new say less about time than the many before them, and a
+                # pass for several places takes as long as the last of them.
+                few = len(order) < self.batch_size and self._where() == earlier.get("measured_on")
+                run.timed = few or bool(others)
+                run.facts["how"] = prepared.how
+                if run.timed:
+                    run.facts |= {key: earlier.get(key) for key in ("milliseconds", "measured_on")}
             sinks = [
                 _Sink(reader, place, run.facts)
                 for reader, place, run in zip(readers, places, runs, strict=True)

@@ -99,6 +99,15 @@ def test_without_a_cache_each_place_has_a_pass_of_its_own():
     assert all(one.costs.milliseconds is not None for one in found)
 
 
+def test_a_time_that_is_known_is_kept(cache):
+    alone = extract(encoder().read_at(features="deep"), probes(8), cache=cache).costs
+    first, second = encoder().read_at_each(["conv", "deep"])
+    extract(first, probes(), cache=cache)
+    costs = extract(second, probes(), cache=cache).costs
+    assert costs.milliseconds == alone.milliseconds is not None
+    assert costs.measured_on == alone.measured_on
+
+
 class Overflowing(Small):
     def forward(self, x):
         return self.fc(self.deep(1e38 * self.norm(1e2 * self.conv(x))).relu().mean((2, 3)))
