@@ -86,8 +86,15 @@ def race_file(root: Path, seed: int) -> Path:
     return root / f"races-seed{seed}.json"
 
 
-def document(root: Path = ROOT) -> dict[str, Any]:
+def document(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
     """Judge every form and baseline, as JSON types.
+
+    Parameters
+    ----------
+    root : Path
+        Of the scores.
+    truths : Path
+        Where measured transfers are.
 
     Raises
     ------
@@ -97,7 +104,7 @@ def document(root: Path = ROOT) -> dict[str, Any]:
     seeds = [seed for seed in range(10) if score_file(root, seed).is_file()]
     if _CHOSEN_ON not in seeds:
         raise InvalidValue("results", str(root), "a folder with residual-seed0.npz")
-    every = {seed: _results(read(score_file(root, seed)), seed) for seed in seeds}
+    every = {seed: _results(read(score_file(root, seed)), seed, truths) for seed in seeds}
     first = read(score_file(root, _CHOSEN_ON))
     of_images = image_targets(first)
     forms = {f: every[_CHOSEN_ON][f.name] for f in FORMS if f.name in every[_CHOSEN_ON]}
@@ -124,8 +131,8 @@ def _races(root: Path) -> dict[str, Any]:
     return {"seeds": seeds, "kinds": kinds}
 
 
-def _results(found: Scores, seed: int) -> dict[str, Result]:
-    truth = measured(TRANSFERS, seed, found)
+def _results(found: Scores, seed: int, truths: Path) -> dict[str, Result]:
+    truth = measured(truths, seed, found)
     made: dict[str, Result] = {}
     for form in FORMS:
         if f"{form.score}@{form.place}" in found.names:

@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def found():
-    return part("command").document(ROOT)
+    return part("command").document(ROOT, TRANSFERS)
 
 
 def shown(value):

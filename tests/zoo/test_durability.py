@@ -226,7 +226,7 @@ def test_a_read_only_folder_can_be_asked(tmp_path, zoo, open_elsewhere):
     child = run(
         """
         import os, sys, pyattrx
-        pyattrx.ops.backends()
+        pyattrx.ops.backends(), pyattrx.Zoo  # imported by somebody who may read them
         os.setgid(65534)
         os.setuid(65534)
         zoo = pyattrx.Zoo.open(sys.argv[1])
