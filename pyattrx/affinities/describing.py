@@ -247,7 +247,7 @@ class Description:
                 torch.no_grad(),
             ):
                 parts = descriptor.observe(reader, images, chosen)
-                if self._changed():
+                if self._changed(reader):
                     parts = descriptor.observe(reader, images, chosen)
             flags = [part.flatten(1).isfinite().all(1) for part in parts.values()]
             return _Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
@@ -315,9 +315,9 @@ class Description:
             zero = (maps == 0).all(1)
             flags.append(torch.stack([maps.isfinite().all(1), zero, suspect, sizes == 0]))
             rows.append(quantise(maps, descriptor.method.storage))
-        return self._queued(images) if self._changed() else (rows, flags)
+        return self._queued(images) if self._changed(self._prepared) else (rows, flags)
 
-    def _changed(self) -> bool:
+    def _changed(self, prepared: PreparedEncoder) -> bool:
         """Whether the first large batch was not answered as its images alone, and is to be rerun.
 
         Raises
@@ -326,10 +326,10 @@ class Description:
             The network mixes the images of a batch.
         """
         with arithmetic(self._precision, self._device):
-            if self._prepared.first_batch_agrees():
+            if prepared.first_batch_agrees():
                 return False
         with arithmetic("float32", self._device):
-            return self._prepared.settle_first_batch()
+            return prepared.settle_first_batch()
 
     def _measure_effects(self, images: Tensor, maps: Tensor) -> None:
         """Compare some of the first maps with what they are meant to be."""

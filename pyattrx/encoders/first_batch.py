@@ -122,6 +122,6 @@ def _ends(answers: tuple[Tensor, ...]) -> Pass:
 
 def _alone(seen: _Seen) -> Pass:
     with torch.no_grad():
-        passes = [seen.run(seen.x[at : at + 1] if at >= 0 else seen.x[-1:]) for at in (0, -1)]
+        passes = [seen.run(one) for one in (seen.x[:1], seen.x[-1:])]
     answers = tuple(torch.cat(parts) for parts in zip(*passes, strict=True))
     return Pass(answers[0], answers[-1], None)

@@ -91,8 +91,7 @@ class PreparedEncoder:
             self._first_batch = FirstBatch()
             if looked_at:
                 self.looked = self._look(example.float(), output, features, batch_size, plain)
-                if not self.sizes.fixed and not self.sizes.alone:
-                    self._first_batch = FirstBatch(beyond=self.sizes.least + 1)
+                self._first_batch = self._expected_batch()
         folding = self._preparation.folding
         self.folded = 0 if folding is None else len(folding)
 
@@ -184,7 +183,7 @@ class PreparedEncoder:
         made._reader.widened = None if self._reader.widened is None else made.dtype
         made._preparation = Preparation(made.module, made.dtype, self.device)
         made._compiled = None
-        made._first_batch = FirstBatch()
+        made._first_batch = made._expected_batch()
         return made
 
     def preprocess(self, images: Tensor) -> Tensor:
@@ -337,6 +336,12 @@ class PreparedEncoder:
         # A network that switches gradients on itself leaves a history.
         output = z.detach()
         return output, (output if c is z else c.detach())
+
+    def _expected_batch(self) -> FirstBatch:
+        """Keep the first batch that is larger than what the look saw, if there can be one."""
+        if self.sizes.fixed or self.sizes.alone:
+            return FirstBatch()
+        return FirstBatch(beyond=self.sizes.least + 1)
 
     def first_batch_agrees(self) -> bool:
         """Tell whether images of the first large batch have the same answers alone.

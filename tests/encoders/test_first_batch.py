@@ -109,3 +109,18 @@ def test_nobody_asks_twice():
         assert prepared.first_batch_agrees()
         assert not prepared.settle_first_batch()
         assert not calls
+
+
+def test_features_that_are_read_in_other_arithmetic():
+    """What float32 rounds away is read in float64, by a copy that mixes large batches, too."""
+
+    def hardly_varies(h, x):
+        return 1000 + 1e-3 * WAYS["a neighbour"](h, x)
+
+    def result(batch_size):
+        encoders = [encoder(name="a", seed=1), encoder(hardly_varies)]
+        return pyattrx.affinity(encoders, PROBES, "cka", batch_size=batch_size)
+
+    assert result(8).provenance["networks"][1].get("features_in") == "float64"
+    with pytest.raises(AssumptionError, match=MIXES):
+        result(16)
