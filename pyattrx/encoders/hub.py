@@ -7,7 +7,6 @@ is refused here.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -35,7 +34,7 @@ def check_reachable(repository: str, files: Sequence[str], specification: str) -
     EncoderError
     """
     try:
-        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub import constants, try_to_load_from_cache
     except ImportError:  # then nothing is downloaded with it
         return
     try:
@@ -43,7 +42,7 @@ def check_reachable(repository: str, files: Sequence[str], specification: str) -
             return
     except ValueError:  # no name of a repository: whoever loads it says so
         return
-    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
+    host = urlsplit(constants.ENDPOINT).hostname
     if host is None or getproxies():  # a proxy finds the address
         return
     try:

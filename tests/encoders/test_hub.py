@@ -22,7 +22,7 @@ def offline(monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     monkeypatch.setattr("pyattrx.encoders.hub.getproxies", dict)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example/there")
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.example/there")
     return tmp_path
 
 
