@@ -38,9 +38,10 @@ def write_saved(path: str | Path, meta: dict[str, Any], arrays: Mapping[str, np.
     path = Path(path)
     if path.suffix != ".npz":
         raise InvalidValue("path", str(path), "a file name that ends in .npz")
-    everything = {_META: np.array(json.dumps(meta)), **arrays}
+    # Any, since arrays by keyword stand beside an option that is a bool.
+    everything: dict[str, Any] = {_META: np.array(json.dumps(meta)), **arrays}
     with atomic_write(path) as out:
-        np.savez_compressed(out, **everything)  # type: ignore[arg-type]
+        np.savez_compressed(out, **everything)
     return path
 
 

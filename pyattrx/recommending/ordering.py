@@ -28,14 +28,10 @@ class Evidence:
     residuals: Residuals
 
     @classmethod
-    def of(cls, scores: Sequence[Score], *, by_column: bool = False) -> Evidence:
-        """Take one score of every candidate, all of the same images and labels.
-
-        How sums lie in memory decides the last bit of errors: by row, or `by_column`.
-        """
+    def of(cls, scores: Sequence[Score]) -> Evidence:
+        """Take one score of every candidate, all of the same images and labels."""
         first = scores[0].residuals
-        every = [one.residuals.sums for one in scores]
-        sums = np.stack(every).T if by_column else np.stack(every, axis=1)
+        sums = np.stack([one.residuals.sums for one in scores], axis=1)
         values = np.array([one.value for one in scores])
         return cls(values, Residuals(sums, first.weights, first.count, first.df))
 

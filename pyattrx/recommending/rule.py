@@ -54,5 +54,4 @@ class Rule:
 
     @staticmethod
     def _evidence(name: str, found: Sequence[Mapping[str, Score]]) -> Evidence:
-        # A consensus is of all candidates at once, a column each.
-        return Evidence.of([one[name] for one in found], by_column=name == CONSENSUS)
+        return Evidence.of([one[name] for one in found])
