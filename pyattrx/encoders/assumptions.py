@@ -232,7 +232,7 @@ def check_large_batch(reader: Reader, x: Tensor, exact: Callable[[], Reader]) ->
     def alike(reader: Reader, x: Tensor) -> bool:
         def answers(images: Tensor) -> Pass:
             output, features = reader.both(images)
-            return Pass(output, output if features is output else features, None)
+            return Pass(output, output if features is output else features, None, images.dtype)
 
         ends = x[[0, -1]]
         together = answers(x).of([0, len(x) - 1])

@@ -69,7 +69,7 @@ class FirstBatch:
         """
         if len(x) > self._beyond:
             self._beyond = math.inf
-            self._seen = _Seen(x.detach(), run, _ends(answers))
+            self._seen = _Seen(x.detach(), run, _ends(answers, x.dtype))
 
     def agrees(self) -> bool:
         """Tell whether both images have the same answers alone, but for rounding.
@@ -108,20 +108,20 @@ class FirstBatch:
         if seen is None:
             return False
         with torch.no_grad():
-            if _ends(seen.run(seen.x)).agrees(_alone(seen)):
+            if _ends(seen.run(seen.x), seen.x.dtype).agrees(_alone(seen)):
                 return False  # in full precision they do
         preparation.take(Steps())
         check_large_batch(reader, seen.x.contiguous(), exact)
         return True
 
 
-def _ends(answers: tuple[Tensor, ...]) -> Pass:
+def _ends(answers: tuple[Tensor, ...], images: torch.dtype) -> Pass:
     ends = [answer.detach()[[0, -1]] for answer in answers]
-    return Pass(ends[0], ends[-1], None)
+    return Pass(ends[0], ends[-1], None, images)
 
 
 def _alone(seen: _Seen) -> Pass:
     with torch.no_grad():
         passes = [seen.run(one) for one in (seen.x[:1], seen.x[-1:])]
     answers = tuple(torch.cat(parts) for parts in zip(*passes, strict=True))
-    return Pass(answers[0], answers[-1], None)
+    return Pass(answers[0], answers[-1], None, seen.x.dtype)

@@ -135,8 +135,11 @@ class Folding:
         self._places, self._undo = [], []
 
 
-def agree(before: Tensor, after: Tensor) -> bool:
-    """Tell whether two outputs differ by no more than rounding; NaN and Inf must be alike."""
+def agree(before: Tensor, after: Tensor, images: torch.dtype) -> bool:
+    """Tell whether two outputs differ by no more than rounding; NaN and Inf must be alike.
+
+    Rounding is that of the outputs' type, or of the images' where that is coarser.
+    """
     if before.shape != after.shape or before.dtype != after.dtype:
         return False
     dtype, finite = before.dtype, before.isfinite()
@@ -147,7 +150,8 @@ def agree(before: Tensor, after: Tensor) -> bool:
     before, after = before[finite].double(), after[finite].double()
     if before.numel() == 0:
         return True
-    return bool((after - before).abs().max() <= TOLERANCE[dtype] * before.abs().max())
+    allowed = max(TOLERANCE[dtype], TOLERANCE[images])
+    return bool((after - before).abs().max() <= allowed * before.abs().max())
 
 
 class _Uses(FunctionMode):

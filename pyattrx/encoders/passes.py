@@ -34,11 +34,15 @@ class Pass:
     gradient : Tensor [N, C, H, W] or None
         Of the output's product with `weights`; None where it does not depend on the input through
         differentiable operations, the backward pass fails, or nobody asks for it.
+    images : torch.dtype
+        Of the images. A network that works in their arithmetic may answer in a finer one, which
+        makes its rounding no smaller.
     """
 
     output: Tensor
     features: Tensor
     gradient: Tensor | None
+    images: torch.dtype
 
     def of(self, order: Sequence[int]) -> Pass:
         """The same of some of the images, in an order."""
@@ -46,14 +50,14 @@ class Pass:
         output = self.output[chosen]
         features = output if self.features is self.output else self.features[chosen]
         gradient = None if self.gradient is None else self.gradient[chosen]
-        return Pass(output, features, gradient)
+        return Pass(output, features, gradient, self.images)
 
     def distance(self, other: Pass) -> tuple[float, float]:
         """How far another pass is away, in units of what is allowed: values, and gradients."""
         pairs = [(self.output, other.output)]
         if self.features is not self.output:
             pairs.append((self.features, other.features))
-        values = max(_apart(a, b) for a, b in pairs)
+        values = max(_apart(a, b, self.images) for a, b in pairs)
         return values, _gradients_apart(self.gradient, other.gradient)
 
     def agrees(self, other: Pass, shaken: Pass | None = None, within: float = 1.0) -> bool:
@@ -121,7 +125,7 @@ def observe(
                 gradient = None
             gradient = None if gradient is None else gradient.detach() * scale
     given = output.detach()
-    return Pass(given, given if features is output else features.detach(), gradient)
+    return Pass(given, given if features is output else features.detach(), gradient, x.dtype)
 
 
 def weights(output: Tensor) -> Tensor:
@@ -142,7 +146,7 @@ def joined(passes: Sequence[Pass]) -> Pass:
     features = output if same else torch.cat([one.features for one in passes])
     gradients = [one.gradient for one in passes if one.gradient is not None]
     whole = len(gradients) == len(passes)
-    return Pass(output, features, torch.cat(gradients) if whole else None)
+    return Pass(output, features, torch.cat(gradients) if whole else None, passes[0].images)
 
 
 def nudged(x: Tensor) -> Tensor:
@@ -152,17 +156,17 @@ def nudged(x: Tensor) -> Tensor:
     return x * (1 + signs.to(x) * torch.finfo(x.dtype).eps)
 
 
-def _apart(a: Tensor, b: Tensor) -> float:
+def _apart(a: Tensor, b: Tensor, images: torch.dtype) -> float:
     if a.shape != b.shape or a.dtype != b.dtype:
         return float("inf")
     finite = a.isfinite()
     if not bool(finite.all()):
-        return 0.0 if agree(a, b) else float("inf")
+        return 0.0 if agree(a, b, images) else float("inf")
     if not bool(b.isfinite().all()):
         return float("inf")
     difference = (a.double() - b.double()).abs().amax()
     largest = a.double().abs().amax()
-    return _ratio(float(difference), float(largest) * TOLERANCE[a.dtype])
+    return _ratio(float(difference), float(largest) * max(TOLERANCE[a.dtype], TOLERANCE[images]))
 
 
 def _gradients_apart(a: Tensor | None, b: Tensor | None) -> float:

@@ -92,6 +92,15 @@ def test_awkward_networks_give_the_plain_gradient(name, images):
     assert (ours - theirs).abs().max() <= 1e-5 * theirs.abs().max()
 
 
+def test_a_finer_output_makes_rounding_before_it_no_smaller(images):
+    def rounded(m, x):  # as sums in another order are, where more images come at once
+        pooled = m[0](x).mean((2, 3))
+        return (pooled * (1 + 2**-20) if len(x) > 1 else pooled).double()
+
+    run = prepare(Net(rounded, nn.Conv2d(3, 4, 3)), images)
+    assert run.outputs(run.preprocess(images))[0].dtype == torch.float64
+
+
 def test_a_layout_that_a_network_cannot_stand_is_undone(images):
     run = prepare(flattens_by_view(), images)
     assert run.preprocess(images).is_contiguous()
