@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pyattrx.errors import InvalidValue
+from pyattrx.evaluate import interval
 
 from ..minitaskonomy.command import cache_folder
 from ..options import Json, say_at
@@ -37,6 +38,8 @@ __all__ = ["ROOT", "document", "recommend_command"]
 ROOT = Path(__file__).resolve().parents[1] / "results" / "recommend"
 _CHOSEN_ON = 0  # the seed of the encoders
 _DENSE = {"one label an image": False, "a label a location": True}
+_LABELS = {5: "5 labels", 20: "20 labels", None: "all labels"}
+_MAIN = "weighted_kendall"
 _ANEW = "Make the results anew, from what `minitaskonomy` made"
 
 
@@ -155,10 +158,13 @@ def _rows(every: dict[int, dict[str, Result]], which: np.ndarray) -> list[dict[s
             continue  # of other labels
         # A number only where it is there for all targets: others would be of easier ones.
         means = values.mean(axis=(0, 2))  # [measures, counts]
-        row: dict[str, Any] = {"name": name}
+        row: dict[str, Any] = {"name": name, "intervals": {}}
         for c, count in enumerate(COUNTS):
             row[str(count or "all")] = {
                 measure: _number(float(means[m, c])) for m, measure in enumerate(MEASURES)
+            }
+            row["intervals"][str(count or "all")] = {
+                measure: _interval(values[:, m, :, c]) for m, measure in enumerate(MEASURES)
             }
         row["over consensus"] = [
             _number(v)
@@ -177,26 +183,24 @@ def _mean(row: dict[str, Any]) -> float:
     return float(np.mean(known)) if known else -1.0
 
 
+def _interval(values: np.ndarray) -> list[float] | None:
+    """95 % interval of a mean [seeds, T], by a bootstrap over targets and seeds."""
+    if np.isnan(values).any():
+        return None
+    found = interval(values)
+    return [round(found.low, 4), round(found.high, 4)]
+
+
 def _number(value: float) -> float | None:
     return round(value, 4) if np.isfinite(value) else None
 
 
 def show(found: dict[str, Any]) -> None:
     """Print the tables."""
-    out = Console(width=140, highlight=False)
+    out = Console(width=120, highlight=False)
     for kind, rows in found["kinds"].items():
-        table = Table(
-            title=f"{kind}: chosen {found['chosen'][kind]} (encoder seeds {found['seeds']})",
-            title_justify="left",
-        )
-        table.add_column("score")
         for count in COUNTS:
-            for measure in ("spearman", "wK", "P@1", "r@1", "r@3"):
-                table.add_column(f"{count or 'all'} {measure}", justify="right")
-        for row in rows:
-            values = [row[str(c or "all")][m] for c in COUNTS for m in MEASURES]
-            table.add_row(row["name"], *("-" if v is None else f"{v:.2f}" for v in values))
-        out.print(table)
+            out.print(_table(f"{kind}, {_LABELS[count]}: {_said(found, kind)}", rows, count))
     for kind, row in found["races"]["kinds"].items():
         out.print(
             f"races, {kind} (encoder seeds {found['races']['seeds']}): {row['passes']:.0%} of the "
@@ -204,3 +208,25 @@ def show(found: dict[str, Any]) -> None:
             f"(full runs {row['regret of all']:.3f}), first of the full run dropped in "
             f"{row['lost']} of {row['races']}"
         )
+
+
+def _said(found: dict[str, Any], kind: str) -> str:
+    return f"chosen {found['chosen'][kind]} (encoder seeds {found['seeds']})"
+
+
+def _table(title: str, rows: list[dict[str, Any]], count: int | None) -> Table:
+    """All rankings by a number of labels, the best by weighted Kendall first."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("score", no_wrap=True)
+    for measure in MEASURES:
+        table.add_column(measure.replace("_", " "), justify="right")
+        if measure == _MAIN:
+            table.add_column("95 %", justify="right", no_wrap=True)
+    key = str(count or "all")
+    for row in sorted(rows, key=lambda row: -(row[key][_MAIN] or -1.0)):
+        cells = ["-" if value is None else f"{value:.2f}" for value in row[key].values()]
+        within = row["intervals"][key][_MAIN]
+        between = "" if within is None else f"{within[0]:.2f} to {within[1]:.2f}"
+        at = list(MEASURES).index(_MAIN) + 1
+        table.add_row(row["name"], *cells[:at], between, *cells[at:])
+    return table

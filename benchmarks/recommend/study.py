@@ -103,12 +103,15 @@ BASELINES = ("consensus@pooled", "consensus@2x2", "popularity", "random")
 
 
 def _standard(values: _Vector) -> _Vector:
+    if np.isnan(values).all():
+        return values
     spread = np.nanstd(values)
     return (values - np.nanmean(values)) / (spread if spread > 0 else 1.0)
 
 
 def _spearman(scores: _Vector, truth: _Vector) -> float:
-    return float(spearmanr(scores, truth).statistic)
+    # Not defined where all scores are the same.
+    return float(spearmanr(scores, truth).statistic) if np.ptp(scores) > 0 else np.nan
 
 
 def _weighted(scores: _Vector, truth: _Vector) -> float:

@@ -38,6 +38,8 @@ class Commands(TyperGroup):
             _report("interrupted", "Interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except SystemExit as stop:  # not ours, whose is typer.Exit
+            if isinstance(stop.__context__, BrokenPipeError):  # of rich, which ends the program
+                raise typer.Exit(UNREAD) from None
             _report(f"the code of a network ended the program: {stop!r}", "SystemExit")
             raise typer.Exit(FAILED) from None
         except (PyattrxError, OSError) as error:
