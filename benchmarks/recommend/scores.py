@@ -38,6 +38,8 @@ __all__ = [
     "kind_of",
     "load_source",
     "read",
+    "score_images",
+    "score_names",
     "small",
 ]
 
@@ -109,7 +111,7 @@ def compute(folder: Path, seed: int, out: Path, say: Say, targets: Sequence[str]
     data = Data(folder)
     sources = tuple(TASKS)
     encoders = [load_source(folder, seed, name) for name in sources]
-    names = _names()
+    names = score_names()
     shape = (len(targets), len(COUNTS), DRAWS, len(names), len(sources))
     values = np.full(shape, np.nan, np.float32)
     spent = np.zeros((len(names), 2))
@@ -140,7 +142,8 @@ def compute(folder: Path, seed: int, out: Path, say: Say, targets: Sequence[str]
     return out
 
 
-def _names() -> tuple[str, ...]:
+def score_names() -> tuple[str, ...]:
+    """Scores, and where they are read: ``score@place``."""
     found = [f"{name}@pooled" for name in (*_OF_IMAGES, *_OF_CLASSES)]
     found += [f"{name}@2x2" for name in (*_OF_IMAGES, *_OF_CLASSES)]
     found += [f"{name}@locations" for name in _OF_IMAGES]
@@ -215,34 +218,71 @@ def _score(
 ) -> dict[str, float]:
     found: dict[str, float] = {}
     kind = kind_of(task)
-    names = _names()
-
-    def add(name: str, place: str, x: np.ndarray, y: np.ndarray, groups: np.ndarray | None) -> None:
-        begun = time.perf_counter()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                score = scores.score(name, x, y, groups=groups)
-        except PyattrxError:
-            return
-        key = f"{name}@{place}"
-        found[key] = score.value
-        spent[names.index(key)] += time.perf_counter() - begun, 1
-
     if kind.startswith("dense"):
         y = labels.numpy() if kind == "dense_classification" else labels.float().numpy()
-        add("label_ridge", "locations", maps, y, None)
+        _add(found, "label_ridge", "locations", maps, y, None, spent)
         samples, drawn, groups = scores.dense_samples(maps, y, per_image=_PER_IMAGE)
         for name in _OF_IMAGES[:3]:
-            add(name, "locations", samples, drawn, groups)
+            _add(found, name, "locations", samples, drawn, groups, spent)
         return found
     y = labels.numpy() if kind == "classification" else labels.double().numpy()
-    for place, x in (("pooled", pooled), ("2x2", small(maps))):
-        flat = x.reshape(len(x), -1)
+    return score_images(pooled, small(maps), y, kind, spent)
+
+
+def score_images(
+    pooled: np.ndarray,
+    maps: np.ndarray,
+    labels: np.ndarray,
+    kind: str,
+    spent: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Score one source by labels of images, at all places.
+
+    Parameters
+    ----------
+    pooled : ndarray [N, D]
+    maps : ndarray [N, C, 2, 2]
+    labels : ndarray
+    kind : {"classification", "regression"}
+    spent : ndarray [names, 2], optional
+        Seconds and calls of each of `score_names` are added.
+    groups : ndarray [N], optional
+
+    Returns
+    -------
+    dict of str to float
+        Values by ``score@place``; without what cannot be computed.
+    """
+    found: dict[str, float] = {}
+    flat = maps.reshape(len(maps), -1)
+    for place, x, of_maps in (("pooled", pooled, pooled), ("2x2", flat, maps)):
         for name in (*_OF_IMAGES, *_OF_CLASSES):
             if kind in scores.SCORES[name].kinds:
-                add(name, place, x if name == "label_ridge" else flat, y, None)
-    both = np.concatenate([pooled, small(maps).reshape(len(maps), -1)], axis=1)
+                seen = of_maps if name == "label_ridge" else x
+                _add(found, name, place, seen, labels, groups, spent)
     for name in _OF_IMAGES[:3]:
-        add(name, "both", both, y, None)
+        _add(found, name, "both", np.concatenate([pooled, flat], axis=1), labels, groups, spent)
     return found
+
+
+def _add(
+    found: dict[str, float],
+    name: str,
+    place: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray | None,
+    spent: np.ndarray | None,
+) -> None:
+    begun = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            score = scores.score(name, x, y, groups=groups)
+    except PyattrxError:
+        return
+    key = f"{name}@{place}"
+    found[key] = score.value
+    if spent is not None:
+        spent[score_names().index(key)] += time.perf_counter() - begun, 1

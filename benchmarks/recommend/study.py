@@ -11,7 +11,7 @@ before one that varies; pooled features before a grid. Other seeds have no say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from scipy.stats import spearmanr, weightedtau
 
 from ..minitaskonomy.tasks import TASKS
 from ..transfer.truth import read_truth
-from .scores import COUNTS, DRAWS, Scores, kind_of
+from .scores import COUNTS, Scores, kind_of
 
 __all__ = [
     "BASELINES",
@@ -29,6 +29,7 @@ __all__ = [
     "MEASURES",
     "WEIGHTS",
     "Form",
+    "Measure",
     "Result",
     "baseline",
     "choose",
@@ -132,7 +133,9 @@ def _regret(k: int) -> Callable[[_Vector, _Vector], float]:
     return regret
 
 
-MEASURES: dict[str, Callable[[_Vector, _Vector], float]] = {
+Measure = Callable[[_Vector, _Vector], float]
+
+MEASURES: dict[str, Measure] = {
     "spearman": _spearman,
     "weighted_kendall": _weighted,
     "P@1": _first,
@@ -151,25 +154,39 @@ def judge(
     rank: Callable[[int, int, int, float], _Vector],
     found: Scores,
     truth: _Vector,
-    measures: Sequence[str] = tuple(MEASURES),
+    measures: Mapping[str, Measure] = MEASURES,
+    labels: Callable[[str, int], float] | None = None,
 ) -> NDArray[np.float64]:
     """Hold a ranking against the transfers.
+
+    Parameters
+    ----------
+    rank : callable
+        Of the numbers of a target, a count and a draw, and of the labelled images a class.
+    found : Scores
+    truth : ndarray [T, S]
+    measures : mapping of str to callable
+    labels : callable, optional
+        From a target and the number of a count to the labelled images a class; those of
+        MiniTaskonomy if left out.
 
     Returns
     -------
     ndarray [measures, T, counts]
         Means over draws; NaN where the ranking lacks a source.
     """
-    out = np.full((len(measures), len(found.targets), len(COUNTS)), np.nan)
+    counts, draws = found.values.shape[1:3]
+    labels = labels or (lambda target, count: _labels(target, COUNTS[count]))
+    out = np.full((len(measures), len(found.targets), counts), np.nan)
     for t, target in enumerate(found.targets):
         others = np.array([s != target for s in found.sources])
-        for c, count in enumerate(COUNTS):
+        for c in range(counts):
             values = []
-            for draw in range(DRAWS):
-                ranked = rank(t, c, draw, _labels(target, count))[others]
+            for draw in range(draws):
+                ranked = rank(t, c, draw, labels(target, c))[others]
                 if not np.isfinite(ranked).all():
                     break
-                values.append([MEASURES[m](ranked, truth[t, others]) for m in measures])
+                values.append([measure(ranked, truth[t, others]) for measure in measures.values()])
             else:
                 out[:, t, c] = np.mean(values, axis=0)
     return out

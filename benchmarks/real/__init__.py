@@ -1,0 +1,1 @@
+"""Scores held against what strangers' networks really reach on strangers' images."""
