@@ -149,9 +149,7 @@ def split(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> Split:
     return Split(tuple(draws), _together(draws, labels), np.sort(test))
 
 
-def _together(
-    draws: Sequence[NDArray[np.int64]], labels: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _together(draws: Sequence[NDArray[np.int64]], labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """At most `FULL` images of a class, from all draws."""
     every = np.concatenate(draws)
     return np.concatenate([every[labels[every] == c][:FULL] for c in np.unique(labels)])
