@@ -1,0 +1,1 @@
+"""Scores judged on real networks and real labelled images, which the user brings along."""
