@@ -15,14 +15,8 @@ from pyattrx.errors import EncoderError, InvalidValue, UntrustedError
 PACKAGE = f"{load_benchmarks().__package__}.real.networks"
 networks = importlib.import_module(PACKAGE)
 MODULES = (
-    "catalogue",
-    "cifar_resnet",
-    "mobilefacenet",
-    "mobilenet_v2",
-    "mtcnn",
-    "ultraface",
-    "zero_dce",
-)
+    "catalogue", "cifar_resnet", "mobilefacenet", "mobilenet_v2", "mtcnn", "ultraface", "zero_dce",
+)  # fmt: skip
 NETWORKS = networks.real_networks()
 
 

@@ -1,7 +1,7 @@
 """P-, R- and O-Net of MTCNN: where the faces are, from coarse to fine.
 
-Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional
-Networks" (IEEE Signal Processing Letters, 2016).
+Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment Using Multitask Cascaded
+Convolutional Networks" (IEEE Signal Processing Letters, 2016).
 """
 
 from __future__ import annotations

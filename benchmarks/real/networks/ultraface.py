@@ -38,8 +38,8 @@ class UltraFaceSlim(nn.Sequential):
 
     Notes
     -----
-    Input: RGB float [N, 3, H, W], (255 x - 127) / 128 for x in [0, 1]; trained at 240 x 320. Output:
-    [N, 256, H / 32, W / 32], rounded up. The detector reads modules 7, 10 and 12.
+    Input: RGB float [N, 3, H, W], (255 x - 127) / 128 for x in [0, 1]; trained at 240 x 320.
+    Output: [N, 256, H / 32, W / 32], rounded up. The detector reads modules 7, 10 and 12.
 
     Examples
     --------
