@@ -1,11 +1,16 @@
 """Architectures of published networks: what a file holds comes out of the loader, or is refused."""
 
+import contextlib
 import doctest
 import importlib
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
@@ -13,9 +18,10 @@ from pyattrx.cli._bench import load_benchmarks
 from pyattrx.errors import EncoderError, InvalidValue, UntrustedError
 
 PACKAGE = f"{load_benchmarks().__package__}.real.networks"
-networks = importlib.import_module(PACKAGE)
+networks, onnx = (importlib.import_module(PACKAGE + name) for name in ("", ".onnx"))
 MODULES = (
-    "catalogue", "cifar_resnet", "mobilefacenet", "mobilenet_v2", "mtcnn", "ultraface", "zero_dce",
+    "catalogue", "cifar_resnet", "mobilefacenet", "mobilenet_v2", "mtcnn", "open_nsfw",
+    "ultraface", "zero_dce",
 )  # fmt: skip
 NETWORKS = networks.real_networks()
 
@@ -43,9 +49,50 @@ def save(state, network, folder):
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == ".safetensors":
         save_file(state, file)
+    elif file.suffix == ".onnx":
+        file.write_bytes(as_onnx(state))
     else:
         torch.save(state, file)
     return file
+
+
+def varint(value):
+    """An integer as protocol buffers have it: seven bits a byte, the lowest first."""
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+
+def field(number, value):
+    """A field of a protocol buffer: an integer or bytes."""
+    if isinstance(value, int):
+        return bytes([number << 3]) + varint(value)
+    return bytes([number << 3 | 2]) + varint(len(value)) + value
+
+
+def as_onnx(state):
+    """What tf2onnx made of Open NSFW, reduced to the weights: nodes, and tensors with odd names."""
+    graph = b""
+    for number, (name, value) in enumerate(state.items()):
+        place, _, kind = name.rpartition(".")
+        position = 1 if kind == "weight" else 2
+        output = (
+            f"bn_{place.replace('stages.', 'stage').replace('.', '_block', 1).replace('.', '_')}"
+        )
+        output = f"{'bn_1' if place == 'conv1' else output}/FusedBatchNormV3:0"
+        if name == "conv1.weight":
+            value = value.flip(1)  # noqa: PLW2901
+        if place == "fc":
+            output, position = {"weight": "fc_nsfw/MatMul:0", "bias": "fc_nsfw/BiasAdd:0"}[kind], 1
+            value = value.T if kind == "weight" else value  # noqa: PLW2901
+        if place == "surplus":
+            output = name
+        own = f"Conv__{number}".encode()
+        dims = b"".join(field(1, size) for size in value.shape)
+        raw = value.contiguous().numpy().astype("<f4").tobytes()
+        graph += field(5, dims + field(2, 1) + field(8, own) + field(9, raw))
+        inputs = [b"x"] * position + [own]
+        graph += field(1, b"".join(field(1, one) for one in inputs) + field(2, output.encode()))
+    shape = field(1, 1) + field(2, 7) + field(8, b"shape") + field(9, bytes(8))
+    return field(1, 8) + field(7, graph + field(5, shape))
 
 
 def images(network):
@@ -137,6 +184,26 @@ def test_nothing_in_a_file_is_executed(network, tmp_path):
     with pytest.raises((UntrustedError, EncoderError), match=file.name):
         network.load(tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_an_onnx_file_that_is_damaged_is_refused(tmp_path):
+    (network,) = (network for network in NETWORKS if network.name == "open-nsfw")
+    whole = save({"fc.bias": torch.ones(2), "fc.weight": torch.ones(2, 3)}, network, tmp_path)
+    content = whole.read_bytes()
+    assert sorted(network.read(whole)) == ["fc.bias", "fc.weight"]
+    for length in range(len(content)):
+        whole.write_bytes(content[:length])
+        with pytest.raises(EncoderError, match="not an ONNX file, or damaged"):
+            network.read(whole)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_as_onnx_or_refused(content):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "file.onnx"
+        file.write_bytes(field(7, field(1, content) + field(5, content)))
+        with contextlib.suppress(EncoderError):
+            onnx.read_onnx(file)
 
 
 def test_candidates_are_at_hand_or_say_how_to_get_them(tmp_path, monkeypatch):

