@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 
+from pyattrx import Probes
 from pyattrx.cli._bench import load_benchmarks
 from pyattrx.errors import EncoderError, InvalidValue, UntrustedError
+from pyattrx.features import extract
 
 PACKAGE = f"{load_benchmarks().__package__}.real.networks"
 networks, onnx = (importlib.import_module(PACKAGE + name) for name in ("", ".onnx"))
@@ -31,15 +33,16 @@ def each(function):
 
 
 def lived_in(network):
-    """The module with random weights, and statistics and slopes that are not those of the start."""
+    """The module with random weights, slopes that are not all alike, and statistics of images."""
     torch.manual_seed(0)
     module = network.build()
     for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.running_mean.normal_(0, 0.3)
-            part.running_var.uniform_(0.5, 2.0)
         if isinstance(part, nn.BatchNorm2d | nn.PReLU):
             nn.init.uniform_(part.weight, 0.3, 1.5)
+        if isinstance(part, nn.BatchNorm2d):
+            part.momentum = 1
+    with torch.no_grad():
+        module(images(network))
     return module.eval()
 
 
@@ -68,27 +71,32 @@ def field(number, value):
     return bytes([number << 3 | 2]) + varint(len(value)) + value
 
 
+def place_in_onnx(name):
+    """The output of the node that one of our tensors is an input of, and which input it is."""
+    layer, _, kind = name.rpartition(".")
+    if layer == "fc":
+        return {"weight": "fc_nsfw/MatMul:0", "bias": "fc_nsfw/BiasAdd:0"}[kind], 1
+    if layer == "surplus":
+        return name, 1
+    _, *block = layer.split(".")
+    theirs = "stage{}_block{}_{}".format(*block) if block else "1"
+    return f"bn_{theirs}/FusedBatchNormV3:0", {"weight": 1, "bias": 2}[kind]
+
+
 def as_onnx(state):
     """What tf2onnx made of Open NSFW, reduced to the weights: nodes, and tensors with odd names."""
+    state = dict(state)
+    if "conv1.weight" in state:
+        state["conv1.weight"] = state["conv1.weight"].flip(1)
+    if "fc.weight" in state:
+        state["fc.weight"] = state["fc.weight"].T.contiguous()
     graph = b""
     for number, (name, value) in enumerate(state.items()):
-        place, _, kind = name.rpartition(".")
-        position = 1 if kind == "weight" else 2
-        output = (
-            f"bn_{place.replace('stages.', 'stage').replace('.', '_block', 1).replace('.', '_')}"
-        )
-        output = f"{'bn_1' if place == 'conv1' else output}/FusedBatchNormV3:0"
-        if name == "conv1.weight":
-            value = value.flip(1)  # noqa: PLW2901
-        if place == "fc":
-            output, position = {"weight": "fc_nsfw/MatMul:0", "bias": "fc_nsfw/BiasAdd:0"}[kind], 1
-            value = value.T if kind == "weight" else value  # noqa: PLW2901
-        if place == "surplus":
-            output = name
         own = f"Conv__{number}".encode()
         dims = b"".join(field(1, size) for size in value.shape)
-        raw = value.contiguous().numpy().astype("<f4").tobytes()
+        raw = value.numpy().astype("<f4").tobytes()
         graph += field(5, dims + field(2, 1) + field(8, own) + field(9, raw))
+        output, position = place_in_onnx(name)
         inputs = [b"x"] * position + [own]
         graph += field(1, b"".join(field(1, one) for one in inputs) + field(2, output.encode()))
     shape = field(1, 1) + field(2, 7) + field(8, b"shape") + field(9, bytes(8))
@@ -139,6 +147,15 @@ def test_every_weight_counts(network, tmp_path):
     (sum(y.square().sum() for y in tensors(module(x)))).backward()
     unused = [name for name, p in module.named_parameters() if not p.grad.abs().sum() > 0]
     assert unused == []
+
+
+@each
+def test_features_are_read_where_the_network_says(network, tmp_path):
+    save(lived_in(network).state_dict(), network, tmp_path)
+    probes = Probes.from_tensor(images(network))
+    found = extract(network.load(tmp_path), probes)
+    assert found.place == (network.output or "output")
+    assert not found.constant
 
 
 @each

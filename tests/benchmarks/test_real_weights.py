@@ -95,6 +95,24 @@ def test_mobilenet_says_what_is_in_a_photo(name, classes):
     assert int(logits.argmax()) in classes
 
 
+# At most 0.006. No unfit pictures are at hand: that the rest is right, the next test says.
+def test_open_nsfw_finds_nothing_in_photos():
+    encoder = load("open-nsfw")
+    for one in demo_photos():
+        x = encoder.transform(resize(photo(one.name), encoder.input_size))
+        assert encoder.module(x).softmax(1)[0, 1] < 0.05
+
+
+def test_open_nsfw_is_what_its_file_says():
+    runtime = pytest.importorskip("onnxruntime")
+    encoder = load("open-nsfw")
+    session = runtime.InferenceSession(NETWORKS["open-nsfw"].find(WEIGHTS))
+    x = encoder.transform(resize(photo("astronaut"), encoder.input_size))
+    theirs = x.flip(1).permute(0, 2, 3, 1).contiguous().numpy()  # BGR, channels last
+    (expected,) = session.run(None, {"input:0": theirs})
+    np.testing.assert_allclose(encoder.module(x).softmax(1).numpy(), expected, rtol=1e-4)
+
+
 # 0.9999, 1 and 1; with rows and columns exchanged 0.970, 0.926 and 0.980.
 @pytest.mark.parametrize("letter", "pro")
 def test_mtcnn_tells_faces_from_other_pictures(letter):
