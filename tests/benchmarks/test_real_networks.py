@@ -156,6 +156,8 @@ def test_features_are_read_where_the_network_says(network, tmp_path):
     found = extract(network.load(tmp_path), probes)
     assert found.place == (network.output or "output")
     assert not found.constant
+    assert not found.assumed
+    assert (found.costs.licence, found.costs.source) == (network.licence, network.source)
 
 
 @each

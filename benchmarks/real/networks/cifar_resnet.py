@@ -19,6 +19,7 @@ CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 _WIDTHS = (16, 32, 64)
+_REPOSITORY = "github.com/akamaster/pytorch_resnet_cifar10"
 
 
 class Block(nn.Module):
@@ -90,9 +91,9 @@ def _network(depth: int) -> RealNetwork:
         name=f"cifar-resnet{depth}",
         task="classification of small images (CIFAR-10)",
         file=file,
-        source="He et al. 2016; github.com/akamaster/pytorch_resnet_cifar10",
+        source=f"He et al. 2016; {_REPOSITORY}",
         licence="BSD-2-Clause",
-        get=f"save the state dict of that repository's resnet{depth}, without the prefix "
+        get=f"save the state dict of resnet{depth} of {_REPOSITORY}, without the prefix "
         f'"module.", as {file}',
         build=partial(CifarResNet, depth),
         mean=IMAGENET_MEAN,

@@ -14,6 +14,7 @@ __all__ = ["NETWORKS", "MobileFaceNet"]
 
 # Table 1 of the paper: expansion, channels, repeats, stride.
 _STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+_REPOSITORY = "github.com/Xiaoccer/MobileFaceNet_Pytorch"
 _STEM, _HEAD, _CODE = 64, 512, 128
 _LAST = (7, 6)  # maps of images of 112 x 96, where the last depthwise convolution sees them whole
 
@@ -105,9 +106,9 @@ NETWORKS = (
         name="mobilefacenet",
         task="face verification",
         file="mobilefacenet.safetensors",
-        source="Chen et al. 2018; names of tensors as in github.com/Xiaoccer/MobileFaceNet_Pytorch",
-        licence="not stated by that repository",
-        get="save the state dict of that repository's network as mobilefacenet.safetensors",
+        source=f"Chen et al. 2018; names of tensors as in {_REPOSITORY}",
+        licence="not stated",
+        get=f"save the net_state_dict of {_REPOSITORY} as mobilefacenet.safetensors",
         build=MobileFaceNet,
         mean=(0.5,) * 3,
         std=(0.5,) * 3,

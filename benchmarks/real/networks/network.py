@@ -102,10 +102,14 @@ class RealNetwork:
             module.load_state_dict(weights, strict=True, assign=True)
         except RuntimeError as error:
             raise EncoderError(f"{file} does not fit {self.name}: {error}") from error
-        return Encoder(
+        encoder = Encoder(
             module.eval(),
             name=self.name,
             output=self.output,
             transform=Normalize(self.mean, self.std),
             input_size=self.input_size,
         )
+        # An embedding ends in a layer that looks like a classifier.
+        headless = {"headless": True} if self.output is None else {}
+        encoder.known |= {"license": self.licence, "url": self.source, **headless}
+        return encoder

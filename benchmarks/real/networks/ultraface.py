@@ -13,6 +13,7 @@ from .network import RealNetwork
 
 __all__ = ["NETWORKS", "UltraFaceSlim"]
 
+_REPOSITORY = "github.com/Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB"
 _STEM = 16
 # Channels and stride of one separable convolution after another.
 _LAYERS = (
@@ -62,9 +63,9 @@ NETWORKS = (
         name="ultraface-slim",
         task="face detection",
         file="ultraface-slim.safetensors",
-        source="github.com/Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB, version slim 320",
+        source=f"{_REPOSITORY}, version slim 320",
         licence="MIT",
-        get="save the tensors of that repository's slim network whose names begin with "
+        get=f"save the tensors of version-slim-320 of {_REPOSITORY} whose names begin with "
         '"base_net.", without that prefix, as ultraface-slim.safetensors',
         build=UltraFaceSlim,
         mean=(127 / 255,) * 3,

@@ -14,6 +14,7 @@ from .network import RealNetwork
 
 __all__ = ["NETWORKS", "ZeroDCE"]
 
+_REPOSITORY = "github.com/Li-Chongyi/Zero-DCE"
 _WIDTH, _CURVES = 32, 8
 
 
@@ -61,9 +62,9 @@ NETWORKS = (
         name="zero-dce",
         task="enhancement of dark photos",
         file="zero-dce.safetensors",
-        source="Guo et al. 2020; github.com/Li-Chongyi/Zero-DCE",
+        source=f"Guo et al. 2020; {_REPOSITORY}",
         licence="CC-BY-NC-4.0, for academic research only",
-        get="save the state dict of that repository's snapshot Epoch99 as zero-dce.safetensors",
+        get=f"save the state dict of {_REPOSITORY}, snapshot Epoch99, as zero-dce.safetensors",
         build=ZeroDCE,
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
