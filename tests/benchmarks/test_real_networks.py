@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
@@ -216,6 +216,7 @@ def test_an_onnx_file_that_is_damaged_is_refused(tmp_path):
             network.read(whole)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_as_onnx_or_refused(content):
     with tempfile.TemporaryDirectory() as folder:
