@@ -18,6 +18,7 @@ from pyattrx import ops as native
 from . import gpu, ops, options, pipeline, plot, results, scores, tables, zoo
 from .measure import Say, Settings, results_path, write_results
 from .minitaskonomy.command import minitaskonomy_command
+from .real.command import real_command
 from .recommend.command import recommend_command
 from .transfer.command import transfer_command
 
