@@ -236,6 +236,12 @@ add(
     "recommend --scores --races --seeds 0 1 2",
 )
 add(
+    "real",
+    "Which score names the network that is best for a real task? From images and weights.",
+    real_command,
+    "real --data tasks/ --weights weights/ --work run/",
+)
+add(
     "compare",
     "Two result files side by side.",
     _compare,

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-
 from ..options import say_at
 from .entrants import GROUPS, entrants
 from .measuring import measure

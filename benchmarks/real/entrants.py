@@ -139,4 +139,3 @@ def _of_rooms(file: Path) -> Callable[[], Encoder]:
         )
 
     return load
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,14 +61,14 @@ def measure(
         truths += _kept(
             work / "truths" / f"{stem}.csv",
             seen,
-            lambda one, images=images: _truths(task, one, images, test),
+            partial(_truths, task, images, test),
             (task.name, count, draw),
             say,
         )
         found += _kept(
             work / "scores" / f"{stem}.csv",
             seen,
-            lambda one, images=images: _scores(task, one, images),
+            partial(_scores, task, images),
             (task.name, count, draw),
             say,
         )
@@ -107,7 +108,7 @@ def _rows(key: tuple[str, int, int], columns: dict[str, dict[str, float]]) -> li
 
 
 def _truths(
-    task: RealTask, one: Seen, images: NDArray[np.int64], test: NDArray[np.int64]
+    task: RealTask, images: NDArray[np.int64], test: NDArray[np.int64], one: Seen
 ) -> dict[str, float]:
     y, groups = task.labels, task.task.groups
     found = {}
@@ -118,7 +119,7 @@ def _truths(
     return found
 
 
-def _scores(task: RealTask, one: Seen, images: NDArray[np.int64]) -> dict[str, float]:
+def _scores(task: RealTask, images: NDArray[np.int64], one: Seen) -> dict[str, float]:
     y, groups = task.labels[images], task.task.groups[images]
     found = score_images(one.pooled[images], one.coarse[images], y, "classification", None, groups)
     found["label_ridge@4x4"] = scores.label_ridge(one.maps[images], y, groups=groups).value

@@ -99,4 +99,3 @@ def _fit(x: _Array, y: NDArray[np.int64], classes: int, penalty: float) -> _Arra
         loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 300}
     )
     return np.asarray(found.x.reshape(shape))
-
