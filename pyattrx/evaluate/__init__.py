@@ -20,6 +20,7 @@ from pyattrx.evaluate.baselines import (
     popularity_scores,
     random_scores,
     retest_scores,
+    static_scores,
     symmetrised_scores,
 )
 from pyattrx.evaluate.csvs import read_curves, read_names
@@ -37,6 +38,7 @@ from pyattrx.evaluate.measures import (
     recall_at_k,
     regret_at_k,
     spearman,
+    weighted_kendall,
 )
 from pyattrx.evaluate.reading import read_table, write_table
 from pyattrx.evaluate.summary import precision_curve, recall_of, summarise
@@ -69,14 +71,17 @@ __all__ = [
     "regret_at_k",
     "retest_scores",
     "spearman",
+    "static_scores",
     "summarise",
     "symmetrised_scores",
     "transfer_affinities",
+    "weighted_kendall",
     "write_table",
 ]
 
 # Written into files as part of a method, a function is named by the place where users find it.
 for _measure in (
     kendall, precision_at_k, random_precision, recall_at_k, regret_at_k, spearman,
+    weighted_kendall,
 ):  # fmt: skip
     _measure.__module__ = __name__
