@@ -13,6 +13,7 @@ candidate
 Tables that both have names must have the same ones in the same order; `align` brings them there.
 """
 
+from pyattrx.evaluate.accuracies import Accuracies
 from pyattrx.evaluate.agreement import adjusted_rand_index, cophenetic_correlation
 from pyattrx.evaluate.baselines import (
     baseline_scores,
@@ -40,12 +41,14 @@ from pyattrx.evaluate.measures import (
     spearman,
     weighted_kendall,
 )
+from pyattrx.evaluate.published import read_accuracies, read_all_accuracies
 from pyattrx.evaluate.reading import read_table, write_table
 from pyattrx.evaluate.summary import precision_curve, recall_of, summarise
 from pyattrx.evaluate.tables import Table, align
 from pyattrx.evaluate.transfers import transfer_affinities
 
 __all__ = [
+    "Accuracies",
     "Difference",
     "Estimate",
     "Table",
@@ -63,6 +66,8 @@ __all__ = [
     "precision_curve",
     "random_precision",
     "random_scores",
+    "read_accuracies",
+    "read_all_accuracies",
     "read_curves",
     "read_names",
     "read_table",
