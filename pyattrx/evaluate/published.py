@@ -136,9 +136,9 @@ def read_all_accuracies(
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise InvalidValue("path", str(path), f"a file that ends in {', '.join(_SUFFIXES)}")
-    for argument, word, known in (("rows", rows, ("datasets", "models")), ("unit", unit, UNITS)):
-        if word is not None and word not in known:
-            raise InvalidValue(argument, word, f"one of {list(known)}")
+    for argument, word, words in (("rows", rows, ("datasets", "models")), ("unit", unit, UNITS)):
+        if word is not None and word not in words:
+            raise InvalidValue(argument, word, f"one of {list(words)}")
     if where is not None and not isinstance(where, Mapping):
         raise InvalidType("where", where, "a mapping of columns to values")
     try:
