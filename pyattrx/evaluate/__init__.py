@@ -15,6 +15,7 @@ Tables that both have names must have the same ones in the same order; `align` b
 
 from pyattrx.evaluate.accuracies import Accuracies
 from pyattrx.evaluate.agreement import adjusted_rand_index, cophenetic_correlation
+from pyattrx.evaluate.alike import RankAgreement, rank_agreement
 from pyattrx.evaluate.baselines import (
     baseline_scores,
     family_scores,
@@ -32,6 +33,7 @@ from pyattrx.evaluate.intervals import (
     interval,
     paired_difference,
 )
+from pyattrx.evaluate.judging import Judgement, judge_scores
 from pyattrx.evaluate.measures import (
     kendall,
     precision_at_k,
@@ -43,6 +45,7 @@ from pyattrx.evaluate.measures import (
 )
 from pyattrx.evaluate.published import read_accuracies, read_all_accuracies
 from pyattrx.evaluate.reading import read_table, write_table
+from pyattrx.evaluate.repeating import Reliability, reliability
 from pyattrx.evaluate.summary import precision_curve, recall_of, summarise
 from pyattrx.evaluate.tables import Table, align
 from pyattrx.evaluate.transfers import transfer_affinities
@@ -51,6 +54,9 @@ __all__ = [
     "Accuracies",
     "Difference",
     "Estimate",
+    "Judgement",
+    "RankAgreement",
+    "Reliability",
     "Table",
     "adjusted_rand_index",
     "align",
@@ -59,6 +65,7 @@ __all__ = [
     "cophenetic_correlation",
     "family_scores",
     "interval",
+    "judge_scores",
     "kendall",
     "paired_difference",
     "popularity_scores",
@@ -66,6 +73,7 @@ __all__ = [
     "precision_curve",
     "random_precision",
     "random_scores",
+    "rank_agreement",
     "read_accuracies",
     "read_all_accuracies",
     "read_curves",
@@ -74,6 +82,7 @@ __all__ = [
     "recall_at_k",
     "recall_of",
     "regret_at_k",
+    "reliability",
     "retest_scores",
     "spearman",
     "static_scores",
