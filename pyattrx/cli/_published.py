@@ -196,8 +196,8 @@ def _show(
         table.add_row(Text(name), *cells, end_section=place == len(judged.ahead))
     out.print(table)
     out.print(
-        f"P@1: the first is one of the {judged.relevant} best; regret@K: what is lost by trying only "
-        "the first K, 1 is one picked by chance"
+        f"P@1: the first is one of the {judged.relevant} best; regret@K: what is lost by trying "
+        "only the first K, 1 is one picked by chance"
     )
     for name, found in judged.ahead.items():
         out.print(

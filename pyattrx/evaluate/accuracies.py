@@ -61,7 +61,7 @@ class Accuracies:
         if array.ndim != 3 or not array.size:
             raise InvalidValue("values", array.shape, "[data sets, models, seeds], not empty")
         if np.isinf(array).any():
-            raise InvalidValue("values", array[np.isinf(array)][0], "finite numbers, or NaN")
+            raise InvalidValue("values", float(array[np.isinf(array)][0]), "finite numbers, or NaN")
         for argument, names, count in (
             ("datasets", self.datasets, array.shape[0]), ("models", self.models, array.shape[1]),
         ):  # fmt: skip

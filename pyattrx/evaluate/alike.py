@@ -80,6 +80,7 @@ def rank_agreement(
 
     Examples
     --------
+    >>> from pyattrx.evaluate import Table
     >>> names = ["a", "b", "c", "d", "e"]
     >>> head, tuned = [0.5, 0.6, 0.7, 0.8, 0.9], [0.7, 0.6, 0.8, 0.9, 0.95]
     >>> found = rank_agreement(Table([head], ["pets"], names), Table([tuned], ["pets"], names))

@@ -176,7 +176,7 @@ def _content(path: Path, suffix: str) -> list[Record] | dict[str, Any]:
         # A program has other dictionaries, too.
         named = {n: found for n, found in read_literals(path).items() if depth(found) in (2, 3)}
         if not named:
-            raise PyattrxError(f"no name is assigned {_EXPECTED}")
+            raise PyattrxError(f"no name is assigned {_EXPECTED}, all of them constants")
         return named
     content = _json(path, lines=suffix != ".json")
     if isinstance(content, list):
