@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.evaluate import rankings
-from pyattrx.evaluate.accuracies import Accuracies
+from pyattrx.evaluate.accuracies import Accuracies, means
 from pyattrx.evaluate.intervals import Estimate, interval
 
 __all__ = ["Reliability", "reliability"]
@@ -123,9 +123,7 @@ def _of_halves(values: _Vector, splits: int, rng: np.random.Generator) -> float:
     counts = there.sum(1)
     order = np.where(there, rng.random((splits, *values.shape)), np.inf)
     first = (order.argsort(2).argsort(2) < (counts // 2)[:, None]) & there
-    known = np.where(there, values, 0)
-    one = (known * first).sum(2) / (counts // 2)
-    two = (known * (there & ~first)).sum(2) / (counts - counts // 2)
+    one, two = means(values, first), means(values, there & ~first)
     return float(np.mean([_spearman(a, b) for a, b in zip(one, two, strict=True)]))
 
 
