@@ -57,7 +57,7 @@ def cells_of_records(
         raise InvalidValue("where", dict(where or {}), "values that a record has")
     if "model" in roles and "dataset" in roles:
         return _long(kept, header, roles, columns)
-    return _wide(kept, header, roles, columns, rows)
+    return _wide(kept, header, roles, columns, where, rows)
 
 
 def _long(
@@ -100,6 +100,7 @@ def _wide(
     header: Sequence[str],
     roles: dict[str, list[str]],
     columns: Columns | None,
+    where: Mapping[str, Any] | None,
     rows: str | None,
 ) -> Found:
     asked = "accuracy" in (columns or {})
@@ -109,15 +110,24 @@ def _wide(
             "columns", columns,
             f"which is for {' and '.join(map(repr, missing))}, one of {list(header)}",
         )  # fmt: skip
-    names = [name for name in header if not _UNNAMED.fullmatch(name)]
-    if "model" not in roles and "dataset" not in roles:  # a first column that is called anything
-        label = header[0]
-        inner = roles.get("accuracy") or [name for name in names if name != label]
-        outer = [str(record.values[label]) for record in records]
+    labels = {name for role, found in roles.items() if role != "accuracy" for name in found}
+    labels |= set(where or ())
+    named = "model" in roles or "dataset" in roles
+    if not named:  # the first column is called anything
+        labels.add(header[0])
+    inner = roles.get("accuracy") or [
+        name for name in header if name not in labels and not _UNNAMED.fullmatch(name)
+    ]
+    if not inner:
+        raise InvalidValue("columns", columns, f"which have the accuracies, of {list(header)}")
+    for name in inner:
+        if not any(_is_number(record.values.get(name)) for record in records):
+            expected = f"what the column {name!r} is, which has no numbers; one of {list(ROLES)}"
+            raise InvalidValue("columns", columns, expected)
+    if not named:
+        outer = [_text(record.values.get(header[0])) or "" for record in records]
         datasets = names_datasets(outer, inner, rows)
-        roles = {**roles, "dataset" if datasets else "model": [label]}
-    told = {name for role, found in roles.items() if role != "accuracy" for name in found}
-    inner = roles.get("accuracy") or [name for name in names if name not in told]
+        roles = {**roles, "dataset" if datasets else "model": [header[0]]}
     role = "dataset" if "model" in roles else "model"
     if rows is not None and (rows == "models") != (role == "dataset"):
         (label,) = roles.get("model") or roles["dataset"]
@@ -188,6 +198,14 @@ def number(value: Any, place: str) -> float:
     except (ValueError, OverflowError):
         pass
     raise PyattrxError(f"{place}: {value!r} is not a number")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        number(value, "")
+    except PyattrxError:
+        return False
+    return True
 
 
 def _text(value: Any) -> str | None:

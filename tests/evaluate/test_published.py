@@ -126,6 +126,47 @@ def test_any_table_survives_any_shape(tmp_path_factory, data):
         np.testing.assert_array_equal(found.table().select(datasets, models).values, values)
 
 
+words = st.sampled_from(
+    ["model", "dataset", "acc", "seed", "task", "pets", "vgg11", "1", "", "nan"]
+)
+content = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-2, 10**400), st.floats(), words),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(words, inner, max_size=4)),
+    max_leaves=12,
+)
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "rows": st.sampled_from(["datasets", "models"]),
+        "unit": st.sampled_from(["raw", "percent", "fraction"]),
+        "columns": st.dictionaries(
+            st.sampled_from(["model", "dataset", "accuracy", "source", "seed", "kind"]),
+            st.one_of(st.none(), words, st.lists(words, max_size=2)),
+        ),
+        "where": st.dictionaries(words, words, max_size=1),
+        "kind": words,
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(content, st.lists(st.lists(words, min_size=1, max_size=4), max_size=5), options)
+def test_whatever_a_file_holds_it_is_a_table_or_refused(tmp_path_factory, value, rows, given):
+    folder = tmp_path_factory.getbasetemp()
+    files = {
+        "f.json": json.dumps(value),
+        "f.jsonl": json.dumps(value),
+        "f.py": f"x = {value!r}",
+        "f.csv": lines(*rows),
+    }
+    for name, text in files.items():
+        try:
+            found = read_accuracies(written(folder, name, text), **given)
+        except PyattrxError:
+            continue
+        assert found.table().values.shape == (len(found.datasets), len(found.models))
+
+
 def test_several_values_are_seeds(tmp_path):
     rows = [
         ("resnet18", "pets", 0.5, "a"),
