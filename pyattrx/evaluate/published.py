@@ -156,6 +156,8 @@ def read_all_accuracies(
                 raise InvalidValue(argument, columns or where, "none, for a file without columns")
             cells, notes = cells_of_mapping(content, kind, rows)
         return collect(cells, notes, unit)
+    except RecursionError:
+        raise PyattrxError(f"{path}: nested too deeply for such a table") from None
     except PyattrxError as error:
         if isinstance(error, (InvalidValue, InvalidType)) or str(error).startswith(str(path)):
             raise

@@ -114,7 +114,7 @@ def _wide(
     labels |= set(where or ())
     named = "model" in roles or "dataset" in roles
     if not named:  # the first column is called anything
-        labels.add(header[0])
+        labels |= set(header[:1])
     inner = roles.get("accuracy") or [
         name for name in header if name not in labels and not _UNNAMED.fullmatch(name)
     ]
@@ -218,5 +218,5 @@ def _alike(value: Any, wanted: Any) -> bool:
         return True
     try:
         return float(value) == float(wanted)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False

@@ -129,10 +129,23 @@ def test_any_table_survives_any_shape(tmp_path_factory, data):
 words = st.sampled_from(
     ["model", "dataset", "acc", "seed", "task", "pets", "vgg11", "1", "", "nan"]
 )
-content = st.recursive(
+cells = st.one_of(st.sampled_from(["0.5", "40", "inf", ""]), words)
+anything = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-2, 10**400), st.floats(), words),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(words, inner, max_size=4)),
     max_leaves=12,
+)
+numbers = st.one_of(st.floats(0, 1), st.sampled_from([None, 0, 1, 60, -1, 1e308]))
+records = st.fixed_dictionaries(
+    {"model": words, "dataset": words, "acc": numbers}, optional={"seed": words, "source": words}
+)
+content = st.one_of(
+    anything,
+    st.lists(records, min_size=1, max_size=4),
+    st.dictionaries(words, st.dictionaries(words, numbers, min_size=1), min_size=1),
+)
+table = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=2, max_size=5)
 )
 options = st.fixed_dictionaries(
     {},
@@ -149,8 +162,8 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(content, st.lists(st.lists(words, min_size=1, max_size=4), max_size=5), options)
+@settings(max_examples=200, deadline=None)
+@given(content, table, options)
 def test_whatever_a_file_holds_it_is_a_table_or_refused(tmp_path_factory, value, rows, given):
     folder = tmp_path_factory.getbasetemp()
     files = {
@@ -330,6 +343,8 @@ def test_what_is_no_accuracy_is_refused_unless_it_is_meant(tmp_path):
         ("nothing.py", "x = {'lr': 0.1, 'run': open('file')}", "no name is assigned"),
         ("word.csv", "model,dataset,acc\na,pets,good\nb,pets,1", "line 2: 'good' is not a number"),
         ("word.csv", "model,pets,dtd\na,0.1,good\nb,0,1", "line 2, dtd: 'good' is not a number"),
+        ("deep.json", '{"a": ' * 600 + "1" + "}" * 600, "neither records|too deeply"),
+        ("deep.py", "x = " + "{'a': " * 90 + "1" + "}" * 90, "no name|not a Python"),
         ("true.json", '[{"model": "a", "dataset": "b", "acc": true}]', "True is not a number"),
         ("noname.csv", "model,dataset,acc\n,pets,0.5\nb,pets,0.5", "line 2: no model in 'model'"),
         ("short.csv", "model,dataset,acc\na,pets\nb,pets,0.5", "line 2: 2 cells, expected 3"),
