@@ -117,7 +117,7 @@ def published_command(
     }  # fmt: skip
     truth = read_accuracies(file, kind=kind, **read)
     settings: dict[str, Any] = {"samples": bootstrap, "level": level, "seed": seed}
-    judged = judge_scores(truth, _scores(scores or []), relevant=relevant, **settings)
+    judged = judge_scores(truth, _scores(scores or [], truth), relevant=relevant, **settings)
     repeated = None
     if ((truth.seeds >= 2).sum(1) >= 3).any():
         repeated = reliability(truth, **settings)
@@ -162,15 +162,28 @@ def _halves(option: str, text: str, expected: str) -> tuple[str, str]:
     return first.strip(), second.strip()
 
 
-def _scores(paths: list[Path]) -> dict[str, Accuracies]:
+def _scores(paths: list[Path], truth: Accuracies) -> dict[str, Accuracies]:
     found: dict[str, Accuracies] = {}
     for path in paths:
-        for kind, table in read_all_accuracies(path, unit="raw").items():
+        for kind, table in _of_file(path, truth).items():
             name = f"{path.stem}: {kind}" if kind else path.stem
             if name in found:
                 raise InvalidValue("scores", str(path), "files of different names")
             found[name] = table
     return found
+
+
+def _of_file(path: Path, truth: Accuracies) -> dict[str, Accuracies]:
+    """Read scores; what is a model and what a data set is known from the truth."""
+    try:
+        return read_all_accuracies(path, unit="raw")
+    except InvalidValue as error:
+        if error.argument != "rows":
+            raise
+    found = read_all_accuracies(path, unit="raw", rows="datasets")
+    if all(set(table.datasets) & set(truth.datasets) for table in found.values()):
+        return found
+    return read_all_accuracies(path, unit="raw", rows="models")
 
 
 def _show(

@@ -125,6 +125,19 @@ def test_every_kind_of_a_file_of_scores_is_a_score(folder, capsys):
     ]
 
 
+def test_names_that_only_the_truth_explains(folder, capsys):
+    values = {"x": {"a": 0.1, "b": 0.5, "c": 0.3}, "y": {"a": 0.2, "b": 0.4, "c": 0.3}}
+    (folder / "plain.json").write_text(json.dumps(values))
+    turned = {m: {d: values[d][m] for d in values} for m in "abc"}
+    (folder / "turned.json").write_text(json.dumps(turned))
+    arguments = ("plain.json", "--rows", "datasets", *FEW, "--json")
+    code, out, _ = run(capsys, *arguments, "--scores", "plain.json", "--scores", "turned.json")
+    assert code == 0
+    methods = json.loads(out)["methods"]
+    assert methods["plain"] == methods["turned"]
+    assert methods["plain"]["spearman"]["value"] == pytest.approx(1)
+
+
 def test_what_is_left_out_is_said(folder, capsys):
     (folder / "part.json").write_text(
         json.dumps(
