@@ -179,7 +179,8 @@ def _of_file(path: Path, truth: Accuracies) -> dict[str, Accuracies]:
         return read_all_accuracies(path, unit="raw")
     except InvalidValue as error:
         if error.argument != "rows":
-            raise
+            expected = f"scores whose columns and names tell what they are ({error})"
+            raise InvalidValue("scores", str(path), expected) from error
     found = read_all_accuracies(path, unit="raw", rows="datasets")
     if all(set(table.datasets) & set(truth.datasets) for table in found.values()):
         return found

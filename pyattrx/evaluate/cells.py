@@ -12,7 +12,7 @@ import numpy as np
 from pyattrx.errors import InvalidValue, PyattrxError
 from pyattrx.evaluate.accuracies import Accuracies
 
-__all__ = ["UNITS", "Cell", "collect"]
+__all__ = ["UNITS", "Cell", "chosen", "collect"]
 
 UNITS = ("percent", "fraction", "raw")
 
@@ -44,6 +44,22 @@ class Cell:
     rest: Mapping[str, Any] = field(default_factory=dict)
 
 
+def chosen(kinds: Sequence[str], kind: str | None) -> str:
+    """Return the kind that is wanted, the only one if none is given.
+
+    Raises
+    ------
+    InvalidValue
+        There are several, or it is not there.
+    """
+    if kind is None and len(kinds) == 1:
+        return kinds[0]
+    if kind is None or kind not in kinds:
+        known = f"one of {list(kinds)}" if any(kinds) else "none, as the file tells none apart"
+        raise InvalidValue("kind", kind, known)
+    return kind
+
+
 def collect(cells: Sequence[Cell], notes: Sequence[str], unit: str | None) -> dict[str, Accuracies]:
     """Make a table of every kind.
 
@@ -70,7 +86,8 @@ def _collect(kind: str, cells: list[Cell], notes: list[str], unit: str | None) -
     datasets = list(dict.fromkeys(cell.dataset for cell in cells))
     models = list(dict.fromkeys(cell.model for cell in cells))
     if len(models) < 2:
-        raise PyattrxError(f"the only model is {models[0]!r}; a ranking needs two or more")
+        of_kind = f" of {kind!r}" if kind else ""
+        raise PyattrxError(f"the only model{of_kind} is {models[0]!r}; a ranking needs two or more")
     scale = _scale(cells, unit, notes)
     pairs: dict[tuple[str, str], dict[str, Cell]] = {}
     for cell in cells:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyattrx.errors import InvalidValue
 from pyattrx.evaluate.cells import Cell
 from pyattrx.evaluate.columns import names_datasets
 from pyattrx.evaluate.records import Found, number
 
-__all__ = ["cells_of_mapping", "depth"]
+__all__ = ["by_kind", "cells_of_mapping", "depth"]
 
 
 def depth(content: Any) -> int | None:
@@ -34,38 +33,35 @@ def depth(content: Any) -> int | None:
     return 0 if known else None
 
 
-def cells_of_mapping(
-    content: Mapping[str, Mapping[str, Any]], kind: str | None, rows: str | None
-) -> Found:
-    """Return the accuracies in mappings, by kind or directly.
+def by_kind(content: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return mappings of depth 2 by kind, of mappings by name that may have several kinds each.
 
-    Parameters
-    ----------
-    content : mapping
-        From kinds to mappings of depth 2, or of depth 3, which have several kinds each.
-    kind : str, optional
-        The only one that is wanted.
-    rows : {"datasets", "models"}, optional
-        What the outer names are.
+    Examples
+    --------
+    >>> from pyattrx.evaluate.nested import by_kind
+    >>> by_kind({"": {"head": {"pets": {"vgg11": 0.7}}, "full": {"pets": {"vgg11": 0.8}}}})
+    {'head': {'pets': {'vgg11': 0.7}}, 'full': {'pets': {'vgg11': 0.8}}}
+    """
+    kinds: dict[str, Mapping[str, Any]] = {}
+    for name, inside in content.items():
+        if depth(inside) == 3:
+            kinds |= {f"{name}.{part}".strip("."): found for part, found in inside.items()}
+        else:
+            kinds[name] = inside
+    return kinds
+
+
+def cells_of_mapping(kinds: Mapping[str, Mapping[str, Any]], rows: str | None) -> Found:
+    """Return the accuracies of every kind; `rows` says what the outer names are, if it is given.
 
     Raises
     ------
     InvalidValue
-        There is no such kind; what the outer names are is not known.
+        The names do not tell.
     """
-    kinds: dict[str, Mapping[str, Any]] = {}
-    for name, inside in content.items():
-        parts = {name: inside}
-        if depth(inside) == 3:
-            parts = {f"{name}.{part}".strip("."): found for part, found in inside.items()}
-        kinds |= parts
-    if kind is not None and kind not in kinds:
-        known = f"one of {list(kinds)}" if any(kinds) else "none, as there is only one"
-        raise InvalidValue("kind", kind, known)
     cells: list[Cell] = []
     notes = []
-    for name in kinds if kind is None else [kind]:
-        found = kinds[name]
+    for name, found in kinds.items():
         inner = list(dict.fromkeys(n for inside in found.values() for n in inside))
         datasets = names_datasets(list(found), inner, rows)
         if rows is None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
 from pyattrx.evaluate.accuracies import Accuracies
-from pyattrx.evaluate.cells import UNITS, collect
+from pyattrx.evaluate.cells import UNITS, chosen, collect
 from pyattrx.evaluate.columns import Columns
 from pyattrx.evaluate.csvs import csv_lines
 from pyattrx.evaluate.literals import read_literals
-from pyattrx.evaluate.nested import cells_of_mapping, depth
+from pyattrx.evaluate.nested import by_kind, cells_of_mapping, depth
 from pyattrx.evaluate.records import Record, cells_of_records
 
 __all__ = ["read_accuracies", "read_all_accuracies"]
@@ -87,29 +87,24 @@ def read_accuracies(
     >>> found.notes
     ("dataset is 'Target', accuracy is 'acc'", 'values are percent')
     """
-    return _one(
-        read_all_accuracies(path, columns=columns, where=where, rows=rows, unit=unit, kind=kind),
-        kind,
-    )
+    (found,) = _read(Path(path), columns, where, rows, unit, kind=kind, single=True).values()
+    return found
 
 
 def read_all_accuracies(
     path: str | Path,
     *,
-    kind: str | None = None,
     columns: Columns | None = None,
     where: Mapping[str, Any] | None = None,
     rows: str | None = None,
     unit: str | None = None,
 ) -> dict[str, Accuracies]:
-    r"""Read every kind of accuracies in a file, or every score; parameters of `read_accuracies`.
+    r"""Read every kind of accuracies in a file, or every score.
 
     Parameters
     ----------
     path, columns, where, rows, unit
         As for `read_accuracies`.
-    kind : str, optional
-        The only one that is wanted.
 
     Returns
     -------
@@ -132,7 +127,20 @@ def read_all_accuracies(
     >>> list(read_all_accuracies(path))
     ['head', 'full']
     """
-    path = Path(path)
+    return _read(Path(path), columns, where, rows, unit)
+
+
+def _read(
+    path: Path,
+    columns: Columns | None,
+    where: Mapping[str, Any] | None,
+    rows: str | None,
+    unit: str | None,
+    *,
+    kind: str | None = None,
+    single: bool = False,
+) -> dict[str, Accuracies]:
+    """Read all kinds, or the one that is wanted."""
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise InvalidValue("path", str(path), f"a file that ends in {', '.join(_SUFFIXES)}")
@@ -145,16 +153,19 @@ def read_all_accuracies(
         content = _content(path, suffix)
         if isinstance(content, list):
             cells, notes = cells_of_records(content, columns, where, rows)
-            kinds = list(dict.fromkeys(cell.kind for cell in cells))
-            if kind is not None and kind not in kinds:
-                known = f"one of {kinds}" if any(kinds) else "none, as there is no column for it"
-                raise InvalidValue("kind", kind, known)
-            cells = [cell for cell in cells if kind in (None, cell.kind)]
+            if single and cells:
+                kinds = dict.fromkeys(cell.kind for cell in cells)
+                wanted = chosen(list(kinds), kind)
+                cells = [cell for cell in cells if cell.kind == wanted]
         else:
             if columns or where:
                 argument = "columns" if columns else "where"
                 raise InvalidValue(argument, columns or where, "none, for a file without columns")
-            cells, notes = cells_of_mapping(content, kind, rows)
+            found = by_kind(content)
+            if single:
+                wanted = chosen(list(found), kind)
+                found = {wanted: found[wanted]}
+            cells, notes = cells_of_mapping(found, rows)
         return collect(cells, notes, unit)
     except RecursionError:
         raise PyattrxError(f"{path}: nested too deeply for such a table") from None
@@ -162,12 +173,6 @@ def read_all_accuracies(
         if isinstance(error, (InvalidValue, InvalidType)) or str(error).startswith(str(path)):
             raise
         raise PyattrxError(f"{path}: {error}") from error
-
-
-def _one(found: dict[str, Accuracies], kind: str | None) -> Accuracies:
-    if len(found) > 1:
-        raise InvalidValue("kind", kind, f"one of {list(found)}")
-    return next(iter(found.values()))
 
 
 def _content(path: Path, suffix: str) -> list[Record] | dict[str, Any]:
@@ -192,9 +197,8 @@ def _content(path: Path, suffix: str) -> list[Record] | dict[str, Any]:
 
 def _csv_records(path: Path) -> list[Record]:
     (_, header), *lines = csv_lines(path)
-    for name in header:
-        if header.count(name) > 1:
-            raise PyattrxError(f"the column {name!r} is there twice")
+    if len(set(header)) < len(header):
+        raise PyattrxError(f"the column {_repeated(header)!r} is there twice")
     for number, row in lines:
         if len(row) != len(header):
             raise PyattrxError(f"line {number}: {len(row)} cells, expected {len(header)}")
@@ -215,8 +219,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a name that is there twice, of which the first would be lost."""
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        raise PyattrxError(f"{next(n for n in names if names.count(n) > 1)!r} is there twice")
+        raise PyattrxError(f"{_repeated(names)!r} is there twice")
     return dict(pairs)
+
+
+def _repeated(names: list[str]) -> str:
+    return next(name for name in names if names.count(name) > 1)
 
 
 def _flat(record: dict[str, Any], before: str = "") -> dict[str, Any]:

@@ -134,11 +134,12 @@ def _wide(
         raise InvalidValue("rows", rows, f"what the column {label!r} says, or nothing")
     cells = []
     own = 0
+    there = {**roles, role: ["\0"]}  # the name of a column, in no column
     for record in records:
+        said = {name: record.values.get(name) for name in (*labels, header[0])}
         for name in inner:
-            whole = Record({**record.values, f"\0{role}": name}, record.place)
             value = number(record.values.get(name), f"{record.place}, {name}")
-            cell = _cell(whole, {**roles, role: [f"\0{role}"]}, value, {})
+            cell = _cell(Record({**said, "\0": name}, record.place), there, value, {})
             if cell is None:
                 own += 1
             else:

@@ -138,6 +138,14 @@ def test_names_that_only_the_truth_explains(folder, capsys):
     assert methods["plain"]["spearman"]["value"] == pytest.approx(1)
 
 
+def test_scores_that_are_not_clear(folder, capsys):
+    (folder / "two.csv").write_text("model,arch,dataset,score\na,b,c,1\n")
+    code, _, err = run(capsys, "one.json", "--scores", "two.csv")
+    assert code == 2
+    assert "scores='two.csv'" in err
+    assert "which of ['model', 'arch'] is for 'model'" in err
+
+
 def test_what_is_left_out_is_said(folder, capsys):
     (folder / "part.json").write_text(
         json.dumps(

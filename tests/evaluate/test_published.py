@@ -173,10 +173,14 @@ def test_whatever_a_file_holds_it_is_a_table_or_refused(tmp_path_factory, value,
         "f.csv": lines(*rows),
     }
     for name, text in files.items():
+        path = written(folder, name, text)
         try:
-            found = read_accuracies(written(folder, name, text), **given)
+            found = read_accuracies(path, **given)
         except PyattrxError:
             continue
+        kind = given.pop("kind", found.kind)
+        again = read_all_accuracies(path, **given)[kind]
+        np.testing.assert_array_equal(again.values, found.values)
         assert found.table().values.shape == (len(found.datasets), len(found.models))
 
 
@@ -254,6 +258,11 @@ def test_several_kinds(tmp_path):
     np.testing.assert_allclose(found.table().select(DATASETS, MODELS).values, VALUES)
     with pytest.raises(InvalidValue, match="kind='heads'.*did you mean 'head'"):
         read_accuracies(path, kind="heads")
+    # What else a program has is no matter, once it is said which.
+    path = written(tmp_path, "o.py", f"full = {NESTED}\nlr = {{'x': {{'y': 9, 'z': 0.1}}}}")
+    with pytest.raises(InvalidValue, match="kind=None"):
+        read_accuracies(path)
+    assert read_accuracies(path, kind="full").models == MODELS
     deep = written(tmp_path, "k.json", {"full": NESTED, "head": NESTED})
     assert list(read_all_accuracies(deep)) == ["full", "head"]
     rows = [(m, d, k, v) for k in (10, -1) for d, m, v in PAIRS]
@@ -261,7 +270,7 @@ def test_several_kinds(tmp_path):
     found = read_all_accuracies(path, columns={"kind": "shots"})
     assert list(found) == ["10", "-1"]
     assert found["10"].seeds.max() == 1
-    with pytest.raises(InvalidValue, match="no column for it"):
+    with pytest.raises(InvalidValue, match="kind='10': expected none"):
         read_accuracies(path, kind="10")
 
 
@@ -329,6 +338,7 @@ def test_what_is_no_accuracy_is_refused_unless_it_is_meant(tmp_path):
         ("inf.csv", "model,dataset,acc\na,pets,inf\nb,pets,0.5", "line 2: inf for a on pets"),
         ("one.csv", "model,dataset,acc\na,pets,0.5", "only model is 'a'"),
         ("none.json", '{"pets": {"resnet18": null, "vgg11": null}}', "no accuracy in it"),
+        ("none.csv", "model,dataset,acc\na,pets,\nb,pets,", "no accuracy in it"),
         ("empty.json", "[]", "no records"),
         ("empty.json", "{}", "neither records nor numbers"),
         ("text.json", '{"pets": {"resnet18": "many", "vgg11": 1}}', "neither records nor numbers"),
