@@ -30,8 +30,9 @@ class Reliability:
         its interval.
     whole : Estimate
         What that is for the mean of all seeds, by Spearman and Brown's formula, ``2 r / (1 + r)``
-        of every data set: no score can be expected to agree better with the truth than its root.
-        A correlation below 0, for which the formula is not made, is kept.
+        of the mean and of the ends of its interval (of every data set it would be too low on
+        average, as it is concave). A correlation below 0, for which it is not made, is kept. No
+        score can be expected to agree better with the truth than its root.
     datasets : tuple of str
         Those with several seeds of three models at least.
     per_dataset : tuple of float
@@ -103,15 +104,15 @@ def reliability(
         raise InvalidValue("accuracies", accuracies, expected)
     rng = np.random.default_rng(seed)
     tables = [accuracies.values[row, several[row]] for row in rows]
-    halves = np.array([_of_halves(table, splits, rng) for table in tables])
-    whole = np.where(halves > 0, 2 * halves / (1 + np.maximum(halves, 0)), halves)
-    settings: dict[str, Any] = {"samples": samples, "level": level, "seed": seed}
+    values = [_of_halves(table, splits, rng) for table in tables]
+    halves = interval(values, samples=samples, level=level, seed=seed)
+    value, low, high = map(_of_all, (halves.value, halves.low, halves.high))
     spread = [_deviations(table) for table in tables]
     return Reliability(
-        interval(halves, **settings),
-        interval(whole, **settings),
+        halves,
+        Estimate(value, low, high, level),
         tuple(accuracies.datasets[row] for row in rows),
-        tuple(halves.tolist()),
+        tuple(values),
         tuple(seeds for seeds, _ in spread),
         tuple(models for _, models in spread),
     )
@@ -125,6 +126,11 @@ def _of_halves(values: _Vector, splits: int, rng: np.random.Generator) -> float:
     first = (order.argsort(2).argsort(2) < (counts // 2)[:, None]) & there
     one, two = means(values, first), means(values, there & ~first)
     return float(np.mean([_spearman(a, b) for a, b in zip(one, two, strict=True)]))
+
+
+def _of_all(halves: float) -> float:
+    """Return what the correlation of halves is for the whole (Spearman and Brown)."""
+    return 2 * halves / (1 + halves) if halves > 0 else halves  # NaN stays
 
 
 def _spearman(a: _Vector, b: _Vector) -> float:
