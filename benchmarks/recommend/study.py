@@ -118,9 +118,7 @@ def _spearman(scores: _Vector, truth: _Vector) -> float:
 
 
 def _weighted(scores: _Vector, truth: _Vector) -> float:
-    if np.ptp(scores) == 0:  # no order, which `_spearman` calls NaN, too
-        return np.nan
-    return weighted_kendall(scores[None], truth[None])
+    return weighted_kendall(scores[None], truth[None]) if np.ptp(scores) > 0 else np.nan
 
 
 def _first(scores: _Vector, truth: _Vector) -> float:
