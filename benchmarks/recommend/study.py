@@ -17,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr, weightedtau
+from scipy.stats import spearmanr
+
+from pyattrx.evaluate import weighted_kendall
 
 from ..minitaskonomy.tasks import TASKS
 from ..transfer.truth import read_truth
@@ -116,8 +118,7 @@ def _spearman(scores: _Vector, truth: _Vector) -> float:
 
 
 def _weighted(scores: _Vector, truth: _Vector) -> float:
-    # By the places in the truth: the best sources count most.
-    return float(weightedtau(scores, truth, rank=np.argsort(np.argsort(-truth))).statistic)
+    return weighted_kendall(scores[None], truth[None]) if np.ptp(scores) > 0 else np.nan
 
 
 def _first(scores: _Vector, truth: _Vector) -> float:

@@ -37,6 +37,10 @@ COMMANDS = {
         "_evaluate",
         "Judge the rankings of affinities by measured transfers, with intervals.",
     ),
+    "published": (
+        "_published",
+        "Judge scores by accuracies that others published, beside rankings without any network.",
+    ),
     "cache": ("_recommend", "What is kept of networks' features."),
     "zoo": ("_zoo", "Networks on disk, added once and asked about for ever."),
     "bench": ("_bench", "Measure the kernels; every result is checked."),

@@ -13,13 +13,16 @@ candidate
 Tables that both have names must have the same ones in the same order; `align` brings them there.
 """
 
+from pyattrx.evaluate.accuracies import Accuracies
 from pyattrx.evaluate.agreement import adjusted_rand_index, cophenetic_correlation
+from pyattrx.evaluate.alike import RankAgreement, rank_agreement
 from pyattrx.evaluate.baselines import (
     baseline_scores,
     family_scores,
     popularity_scores,
     random_scores,
     retest_scores,
+    static_scores,
     symmetrised_scores,
 )
 from pyattrx.evaluate.csvs import read_curves, read_names
@@ -30,6 +33,7 @@ from pyattrx.evaluate.intervals import (
     interval,
     paired_difference,
 )
+from pyattrx.evaluate.judging import Judgement, judge_scores
 from pyattrx.evaluate.measures import (
     kendall,
     precision_at_k,
@@ -37,15 +41,22 @@ from pyattrx.evaluate.measures import (
     recall_at_k,
     regret_at_k,
     spearman,
+    weighted_kendall,
 )
+from pyattrx.evaluate.published import read_accuracies, read_all_accuracies
 from pyattrx.evaluate.reading import read_table, write_table
+from pyattrx.evaluate.repeating import Reliability, reliability
 from pyattrx.evaluate.summary import precision_curve, recall_of, summarise
 from pyattrx.evaluate.tables import Table, align
 from pyattrx.evaluate.transfers import transfer_affinities
 
 __all__ = [
+    "Accuracies",
     "Difference",
     "Estimate",
+    "Judgement",
+    "RankAgreement",
+    "Reliability",
     "Table",
     "adjusted_rand_index",
     "align",
@@ -54,6 +65,7 @@ __all__ = [
     "cophenetic_correlation",
     "family_scores",
     "interval",
+    "judge_scores",
     "kendall",
     "paired_difference",
     "popularity_scores",
@@ -61,22 +73,29 @@ __all__ = [
     "precision_curve",
     "random_precision",
     "random_scores",
+    "rank_agreement",
+    "read_accuracies",
+    "read_all_accuracies",
     "read_curves",
     "read_names",
     "read_table",
     "recall_at_k",
     "recall_of",
     "regret_at_k",
+    "reliability",
     "retest_scores",
     "spearman",
+    "static_scores",
     "summarise",
     "symmetrised_scores",
     "transfer_affinities",
+    "weighted_kendall",
     "write_table",
 ]
 
 # Written into files as part of a method, a function is named by the place where users find it.
 for _measure in (
     kendall, precision_at_k, random_precision, recall_at_k, regret_at_k, spearman,
+    weighted_kendall,
 ):  # fmt: skip
     _measure.__module__ = __name__

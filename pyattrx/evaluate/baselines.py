@@ -20,6 +20,7 @@ __all__ = [
     "popularity_scores",
     "random_scores",
     "retest_scores",
+    "static_scores",
     "symmetrised_scores",
 ]
 
@@ -96,6 +97,49 @@ def popularity_scores(truth: Any) -> Table:
     others = total - np.where(known, standing, 0)
     counts = count - known
     return table.with_values(np.where(counts, others / np.maximum(counts, 1), 0.5))
+
+
+def static_scores(truth: Any) -> Table:
+    """Score a source by its mean z-score among the sources of all other targets.
+
+    As `popularity_scores`, of values in place of standings: how far a source is ahead counts. One
+    ranking for all targets, but for what each must not see; which is why it is called static.
+
+    Parameters
+    ----------
+    truth : table, [T, S]
+        With names, or square. Finite, or NaN where there is none.
+
+    Returns
+    -------
+    Table
+        0 for a source that no other target has, and for all sources where every other target has
+        them equally good.
+
+    Raises
+    ------
+    InvalidValue
+        A value is infinite.
+
+    Examples
+    --------
+    >>> truth = [[0, 3, 2, 1], [3, 0, 2, 1], [3, 2, 0, 1], [1, 3, 2, 0]]
+    >>> static_scores(truth).values[0].round(2)
+    array([ 0.41,  0.61,  0.  , -1.22])
+    """
+    table = as_table(truth, "truth")
+    if np.isinf(table.values).any():
+        raise InvalidValue("truth", table.values, "finite numbers, or NaN where there is none")
+    known = ~(table.missing | table.own)
+    standard = np.zeros(table.values.shape)
+    for row, candidates in enumerate(known):
+        values = table.values[row, candidates]
+        if values.size and np.ptp(values) > 0:
+            # Near one, exactly: no square over- or underflows.
+            values = np.ldexp(values, -int(np.frexp(np.abs(values).max())[1]))
+            standard[row, candidates] = (values - values.mean()) / values.std()
+    counts = known.sum(0) - known
+    return table.with_values((standard.sum(0) - standard) / np.maximum(counts, 1))
 
 
 def symmetrised_scores(truth: Any) -> Table:

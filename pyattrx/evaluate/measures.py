@@ -25,6 +25,7 @@ __all__ = [
     "recall_at_k",
     "regret_at_k",
     "spearman",
+    "weighted_kendall",
 ]
 
 Ties = Literal["columns", "mean"]
@@ -354,6 +355,46 @@ def kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _
     return _kendall(affinity, truth).result(per_target)
 
 
+@overload
+def weighted_kendall(affinity: Any, truth: Any, *, per_target: Literal[False] = ...) -> float: ...
+@overload
+def weighted_kendall(affinity: Any, truth: Any, *, per_target: Literal[True]) -> _Vector: ...
+def weighted_kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _Vector:
+    """Agreement of the order of every two candidates, in which the best ones count most.
+
+    As `kendall`, with a weight for every pair: the sum of those of its two sources, ``1 / place``
+    in the ground truth (Vigna, "A weighted correlation index for rankings with ties", WWW 2015;
+    ``scipy.stats.weightedtau`` with `rank` by the truth). Equals in the truth share the mean weight
+    of their places.
+
+    Parameters
+    ----------
+    affinity, truth : table, [T, S]
+        As for `precision_at_k`.
+    per_target : bool
+        Return one value for every target instead of their mean.
+
+    Returns
+    -------
+    float or ndarray, [T], float64
+        In [-1, 1]. A target whose affinities are all equal counts 0.
+
+    Raises
+    ------
+    InvalidType, InvalidValue
+        As `spearman`.
+
+    Examples
+    --------
+    >>> truth = [[9, 5, 1]]
+    >>> round(weighted_kendall([[5, 9, 1]], truth), 3)  # the best two exchanged
+    0.182
+    >>> round(weighted_kendall([[9, 1, 5]], truth), 3)  # the others
+    0.545
+    """
+    return _weighted_kendall(affinity, truth).result(per_target)
+
+
 def random_precision(n_sources: int, relevant: int | None = None) -> float:
     """Precision to be expected, at any K, of a ranking by chance.
 
@@ -437,6 +478,10 @@ def _kendall(affinity: Any, truth: Any) -> _Prepared:
     return _Prepared(rankings.kendall, *_ranked(affinity, truth))
 
 
+def _weighted_kendall(affinity: Any, truth: Any) -> _Prepared:
+    return _Prepared(rankings.weighted_kendall, *_ranked(affinity, truth))
+
+
 def _precision(
     affinity: Any,
     truth: Any,
@@ -509,6 +554,7 @@ class _Measure:
 _MEASURES = (
     _Measure(spearman, _spearman, (-1.0, 1.0)),
     _Measure(kendall, _kendall, (-1.0, 1.0)),
+    _Measure(weighted_kendall, _weighted_kendall, (-1.0, 1.0)),
     _Measure(precision_at_k, _precision, (0.0, 1.0)),
     _Measure(recall_at_k, _recall, (0.0, 1.0)),
     _Measure(regret_at_k, _regret, (0.0, math.inf)),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pyattrx.evaluate.tables import mean_ranks
 
-__all__ = ["hits", "kendall", "least", "spearman"]
+__all__ = ["hits", "kendall", "least", "spearman", "weighted_kendall"]
 
 _Vector = NDArray[np.float64]
 _PAIRS = 1 << 22  # pairs of candidates that are compared at once
@@ -45,6 +45,24 @@ def kendall(scores: _Vector, measured: _Vector) -> _Vector:
         moving = ordered > 0
         alike = (a * b).sum((1, 2), dtype=np.int64)
         out[some][moving] = alike[moving] / np.sqrt(ordered[moving])
+    return np.clip(out, -1, 1)
+
+
+def weighted_kendall(scores: _Vector, measured: _Vector) -> _Vector:
+    """Kendall's tau-b with a weight for every pair; 0 where all scores of a row are equal."""
+    # 1 / place, the best first. Equals have the mean of their places: no order among them counts.
+    _, group, equals = np.unique(-measured, return_inverse=True, return_counts=True)
+    shares = 1 / np.arange(1, len(measured) + 1)
+    weights = (np.add.reduceat(shares, np.cumsum(equals) - equals) / equals)[group]
+    pairs = weights[:, None] + weights
+    b = _order(measured)
+    of_truth = pairs[b != 0].sum()
+    out = np.zeros(len(scores))
+    for some in _parts(scores):
+        a = _order(scores[some])
+        ordered = np.einsum("bij,ij->b", a != 0, pairs) * of_truth
+        moving = ordered > 0
+        out[some][moving] = np.einsum("bij,ij->b", a, b * pairs)[moving] / np.sqrt(ordered[moving])
     return np.clip(out, -1, 1)
 
 

@@ -8,7 +8,13 @@ from dataclasses import replace
 
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.evaluate.intervals import Estimate, Measure, Run, bootstrap, check_runs
-from pyattrx.evaluate.measures import kendall, precision_at_k, regret_at_k, spearman
+from pyattrx.evaluate.measures import (
+    kendall,
+    precision_at_k,
+    regret_at_k,
+    spearman,
+    weighted_kendall,
+)
 from pyattrx.evaluate.tables import paired
 from pyattrx.evaluate.usual import usual_counts, usual_relevant
 
@@ -41,7 +47,8 @@ def summarise(
     Returns
     -------
     dict of str to dict of str to Estimate
-        For every method ``spearman``, ``kendall``, and ``P@1``, ``R@1``, ``regret@1`` and so on.
+        For every method ``spearman``, ``kendall``, ``weighted_kendall``, and ``P@1``, ``R@1``,
+        ``regret@1`` and so on.
 
     Raises
     ------
@@ -53,8 +60,14 @@ def summarise(
     >>> import numpy as np
     >>> truth = np.random.default_rng(0).random((8, 8))
     >>> found = summarise({"itself": [(truth, truth)]}, k=[1], relevant=2)
-    >>> {measure: round(estimate.value, 3) for measure, estimate in found["itself"].items()}
-    {'spearman': 1.0, 'kendall': 1.0, 'P@1': 1.0, 'R@1': 0.5, 'regret@1': 0.0}
+    >>> for measure, estimate in found["itself"].items():
+    ...     print(measure, round(estimate.value, 3))
+    spearman 1.0
+    kendall 1.0
+    weighted_kendall 1.0
+    P@1 1.0
+    R@1 0.5
+    regret@1 0.0
     """
     if not isinstance(methods, Mapping):
         raise InvalidType("methods", methods, "a mapping of names to runs")
@@ -71,7 +84,10 @@ def summarise(
     )
     found: dict[str, dict[str, Estimate]] = {}
     for name, runs in methods.items():
-        found[name] = {"spearman": draw(spearman, runs), "kendall": draw(kendall, runs)}
+        found[name] = {
+            measure.__name__: draw(measure, runs)
+            for measure in (spearman, kendall, weighted_kendall)
+        }
         for count in counts:
             precision = draw(_precision(count, wanted), runs)
             found[name] |= {

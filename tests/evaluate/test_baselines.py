@@ -13,6 +13,7 @@ from pyattrx.evaluate import (
     random_scores,
     retest_scores,
     spearman,
+    static_scores,
     symmetrised_scores,
 )
 
@@ -59,6 +60,36 @@ def test_one_target_has_no_popular_sources():
     assert popularity_scores(Table([[1, 2, 3]], ["a"], ["a", "b", "c"])).values.tolist() == [
         [0.5, 0.5, 0.5]
     ]
+
+
+def test_static_scores_are_mean_z_scores_of_the_other_targets(truth):
+    scores = static_scores(truth)
+    for i, target in enumerate(TARGETS):
+        for j, source in enumerate(SOURCES):
+            found = []
+            for t, row in zip(TARGETS, truth.values, strict=True):
+                values = {
+                    s: v for s, v in zip(SOURCES, row, strict=True) if s != t and v == v
+                }  # fmt: skip
+                if t != target and source in values:
+                    every = list(values.values())
+                    found.append((values[source] - np.mean(every)) / np.std(every))
+            assert scores.values[i, j] == pytest.approx(np.mean(found) if found else 0)
+
+
+def test_static_scores_never_see_the_row_they_score_nor_its_scale(truth):
+    changed = truth.values.copy()
+    changed[2] = changed[2, ::-1] * 3
+    changed[1] = changed[1] * 1e300
+    again = static_scores(truth.with_values(changed))
+    np.testing.assert_allclose(again.values[2], static_scores(truth).values[2])
+
+
+def test_static_scores_without_anything_to_go_by():
+    assert not static_scores(Table([[1, 2, 3]], ["a"], ["a", "b", "c"])).values.any()
+    assert not static_scores(Table([[1, 1], [2, 2]], ["a", "b"], ["x", "y"])).values.any()
+    with pytest.raises(InvalidValue, match="finite numbers"):
+        static_scores(Table([[1, np.inf], [2, 3]], ["a", "b"], ["x", "y"]))
 
 
 def test_symmetrised_scores_are_means_of_both_directions(truth):

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, weightedtau
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate import kendall, precision_at_k, recall_at_k, regret_at_k
+from pyattrx.evaluate import (
+    kendall,
+    precision_at_k,
+    recall_at_k,
+    regret_at_k,
+    weighted_kendall,
+)
 
 tables = st.integers(3, 6).flatmap(
     lambda n: st.tuples(
@@ -46,6 +52,50 @@ def test_kendall_leaves_out_the_diagonal_and_orders_infinities():
         kendall(affinity, truth)
     truth[2, 0] = 0
     assert kendall(affinity, truth, per_target=True).tolist() == [1.0, -1.0, 1.0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(2, 9).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.integers(-2, 2), min_size=n, max_size=n), st.permutations(range(n))
+        )
+    )
+)
+def test_weighted_kendall_is_that_of_scipy(case):
+    affinity, truth = (np.array(row, dtype=float) for row in case)
+    found = weighted_kendall([affinity], [truth])
+    if len(set(affinity)) == 1:
+        assert found == 0
+    else:
+        expected = weightedtau(affinity, truth, rank=np.argsort(np.argsort(-truth))).statistic
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def weighted_by_pairs(affinity, truth):
+    """The definition; the weight of equals is the mean over all orders of them."""
+    weight = {
+        value: np.mean([1 / place for place, v in enumerate(sorted(truth)[::-1], 1) if v == value])
+        for value in truth
+    }
+    alike = of_affinity = of_truth = 0.0
+    for i, j in itertools.combinations(range(len(truth)), 2):
+        pair = weight[truth[i]] + weight[truth[j]]
+        a, t = np.sign(affinity[i] - affinity[j]), np.sign(truth[i] - truth[j])
+        alike += a * t * pair
+        of_affinity += abs(a) * pair
+        of_truth += abs(t) * pair
+    return alike / np.sqrt(of_affinity * of_truth) if of_affinity else 0.0
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables)
+def test_weighted_kendall_with_equals_in_the_truth(case):
+    affinity, truth = case
+    if all(len(set(row)) > 1 for row in truth):
+        found = weighted_kendall(affinity, truth, per_target=True)
+        rows = zip(affinity, truth, strict=True)
+        np.testing.assert_allclose(found, [weighted_by_pairs(*row) for row in rows], atol=1e-12)
 
 
 def test_kendall_refuses_what_is_no_table():

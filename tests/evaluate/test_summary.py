@@ -16,6 +16,7 @@ from pyattrx.evaluate import (
     recall_at_k,
     spearman,
     summarise,
+    weighted_kendall,
 )
 
 RNG = np.random.default_rng(0)
@@ -27,9 +28,11 @@ def test_a_summary_is_made_of_the_measures():
     found = summarise({"a": RUNS, "b": [(TRUTH, TRUTH)] * 2}, k=[1, 4], relevant=3, samples=200)
     assert list(found) == ["a", "b"]
     assert list(found["a"]) == [
-        "spearman", "kendall", "P@1", "R@1", "regret@1", "P@4", "R@4", "regret@4",
+        "spearman", "kendall", "weighted_kendall", "P@1", "R@1", "regret@1", "P@4", "R@4",
+        "regret@4",
     ]  # fmt: skip
     assert found["a"]["spearman"] == bootstrap(spearman, RUNS, samples=200)
+    assert found["a"]["weighted_kendall"] == bootstrap(weighted_kendall, RUNS, samples=200)
     assert found["a"]["kendall"] == bootstrap(kendall, RUNS, samples=200)
     for k in (1, 4):
         measure = functools.partial(precision_at_k, k=k, relevant=3)
