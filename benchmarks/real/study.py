@@ -1,0 +1,302 @@
+"""Scores against what was reached on real images, and which of them are to be the default.
+
+The criterion, fixed before any result was seen. Networks: the published ones ("strangers"); where a
+network was trained on the images of a task it is no candidate there. Truth: test accuracy of a
+linear probe on pooled features, learnt from all images of a class (`FULL`). Forms: a label score by
+itself, or the mean of four, in standard deviations over the candidates; each with the consensus of
+the candidates added at a weight of 0, .25, .5 or ``min(.5, 1.1 / sqrt(n))``, n labelled images a
+class. One default for few labels, by the results with 5 a class, and one for more, by the mean of
+20 and of all. Of the forms that the best one does not beat outside the noise (paired bootstrap over
+tasks, draws and candidates, 95 %, of the mean weighted Kendall over `CHOOSING`) the simplest: one
+score before a mean of several, no consensus before a constant weight before a varying one, pooled
+features before a grid, and the default that there is before another that is as simple.
+`REPORTING` has no say.
+
+A default that is new must not lose to the old one on MiniTaskonomy outside the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyattrx.evaluate.rankings import spearman, weighted_kendall
+from pyattrx.evaluate.tables import mean_ranks
+
+from ..recommend.study import WEIGHTS
+from .tables import Row
+from .tasks import COUNTS, DRAWS, FULL
+
+__all__ = [
+    "CHOOSING",
+    "LABELS",
+    "MEASURES",
+    "REPORTING",
+    "SEEN",
+    "Form",
+    "Study",
+    "choose",
+    "forms",
+]
+
+_Vector = NDArray[np.float64]
+CHOOSING = ("scenes", "textures")
+REPORTING = ("groceries", "objects")
+LABELS = (*COUNTS, FULL)
+# Who was trained on the images of a task.
+SEEN = {"objects": ("cifar-resnet20", "cifar-resnet56")}
+_SAMPLES = 500
+# Means over what is there of these, in standard deviations.
+_SEVERAL = ("knn", "linear_probe", "logme", "nearest_mean")
+_SINGLE = (
+    "linear_probe", "knn", "logme", "label_ridge", "nleep", "nearest_mean", "gbc", "h_score",
+    "transrate", "sfda", "parc", "ridge_loo",
+)  # fmt: skip
+_PLACES = ("pooled", "2x2", "4x4", "both")
+
+
+def _spearman(scores: _Vector, truth: _Vector) -> _Vector:
+    return spearman(scores, truth)
+
+
+def _first(scores: _Vector, truth: _Vector) -> _Vector:
+    return np.asarray(truth[scores.argmax(1)] >= truth.max(), np.float64)
+
+
+def _points(k: int) -> Callable[[_Vector, _Vector], _Vector]:
+    """Accuracy points that the best of the first k is behind the best of all."""
+
+    def regret(scores: _Vector, truth: _Vector) -> _Vector:
+        tried = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.asarray(100 * (truth.max() - truth[tried].max(1)))
+
+    return regret
+
+
+# Of many rankings [F, S] and one truth [S], as shares of 1 and of right images.
+MEASURES: dict[str, Callable[[_Vector, _Vector], _Vector]] = {
+    "spearman": _spearman,
+    "weighted_kendall": weighted_kendall,
+    "P@1": _first,
+    "regret@1": _points(1),
+    "regret@3": _points(3),
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to rank by labels.
+
+    Attributes
+    ----------
+    score : str
+        A score, or "mean of 4".
+    place : str
+        Where features are read.
+    weight : str
+        A key of `WEIGHTS`: what the consensus counts.
+    """
+
+    score: str
+    place: str
+    weight: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"{self.score}@{self.place}{self.weight}"
+
+    @property
+    def complexity(self) -> tuple[int, int, int, int]:
+        """Simple ones first."""
+        weight = 0 if not self.weight else 2 if "w " in self.weight else 1
+        now = (self.score, self.place) != ("linear_probe", "both")
+        return self.score not in _SINGLE, weight, _PLACES.index(self.place) if now else 0, now
+
+
+def forms(names: Sequence[str]) -> list[Form]:
+    """List what can be made of some scores, ``score@place``."""
+    singles = [
+        (score, place) for place in _PLACES for score in _SINGLE if f"{score}@{place}" in names
+    ]
+    whole = [
+        ("mean of 4", place)
+        for place in _PLACES
+        if all(f"{score}@{place}" in names for score in _SEVERAL)
+    ]
+    return [Form(score, place, weight) for weight in WEIGHTS for score, place in singles + whole]
+
+
+class Study:
+    """Truths and scores of one set of candidates.
+
+    Parameters
+    ----------
+    truths, scores : sequence of Row
+    networks : sequence of str
+        The candidates.
+    title : str
+        Of their set; the consensus is that of the set.
+    costs : mapping of str to mapping of str to float, optional
+        What ranks by itself, such as the number of parameters: by name, and network.
+    """
+
+    def __init__(
+        self,
+        truths: Sequence[Row],
+        scores: Sequence[Row],
+        networks: Sequence[str],
+        title: str = "strangers",
+        costs: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
+        self.networks, self.title, self.costs = tuple(networks), title, costs or {}
+        self._truths = {row.key: row for row in truths}
+        self._scores = {row.key: row for row in scores}
+        self.tasks = tuple(dict.fromkeys(row.task for row in truths))
+        self.names = tuple(dict.fromkeys(row.name for row in scores if row.labels))
+
+    def candidates(self, task: str, seen: bool = False) -> NDArray[np.bool_]:
+        """Who takes part in a task; with `seen`, those that were trained on its images, too."""
+        out = () if seen else SEEN.get(task, ())
+        return np.array([name not in out for name in self.networks])
+
+    def truth(self, task: str, kind: str = "probe@pooled", labels: int = FULL) -> _Vector:
+        """What networks reach, [S]: the mean over draws."""
+        rows = [self._truths.get((task, labels, draw, kind)) for draw in range(DRAWS)]
+        there = [row.of(self.networks) for row in rows if row is not None]
+        return np.asarray(np.mean(there, axis=0))
+
+    def score(self, task: str, labels: int, draw: int, name: str) -> _Vector:
+        """One score, [S]; NaN where there is none."""
+        row = self._scores.get((task, labels, 0 if labels == FULL else draw, name))
+        return np.full(len(self.networks), np.nan) if row is None else row.of(self.networks)
+
+    def agreement(self, task: str, draw: int, place: str = "pooled") -> _Vector:
+        """The consensus of the candidates, [S]."""
+        return self.score(task, 0, draw, f"consensus@{place}, {self.title}")
+
+    def rank(self, form: Form, task: str, labels: int, draw: int) -> _Vector:
+        """Rank by labels, [S]."""
+        if form.score in _SINGLE:
+            own = self.score(task, labels, draw, f"{form.score}@{form.place}")
+        else:
+            every = [self.score(task, labels, draw, f"{s}@{form.place}") for s in _SEVERAL]
+            own = np.mean([_standard(values) for values in every], axis=0)
+        weight = WEIGHTS[form.weight](labels)
+        if weight == 0:
+            return own
+        return _standard(own) + weight * _standard(self.agreement(task, draw))
+
+    def baselines(self, task: str, draw: int, kind: str) -> dict[str, _Vector]:
+        """What ranks without labels of the task."""
+        others = [one for one in self.tasks if one != task]
+        places = [mean_ranks(self.truth(one, kind)) for one in others]
+        generator = np.random.default_rng([len(task), draw, *task.encode()])
+        return {
+            "consensus@pooled": self.agreement(task, draw),
+            "consensus@2x2": self.agreement(task, draw, "2x2"),
+            "popularity": np.mean(places, axis=0) if others else np.full(len(self.networks), 0.0),
+            **{
+                n: np.array([v.get(k, np.nan) for k in self.networks])
+                for n, v in self.costs.items()
+            },
+            "random": generator.random(len(self.networks)),
+        }
+
+    def _of_all(self, values: Mapping[str, float]) -> _Vector:
+        return np.array([values.get(name, np.nan) for name in self.networks])
+
+    def rankings(
+        self, every: Sequence[Form], task: str, labels: int, draw: int, kind: str
+    ) -> dict[str, _Vector]:
+        """All rankings by name."""
+        found = {form.name: self.rank(form, task, labels, draw) for form in every}
+        return {**found, **self.baselines(task, draw, kind)}
+
+    def judged(
+        self,
+        every: Sequence[Form],
+        labels: int,
+        tasks: Sequence[str],
+        kind: str = "probe@pooled",
+        samples: int = _SAMPLES,
+    ) -> dict[str, dict[str, _Vector]]:
+        """Hold all rankings against the truth.
+
+        Returns
+        -------
+        dict of str to dict of str to ndarray [1 + samples]
+            By ranking and measure: the mean over tasks and draws, then bootstrap samples of it over
+            tasks, draws and candidates, the same for all rankings. Rankings that lack a candidate
+            are left out.
+        """
+        tables, kept = self._tables(every, labels, tasks, kind)
+        generator = np.random.default_rng(0)
+        out = np.empty((1 + samples, len(MEASURES), len(kept)))
+        for sample in range(1 + samples):
+            chosen = [(t, d) for t in range(len(tasks)) for d in range(DRAWS)]
+            people = np.arange(len(self.networks))
+            if sample:
+                drawn = generator.integers(0, len(tasks), len(tasks))
+                chosen = [(t, d) for t in drawn for d in generator.integers(0, DRAWS, DRAWS)]
+                people = generator.integers(0, len(people), len(people))
+            values = []
+            for t, d in chosen:
+                truth, rows = tables[t, d]
+                own = people[np.isfinite(truth[people])]
+                if np.ptp(truth[own]) > 0:
+                    values.append([m(rows[:, own], truth[own]) for m in MEASURES.values()])
+            out[sample] = np.mean(values, axis=0)
+        return {
+            name: {m: out[:, j, i] for j, m in enumerate(MEASURES)} for i, name in enumerate(kept)
+        }
+
+    def _tables(
+        self, every: Sequence[Form], labels: int, tasks: Sequence[str], kind: str
+    ) -> tuple[dict[tuple[int, int], tuple[_Vector, _Vector]], list[str]]:
+        """Truth [S], NaN for who takes no part, and rankings [F, S], by task and draw."""
+        found: dict[tuple[int, int], tuple[_Vector, dict[str, _Vector]]] = {}
+        kept: list[str] | None = None
+        for t, task in enumerate(tasks):
+            takes = self.candidates(task)
+            truth = np.where(takes, self.truth(task, kind), np.nan)
+            for d in range(DRAWS):
+                rows = self.rankings(every, task, labels, d, kind)
+                whole = [n for n, row in rows.items() if np.isfinite(row[np.isfinite(truth)]).all()]
+                kept = whole if kept is None else [n for n in kept if n in whole]
+                found[t, d] = truth, rows
+        assert kept is not None
+        tables = {
+            at: (truth, np.stack([rows[name] for name in kept]))
+            for at, (truth, rows) in found.items()
+        }
+        return tables, kept
+
+
+def choose(judged: Sequence[dict[str, dict[str, _Vector]]], every: Sequence[Form]) -> Form:
+    """Choose by the criterion above.
+
+    Parameters
+    ----------
+    judged : sequence
+        Of one or more numbers of labels, whose mean counts.
+    every : sequence of Form
+    """
+    there = [form for form in every if all(form.name in found for found in judged)]
+    values = {
+        form: np.mean([found[form.name]["weighted_kendall"] for found in judged], axis=0)
+        for form in there
+    }
+    best = max(there, key=lambda form: float(values[form][0]))
+    for form in sorted(there, key=lambda form: (form.complexity, -float(values[form][0]))):
+        if np.quantile((values[best] - values[form])[1:], 0.025) <= 0:
+            return form
+    return best
+
+
+def _standard(values: _Vector) -> _Vector:
+    spread = np.std(values)
+    return np.asarray((values - values.mean()) / (spread if spread > 0 else 1.0))
