@@ -78,9 +78,9 @@ def find_place(module: nn.Module, x: Tensor, *, headless: bool = False) -> Place
     -------
     Place
         The input of the last linear layer, or 1 x 1 convolution, that has as many outputs as the
-        network has, and neither a layer with weights nor an activation after it, where the network
-        gives one vector an image; else its smallest maps, where its output is larger maps; else
-        its output.
+        network has, and neither an activation after it nor a layer with weights, but for other
+        heads of the same features, where the network gives one vector an image; else its smallest
+        maps, where its output is larger maps; else its output.
 
     Examples
     --------
@@ -126,17 +126,28 @@ def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -
     often = {answer.name: 0 for answer in answers}
     for answer in answers:
         often[answer.name] += 1
+    later: list[Tensor] = []  # what layers with weights were given
     for index in [] if headless else range(len(answers) - 1, -1, -1):
         answer = answers[index]
         if often[answer.name] > 1 or answer.given is None or len(answer.given) != len(output):
             continue
         if _is_classifier(answer, output):
+            if later and not _is_one_of_several_heads(answer, output, later):
+                break  # what a layer with weights follows is no classifier, however wide it is
             width = answer.given.shape[1]
             before = [a for a in answers[:index] if often[a.name] == 1]
             return Place(answer.name, True, _last_maps(before, width))
         if next(answer.part.parameters(recurse=False), None) is not None:
-            break  # what a layer with weights follows is no classifier, however wide it is
+            later.append(answer.given)
     return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
+
+
+def _is_one_of_several_heads(answer: _Answer, output: Tensor, later: list[Tensor]) -> bool:
+    """Whether layers that were called later saw the same features, and this one's is the answer."""
+    assert answer.given is not None
+    place, shape = answer.given.data_ptr(), answer.given.shape
+    alike = all(given.data_ptr() == place and given.shape == shape for given in later)
+    return alike and torch.equal(answer.made.flatten(), output.flatten())
 
 
 def _is_classifier(answer: _Answer, output: Tensor) -> bool:

@@ -63,6 +63,29 @@ def test_a_body_that_ends_in_a_convolution_as_wide_as_its_output_has_no_classifi
     torch.testing.assert_close(values[:, :8], network(IMAGES))
 
 
+class Heads(nn.Module):
+    """A classifier, and other heads beside it; or a gate, which makes features of both."""
+
+    def __init__(self, *others, gate=False):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+        self.classifier = nn.Linear(8, 5)
+        self.others = nn.ModuleList(others)
+        self.gate = gate
+
+    def forward(self, x):
+        x = self.body(x).mean((2, 3))
+        answers = [self.classifier(x), *(other(x) for other in self.others)]
+        return answers[0] * answers[1].sigmoid() if self.gate else answers
+
+
+def test_several_heads_of_the_same_features():
+    heads = Heads(nn.Linear(8, 4), nn.Linear(8, 10)).eval()
+    assert find_place(heads, IMAGES).pooled == "classifier"
+    gated = Heads(nn.Linear(8, 5), gate=True).eval()
+    assert find_place(gated, IMAGES).pooled is None
+
+
 def test_a_network_that_is_known_to_have_no_classifier_is_read_at_its_output():
     body = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 1), nn.ReLU()]
     network = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten())
