@@ -82,7 +82,7 @@ class Heads(nn.Module):
 def test_several_heads_of_the_same_features():
     heads = Heads(nn.Linear(8, 4), nn.Linear(8, 10)).eval()
     assert find_place(heads, IMAGES).pooled == "classifier"
-    gated = Heads(nn.Linear(8, 5), gate=True).eval()
+    gated = Heads(nn.Linear(8, 1), gate=True).eval()
     assert find_place(gated, IMAGES).pooled is None
 
 
