@@ -1,0 +1,167 @@
+"""The benchmark on real images, without the images: how they are dealt out, probed and judged."""
+
+import importlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import weightedtau
+
+from pyattrx.cli._bench import load_benchmarks
+from pyattrx.errors import InvalidValue
+
+
+def part(name):
+    """A module of the benchmarks, wherever they are."""
+    return importlib.import_module(f"{load_benchmarks().__package__}.real.{name}")
+
+
+tasks, tables, probes, study = (part(n) for n in ("tasks", "tables", "probes", "study"))
+
+
+# Images
+
+
+def photo(seed, shape=(60, 80)):
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 255, (6, 8, 3), np.uint8)
+    return Image.fromarray(coarse).resize(shape[::-1], Image.Resampling.BICUBIC)
+
+
+def test_a_series_of_photos_is_one_group(tmp_path):
+    files = [tmp_path / f"{i}.png" for i in range(5)]
+    photo(0).save(files[0])
+    photo(1).save(files[1])
+    photo(0).point(lambda v: 0.8 * v + 10).save(files[2])  # another exposure
+    photo(0).crop((1, 1, 79, 59)).save(files[3])  # from a little nearer
+    photo(2).save(files[4])
+    assert tasks.near_copies(files).tolist() == [0, 1, 0, 0, 4]
+
+
+def test_images_are_dealt_out_in_whole_groups_and_every_class_evenly():
+    labels = np.repeat(np.arange(4), 90)
+    groups = np.arange(360)
+    groups[5:11] = 5  # a series
+    found = tasks.split(labels, groups)
+    parts = [*found.draws, found.test]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(360))
+    assert sum(5 in groups[one] for one in parts) == 1
+    for one in found.draws:
+        assert np.bincount(labels[one]).min() >= max(tasks.COUNTS)
+    assert np.bincount(labels[found.test]).tolist() == pytest.approx([27] * 4, abs=3)
+    assert np.bincount(labels[found.full]).tolist() == [tasks.FULL] * 4
+    assert not set(found.full.tolist()) & set(found.test.tolist())
+
+
+def test_no_tasks(tmp_path):
+    with pytest.raises(InvalidValue, match="TASK/CLASS"):
+        tasks.find_tasks(tmp_path)
+    with pytest.raises(InvalidValue, match="TASK/CLASS"):
+        tasks.find_tasks(tmp_path / "nowhere")
+
+
+# Tables
+
+
+def test_tables_come_back_as_they_were_written(tmp_path):
+    rows = [
+        tables.Row("textures", 5, 0, "knn@pooled", {"a": -1.5, "b, half size": 0.25}),
+        tables.Row("textures", 5, 1, "knn@pooled", {"b, half size": 3.0}),
+    ]
+    tables.write_rows(tmp_path / "of" / "scores.csv", rows)
+    found = tables.read_rows(tmp_path / "of" / "scores.csv")
+    assert [(row.key, row.values) for row in found] == [(row.key, row.values) for row in rows]
+    assert np.isnan(found[1].of(["a"])).all()
+    assert tables.read_rows(tmp_path / "none.csv") == []
+    (tmp_path / "other.csv").write_text("model,accuracy\n")
+    with pytest.raises(InvalidValue, match="columns task"):
+        tables.read_rows(tmp_path / "other.csv")
+
+
+# Truth
+
+
+def test_a_probe_separates_what_is_separable_and_nothing_else():
+    generator = np.random.default_rng(0)
+    y = np.tile(np.arange(3), 60)
+    noise = generator.standard_normal((180, 5))
+    far = noise + 20 * np.eye(3, 5)[y]
+    learn, test = np.arange(90), np.arange(90, 180)
+
+    def accuracy(x):
+        return probes.probe_accuracy(x[learn], y[learn], learn, x[test], y[test])
+
+    assert accuracy(far) == 1
+    assert accuracy(noise) < 0.5
+    # Turned, moved and made larger it is the same classifier; so it is with more features than
+    # images, of which most are zero.
+    half = noise + np.eye(3, 5)[y]
+    turn = np.linalg.qr(generator.standard_normal((5, 5)))[0]
+    assert accuracy(half) == pytest.approx(accuracy(100 * half @ turn + 7), abs=0.012)
+    wide = np.zeros((180, 200))
+    wide[:, 10:15] = half
+    assert accuracy(half) == pytest.approx(accuracy(wide), abs=0.012)
+
+
+# Judging
+
+
+NETWORKS = [f"net{i}" for i in range(8)]
+
+
+def made(knowing):
+    """Truths of two tasks, and a score that knows them as well as is said."""
+    generator = np.random.default_rng(1)
+    truths, scores = [], []
+    for task in ("scenes", "textures"):
+        reached = dict(zip(NETWORKS, generator.permutation(8) / 10, strict=True))
+        truths.append(tables.Row(task, study.FULL, 0, "probe@pooled", reached))
+        for labels in study.LABELS:
+            for draw in range(1 if labels == study.FULL else 3):
+                for name, share in knowing.items():
+                    values = {
+                        n: share * v + (1 - share) * generator.random() for n, v in reached.items()
+                    }
+                    scores.append(tables.Row(task, labels, draw, name, values))
+        for draw in range(3):
+            values = {n: generator.random() for n in NETWORKS}
+            scores.append(tables.Row(task, 0, draw, "consensus@pooled, strangers", values))
+            scores.append(tables.Row(task, 0, draw, "consensus@2x2, strangers", values))
+    return study.Study(truths, scores, NETWORKS, costs={"size": dict.fromkeys(NETWORKS, 1.0)})
+
+
+def test_judging_against_plain_definitions():
+    own = made({"knn@pooled": 0.7, "logme@pooled": 0.0})
+    every = study.forms(own.names)
+    found = own.judged(every, 5, ("scenes", "textures"), samples=20)
+    expected, points = [], []
+    for task in ("scenes", "textures"):
+        truth = own.truth(task)
+        for draw in range(3):
+            values = own.score(task, 5, draw, "knn@pooled")
+            places = np.argsort(np.argsort(-truth))
+            expected.append(weightedtau(values, truth, rank=places).statistic)
+            points.append(100 * (truth.max() - truth[values.argmax()]))
+    assert found["knn@pooled"]["weighted_kendall"][0] == pytest.approx(np.mean(expected))
+    assert found["knn@pooled"]["regret@1"][0] == pytest.approx(np.mean(points))
+    assert found["size"]["spearman"][0] == 0
+    assert found["knn@pooled"]["spearman"].shape == (21,)
+
+
+def test_the_best_score_is_chosen_and_a_simpler_one_that_is_as_good():
+    own = made({"knn@pooled": 0.95, "logme@pooled": 0.0, "linear_probe@both": 0.0})
+    every = study.forms(own.names)
+    found = [own.judged(every, n, ("scenes", "textures"), samples=60) for n in (20, study.FULL)]
+    assert study.choose(found, every).name == "knn@pooled"
+    # As good, and there already.
+    own = made({"knn@pooled": 0.95, "linear_probe@both": 0.95})
+    found = [own.judged(study.forms(own.names), 20, ("scenes", "textures"), samples=60)]
+    assert study.choose(found, study.forms(own.names)).name == "linear_probe@both"
+
+
+def test_who_has_seen_the_images_is_no_candidate():
+    rows = [tables.Row("objects", study.FULL, 0, "probe@pooled", {"cifar-resnet20": 1, "b": 0.5})]
+    own = study.Study(rows, [], ["cifar-resnet20", "b"])
+    assert own.candidates("objects").tolist() == [False, True]
+    assert own.candidates("objects", seen=True).all()
+    assert own.candidates("scenes").all()
