@@ -108,11 +108,11 @@ class MapFloor:
             if not scalar.requires_grad:
                 return
             (by,) = torch.autograd.grad(scalar.sum(), output)
-        self._size = moved * float(by.flatten(1).norm(dim=1).max())
+        self._size = moved * float(_flat(by).norm(dim=1).max())
         self.floor = self._share * self._size
         # A scalar that is the same for different images hardly answers to any.
         spread = float((scalar.detach()[0] - scalar.detach()[-1]).abs())
-        self._whole = float((by * output.detach()).abs().flatten(1).sum(1).max())
+        self._whole = float(_flat(by * output.detach()).abs().sum(1).max())
         if len(scalar) > 1 and spread <= self._share * self._whole:
             self.floor = float("inf")
         if largest == 0:  # whatever answers elsewhere is looked at
@@ -273,8 +273,8 @@ def needs_other_arithmetic(
         theirs = ours
     nudged = _one_by_one(prepared, _nudged(some))
     for which, name in doubts:
-        values = ours[which].double().flatten(1)
-        here, there = _spread(values), _spread(theirs[which].double().flatten(1))
+        values = _flat(ours[which].double())
+        here, there = _spread(values), _spread(_flat(theirs[which].double()))
         largest, found = float(here.abs().amax()), float(there.abs().amax())
         rounding = torch.finfo(prepared.dtype).eps * float(values.abs().amax())
         if wide:
@@ -284,7 +284,7 @@ def needs_other_arithmetic(
             nothing = found <= _VANISHED * max(largest, rounding)
             needed |= not nothing
         else:  # it knows one type only
-            blurred = _apart(here, _spread(nudged[which].double().flatten(1))) > _BLURRED
+            blurred = _apart(here, _spread(_flat(nudged[which].double()))) > _BLURRED
             nothing = blurred or largest <= ROUNDINGS * rounding
         if nothing and largest > 0:
             raise AssumptionError(
@@ -336,6 +336,11 @@ def _apart(one: Tensor, other: Tensor) -> float:
         return float("inf") if bool(other.any()) else 0.0
     first, second = one.double() / unit, other.double() / unit
     return float((first - second).norm() / first.norm())
+
+
+def _flat(values: Tensor) -> Tensor:
+    """One row an image; an image may have one number only, without a dimension of its own."""
+    return values.reshape(len(values), -1)
 
 
 def _spread(values: Tensor) -> Tensor:

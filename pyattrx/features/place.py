@@ -104,6 +104,8 @@ def find_place(module: nn.Module, x: Tensor, *, headless: bool = False) -> Place
         for hook in hooks:
             hook.remove()
     answers = [a for a in answers if len(a.made) == len(x)]
+    if output.dim() == 1 and len(output) == len(x):
+        output = output[:, None]  # one number an image: a column of its classifier
     if output.dim() == 2:
         return _before_classifier(answers, output, headless)
     if output.dim() == 4:
@@ -218,7 +220,7 @@ def pool(values: Tensor) -> Tensor:
         side = isqrt(values.shape[1])
         prefix = values.shape[1] - side * side
         return values[:, 0] if 0 < prefix <= _MOST_PREFIX and side > 1 else values.mean(1)
-    return values.flatten(1)
+    return values.reshape(len(values), -1)  # of one number an image, too
 
 
 class FeatureReader:

@@ -112,7 +112,7 @@ def maps_of(network, scalar):
     network, rows = network.double().eval(), []
     for image in IMAGES.double():
         x = image[None].requires_grad_()
-        z = network(x).flatten(1)
+        z = network(x).reshape(1, -1)
         (g,) = torch.autograd.grad(z.mean() if scalar == "mean" else z.square().sum() / 2, x)
         rows.append(g.abs().mean(1).flatten())
     return torch.stack(rows).numpy()
@@ -135,6 +135,22 @@ def test_a_scalar_that_answers_a_little_is_right(name):
     assert result.zero_maps == {}
     # A map of which a hundredth is rounding is left as it is.
     assert result.values[0, 1] == pytest.approx(cosines.mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize("scalar", ["mean", NORM])
+def test_a_network_of_one_number_an_image_without_a_dimension_of_its_own(scalar):
+    def make(shift=0.0):
+        return Head(lambda m, z: z[:, 0].tanh() + shift)
+
+    a, b = maps_of(make(), scalar), maps_of(other(), scalar)
+    cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    result = compared(make(), pyattrx.Method("saliency", scalar=scalar))
+    assert result.values[0, 1] == pytest.approx(cosines.mean(), abs=1e-6)
+    # Where rounding has to be looked at closely, too.
+    expected = compared(make(), pyattrx.FeatureMethod("cka")).values
+    found = compared(make(shift=1e4), pyattrx.FeatureMethod("cka"))
+    assert found.provenance["networks"][0]["features_in"] == "float64"
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4)
 
 
 def test_what_was_computed_in_float64_is_said():

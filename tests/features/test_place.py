@@ -182,6 +182,19 @@ def test_others_are_read_at_their_output():
     torch.testing.assert_close(read(embedding)[1][:, :4], embedding(IMAGES))
 
 
+def test_one_number_an_image_without_a_dimension_of_its_own():
+    class Number(Classifier):
+        def forward(self, x):
+            return super().forward(x)[:, 0]
+
+    network = Number().eval()
+    network.fc = nn.Linear(8, 1)
+    assert find_place(network, IMAGES) == Place("fc", True, "block")
+    reader, values = read(network, place=Place())
+    assert reader.width == 1
+    torch.testing.assert_close(values, network(IMAGES)[:, None])
+
+
 def test_a_layer_that_is_used_twice_is_no_classifier():
     class Twice(nn.Module):
         def __init__(self):
