@@ -270,6 +270,8 @@ class FeatureReader:
         if self.output is not None:
             if isinstance(self.output, str):
                 found = pick_tensor(run_until(module, x, module.get_submodule(self.output)))
+                if found.dim() == 1:  # a vector, such as a bias, whatever the images are
+                    raise EncoderError(f"its part {self.output!r} has no row for every image")
             else:
                 found = pick_tensor(self.output(module, x))
             return found, found

@@ -435,6 +435,7 @@ class _Run:
                 original_untouched(encoder.module, encoder.name),
                 arithmetic("float32", self.device),
                 neutral(),
+                prepared.surroundings(),
                 torch.no_grad(),
             ):
                 yield prepared, x

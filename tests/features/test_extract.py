@@ -341,3 +341,25 @@ def test_networks_of_timm_are_read_where_their_classifier_was(name):
     with torch.no_grad(), encoder.prepare("cpu", images) as prepared:
         expected = encoder.module.eval()(prepared.preprocess(images))
     assert np.allclose(found.pooled, expected, rtol=2e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_a_network_in_half_types_is_found_again_in_the_cache(cache):
+    """Its weights are float32 here, and what it casts by itself has to follow."""
+
+    class Casting(Small):
+        def forward(self, x):
+            return super().forward(x.half()).float()
+
+    first = features(Casting().half().eval(), images(), cache=cache)
+    assert first.place == "input of fc"
+    assert first.facts == {"computed_in": "float32"}
+    agree(first.pooled, plainly(Casting().half().float(), images()).numpy())
+    again = features(Casting().half().eval(), images(), cache=cache)
+    assert again.computed == 0
+    np.testing.assert_array_equal(again.pooled, first.pooled)
+    both = pyattrx.Encoder(Casting().half().eval(), name="net")
+    read = [
+        extract(one, pyattrx.Probes.from_tensor(images(3, seed=1)), cache=cache)
+        for one in both.read_at_each(["conv", "norm"])
+    ]
+    assert [one.computed for one in read] == [3, 0]
