@@ -267,11 +267,13 @@ def needs_other_arithmetic(
     some, needed = images(), False
     ours = _one_by_one(prepared, some)
     wide = prepared.dtype == torch.float64
+    other_bits = _nudged(some)
+    nudged = _one_by_one(prepared, other_bits)
     try:
-        theirs = _one_by_one(exact(), some)
+        reader = exact()
+        theirs, theirs_nudged = (_one_by_one(reader, x) for x in (some, other_bits))
     except PyattrxError:
-        theirs = ours
-    nudged = _one_by_one(prepared, _nudged(some))
+        theirs, theirs_nudged = ours, nudged
     for which, name in doubts:
         values = _flat(ours[which].double())
         here, there = _spread(values), _spread(_flat(theirs[which].double()))
@@ -279,9 +281,12 @@ def needs_other_arithmetic(
         rounding = torch.finfo(prepared.dtype).eps * float(values.abs().amax())
         if wide:
             nothing = largest <= _VANISHED * found
+            nothing |= _apart(here, _spread(_flat(nudged[which].double()))) > _AGAIN
         elif _is_wide(theirs[which]):
-            # Noise is smaller by the ratio of roundings; some values may be equal by luck.
+            # Noise is smaller by about the ratio of roundings; some values may be equal by luck.
+            # It is not there again.
             nothing = found <= _VANISHED * max(largest, rounding)
+            nothing |= _apart(there, _spread(_flat(theirs_nudged[which].double()))) > _AGAIN
             needed |= not nothing
         else:  # it knows one type only
             blurred = _apart(here, _spread(_flat(nudged[which].double()))) > _BLURRED

@@ -202,6 +202,12 @@ STILL = {
     ),
     "the sum of probabilities": lambda: Maps(lambda m, z: z.softmax(1).sum(1)),
     "means of an instance norm": lambda: Maps(lambda m, z: F.instance_norm(z).mean((2, 3))),
+    "means of an instance norm over many locations": lambda: Maps(
+        lambda m, z: m.layers[0](
+            F.adaptive_avg_pool2d(F.instance_norm(F.interpolate(z, (30, 30))), 1).flatten(1)
+        ),
+        nn.Linear(8, 5),
+    ),
     "a constant in float32": lambda: Head(lambda m, z: z.float() + 1e5),
     "the sum of probabilities in float32": lambda: Head(
         lambda m, z: z.float().softmax(1).sum(1, keepdim=True).to(z)
@@ -257,6 +263,12 @@ def test_features_that_vary_by_rounding_are_refused(name, kind):
     with pytest.raises(AssumptionError, match="'one': its output hardly varies") as caught:
         compared(STILL[name](), pyattrx.FeatureMethod(kind))
     assert caught.value.assumption == "features"
+
+
+def test_features_that_vary_by_rounding_in_float64_are_refused():
+    network = STILL["means of an instance norm over many locations"]()
+    with pytest.raises(AssumptionError, match="'one': its output hardly varies"):
+        compared(network, pyattrx.FeatureMethod("cka"), dtype=torch.float64)
 
 
 def test_rounding_within_a_network_is_not_taken_for_a_mixed_batch():
