@@ -55,6 +55,28 @@ def test_what_the_value_is_is_said():
         assert "value: " not in str(ask(**options))
 
 
+def test_that_nobody_is_better_than_a_guess_is_said():
+    def said(labels, **options):
+        notes = ask(images=Task.from_arrays(pixels, labels), **options).notes
+        return [note for note in notes if "than a guess" in note]
+
+    pixels = task().probes.images()
+    red = pixels[:, 0].mean((1, 2)).numpy().astype(np.float32)
+    true, other = red > np.quantile(red, 0.75), np.random.default_rng(3).random(len(red)) < 0.25
+    guess = [share * np.log(share) for share in (other.mean(), 1 - other.mean())]
+    for scores in ("linear_probe", "knn"):
+        (note,) = said(other, scores=scores)
+        assert f"the classes' shares, whose value is {sum(guess):.3f}." in note
+        assert said(true, scores=scores) == []
+    for scores in ("linear_probe", "label_ridge"):
+        (note,) = said(np.random.default_rng(3).permutation(red), scores=scores)
+        assert "the mean label, whose value is 0." in note
+        assert said(red, scores=scores) == []
+    assert said(other, scores="logme") == []
+    assert said(other, consensus_weight=0.5) == []
+    assert said(None) == []
+
+
 def test_numbers_and_several_labels():
     rng = np.random.default_rng(0)
     levels = rng.random((60, 3)).astype(np.float32)
