@@ -9,6 +9,7 @@ that are not there again are zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ _VANISHED = 3e-8
 _CLOSE_MAPS = 1e-2
 # The same of how features differ, where there is no other arithmetic.
 _BLURRED = 0.05
+# Norm of a float32 gradient below which numbers on its way have lost digits, or vanished.
+_UNDERFLOWS = 1e3 * torch.finfo(torch.float32).tiny
 # The least share of what it could be that a gradient in float64 has to be.
 _LEAST = 1e-12
 # Maps of which a network is known by: if these are all noise, so are the others.
@@ -109,7 +112,7 @@ class MapFloor:
                 return
             (by,) = torch.autograd.grad(scalar.sum(), output)
         self._size = moved * float(_flat(by).norm(dim=1).max())
-        self.floor = self._share * self._size
+        self.floor = max(self._share * self._size, 0.0 if self._wide else _UNDERFLOWS)
         # A scalar that is the same for different images hardly answers to any.
         spread = float((scalar.detach()[0] - scalar.detach()[-1]).abs())
         self._whole = float(_flat(by * output.detach()).abs().sum(1).max())
@@ -143,8 +146,9 @@ class MapFloor:
                 return nothing
         else:
             apart = 0.0 if other is None else _apart(row, other.row)
-            if other is not None and apart > _ROUNDED and self._is_there(image, other):
-                return other.row.to(row.dtype)
+            most = _ROUNDED if float(size) >= _UNDERFLOWS else 0.0
+            if other is not None and apart > most and self._is_there(image, other):
+                return _narrowed(other.row, row.dtype)
             if apart > _AGAIN:
                 return nothing
             # Float32 ones that were widened may repeat noise.
@@ -160,7 +164,7 @@ class MapFloor:
             return row
         other = self._in_other_arithmetic(image)
         if other is not None and self._is_there(image, other):
-            return other.row.to(row.dtype)
+            return _narrowed(other.row, row.dtype)
         self._empty += 1
         return row
 
@@ -185,7 +189,9 @@ class MapFloor:
         enough = other.size > _LEAST * self._size and change > _LEAST * self._whole
         if not (other.wide and enough and bool(other.row.any())):
             return False
-        return self._repeats(image, other.row, exact) <= _ROUNDED
+        # It was not rounding that left nothing in float32, but the range of its exponents.
+        most = _AGAIN if other.size < _UNDERFLOWS else _ROUNDED
+        return self._repeats(image, other.row, exact) <= most
 
     def _repeats(self, image: Tensor, row: Tensor, by: PreparedEncoder | None = None) -> float:
         """How far maps of the image with other last bits are away, at most."""
@@ -341,6 +347,14 @@ def _apart(one: Tensor, other: Tensor) -> float:
         return float("inf") if bool(other.any()) else 0.0
     first, second = one.double() / unit, other.double() / unit
     return float((first - second).norm() / first.norm())
+
+
+def _narrowed(row: Tensor, dtype: torch.dtype) -> Tensor:
+    """A map in a narrower type; where it would vanish times a power of two: cosines stay."""
+    largest = float(row.abs().amax())
+    if 0 < largest < torch.finfo(dtype).tiny:
+        row = row * 2.0 ** min(-math.frexp(largest)[1], 1023)
+    return row.to(dtype)
 
 
 def _flat(values: Tensor) -> Tensor:

@@ -77,6 +77,8 @@ CONSTANT = {
 SMALL = {
     "tiny outputs": (lambda: Head(lambda m, z: 1e-12 * z), NORM),
     "tinier outputs": (lambda: Head(lambda m, z: 1e-30 * z), "mean"),
+    "derivatives with few digits": (lambda: Head(lambda m, z: 1e-20 * z), NORM),
+    "derivatives that vanish": (lambda: Head(lambda m, z: 1e-30 * z), NORM),
     "a large constant": (lambda: Head(lambda m, z: z + 1e6), "mean"),
     "trained layer norm": (lambda: Head(lambda m, z: m.layers[0](z), trained_norm()), "mean"),
     "hardly trained layer norm": (
@@ -151,6 +153,17 @@ def test_a_network_of_one_number_an_image_without_a_dimension_of_its_own(scalar)
     found = compared(make(shift=1e4), pyattrx.FeatureMethod("cka"))
     assert found.provenance["networks"][0]["features_in"] == "float64"
     np.testing.assert_allclose(found.values, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-17, 1e-19, 1e-20, 1e-21, 1e-25, 1e-30])
+def test_a_scale_changes_nothing_however_small_squares_become(scale):
+    scaled = Head(lambda m, z: scale * F.relu(z), seed=5)
+    plain = Head(lambda m, z: F.relu(z), seed=5)
+    method = pyattrx.Method("saliency", scalar=NORM)
+    encoders = [pyattrx.Encoder(net, name=name) for name, net in (("a", scaled), ("b", plain))]
+    found = pyattrx.affinity(encoders, pyattrx.Probes.from_tensor(IMAGES), method)
+    assert found.values[0, 1] == pytest.approx(1, abs=1e-8)
+    assert found.zero_maps == {}
 
 
 def test_what_was_computed_in_float64_is_said():
