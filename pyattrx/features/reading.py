@@ -74,8 +74,11 @@ class Features:
     assumed: bool = False
 
     def together(self) -> np.ndarray:
-        """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too."""
-        if self.maps is None:
+        """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too.
+
+        The vector alone where it is the same for every image: what made the maps is not used.
+        """
+        if self.maps is None or self.constant:
             return self.pooled
         return np.concatenate([self.pooled, self.maps.reshape(len(self.maps), -1)], axis=1)
 

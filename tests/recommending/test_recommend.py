@@ -162,6 +162,23 @@ def test_a_dead_network_is_last_and_said():
         assert any("no difference" in remark for remark in result["dead"].remarks)
 
 
+def test_maps_of_a_network_whose_output_is_always_the_same_do_not_count():
+    class Deaf(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.answer = nn.Conv2d(3, 4, 3), nn.Parameter(torch.randn(4))
+
+        def forward(self, x):
+            self.conv(x)
+            return self.answer.expand(len(x), -1).clone()
+
+    result = ask([*encoders(), pyattrx.Encoder(Deaf(), name="deaf")])
+    assert any("all the same" in remark for remark in result["deaf"].remarks)
+    assert result["deaf"].value == pytest.approx(np.log(0.5))
+    assert result["deaf"].facts["accuracy"] == pytest.approx(0.5)
+    assert result["deaf"].scores["label_ridge"] == pytest.approx(0, abs=0.1)
+
+
 def test_modules_functions_and_names_are_candidates():
     def green():
         return Channels(1)
