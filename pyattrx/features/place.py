@@ -136,9 +136,20 @@ def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -
             width = answer.given.shape[1]
             before = [a for a in answers[:index] if often[a.name] == 1]
             return Place(answer.name, True, _last_maps(before, width))
-        if next(answer.part.parameters(recurse=False), None) is not None:
+        if _has_weights(answer) and not _is_whole(answer, answers):
             break  # what a layer with weights follows is no classifier, however wide it is
     return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
+
+
+def _has_weights(answer: _Answer) -> bool:
+    return next(answer.part.parameters(recurse=False), None) is not None
+
+
+def _is_whole(answer: _Answer, answers: list[_Answer]) -> bool:
+    """Whether a part has all the layers with weights: it is the network, in a wrapper."""
+    inside = f"{answer.name}."
+    rest = [a for a in answers if a is not answer and _has_weights(a)]
+    return bool(rest) and all(a.name.startswith(inside) for a in rest)
 
 
 def _is_classifier(answer: _Answer, output: Tensor) -> bool:

@@ -31,7 +31,7 @@ from pyattrx.probes import Probes
 __all__ = ["Features", "extract"]
 
 # Changes when features are read elsewhere than before: what is kept then is of no use.
-_RULES = 3
+_RULES = 4
 # How far features may be from those that are kept, of their length, and still be of the same
 # network: rounding to float16, other threads, another device.
 _SAME = 5e-3
