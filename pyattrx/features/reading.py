@@ -37,6 +37,8 @@ _RULES = 4
 _SAME = 5e-3
 _VARIANTS = 4  # networks that only their behaviour tells apart
 _SAVE_EVERY_S = 20.0
+# Share of the features' variance over images that rounding to float16 may be.
+_COARSE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +88,14 @@ class Features:
     def constant(self) -> bool:
         """Whether every image has the same features."""
         return bool((self.pooled == self.pooled[:1]).all())
+
+    @property
+    def coarse(self) -> bool:
+        """Whether float16 hides a part of how images differ: all have something large in common."""
+        values = self.pooled.astype(np.float64)
+        steps = np.where(values == 0, 0.0, np.ldexp(1.0, np.frexp(values)[1] - 11))
+        # What is rounded to steps has an error of variance 1/12.
+        return bool(np.square(steps).mean() / 12 > _COARSE * values.var(0).mean())
 
 
 def extract(

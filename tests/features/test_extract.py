@@ -363,3 +363,24 @@ def test_a_network_in_half_types_is_found_again_in_the_cache(cache):
         for one in both.read_at_each(["conv", "norm"])
     ]
     assert [one.computed for one in read] == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("shift", "scale", "coarse"),
+    [
+        (0, 1, False),
+        (0, 1e-30, False),
+        (1, 1, False),
+        (300, 1, True),
+        (300, 300, False),
+    ],
+)
+def test_features_that_float16_is_too_coarse_for_are_known(shift, scale, coarse):
+    class Shifted(Small):
+        def forward(self, x):
+            return self.fc(scale * self.norm(self.conv(x)).relu().mean((2, 3)) + shift)
+
+    found = features(Shifted(), images())
+    exact = scale * plainly(Shifted(), images()).double().numpy() + shift
+    lost = found.pooled - exact
+    assert found.coarse == coarse == (lost.var(0).mean() > 0.01 * exact.var(0).mean())

@@ -162,6 +162,16 @@ def test_a_dead_network_is_last_and_said():
         assert any("no difference" in remark for remark in result["dead"].remarks)
 
 
+def test_features_that_half_precision_hides_are_said():
+    class Far(Channels):
+        def forward(self, x):
+            return super().forward(x) + 300
+
+    result = ask([*encoders(), pyattrx.Encoder(Far(0), name="far")])
+    said = {one.name: any("in half precision" in r for r in one.remarks) for one in result}
+    assert [name for name, is_said in said.items() if is_said] == ["far"]
+
+
 def test_maps_of_a_network_whose_output_is_always_the_same_do_not_count():
     class Deaf(nn.Module):
         def __init__(self):
