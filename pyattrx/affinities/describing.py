@@ -249,7 +249,7 @@ class Description:
                 parts = descriptor.observe(reader, images, chosen)
                 if self._changed(reader):
                     parts = descriptor.observe(reader, images, chosen)
-            flags = [part.flatten(1).isfinite().all(1) for part in parts.values()]
+            flags = [part.reshape(len(part), -1).isfinite().all(1) for part in parts.values()]
             return _Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
 
         def finish(begun: _Begun) -> int:

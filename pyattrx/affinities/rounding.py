@@ -9,6 +9,7 @@ that are not there again are zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -38,6 +39,8 @@ _VANISHED = 3e-8
 _CLOSE_MAPS = 1e-2
 # The same of how features differ, where there is no other arithmetic.
 _BLURRED = 0.05
+# Norm of a float32 gradient below which numbers on its way have lost digits, or vanished.
+_UNDERFLOWS = 1e3 * torch.finfo(torch.float32).tiny
 # The least share of what it could be that a gradient in float64 has to be.
 _LEAST = 1e-12
 # Maps of which a network is known by: if these are all noise, so are the others.
@@ -108,11 +111,11 @@ class MapFloor:
             if not scalar.requires_grad:
                 return
             (by,) = torch.autograd.grad(scalar.sum(), output)
-        self._size = moved * float(by.flatten(1).norm(dim=1).max())
-        self.floor = self._share * self._size
+        self._size = moved * float(_flat(by).norm(dim=1).max())
+        self.floor = max(self._share * self._size, 0.0 if self._wide else _UNDERFLOWS)
         # A scalar that is the same for different images hardly answers to any.
         spread = float((scalar.detach()[0] - scalar.detach()[-1]).abs())
-        self._whole = float((by * output.detach()).abs().flatten(1).sum(1).max())
+        self._whole = float(_flat(by * output.detach()).abs().sum(1).max())
         if len(scalar) > 1 and spread <= self._share * self._whole:
             self.floor = float("inf")
         if largest == 0:  # whatever answers elsewhere is looked at
@@ -143,8 +146,9 @@ class MapFloor:
                 return nothing
         else:
             apart = 0.0 if other is None else _apart(row, other.row)
-            if other is not None and apart > _ROUNDED and self._is_there(image, other):
-                return other.row.to(row.dtype)
+            most = _ROUNDED if float(size) >= _UNDERFLOWS else 0.0
+            if other is not None and apart > most and self._is_there(image, other):
+                return _narrowed(other.row, row.dtype)
             if apart > _AGAIN:
                 return nothing
             # Float32 ones that were widened may repeat noise.
@@ -160,7 +164,7 @@ class MapFloor:
             return row
         other = self._in_other_arithmetic(image)
         if other is not None and self._is_there(image, other):
-            return other.row.to(row.dtype)
+            return _narrowed(other.row, row.dtype)
         self._empty += 1
         return row
 
@@ -185,7 +189,9 @@ class MapFloor:
         enough = other.size > _LEAST * self._size and change > _LEAST * self._whole
         if not (other.wide and enough and bool(other.row.any())):
             return False
-        return self._repeats(image, other.row, exact) <= _ROUNDED
+        # It was not rounding that left nothing in float32, but the range of its exponents.
+        most = _AGAIN if other.size < _UNDERFLOWS else _ROUNDED
+        return self._repeats(image, other.row, exact) <= most
 
     def _repeats(self, image: Tensor, row: Tensor, by: PreparedEncoder | None = None) -> float:
         """How far maps of the image with other last bits are away, at most."""
@@ -267,24 +273,29 @@ def needs_other_arithmetic(
     some, needed = images(), False
     ours = _one_by_one(prepared, some)
     wide = prepared.dtype == torch.float64
+    other_bits = _nudged(some)
+    nudged = _one_by_one(prepared, other_bits)
     try:
-        theirs = _one_by_one(exact(), some)
+        reader = exact()
+        theirs, theirs_nudged = (_one_by_one(reader, x) for x in (some, other_bits))
     except PyattrxError:
-        theirs = ours
-    nudged = _one_by_one(prepared, _nudged(some))
+        theirs, theirs_nudged = ours, nudged
     for which, name in doubts:
-        values = ours[which].double().flatten(1)
-        here, there = _spread(values), _spread(theirs[which].double().flatten(1))
+        values = _flat(ours[which].double())
+        here, there = _spread(values), _spread(_flat(theirs[which].double()))
         largest, found = float(here.abs().amax()), float(there.abs().amax())
         rounding = torch.finfo(prepared.dtype).eps * float(values.abs().amax())
         if wide:
             nothing = largest <= _VANISHED * found
+            nothing |= _apart(here, _spread(_flat(nudged[which].double()))) > _AGAIN
         elif _is_wide(theirs[which]):
-            # Noise is smaller by the ratio of roundings; some values may be equal by luck.
+            # Noise is smaller by about the ratio of roundings; some values may be equal by luck.
+            # It is not there again.
             nothing = found <= _VANISHED * max(largest, rounding)
+            nothing |= _apart(there, _spread(_flat(theirs_nudged[which].double()))) > _AGAIN
             needed |= not nothing
         else:  # it knows one type only
-            blurred = _apart(here, _spread(nudged[which].double().flatten(1))) > _BLURRED
+            blurred = _apart(here, _spread(_flat(nudged[which].double()))) > _BLURRED
             nothing = blurred or largest <= ROUNDINGS * rounding
         if nothing and largest > 0:
             raise AssumptionError(
@@ -336,6 +347,19 @@ def _apart(one: Tensor, other: Tensor) -> float:
         return float("inf") if bool(other.any()) else 0.0
     first, second = one.double() / unit, other.double() / unit
     return float((first - second).norm() / first.norm())
+
+
+def _narrowed(row: Tensor, dtype: torch.dtype) -> Tensor:
+    """A map in a narrower type; where it would vanish times a power of two: cosines stay."""
+    largest = float(row.abs().amax())
+    if 0 < largest < torch.finfo(dtype).tiny:
+        row = row * 2.0 ** min(-math.frexp(largest)[1], 1023)
+    return row.to(dtype)
+
+
+def _flat(values: Tensor) -> Tensor:
+    """One row an image; an image may have one number only, without a dimension of its own."""
+    return values.reshape(len(values), -1)
 
 
 def _spread(values: Tensor) -> Tensor:

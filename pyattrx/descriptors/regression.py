@@ -95,7 +95,7 @@ class _Regression(ProbeSetDescriptor):
             alike.setdefault(_common(features, target.arrays["latent"]), []).append(index)
         for grid, members in alike.items():
             assert self.method.window is not None
-            u = _Source.of(_samples(features, grid, self.method.window))
+            u = _Source.of(_samples(features, grid, self.method.window), centred=self.intercept)
             rows: list[int] = []
             zs: list[np.ndarray] = []
             for index in members:
@@ -233,8 +233,11 @@ class _Source:
     width: int  # features before they were turned into fewer
 
     @classmethod
-    def of(cls, samples: np.ndarray) -> _Source:
-        return cls(_narrow(samples), samples.shape[2])
+    def of(cls, samples: np.ndarray, *, centred: bool) -> _Source:
+        width = samples.shape[2]
+        if centred:  # a feature may be 1e6 times what others vary by, and rounding with it
+            samples = samples - samples.mean((0, 1))
+        return cls(_narrow(samples), width)
 
 
 def _halves(groups: np.ndarray) -> np.ndarray:

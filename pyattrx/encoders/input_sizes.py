@@ -15,7 +15,7 @@ from pyattrx.errors import EncoderError, PyattrxError
 
 __all__ = ["with_size"]
 
-# Tried last: what networks are trained with.
+# What networks are trained with.
 _USUAL = (32, 64, 96, 128, 192, 224, 256, 299, 384, 448, 512, 518)
 _LEAST, _MOST = 8, 1536
 _HOLDERS = ("", "config", "patch_embed", "embeddings", "trunk")
@@ -59,7 +59,10 @@ def _runs(reader: Reader, x: Tensor, size: tuple[int, int]) -> bool:
 
 
 def _candidates(module: nn.Module, message: str) -> Iterator[tuple[int, int]]:
-    """Sizes that the network itself names, then those in its message, then the usual ones."""
+    """Sizes that the network itself names, then usual ones, then any number in its message.
+
+    Of the usual ones those in the message first. A message may count tokens: 65 of 64 x 64.
+    """
     for holder in _HOLDERS:
         owner = getattr(module, holder, None) if holder else module
         for name in _NAMES:
@@ -69,7 +72,7 @@ def _candidates(module: nn.Module, message: str) -> Iterator[tuple[int, int]]:
         if isinstance(configuration, dict):
             yield from _size(configuration.get("input_size"))
     numbers = [int(found) for found in re.findall(r"\d{1,4}", message)]
-    for number in [*numbers, *_USUAL]:
+    for number in [*(n for n in numbers if n in _USUAL), *_USUAL, *numbers]:
         yield from _size(number)
 
 

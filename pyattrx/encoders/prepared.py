@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -102,6 +102,10 @@ class PreparedEncoder:
     def sizes(self) -> BatchSizes:
         """Batches that the network can stand; others are filled up, or taken in parts."""
         return self._reader.sizes
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        """What the network finds around a pass, for who calls `module` itself."""
+        return self._reader.surroundings()
 
     @property
     def how(self) -> dict[str, Any]:
@@ -459,7 +463,7 @@ class PreparedEncoder:
 
         hook = submodule.register_forward_hook(count)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self.surroundings():
                 self.module(x)
         except Exception as error:
             if calls == 0:  # what comes after the submodule is not needed, and may fail

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,6 +109,13 @@ class Reader:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._device = device
 
+    @contextmanager
+    def surroundings(self) -> Iterator[None]:
+        """What the network finds around a pass."""
+        wide = nullcontext() if self.widened is None else Widened(self.widened)
+        with for_network(self._device), wide:
+            yield
+
     def output(self, x: Tensor) -> Tensor:
         """Return the output [N, ...] of what the network sees; differentiable."""
         (z,) = self.sizes.run(lambda part: [self._answer(part, "output")], x)
@@ -147,8 +154,7 @@ class Reader:
         x = given.clone() if self.copies_input else given
         version = x._version
         try:
-            wide = nullcontext() if self.widened is None else Widened(self.widened)
-            with for_network(self._device), wide:
+            with self.surroundings():
                 if isinstance(part, nn.Module):
                     answer = run_until(self.module, x, part)
                 elif part is not None:

@@ -104,6 +104,8 @@ def find_place(module: nn.Module, x: Tensor, *, headless: bool = False) -> Place
         for hook in hooks:
             hook.remove()
     answers = [a for a in answers if len(a.made) == len(x)]
+    if output.dim() == 1 and len(output) == len(x):
+        output = output[:, None]  # one number an image: a column of its classifier
     if output.dim() == 2:
         return _before_classifier(answers, output, headless)
     if output.dim() == 4:
@@ -137,7 +139,7 @@ def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -
             width = answer.given.shape[1]
             before = [a for a in answers[:index] if often[a.name] == 1]
             return Place(answer.name, True, _last_maps(before, width))
-        if next(answer.part.parameters(recurse=False), None) is not None:
+        if _has_weights(answer) and not _is_whole(answer, answers):
             later.append(answer.given)
     return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
 
@@ -148,6 +150,17 @@ def _is_one_of_several_heads(answer: _Answer, output: Tensor, later: list[Tensor
     place, shape = answer.given.data_ptr(), answer.given.shape
     alike = all(given.data_ptr() == place and given.shape == shape for given in later)
     return alike and torch.equal(answer.made.flatten(), output.flatten())
+
+
+def _has_weights(answer: _Answer) -> bool:
+    return next(answer.part.parameters(recurse=False), None) is not None
+
+
+def _is_whole(answer: _Answer, answers: list[_Answer]) -> bool:
+    """Whether a part has all the layers with weights: it is the network, in a wrapper."""
+    inside = f"{answer.name}."
+    rest = [a for a in answers if a is not answer and _has_weights(a)]
+    return bool(rest) and all(a.name.startswith(inside) for a in rest)
 
 
 def _is_classifier(answer: _Answer, output: Tensor) -> bool:
@@ -229,7 +242,7 @@ def pool(values: Tensor) -> Tensor:
         side = isqrt(values.shape[1])
         prefix = values.shape[1] - side * side
         return values[:, 0] if 0 < prefix <= _MOST_PREFIX and side > 1 else values.mean(1)
-    return values.flatten(1)
+    return values.reshape(len(values), -1)  # of one number an image, too
 
 
 class FeatureReader:
@@ -279,6 +292,8 @@ class FeatureReader:
         if self.output is not None:
             if isinstance(self.output, str):
                 found = pick_tensor(run_until(module, x, module.get_submodule(self.output)))
+                if found.dim() == 1:  # a vector, such as a bias, whatever the images are
+                    raise EncoderError(f"its part {self.output!r} has no row for every image")
             else:
                 found = pick_tensor(self.output(module, x))
             return found, found

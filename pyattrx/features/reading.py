@@ -37,6 +37,8 @@ _RULES = 4
 _SAME = 5e-3
 _VARIANTS = 4  # networks that only their behaviour tells apart
 _SAVE_EVERY_S = 20.0
+# Share of the features' variance over images that rounding to float16 may be.
+_COARSE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +76,11 @@ class Features:
     assumed: bool = False
 
     def together(self) -> np.ndarray:
-        """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too."""
-        if self.maps is None:
+        """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too.
+
+        The vector alone where it is the same for every image: what made the maps is not used.
+        """
+        if self.maps is None or self.constant:
             return self.pooled
         return np.concatenate([self.pooled, self.maps.reshape(len(self.maps), -1)], axis=1)
 
@@ -83,6 +88,14 @@ class Features:
     def constant(self) -> bool:
         """Whether every image has the same features."""
         return bool((self.pooled == self.pooled[:1]).all())
+
+    @property
+    def coarse(self) -> bool:
+        """Whether float16 hides a part of how images differ: all have something large in common."""
+        values = self.pooled.astype(np.float64)
+        steps = np.where(values == 0, 0.0, np.ldexp(1.0, np.frexp(values)[1] - 11))
+        # What is rounded to steps has an error of variance 1/12.
+        return bool(np.square(steps).mean() / 12 > _COARSE * values.var(0).mean())
 
 
 def extract(
@@ -435,6 +448,7 @@ class _Run:
                 original_untouched(encoder.module, encoder.name),
                 arithmetic("float32", self.device),
                 neutral(),
+                prepared.surroundings(),
                 torch.no_grad(),
             ):
                 yield prepared, x

@@ -60,7 +60,15 @@ class Finding:
         if self.features.untrained is not None:
             said.append(f"looks untrained: {self.features.untrained}")
         if self.dead:
-            said.append("sees no difference between the images: its features are all the same")
+            said.append(
+                "sees no difference between the images: its features are all the same, in half "
+                "precision"
+            )
+        elif self.features.coarse:
+            said.append(
+                "its features differ little between images for what all have in common, and are "
+                "kept in half precision: it may be better than its value says"
+            )
         return tuple(said)
 
 

@@ -94,11 +94,13 @@ def score_candidate(
     """
     found: dict[str, Score] = {}
     failed: dict[str, str] = {}
-    together = features.together() if not kind.startswith("dense") else features.pooled
+    dense = kind.startswith("dense")
+    together = features.pooled if dense else features.together()
+    maps = features.maps if dense or not features.constant else None
     for name in names:
-        if name in _OF_MAPS and features.maps is not None:
-            values = features.maps
-        elif kind.startswith("dense"):
+        if name in _OF_MAPS and maps is not None:
+            values = maps
+        elif dense:
             failed[name] = "the network has no features by location"
             continue
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from pyattrx.features import Costs
@@ -24,6 +25,9 @@ _RULES: dict[str, Callable[[Costs], int]] = {
     "largest input": lambda cost: cost.input_size[0] * cost.input_size[1],
     "most features": lambda cost: cost.width,
 }
+_LOG_SHARES = ("linear_probe", "knn")
+# Where what looks at no image has a value that is known: R^2, but for these two of classes.
+_AGAINST_LABELS = (*_LOG_SHARES, "label_ridge", "ridge_loo")
 _FEW_A_CLASS = 5
 _FEW_IMAGES = 30
 _FEW_CANDIDATES = 5
@@ -46,6 +50,7 @@ def what_to_know(task: Task, standings: Sequence[Standing], main: str, weight: f
     """Say how far the order can be trusted, and what else would have said the same."""
     return [
         *_enough(task, standings, main),
+        *_guessed(task, standings[0], main, weight),
         *_undecided(standings),
         *_cheapest(standings),
         *_baselines(standings),
@@ -106,6 +111,24 @@ def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
             "class the order is much more certain."
         )
     return said
+
+
+def _guessed(task: Task, first: Standing, main: str, weight: float) -> list[str]:
+    """Say so where even the first is no better than who looks at no image.
+
+    The shares of the classes are as good a guess of one, for numbers their mean.
+    """
+    if weight > 0 or main not in _AGAINST_LABELS:
+        return []
+    if main in _LOG_SHARES and task.kind == "classification":
+        counts = [count for count in task.counts.values() if count]
+        guess = sum(count * math.log(count / sum(counts)) for count in counts) / sum(counts)
+        by, value = "the classes' shares", f"{guess:.3f}"
+    else:
+        guess, by, value = 0.0, "the mean label", "0"
+    if first.low > guess or math.isnan(first.low):
+        return []
+    return [f"No candidate is clearly better than a guess by {by}, whose value is {value}."]
 
 
 def _undecided(standings: Sequence[Standing]) -> list[str]:

@@ -586,6 +586,11 @@ class Zoo:
             Networks that were run are `added`; those that had been before an interruption,
             `skipped`. With any in `failed`, nothing has changed unless `drop` is given.
 
+        Warns
+        -----
+        ZooWarning
+            Nothing has changed.
+
         Raises
         ------
         InvalidValue, InvalidType
@@ -605,6 +610,15 @@ class Zoo:
             report = growth.stage(given)
             if drop or not report.failed:
                 growth.finish(report.failed)
+                return report
+            before = len(store.probes)
+        name, why = next(iter(report.failed.items()))
+        warnings.warn(
+            f"the zoo stays at its {before} probes: {len(report.failed)} of its networks cannot be "
+            f"run on the new ones, such as {name!r} ({why}); drop=True removes them",
+            ZooWarning,
+            stacklevel=3,
+        )
         return report
 
     def tag(self, name: str, *tags: str) -> None:

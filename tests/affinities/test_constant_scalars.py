@@ -77,6 +77,8 @@ CONSTANT = {
 SMALL = {
     "tiny outputs": (lambda: Head(lambda m, z: 1e-12 * z), NORM),
     "tinier outputs": (lambda: Head(lambda m, z: 1e-30 * z), "mean"),
+    "derivatives with few digits": (lambda: Head(lambda m, z: 1e-20 * z), NORM),
+    "derivatives that vanish": (lambda: Head(lambda m, z: 1e-30 * z), NORM),
     "a large constant": (lambda: Head(lambda m, z: z + 1e6), "mean"),
     "trained layer norm": (lambda: Head(lambda m, z: m.layers[0](z), trained_norm()), "mean"),
     "hardly trained layer norm": (
@@ -112,7 +114,7 @@ def maps_of(network, scalar):
     network, rows = network.double().eval(), []
     for image in IMAGES.double():
         x = image[None].requires_grad_()
-        z = network(x).flatten(1)
+        z = network(x).reshape(1, -1)
         (g,) = torch.autograd.grad(z.mean() if scalar == "mean" else z.square().sum() / 2, x)
         rows.append(g.abs().mean(1).flatten())
     return torch.stack(rows).numpy()
@@ -135,6 +137,33 @@ def test_a_scalar_that_answers_a_little_is_right(name):
     assert result.zero_maps == {}
     # A map of which a hundredth is rounding is left as it is.
     assert result.values[0, 1] == pytest.approx(cosines.mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize("scalar", ["mean", NORM])
+def test_a_network_of_one_number_an_image_without_a_dimension_of_its_own(scalar):
+    def make(shift=0.0):
+        return Head(lambda m, z: z[:, 0].tanh() + shift)
+
+    a, b = maps_of(make(), scalar), maps_of(other(), scalar)
+    cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+    result = compared(make(), pyattrx.Method("saliency", scalar=scalar))
+    assert result.values[0, 1] == pytest.approx(cosines.mean(), abs=1e-6)
+    # Where rounding has to be looked at closely, too.
+    expected = compared(make(), pyattrx.FeatureMethod("cka")).values
+    found = compared(make(shift=1e4), pyattrx.FeatureMethod("cka"))
+    assert found.provenance["networks"][0]["features_in"] == "float64"
+    np.testing.assert_allclose(found.values, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-17, 1e-19, 1e-20, 1e-21, 1e-25, 1e-30])
+def test_a_scale_changes_nothing_however_small_squares_become(scale):
+    scaled = Head(lambda m, z: scale * F.relu(z), seed=5)
+    plain = Head(lambda m, z: F.relu(z), seed=5)
+    method = pyattrx.Method("saliency", scalar=NORM)
+    encoders = [pyattrx.Encoder(net, name=name) for name, net in (("a", scaled), ("b", plain))]
+    found = pyattrx.affinity(encoders, pyattrx.Probes.from_tensor(IMAGES), method)
+    assert found.values[0, 1] == pytest.approx(1, abs=1e-8)
+    assert found.zero_maps == {}
 
 
 def test_what_was_computed_in_float64_is_said():
@@ -186,6 +215,12 @@ STILL = {
     ),
     "the sum of probabilities": lambda: Maps(lambda m, z: z.softmax(1).sum(1)),
     "means of an instance norm": lambda: Maps(lambda m, z: F.instance_norm(z).mean((2, 3))),
+    "means of an instance norm over many locations": lambda: Maps(
+        lambda m, z: m.layers[0](
+            F.adaptive_avg_pool2d(F.instance_norm(F.interpolate(z, (30, 30))), 1).flatten(1)
+        ),
+        nn.Linear(8, 5),
+    ),
     "a constant in float32": lambda: Head(lambda m, z: z.float() + 1e5),
     "the sum of probabilities in float32": lambda: Head(
         lambda m, z: z.float().softmax(1).sum(1, keepdim=True).to(z)
@@ -241,6 +276,12 @@ def test_features_that_vary_by_rounding_are_refused(name, kind):
     with pytest.raises(AssumptionError, match="'one': its output hardly varies") as caught:
         compared(STILL[name](), pyattrx.FeatureMethod(kind))
     assert caught.value.assumption == "features"
+
+
+def test_features_that_vary_by_rounding_in_float64_are_refused():
+    network = STILL["means of an instance norm over many locations"]()
+    with pytest.raises(AssumptionError, match="'one': its output hardly varies"):
+        compared(network, pyattrx.FeatureMethod("cka"), dtype=torch.float64)
 
 
 def test_rounding_within_a_network_is_not_taken_for_a_mixed_batch():

@@ -459,6 +459,20 @@ def test_a_large_mean_does_not_hide_small_changes():
         assert score(kind, moved, other) == pytest.approx(score(kind, kept, other), abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e3, 1e6, 1e7, 1e9])
+def test_one_feature_far_larger_than_all_others_hides_nothing(size):
+    rng = np.random.default_rng(18)
+    c = rng.normal(size=(30, 1, 8))
+    z = c @ rng.normal(size=(8, 3)) + 0.1 * rng.normal(size=(30, 1, 3))
+    u = unit(np.concatenate([c, np.full((30, 1, 1), size)], axis=2))
+    target, source = summary("normalized_ridge", z), summary("normalized_ridge", z, u)
+    got = score("normalized_ridge", target, source, penalty=0.1)
+    mean = u.mean((0, 1))  # exact arithmetic would need none
+    expected = halves_r2(z, u - mean, np.arange(30) % 2, 0.1, intercept=True)
+    assert expected > 0.8
+    assert got == pytest.approx(expected, abs=1e-6)
+
+
 def test_features_in_pieces(monkeypatch):
     """Wide features are taken to float64 some columns at a time."""
     rng = np.random.default_rng(16)

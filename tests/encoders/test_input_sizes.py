@@ -56,6 +56,21 @@ def test_sizes_of_two_sides(probes):
     assert "it runs on 30 x 42: set input_size=(30, 42)" in said
 
 
+def test_a_number_of_tokens_is_no_size(probes):
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch, self.places = nn.Conv2d(3, 4, 8, 8), nn.Parameter(torch.randn(65, 4))
+
+        def forward(self, x):
+            tokens = self.patch(x).flatten(2).transpose(1, 2)
+            return torch.cat([tokens[:, :1], tokens], 1) + self.places
+
+    said = failure(Tokens(), probes)
+    assert "must match the size of tensor b (65)" in said
+    assert "it runs on 64 x 64: set input_size=64" in said  # as it does on 65 x 65
+
+
 def test_a_usual_size_is_found_by_trying(probes):
     network = nn.Sequential(nn.Conv2d(3, 2, 3, stride=2), nn.Flatten(), nn.Linear(2 * 31 * 31, 5))
     assert "it runs on 64 x 64: set input_size=64" in failure(network, probes)

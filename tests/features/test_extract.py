@@ -341,3 +341,46 @@ def test_networks_of_timm_are_read_where_their_classifier_was(name):
     with torch.no_grad(), encoder.prepare("cpu", images) as prepared:
         expected = encoder.module.eval()(prepared.preprocess(images))
     assert np.allclose(found.pooled, expected, rtol=2e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_a_network_in_half_types_is_found_again_in_the_cache(cache):
+    """Its weights are float32 here, and what it casts by itself has to follow."""
+
+    class Casting(Small):
+        def forward(self, x):
+            return super().forward(x.half()).float()
+
+    first = features(Casting().half().eval(), images(), cache=cache)
+    assert first.place == "input of fc"
+    assert first.facts == {"computed_in": "float32"}
+    agree(first.pooled, plainly(Casting().half().float(), images()).numpy())
+    again = features(Casting().half().eval(), images(), cache=cache)
+    assert again.computed == 0
+    np.testing.assert_array_equal(again.pooled, first.pooled)
+    both = pyattrx.Encoder(Casting().half().eval(), name="net")
+    read = [
+        extract(one, pyattrx.Probes.from_tensor(images(3, seed=1)), cache=cache)
+        for one in both.read_at_each(["conv", "norm"])
+    ]
+    assert [one.computed for one in read] == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("shift", "scale", "coarse"),
+    [
+        (0, 1, False),
+        (0, 1e-30, False),
+        (1, 1, False),
+        (300, 1, True),
+        (300, 300, False),
+    ],
+)
+def test_features_that_float16_is_too_coarse_for_are_known(shift, scale, coarse):
+    class Shifted(Small):
+        def forward(self, x):
+            return self.fc(scale * self.norm(self.conv(x)).relu().mean((2, 3)) + shift)
+
+    found = features(Shifted(), images())
+    exact = scale * plainly(Shifted(), images()).double().numpy() + shift
+    lost = found.pooled - exact
+    assert found.coarse == coarse == (lost.var(0).mean() > 0.01 * exact.var(0).mean())

@@ -205,6 +205,53 @@ def test_others_are_read_at_their_output():
     torch.testing.assert_close(read(embedding)[1][:, :4], embedding(IMAGES))
 
 
+class Learned(Classifier):
+    """Has weights of its own, as a vision transformer has a class token and positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Parameter(torch.randn(8, 1, 1))
+
+    def maps(self, x):
+        return super().maps(x) + self.place
+
+
+def test_a_wrapper_changes_nothing():
+    network = Learned().eval()
+    assert find_place(network, IMAGES) == Place("fc", True, "block")
+    wrapped = nn.Sequential(nn.Identity(), network)
+    assert find_place(wrapped, IMAGES) == Place("1.fc", True, "1.block")
+    twice = nn.Sequential(wrapped, nn.Softmax(1))
+    assert find_place(twice, IMAGES) == Place("0.1.fc", True, "0.1.block")
+    torch.testing.assert_close(read(wrapped)[1], read(network)[1])
+
+
+def test_a_part_with_weights_that_ends_a_body_is_no_wrapper():
+    class Pooling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.project = nn.Parameter(torch.randn(6)), nn.Linear(6, 6)
+
+        def forward(self, x):
+            return self.project((x * self.query[:, None, None]).mean((2, 3)))
+
+    body = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), Pooling())
+    assert find_place(body, IMAGES).pooled is None
+
+
+def test_one_number_an_image_without_a_dimension_of_its_own():
+    class Number(Classifier):
+        def forward(self, x):
+            return super().forward(x)[:, 0]
+
+    network = Number().eval()
+    network.fc = nn.Linear(8, 1)
+    assert find_place(network, IMAGES) == Place("fc", True, "block")
+    reader, values = read(network, place=Place())
+    assert reader.width == 1
+    torch.testing.assert_close(values, network(IMAGES)[:, None])
+
+
 def test_a_layer_that_is_used_twice_is_no_classifier():
     class Twice(nn.Module):
         def __init__(self):

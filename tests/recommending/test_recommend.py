@@ -55,6 +55,28 @@ def test_what_the_value_is_is_said():
         assert "value: " not in str(ask(**options))
 
 
+def test_that_nobody_is_better_than_a_guess_is_said():
+    def said(labels, **options):
+        notes = ask(images=Task.from_arrays(pixels, labels), **options).notes
+        return [note for note in notes if "than a guess" in note]
+
+    pixels = task().probes.images()
+    red = pixels[:, 0].mean((1, 2)).numpy().astype(np.float32)
+    true, other = red > np.quantile(red, 0.75), np.random.default_rng(3).random(len(red)) < 0.25
+    guess = [share * np.log(share) for share in (other.mean(), 1 - other.mean())]
+    for scores in ("linear_probe", "knn"):
+        (note,) = said(other, scores=scores)
+        assert f"the classes' shares, whose value is {sum(guess):.3f}." in note
+        assert said(true, scores=scores) == []
+    for scores in ("linear_probe", "label_ridge"):
+        (note,) = said(np.random.default_rng(3).permutation(red), scores=scores)
+        assert "the mean label, whose value is 0." in note
+        assert said(red, scores=scores) == []
+    assert said(other, scores="logme") == []
+    assert said(other, consensus_weight=0.5) == []
+    assert said(None) == []
+
+
 def test_numbers_and_several_labels():
     rng = np.random.default_rng(0)
     levels = rng.random((60, 3)).astype(np.float32)
@@ -138,6 +160,33 @@ def test_a_dead_network_is_last_and_said():
     else:
         assert result.names[-1] == "dead"
         assert any("no difference" in remark for remark in result["dead"].remarks)
+
+
+def test_features_that_half_precision_hides_are_said():
+    class Far(Channels):
+        def forward(self, x):
+            return super().forward(x) + 300
+
+    result = ask([*encoders(), pyattrx.Encoder(Far(0), name="far")])
+    said = {one.name: any("in half precision" in r for r in one.remarks) for one in result}
+    assert [name for name, is_said in said.items() if is_said] == ["far"]
+
+
+def test_maps_of_a_network_whose_output_is_always_the_same_do_not_count():
+    class Deaf(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.answer = nn.Conv2d(3, 4, 3), nn.Parameter(torch.randn(4))
+
+        def forward(self, x):
+            self.conv(x)
+            return self.answer.expand(len(x), -1).clone()
+
+    result = ask([*encoders(), pyattrx.Encoder(Deaf(), name="deaf")])
+    assert any("all the same" in remark for remark in result["deaf"].remarks)
+    assert result["deaf"].value == pytest.approx(np.log(0.5))
+    assert result["deaf"].facts["accuracy"] == pytest.approx(0.5)
+    assert result["deaf"].scores["label_ridge"] == pytest.approx(0, abs=0.1)
 
 
 def test_modules_functions_and_names_are_candidates():

@@ -9,7 +9,7 @@ import pyattrx
 from pyattrx import Probes, Zoo
 from pyattrx.affinities.describing import Description
 from pyattrx.encoders import PreparedEncoder, compiling
-from pyattrx.errors import InvalidValue, ZooError
+from pyattrx.errors import InvalidValue, ZooError, ZooWarning
 
 IMAGES = torch.rand(20, 3, 14, 14, generator=torch.Generator().manual_seed(5))
 GROUPS = np.arange(20) // 2
@@ -150,7 +150,9 @@ def test_networks_that_cannot_be_run_stop_it_or_go(tmp_path):
     with Zoo.create(tmp_path / "zoo", probes(12), METHOD) as zoo:
         zoo.add(encoder(0))
         zoo.add_maps("maps", torch.rand(12, 196))
-        report = zoo.add_probes(probes(20), encoders=[encoder(0)])
+        with pytest.warns(ZooWarning, match="its 12 probes: 1 of its networks .* 'maps'") as warned:
+            report = zoo.add_probes(probes(20), encoders=[encoder(0)])
+        assert warned[-1].filename == __file__
         assert report.added == ["net0"]
         assert "without a specification" in report.failed["maps"]
         assert len(zoo.probes) == 12
