@@ -10,7 +10,7 @@ that are not there again are zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,7 @@ _BLURRED = 0.05
 _UNDERFLOWS = 1e3 * torch.finfo(torch.float32).tiny
 # The least share of what it could be that a gradient in float64 has to be.
 _LEAST = 1e-12
+_NAMES = ("output", "features")
 # Maps of which a network is known by: if these are all noise, so are the others.
 ENOUGH = 8
 # Rounding of features, relative to how they differ between two images, that is looked at closely:
@@ -245,6 +246,8 @@ def needs_other_arithmetic(
     prepared: PreparedEncoder,
     exact: Callable[[], PreparedEncoder],
     images: Callable[[], Tensor],
+    names: Sequence[str] = _NAMES,
+    columns: int | None = None,
 ) -> bool:
     """Tell whether rounding is a good part of how output, or features, differ between images.
 
@@ -255,6 +258,10 @@ def needs_other_arithmetic(
         Returns the network in other arithmetic.
     images : callable
         Returns some probes [N, 3, H, W]; called where two images leave a doubt.
+    names : sequence of {"output", "features"}
+        Of what that is asked.
+    columns : int, optional
+        Ask that of the first numbers of an image only.
 
     Returns
     -------
@@ -266,8 +273,9 @@ def needs_other_arithmetic(
     AssumptionError
         They differ by rounding only, in whatever arithmetic.
     """
-    names = ("output", "features")
-    doubts = [(which, name) for which, name in enumerate(names) if _doubtful(prepared, name)]
+    doubts = [
+        (_NAMES.index(name), name) for name in names if _doubtful(prepared, name, columns=columns)
+    ]
     if not doubts:
         return False
     some, needed = images(), False
@@ -281,21 +289,21 @@ def needs_other_arithmetic(
     except PyattrxError:
         theirs, theirs_nudged = ours, nudged
     for which, name in doubts:
-        values = _flat(ours[which].double())
-        here, there = _spread(values), _spread(_flat(theirs[which].double()))
+        values = _flat(ours[which], columns)
+        here, there = _spread(values), _spread(_flat(theirs[which], columns))
         largest, found = float(here.abs().amax()), float(there.abs().amax())
         rounding = torch.finfo(prepared.dtype).eps * float(values.abs().amax())
         if wide:
             nothing = largest <= _VANISHED * found
-            nothing |= _apart(here, _spread(_flat(nudged[which].double()))) > _AGAIN
+            nothing |= _apart(here, _spread(_flat(nudged[which], columns))) > _AGAIN
         elif _is_wide(theirs[which]):
             # Noise is smaller by about the ratio of roundings; some values may be equal by luck.
             # It is not there again.
             nothing = found <= _VANISHED * max(largest, rounding)
-            nothing |= _apart(there, _spread(_flat(theirs_nudged[which].double()))) > _AGAIN
+            nothing |= _apart(there, _spread(_flat(theirs_nudged[which], columns))) > _AGAIN
             needed |= not nothing
         else:  # it knows one type only
-            blurred = _apart(here, _spread(_flat(nudged[which].double()))) > _BLURRED
+            blurred = _apart(here, _spread(_flat(nudged[which], columns))) > _BLURRED
             nothing = blurred or largest <= ROUNDINGS * rounding
         if nothing and largest > 0:
             raise AssumptionError(
@@ -306,10 +314,12 @@ def needs_other_arithmetic(
     return needed
 
 
-def _doubtful(prepared: PreparedEncoder, name: str, share: float = _CLOSE) -> bool:
+def _doubtful(
+    prepared: PreparedEncoder, name: str, share: float = _CLOSE, columns: int | None = None
+) -> bool:
     """Whether rounding is a good part of how two images differ in the output, or the features."""
     plain, again = prepared.looked.plain, prepared.looked.prepared
-    one, other = getattr(plain, name).double(), getattr(again, name).double()
+    one, other = (_flat(getattr(seen, name), columns) for seen in (plain, again))
     if len(one) < 2:
         return False
     rounding = float((one - other).abs().amax())
@@ -357,9 +367,9 @@ def _narrowed(row: Tensor, dtype: torch.dtype) -> Tensor:
     return row.to(dtype)
 
 
-def _flat(values: Tensor) -> Tensor:
+def _flat(values: Tensor, columns: int | None = None) -> Tensor:
     """One row an image; an image may have one number only, without a dimension of its own."""
-    return values.reshape(len(values), -1)
+    return values.reshape(len(values), -1)[:, :columns].double()
 
 
 def _spread(values: Tensor) -> Tensor:

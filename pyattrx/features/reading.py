@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from pyattrx._ambient import neutral
 from pyattrx._progress import progress
 from pyattrx.affinities.describing import device_name, examples
 from pyattrx.affinities.feeding import feed
+from pyattrx.affinities.rounding import ENOUGH, needs_other_arithmetic
 from pyattrx.descriptors import arithmetic
 from pyattrx.encoders import Encoder, PreparedEncoder
 from pyattrx.encoders.imagenet import imagenet_top1
@@ -339,7 +340,25 @@ class _Run:
                 _Sink(reader, place, run.facts)
                 for reader, place, run in zip(readers, places, runs, strict=True)
             ]
-            return self._passes(prepared, read, sinks, order, label, batch_size)
+            with self._exact_enough(prepared, readers[0].width) as fitting:
+                return self._passes(fitting, read, sinks, order, label, batch_size)
+
+    @contextmanager
+    def _exact_enough(self, prepared: PreparedEncoder, width: int) -> Iterator[PreparedEncoder]:
+        """The network, in float64 where rounding is a good part of its features."""
+        with ExitStack() as stack:
+            made: list[PreparedEncoder] = []
+
+            def exact() -> PreparedEncoder:
+                made.append(stack.enter_context(prepared.exact()))
+                return made[0]
+
+            def some() -> Tensor:
+                return self.probes.images(0, min(ENOUGH, len(self.probes))).to(self.device)
+
+            with arithmetic("float32", self.device):
+                finer = needs_other_arithmetic(prepared, exact, some, ("features",), width)
+            yield made[0] if finer else prepared
 
     def _looked(self, images: Tensor) -> FeatureReader:
         """Find where the features are, and what is to be known of the network."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import pyattrx
-from pyattrx.errors import CacheWarning
+from pyattrx.errors import AssumptionError, CacheWarning
 from pyattrx.features import FeatureCache, extract
 from pyattrx.features import cache as caching
 
@@ -384,3 +384,43 @@ def test_features_that_float16_is_too_coarse_for_are_known(shift, scale, coarse)
     exact = scale * plainly(Shifted(), images()).double().numpy() + shift
     lost = found.pooled - exact
     assert found.coarse == coarse == (lost.var(0).mean() > 0.01 * exact.var(0).mean())
+
+
+# Rounding
+
+
+class Large(nn.Module):
+    """Features that differ between images by little of what they are on the way."""
+
+    def __init__(self, share):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 6, 3)
+        self.fc = nn.Linear(6, 4)
+        self.share = share
+
+    def forward(self, x):
+        maps = self.conv(x)
+        large = nn.functional.conv2d(x, 1e4 * self.conv.weight, 1e4 * self.conv.bias)
+        maps = (self.share * maps + large) - 1e4 * maps
+        return self.fc(maps.mean((2, 3)))
+
+
+def test_pooled_features_that_are_rounding_noise_are_refused():
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 6, 3), nn.InstanceNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*body, nn.Linear(6, 4)).eval()
+    probes = pyattrx.Probes.from_tensor(images())
+    with pytest.raises(AssumptionError, match="its features hardly var"):
+        extract(pyattrx.Encoder(network, name="net"), probes)
+
+
+def test_features_that_rounding_is_a_good_part_of_are_read_in_float64():
+    network = Large(1e-2).eval()
+    probes = pyattrx.Probes.from_tensor(images())
+    found = extract(pyattrx.Encoder(network, name="net"), probes).pooled
+    with torch.no_grad():
+        expected = 1e-2 * network.double().conv(images().double()).mean((2, 3))
+    assert found.shape == expected.shape
+    error = np.abs(found - expected.numpy()).max()
+    assert error <= 1e-3 * np.abs(expected.numpy()).max()
