@@ -55,6 +55,24 @@ def test_every_row_of_figures_is_a_row_of_results(found):
         assert tuple(row) in known, row
 
 
+def test_intervals_are_those_of_results(found):
+    image, dense = (
+        {row["name"]: row["intervals"] for row in found["kinds"][kind]} for kind in found["kinds"]
+    )
+    known = {
+        "linear probe, both": image["linear_probe@both"],
+        "LogME, both": image["logme@both"],
+        "consensus, label an image": image["consensus@pooled"],
+        "`label_ridge`, label maps": dense["label_ridge@locations"],
+        "linear probe, label maps": dense["linear_probe@locations"],
+        "consensus, label maps": dense["consensus@pooled"],
+    }
+    figures = {row[0]: row[1:] for row in rows() if len(row) == 4 and row[0] in known}
+    for name, intervals in known.items():
+        within = [intervals[count]["weighted_kendall"] for count in ("5", "20", "all")]
+        assert figures[name] == [f"{shown(low)} to {shown(high)}" for low, high in within]
+
+
 def test_the_races_are_those_of_results(found):
     titles = {
         "Four targets with a label an image": "one label an image",

@@ -92,12 +92,27 @@ def test_the_error_of_a_consensus_of_few_images_is_part_of_the_test():
     assert sum(len(raced.dropped) for raced in found) <= 0.1 * 8 * 20
 
 
+def probed(made, labels, seed):
+    """A race by a linear probe, which `recommend` ranks by, of candidates with these features."""
+    images = np.random.default_rng(0).random((len(labels), 3, 2, 2), np.float32)
+    whole = Task.from_arrays(images, labels)
+    at = {name: index for index, name in enumerate(whole.probes.names)}
+
+    def read(part, names):
+        chosen = [at[name] for name in part.probes.names]
+        return [
+            Features(name, values[chosen].astype(np.float32), None, "", None, 0, None, {})
+            for name, values in made.items()
+            if names is None or name in names
+        ]
+
+    heats = Heats(read, ["linear_probe"], 0.0)
+    return race(whole, heats.read, heats.rank, error=0.01, seed=seed)
+
+
 def test_a_probe_that_learns_from_few_images_drops_no_equals():
     # Without wider tests it would: 21 of 240 candidates in 14 of 30 such races.
     labels = np.arange(128) % 2
-    images = np.random.default_rng(0).random((128, 3, 2, 2), np.float32)
-    whole = Task.from_arrays(images, labels)
-    at = {name: index for index, name in enumerate(whole.probes.names)}
     dropped = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -105,18 +120,21 @@ def test_a_probe_that_learns_from_few_images_drops_no_equals():
             f"candidate {i}": np.eye(2, 16)[labels] + rng.standard_normal((128, 16))
             for i in range(8)
         }
-
-        def read(part, names, made=made):
-            chosen = [at[name] for name in part.probes.names]
-            return [
-                Features(name, values[chosen].astype(np.float32), None, "", None, 0, None, {})
-                for name, values in made.items()
-                if names is None or name in names
-            ]
-
-        heats = Heats(read, ["linear_probe"], 0.0)
-        dropped += len(race(whole, heats.read, heats.rank, error=0.01, seed=seed).dropped)
+        dropped += len(probed(made, labels, seed).dropped)
     assert dropped <= 1
+
+
+def test_a_probe_soon_drops_who_is_clearly_worse():
+    labels = np.arange(1000) % 4
+    rng = np.random.default_rng(0)
+    made = {
+        f"candidate {i}": (2.0 if i < 5 else 0.7) * np.eye(4, 8)[labels]
+        + rng.standard_normal((1000, 8))
+        for i in range(20)
+    }
+    raced = probed(made, labels, 0)
+    assert {one.name for one in raced.dropped} == {f"candidate {i}" for i in range(5, 20)}
+    assert raced.passes <= 0.4 * 20 * 1000
 
 
 def test_the_parts():
