@@ -237,8 +237,9 @@ add(
 )
 add(
     "real",
-    "Which score names the network that is best for a real task? From images and weights.",
+    "Which score names the network that is best for a real task? From committed results.",
     real_command,
+    "real --json",
     "real --data tasks/ --weights weights/ --work run/",
 )
 add(
