@@ -109,8 +109,8 @@ def test_a_probe_separates_what_is_separable_and_nothing_else():
 NETWORKS = [f"net{i}" for i in range(8)]
 
 
-def made(knowing):
-    """Truths of two tasks, and a score that knows them as well as is said."""
+def rows(knowing):
+    """Truths of two tasks, and scores that know them as well as is said."""
     generator = np.random.default_rng(1)
     truths, scores = [], []
     for task in ("scenes", "textures"):
@@ -127,7 +127,12 @@ def made(knowing):
             values = {n: generator.random() for n in NETWORKS}
             scores.append(tables.Row(task, 0, draw, "consensus@pooled, strangers", values))
             scores.append(tables.Row(task, 0, draw, "consensus@2x2, strangers", values))
-    return study.Study(truths, scores, NETWORKS, costs={"size": dict.fromkeys(NETWORKS, 1.0)})
+    return truths, scores
+
+
+def made(knowing):
+    costs = {"size": dict.fromkeys(NETWORKS, 1.0)}
+    return study.Study(*rows(knowing), NETWORKS, costs=costs)
 
 
 def test_judging_against_plain_definitions():
@@ -165,3 +170,28 @@ def test_who_has_seen_the_images_is_no_candidate():
     assert own.candidates("objects").tolist() == [False, True]
     assert own.candidates("objects", seen=True).all()
     assert own.candidates("scenes").all()
+
+
+def test_committed_tables_are_judged(tmp_path, capsys):
+    truths, scores = rows({"knn@pooled": 0.9, "logme@pooled": 0.0})
+    tables.write_rows(tmp_path / "truths.csv", truths)
+    tables.write_rows(tmp_path / "scores.csv", scores)
+    facts = part("facts")
+    known = {"group": "strangers", "parameters": "7", "width": "3", "input_size": "32"}
+    facts.write_facts(tmp_path / "networks.csv", {n: {"name": n, **known} for n in NETWORKS})
+    command = part("command")
+    found = command.document(tmp_path, samples=30)
+    assert list(found["sets"]) == ["strangers"]
+    one = found["sets"]["strangers"]
+    assert one["chosen"] == {"few labels": "knn@pooled", "more labels": "knn@pooled"}
+    own = study.Study(truths, scores, NETWORKS)
+    judged = own.judged(study.forms(own.names), 5, own.tasks, samples=0)
+    value, low, high = one["tables"]["all"]["5"]["knn@pooled"]["weighted_kendall"]
+    assert value == pytest.approx(judged["knn@pooled"]["weighted_kendall"][0], abs=1e-4)
+    assert low <= value <= high
+    # Unknown of some network: no ranking by it.
+    assert "multiply_adds" not in one["tables"]["all"]["5"]
+    command.show(found)
+    assert "knn@pooled" in capsys.readouterr().out
+    with pytest.raises(InvalidValue, match="truths.csv"):
+        command.document(tmp_path / "nowhere")
