@@ -13,6 +13,7 @@ from pyattrx import scores
 from pyattrx.recommending import consensus
 
 from ..recommend.scores import score_images
+from .decoders import decoder_accuracy
 from .probes import probe_accuracy
 from .reading import Seen
 from .tables import Row, read_rows, write_rows
@@ -116,6 +117,10 @@ def _truths(
         found[f"probe@{place}"] = probe_accuracy(
             x[images], y[images], groups[images], x[test], y[test]
         )
+    maps = one.maps
+    found["decoder@4x4"] = decoder_accuracy(
+        maps[images], y[images], groups[images], maps[test], y[test]
+    )
     return found
 
 

@@ -16,7 +16,9 @@ def part(name):
     return importlib.import_module(f"{load_benchmarks().__package__}.real.{name}")
 
 
-tasks, tables, probes, study = (part(n) for n in ("tasks", "tables", "probes", "study"))
+tasks, tables, probes, decoders, study = (
+    part(n) for n in ("tasks", "tables", "probes", "decoders", "study")
+)
 
 
 # Images
@@ -101,6 +103,23 @@ def test_a_probe_separates_what_is_separable_and_nothing_else():
     wide = np.zeros((180, 200))
     wide[:, 10:15] = half
     assert accuracy(half) == pytest.approx(accuracy(wide), abs=0.012)
+
+
+def test_a_decoder_sees_where_things_are():
+    generator = np.random.default_rng(0)
+    y = np.tile(np.arange(2), 60)
+    maps = 0.3 * generator.standard_normal((120, 3, 4, 4)).astype(np.float32)
+    # Two neighbours of one channel, or two that are apart: means over locations are the same.
+    for image, label in enumerate(y):
+        row, column = generator.integers(0, 2, 2)
+        maps[image, 0, row, column] += 4
+        maps[image, 0, row + (2 if label else 0), column + (0 if label else 1)] += 4
+    learn, test = np.arange(80), np.arange(80, 120)
+    found = decoders.decoder_accuracy(maps[learn], y[learn], learn, maps[test], y[test])
+    assert found > 0.85
+    pooled = maps.mean((2, 3), keepdims=True)
+    alike = decoders.decoder_accuracy(pooled[learn], y[learn], learn, pooled[test], y[test])
+    assert alike < 0.75
 
 
 # Judging
