@@ -71,7 +71,7 @@ def _train(x: Tensor, y: Tensor, classes: int, rate: float) -> nn.Module:
     for _ in range(_STEPS):
         some = torch.randint(len(x), (min(_BATCH, len(x)),), generator=generator)
         optimiser.zero_grad()
-        F.cross_entropy(network(x[some]), y[some]).backward()  # type: ignore[no-untyped-call]
+        F.cross_entropy(network(x[some]), y[some]).backward()
         optimiser.step()
         schedule.step()
     return network.eval()
