@@ -4,9 +4,11 @@ import importlib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.stats import weightedtau
 
+import pyattrx
 from pyattrx.cli._bench import load_benchmarks
 from pyattrx.errors import InvalidValue
 
@@ -16,8 +18,8 @@ def part(name):
     return importlib.import_module(f"{load_benchmarks().__package__}.real.{name}")
 
 
-tasks, tables, probes, decoders, study = (
-    part(n) for n in ("tasks", "tables", "probes", "decoders", "study")
+tasks, tables, probes, decoders, finetuning, study = (
+    part(n) for n in ("tasks", "tables", "probes", "decoders", "finetuning", "study")
 )
 
 
@@ -120,6 +122,32 @@ def test_a_decoder_sees_where_things_are():
     pooled = maps.mean((2, 3), keepdims=True)
     alike = decoders.decoder_accuracy(pooled[learn], y[learn], learn, pooled[test], y[test])
     assert alike < 0.75
+
+
+def test_a_network_is_trained_on_and_left_as_it_was():
+    generator = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    images = 0.1 * generator.random((90, 3, 12, 12), np.float32)
+    for image, label in enumerate(labels):  # three textures of one mean
+        stripes = np.zeros((12, 12), np.float32)
+        if label == 0:
+            stripes[::2] = 0.8
+        elif label == 1:
+            stripes[:, ::2] = 0.8
+        else:
+            stripes[:] = 0.4
+        images[image] += stripes
+    task = tasks.RealTask("textures", pyattrx.Task.from_arrays(images, labels))
+    torch.manual_seed(0)
+    body = [torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU()]
+    network = torch.nn.Sequential(*body, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    encoder = pyattrx.Encoder(network, name="net")
+    found = finetuning.fine_tuned_accuracy(encoder, task, np.arange(60), np.arange(60, 90))
+    assert found >= 0.9
+    assert network.training
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key])
 
 
 # Judging
