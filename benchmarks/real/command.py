@@ -17,7 +17,7 @@ from ..minitaskonomy.command import cache_folder
 from ..options import Json, among, say_at
 from .entrants import GROUPS, entrants
 from .facts import Facts, fact_rows, read_facts, write_facts
-from .measuring import measure
+from .measuring import fine_tune, measure
 from .reading import read
 from .study import CHOOSING, LABELS, MEASURES, REPORTING, Study, choose, forms
 from .tables import Row, read_rows, write_rows
@@ -61,6 +61,12 @@ def real_command(
     tasks: Annotated[
         list[str] | None, typer.Option(help="Only these.", rich_help_panel=_ANEW)
     ] = None,
+    fine_tuning: Annotated[
+        bool,
+        typer.Option(
+            "--fine-tune", help="Train some networks as a whole, too.", rich_help_panel=_ANEW
+        ),
+    ] = False,
     groups: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,7 +81,8 @@ def real_command(
         missing = "data" if data is None else "weights"
         raise InvalidValue(missing, None, "a folder: images and weights are needed together")
     if data is not None and weights is not None:
-        _measure(data, weights, work or cache_folder().parent / "real", results, tasks, groups)
+        kept = work or cache_folder().parent / "real"
+        _measure(data, weights, kept, results, tasks, groups, fine_tuning)
         return
     found = document(results)
     if as_json:
@@ -91,6 +98,7 @@ def _measure(
     out: Path,
     tasks: list[str] | None,
     groups: list[str] | None,
+    fine_tuning: bool,
 ) -> None:
     there, missing = entrants(weights)
     for line in missing:
@@ -110,6 +118,8 @@ def _measure(
         seen = read(wanted, task, work, say_at)
         found = measure(task, seen, sets, work, say_at)
         truths += found[0]
+        if fine_tuning:
+            truths += fine_tune(task, wanted, work, say_at)
         scores += found[1]
         facts |= fact_rows(wanted, seen)
         write_rows(out / "truths.csv", truths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,22 @@ from pyattrx.recommending import consensus
 
 from ..recommend.scores import score_images
 from .decoders import decoder_accuracy
+from .entrants import Entrant
+from .finetuning import fine_tuned_accuracy
 from .probes import probe_accuracy
 from .reading import Seen
 from .tables import Row, read_rows, write_rows
 from .tasks import COUNTS, FULL, RealTask
 
-__all__ = ["CONSENSUS_IMAGES", "measure", "parts"]
+__all__ = ["CONSENSUS_IMAGES", "FINE_TUNED", "fine_tune", "measure", "parts"]
 
 Say = Callable[[str], None]
+_Named = TypeVar("_Named", Seen, Entrant)
+# Networks of different sizes and purposes: to train all of them would take days.
+FINE_TUNED = (
+    "cifar-resnet20", "cifar-resnet56", "mobilenet-v2", "efficientnet-lite0", "mobilefacenet",
+    "ultraface-slim", "xfeat", "open-nsfw",
+)  # fmt: skip
 CONSENSUS_IMAGES = 160
 
 
@@ -78,10 +87,28 @@ def measure(
     return truths, found
 
 
+def fine_tune(task: RealTask, entrants: Sequence[Entrant], work: Path, say: Say) -> list[Row]:
+    """Train those of `FINE_TUNED` that are there on all images to learn from.
+
+    Returns
+    -------
+    list of Row
+        One, of the truth ``fine-tuned``.
+    """
+    split = task.split()
+    return _kept(
+        work / "tuned" / f"{task.name}.csv",
+        [one for one in entrants if one.name in FINE_TUNED],
+        lambda one: {"fine-tuned": fine_tuned_accuracy(one.load(), task, split.full, split.test)},
+        (task.name, FULL, 0),
+        say,
+    )
+
+
 def _kept(
     file: Path,
-    seen: Sequence[Seen],
-    compute: Callable[[Seen], dict[str, float]],
+    seen: Sequence[_Named],
+    compute: Callable[[_Named], dict[str, float]],
     key: tuple[str, int, int],
     say: Say,
 ) -> list[Row]:
