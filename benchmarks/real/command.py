@@ -35,6 +35,8 @@ SETS = {
     "with random ones": ("strangers", "random"),
 }
 _COSTS = ("parameters", "multiply_adds", "width", "input_size")
+_TRUTH = "probe@pooled"
+_OTHERS = ("probe@2x2", "decoder@4x4", "fine-tuned")
 _ANEW = "Measure anew"
 
 
@@ -158,7 +160,11 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
 def _judged(study: Study, samples: int) -> dict[str, Any]:
     every = forms(study.names)
     parts = {"all": study.tasks, "chosen on": CHOOSING, "reported on": REPORTING}
-    found: dict[str, Any] = {"tables": {}}
+    found: dict[str, Any] = {
+        "tables": {},
+        "agreement of truths": {k: _share(study.agreement_of_truths(_TRUTH, k)) for k in _OTHERS},
+        "retest": {str(n): _share(study.retest(_TRUTH, n)) for n in LABELS[:-1]},
+    }
     for title, tasks in parts.items():
         if not set(tasks) <= set(study.tasks):
             continue
@@ -176,6 +182,10 @@ def _judged(study: Study, samples: int) -> dict[str, Any]:
                 "more labels": choose(more, every).name,
             }
     return found
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _estimate(values: np.ndarray) -> list[float]:
@@ -198,6 +208,9 @@ def show(found: dict[str, Any]) -> None:
             for name in order:
                 table.add_row(name, *(_cell(rows[name][m]) for m in MEASURES))
             out.print(table)
+        for what in ("agreement of truths", "retest"):
+            known = {k: v for k, v in one[what].items() if v is not None}
+            out.print(f"{title}, {what}: " + ", ".join(f"{k} {v:.2f}" for k, v in known.items()))
 
 
 def _cell(estimate: list[float]) -> str:

@@ -164,10 +164,36 @@ class Study:
         return np.array([name not in out for name in self.networks])
 
     def truth(self, task: str, kind: str = "probe@pooled", labels: int = FULL) -> _Vector:
-        """What networks reach, [S]: the mean over draws."""
+        """What networks reach, [S]: the mean over draws; NaN where nobody measured it."""
         rows = [self._truths.get((task, labels, draw, kind)) for draw in range(DRAWS)]
         there = [row.of(self.networks) for row in rows if row is not None]
-        return np.asarray(np.mean(there, axis=0))
+        return np.asarray(np.mean(there or [np.full(len(self.networks), np.nan)], axis=0))
+
+    def agreement_of_truths(self, first: str, second: str) -> float | None:
+        """Spearman's correlation of two kinds of truth, the mean over tasks; None without both."""
+        found = []
+        for task in self.tasks:
+            a, b = (self.truth(task, kind) for kind in (first, second))
+            both = np.isfinite(a) & np.isfinite(b) & self.candidates(task)
+            if both.sum() > 2:
+                found.append(spearman(a[None, both], b[both])[0])
+        return float(np.mean(found)) if found else None
+
+    def retest(self, kind: str, labels: int) -> float | None:
+        """Spearman's correlation of two draws' truths, the mean over pairs and tasks."""
+        found = []
+        for task in self.tasks:
+            rows = [self._truths.get((task, labels, draw, kind)) for draw in range(DRAWS)]
+            draws = [
+                row.of(self.networks)[self.candidates(task)] for row in rows if row is not None
+            ]
+            found += [
+                spearman(a[None], b)[0]
+                for i, a in enumerate(draws)
+                for b in draws[:i]
+                if np.isfinite(a + b).all()
+            ]
+        return float(np.mean(found)) if found else None
 
     def score(self, task: str, labels: int, draw: int, name: str) -> _Vector:
         """One score, [S]; NaN where there is none."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.stats import weightedtau
+from scipy.stats import spearmanr, weightedtau
 
 import pyattrx
 from pyattrx.cli._bench import load_benchmarks
@@ -198,6 +198,21 @@ def test_judging_against_plain_definitions():
     assert found["knn@pooled"]["regret@1"][0] == pytest.approx(np.mean(points))
     assert found["size"]["spearman"][0] == 0
     assert found["knn@pooled"]["spearman"].shape == (21,)
+
+
+def test_truths_agree_with_themselves_and_draws_are_compared():
+    own = made({"knn@pooled": 0.9})
+    assert own.agreement_of_truths("probe@pooled", "probe@pooled") == 1
+    assert own.agreement_of_truths("probe@pooled", "fine-tuned") is None
+    assert own.retest("probe@pooled", 5) is None
+    generator = np.random.default_rng(0)
+    reached = generator.random((2, 8))
+    truths = [
+        tables.Row("scenes", 20, draw, "probe@pooled", dict(zip(NETWORKS, row, strict=True)))
+        for draw, row in enumerate(reached)
+    ]
+    twice = study.Study(truths, [], NETWORKS)
+    assert twice.retest("probe@pooled", 20) == pytest.approx(spearmanr(*reached).statistic)
 
 
 def test_the_best_score_is_chosen_and_a_simpler_one_that_is_as_good():
