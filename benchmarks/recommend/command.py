@@ -196,11 +196,13 @@ def _number(value: float) -> float | None:
 
 
 def show(found: dict[str, Any]) -> None:
-    """Print the tables."""
+    """Print the tables; s is seconds a candidate, its features not included."""
     out = Console(width=120, highlight=False)
     for kind, rows in found["kinds"].items():
         for count in COUNTS:
-            out.print(_table(f"{kind}, {_LABELS[count]}: {_said(found, kind)}", rows, count))
+            title = f"{kind}, {_LABELS[count]}: {_said(found, kind)}"
+            out.print(_table(title, rows, count, found["seconds"]))
+    out.print("s: seconds a candidate, its features not included")
     for kind, row in found["races"]["kinds"].items():
         out.print(
             f"races, {kind} (encoder seeds {found['races']['seeds']}): {row['passes']:.0%} of the "
@@ -214,7 +216,9 @@ def _said(found: dict[str, Any], kind: str) -> str:
     return f"chosen {found['chosen'][kind]} (encoder seeds {found['seeds']})"
 
 
-def _table(title: str, rows: list[dict[str, Any]], count: int | None) -> Table:
+def _table(
+    title: str, rows: list[dict[str, Any]], count: int | None, seconds: dict[str, float]
+) -> Table:
     """All rankings by a number of labels, the best by weighted Kendall first."""
     table = Table(title=title, title_justify="left")
     table.add_column("score", no_wrap=True)
@@ -222,11 +226,15 @@ def _table(title: str, rows: list[dict[str, Any]], count: int | None) -> Table:
         table.add_column(measure.replace("_", " "), justify="right")
         if measure == _MAIN:
             table.add_column("95 %", justify="right", no_wrap=True)
+    table.add_column("s", justify="right")
     key = str(count or "all")
     for row in sorted(rows, key=lambda row: -(row[key][_MAIN] or -1.0)):
         cells = ["-" if value is None else f"{value:.2f}" for value in row[key].values()]
         within = row["intervals"][key][_MAIN]
         between = "" if within is None else f"{within[0]:.2f} to {within[1]:.2f}"
         at = list(MEASURES).index(_MAIN) + 1
-        table.add_row(row["name"], *cells[:at], between, *cells[at:])
+        # The consensus is computed once for all scores that it is added to.
+        own = seconds.get(row["name"].partition(" ")[0])
+        took = "" if own is None else f"{own:.3f}"
+        table.add_row(row["name"], *cells[:at], between, *cells[at:], took)
     return table
