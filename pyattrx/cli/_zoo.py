@@ -17,6 +17,7 @@ from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
 from pyattrx.zoo import Entry, Matches, Report, Zoo
+from pyattrx.zoo.features import FEATURES_RERANK
 
 __all__ = ["add_commands"]
 
@@ -82,7 +83,7 @@ def create_command(
     """Make an empty zoo over the images of a folder."""
     options.be_quiet(quiet)
     chosen = resolve_maps_method(
-        options.method(method, scalar, reduce, grid, centre, pixels, storage)
+        options.method(method, scalar, reduce, grid, centre, pixels, storage), more=FEATURES_RERANK
     )
     folder = options.probes_folder(probes)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)

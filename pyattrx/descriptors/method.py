@@ -170,7 +170,7 @@ class Method:
         return ", ".join(parts)
 
 
-def resolve_maps_method(method: Any, others: tuple[str, ...] = ()) -> Method:
+def resolve_maps_method(method: Any, others: tuple[str, ...] = (), more: str = "") -> Method:
     """Turn the name of a published form, or a `Method`, into a `Method`.
 
     Parameters
@@ -178,6 +178,8 @@ def resolve_maps_method(method: Any, others: tuple[str, ...] = ()) -> Method:
     method : str or Method
     others : tuple of str
         Names that would have been something else, for the message.
+    more : str
+        What the message says beside what is expected.
 
     Raises
     ------
@@ -187,10 +189,11 @@ def resolve_maps_method(method: Any, others: tuple[str, ...] = ()) -> Method:
     if isinstance(method, Method):
         return method
     if not isinstance(method, str):
-        raise InvalidType("method", method, "a name or a pyattrx.Method")
+        names = ", ".join(map(repr, ATTRIBUTIONS))
+        raise InvalidType("method", method, f"one of {names}, or a pyattrx.Method{more}")
     if method not in ATTRIBUTIONS:
         names = ", ".join(map(repr, (*ATTRIBUTIONS, *others)))
-        raise InvalidValue("method", method, f"one of {names}, or a pyattrx.Method")
+        raise InvalidValue("method", method, f"one of {names}, or a pyattrx.Method{more}")
     return Method(method)
 
 

@@ -24,6 +24,7 @@ from pyattrx.zoo.catalog import EntryRow
 __all__ = [
     "FACTS",
     "FEATURES_ID",
+    "FEATURES_RERANK",
     "StoredFeatures",
     "arrays_of",
     "facts_of",
@@ -34,6 +35,9 @@ __all__ = [
 
 FACTS = "features_kept"  # the fact of an entry that says which arrays are kept of it
 FEATURES_ID = 0  # methods of maps begin at 1
+
+# For whoever names another method to make a zoo of.
+FEATURES_RERANK = ": a zoo finds networks by maps; features re-rank them, as rerank='recommended'"
 
 
 @dataclass(frozen=True)

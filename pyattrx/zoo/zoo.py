@@ -50,7 +50,7 @@ from pyattrx.zoo.arguments import (
     now,
 )
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.features import resolve_features
+from pyattrx.zoo.features import FEATURES_RERANK, resolve_features
 from pyattrx.zoo.fidelity import Fidelity, measure
 from pyattrx.zoo.given import check_all_maps, check_facts
 from pyattrx.zoo.growing import Growth, check_extension
@@ -153,7 +153,7 @@ class Zoo:
         if not isinstance(probes, Probes):
             raise InvalidType("probes", probes, "pyattrx.Probes")
         given: Sequence[Any] = method if isinstance(method, (list, tuple)) else [method]
-        methods = [resolve_maps_method(one) for one in given]
+        methods = [resolve_maps_method(one, more=FEATURES_RERANK) for one in given]
         names = [str(one) for one in methods]
         if not methods or len(set(names)) < len(names):
             raise InvalidValue("method", names, "one method, or several different ones")

@@ -12,6 +12,7 @@ from zoo.conftest import encoder, network
 
 import pyattrx
 from pyattrx import Method, Zoo
+from pyattrx.descriptors import resolve_method
 from pyattrx.errors import (
     InvalidType,
     InvalidValue,
@@ -489,3 +490,10 @@ def test_numpy_integers_are_integers(tmp_path, probes, zoo):
     assert len(zoo.query("net0", np.int64(3))) == 3
     with Zoo.create(tmp_path / "n", probes, seed=np.int64(1), sketch_size=np.int32(1024)) as made:
         assert made.describe()["sketch_size"] == 1024
+
+
+def test_a_method_of_features_re_ranks(tmp_path):
+    probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8))
+    for method in ("recommended", resolve_method("cka")):
+        with pytest.raises((InvalidValue, InvalidType), match="rerank='recommended'"):
+            pyattrx.Zoo.create(tmp_path / "zoo", probes, method)
