@@ -83,6 +83,9 @@ def real_command(
         missing = "data" if data is None else "weights"
         raise InvalidValue(missing, None, "a folder: images and weights are needed together")
     if data is not None and weights is not None:
+        if (tasks or groups) and results == ROOT:
+            # Tables of a part would stand where those of all were.
+            raise InvalidValue("results", str(results), "another folder, with tasks or groups")
         kept = work or cache_folder().parent / "real"
         _measure(data, weights, kept, results, tasks, groups, fine_tuning)
         return
@@ -114,9 +117,7 @@ def _measure(
     truths: list[Row] = []
     scores: list[Row] = []
     facts: dict[str, Facts] = {}
-    for task in find_tasks(data):
-        if tasks and task.name not in tasks:
-            continue
+    for task in find_tasks(data, tasks):
         seen = read(wanted, task, work, say_at)
         found = measure(task, seen, sets, work, say_at)
         truths += found[0]

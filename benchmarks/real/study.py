@@ -58,10 +58,6 @@ _SINGLE = (
 _PLACES = ("pooled", "2x2", "4x4", "both")
 
 
-def _spearman(scores: _Vector, truth: _Vector) -> _Vector:
-    return spearman(scores, truth)
-
-
 def _first(scores: _Vector, truth: _Vector) -> _Vector:
     return np.asarray(truth[scores.argmax(1)] >= truth.max(), np.float64)
 
@@ -78,7 +74,7 @@ def _points(k: int) -> Callable[[_Vector, _Vector], _Vector]:
 
 # Of many rankings [F, S] and one truth [S], as shares of 1 and of right images.
 MEASURES: dict[str, Callable[[_Vector, _Vector], _Vector]] = {
-    "spearman": _spearman,
+    "spearman": spearman,
     "weighted_kendall": weighted_kendall,
     "P@1": _first,
     "regret@1": _points(1),

@@ -72,18 +72,22 @@ class Split:
     test: NDArray[np.int64]
 
 
-def find_tasks(folder: Path) -> list[RealTask]:
-    """Read all tasks of a folder: ``FOLDER/TASK/CLASS/*``.
+def find_tasks(folder: Path, names: Sequence[str] | None = None) -> list[RealTask]:
+    """Read the tasks of a folder, or some: ``FOLDER/TASK/CLASS/*``.
 
     Raises
     ------
     InvalidValue
-        There is none.
+        There is none, or none of a name.
     """
     found = [one for one in sorted(folder.iterdir()) if one.is_dir()] if folder.is_dir() else []
     if not found:
         raise InvalidValue("data", str(folder), "a folder TASK/CLASS/images")
-    return [_read(one) for one in found]
+    there = [one.name for one in found]
+    for name in names or ():
+        if name not in there:
+            raise InvalidValue("tasks", name, f"one of {', '.join(there)}")
+    return [_read(one) for one in found if not names or one.name in names]
 
 
 def _read(folder: Path) -> RealTask:

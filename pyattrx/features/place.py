@@ -128,28 +128,33 @@ def _before_classifier(answers: list[_Answer], output: Tensor, headless: bool) -
     often = {answer.name: 0 for answer in answers}
     for answer in answers:
         often[answer.name] += 1
-    later: list[Tensor] = []  # what layers with weights were given
+    later: Tensor | None = None  # what layers with weights were given after it, all of them
     for index in [] if headless else range(len(answers) - 1, -1, -1):
         answer = answers[index]
         if often[answer.name] > 1 or answer.given is None or len(answer.given) != len(output):
             continue
         if _is_classifier(answer, output):
-            if later and not _is_one_of_several_heads(answer, output, later):
-                break  # what a layer with weights follows is no classifier, however wide it is
+            if later is not None and not _is_one_of_several_heads(answer, output, later):
+                break
             width = answer.given.shape[1]
             before = [a for a in answers[:index] if often[a.name] == 1]
             return Place(answer.name, True, _last_maps(before, width))
         if _has_weights(answer) and not _is_whole(answer, answers):
-            later.append(answer.given)
+            if later is not None and not _is_same(answer.given, later):
+                break  # what a layer with weights follows is no classifier, however wide it is
+            later = answer.given
     return Place(maps=_last_maps([a for a in answers if often[a.name] == 1], output.shape[1]))
 
 
-def _is_one_of_several_heads(answer: _Answer, output: Tensor, later: list[Tensor]) -> bool:
+def _is_one_of_several_heads(answer: _Answer, output: Tensor, later: Tensor) -> bool:
     """Whether layers that were called later saw the same features, and this one's is the answer."""
     assert answer.given is not None
-    place, shape = answer.given.data_ptr(), answer.given.shape
-    alike = all(given.data_ptr() == place and given.shape == shape for given in later)
-    return alike and torch.equal(answer.made.flatten(), output.flatten())
+    return _is_same(answer.given, later) and torch.equal(answer.made.flatten(), output.flatten())
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are the same numbers in memory: views of one, where it was flattened."""
+    return one.data_ptr() == other.data_ptr() and one.shape == other.shape
 
 
 def _has_weights(answer: _Answer) -> bool:

@@ -358,6 +358,8 @@ class _Run:
 
             with arithmetic("float32", self.device):
                 finer = needs_other_arithmetic(prepared, exact, some, ("features",), width)
+            if finer:
+                self.facts["how"] = {**self.facts["how"], "computed_in": "float64"}
             yield made[0] if finer else prepared
 
     def _looked(self, images: Tensor) -> FeatureReader:

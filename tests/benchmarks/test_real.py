@@ -62,6 +62,17 @@ def test_no_tasks(tmp_path):
         tasks.find_tasks(tmp_path)
     with pytest.raises(InvalidValue, match="TASK/CLASS"):
         tasks.find_tasks(tmp_path / "nowhere")
+    (tmp_path / "leaves").mkdir()
+    with pytest.raises(InvalidValue, match=r"tasks='flowers'.*leaves"):
+        tasks.find_tasks(tmp_path, ["flowers"])
+
+
+def test_what_the_command_refuses(tmp_path):
+    command = part("command")
+    with pytest.raises(InvalidValue, match="weights=None"):
+        command.real_command(data=tmp_path)
+    with pytest.raises(InvalidValue, match="another folder"):
+        command.real_command(data=tmp_path, weights=tmp_path, tasks=["leaves"])
 
 
 # Tables

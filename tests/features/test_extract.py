@@ -418,7 +418,9 @@ def test_pooled_features_that_are_rounding_noise_are_refused():
 def test_features_that_rounding_is_a_good_part_of_are_read_in_float64():
     network = Large(1e-2).eval()
     probes = pyattrx.Probes.from_tensor(images())
-    found = extract(pyattrx.Encoder(network, name="net"), probes).pooled
+    read = extract(pyattrx.Encoder(network, name="net"), probes)
+    assert read.facts["computed_in"] == "float64"
+    found = read.pooled
     with torch.no_grad():
         expected = 1e-2 * network.double().conv(images().double()).mean((2, 3))
     assert found.shape == expected.shape
