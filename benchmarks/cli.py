@@ -237,7 +237,7 @@ add(
 )
 add(
     "real",
-    "Which score names the network that is best for a real task? From committed results.",
+    "Which score names the network that is best for a real task? From tables, or anew.",
     real_command,
     "real --json",
     "real --data tasks/ --weights weights/ --work run/",

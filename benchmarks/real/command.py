@@ -38,6 +38,7 @@ _COSTS = ("parameters", "multiply_adds", "width", "input_size")
 _TRUTH = "probe@pooled"
 _OTHERS = ("probe@2x2", "decoder@4x4", "fine-tuned")
 _ANEW = "Measure anew"
+_MADE = "truths.csv and scores.csv, which a run with data and weights makes"
 
 
 def real_command(
@@ -146,7 +147,7 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
     """
     truths, scores = read_rows(root / "truths.csv"), read_rows(root / "scores.csv")
     if not truths or not scores:
-        raise InvalidValue("results", str(root), "a folder with truths.csv and scores.csv")
+        raise InvalidValue("results", str(root), f"a folder with {_MADE}")
     facts = read_facts(root / "networks.csv")
     sets = {}
     for title, members in SETS.items():

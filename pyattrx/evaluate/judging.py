@@ -130,6 +130,12 @@ def judge_scores(
         if name in without:
             raise InvalidValue("scores", name, f"another name than {list(without)}")
         given[name] = as_table(table.table() if isinstance(table, Accuracies) else table, name)
+        for what, own, theirs in (
+            ("data set", given[name].targets, truth.targets),
+            ("model", given[name].sources, truth.sources),
+        ):
+            if not set(own) & set(theirs):
+                raise InvalidValue("scores", list(own), f"a {what} of the accuracies: {theirs}")
         truth = align(given[name], truth)[1]
     tables = {
         name: table.select(truth.targets, truth.sources)

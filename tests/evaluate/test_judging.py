@@ -267,10 +267,20 @@ def test_scores_that_cannot_be_judged():
         judge_scores(found, found)
     with pytest.raises(InvalidType, match="accuracies="):
         judge_scores(found.table())
-    with pytest.raises(InvalidValue, match="at least one target"):
+    with pytest.raises(InvalidValue, match="a data set of the accuracies"):
         judge_scores(found, {"other": Table([[1, 2]], ["x"], ["a", "b"])})
     with pytest.raises(InvalidValue, match="scores=.*3 models"):
         judge_scores(found, {"few": found.table().select(DATA, NAMES[:2])})
     flat = Accuracies([[0.5, 0.5, 0.5]], ["pets"], ["a", "b", "c"])
     with pytest.raises(InvalidValue, match="accuracies=.*different accuracies"):
         judge_scores(flat)
+
+
+@pytest.mark.parametrize(
+    ("sets", "models", "what"), [("pq", "abc", "data set"), ("xy", "de", "model")]
+)
+def test_scores_of_other_data_sets_or_models(sets, models, what):
+    truth = Accuracies(np.random.default_rng(0).random((2, 3)), list("xy"), list("abc"))
+    scores = Table(np.ones((len(sets), len(models))), tuple(sets), tuple(models))
+    with pytest.raises(InvalidValue, match=f"a {what} of the accuracies"):
+        judge_scores(truth, {"mine": scores})
