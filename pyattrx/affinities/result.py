@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,9 @@ from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
 from pyattrx.affinities.statistics import Residuals, degrees_of_freedom, paired_p_values
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency
-from pyattrx.tree import Tree, TreeForm, build_tree
+
+if TYPE_CHECKING:
+    from pyattrx.tree import Tree, TreeForm
 
 __all__ = ["Affinity", "Match"]
 
@@ -193,6 +195,8 @@ class Affinity:
         Tree
             With ``linkage`` as in scipy.
         """
+        from pyattrx.tree import build_tree  # scipy.cluster takes a tenth of a second
+
         values = self.values if self.symmetric else (self.values + self.values.T) / 2
         return build_tree(values, self.names, form=form)
 

@@ -22,7 +22,7 @@ from pyattrx.encoders.outputs import Output, pick_tensor, run_until
 from pyattrx.errors import EncoderError
 from pyattrx.features.activated import is_activated
 
-__all__ = ["FeatureReader", "Place", "SeveralReaders", "find_place"]
+__all__ = ["FeatureReader", "Place", "SeveralReaders", "find_place", "place_in", "readable"]
 
 _MOST_PREFIX = 8  # tokens before those of patches: the class token, registers
 
@@ -111,6 +111,19 @@ def find_place(module: nn.Module, x: Tensor, *, headless: bool = False) -> Place
     if output.dim() == 4:
         return _smallest_maps(answers, output)
     return Place()
+
+
+def place_in(module: nn.Module, facts: Any) -> Place | None:
+    """See what was kept of a `Place`, as JSON types, as one of a network.
+
+    None where it is none, or names a part that the network does not have.
+    """
+    if not isinstance(facts, dict) or facts.keys() != {"pooled", "of_input", "maps"}:
+        return None
+    parts = [None, *(name for name, _ in module.named_modules())]
+    if any(facts[key] not in parts for key in ("pooled", "maps")):
+        return None
+    return Place(facts["pooled"], facts["of_input"] is True, facts["maps"])
 
 
 def _noting(name: str, answers: list[_Answer]) -> Any:

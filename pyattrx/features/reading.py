@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,14 @@ from pyattrx.encoders.untrained import looks_untrained
 from pyattrx.errors import AssumptionError, EncoderError, NonFiniteError, PyattrxError
 from pyattrx.features.cache import CachedNetwork, FeatureCache, Rows, rounded, stacked
 from pyattrx.features.costs import Costs, multiply_adds, origin
-from pyattrx.features.place import FeatureReader, Place, SeveralReaders, find_place, readable
+from pyattrx.features.place import (
+    FeatureReader,
+    Place,
+    SeveralReaders,
+    find_place,
+    place_in,
+    readable,
+)
 from pyattrx.probes import Probes
 
 __all__ = ["Features", "extract"]
@@ -210,7 +217,7 @@ def _kept(run: _Run, cache: FeatureCache | None) -> tuple[CachedNetwork | None, 
                 return kept, {}
             continue  # of other images: nothing tells whether it is the same network
         try:
-            if run.agrees(known):
+            if run.agrees(known, kept.facts()):
                 return kept, known
         except PyattrxError:
             continue
@@ -297,13 +304,13 @@ class _Run:
         made._described = {**self._described, "features": layer}
         return made
 
-    def agrees(self, known: dict[bytes, Rows]) -> bool:
-        """Whether the network sees in an image what was kept of it."""
+    def agrees(self, known: dict[bytes, Rows], facts: dict[str, Any]) -> bool:
+        """Whether the network sees in an image what was kept of it, where that was read."""
         digests = self.probes.digests()
         index = next(i for i, digest in enumerate(digests) if digest in known)
         image = self.probes.images(index, index + 1)
         with self._glance(image) as (prepared, x):
-            reader = self._reader(prepared, x)
+            reader = self._reader_again(prepared, facts) or self._reader(prepared, x)
             found = _split(_numbers(reader(prepared.module, x)), reader)
         before = known[digests[index]]
         return _alike(found.pooled, before.pooled) and _alike(found.maps, before.maps)
@@ -371,6 +378,8 @@ class _Run:
             "name": self.encoder.name,
             "place": _said(self.encoder, reader),
             "assumed": reader.output is None and not self._headless,
+            "read_at": asdict(reader.place),
+            "headless": self._headless,
             "parameters": self._described["parameters"],
             "multiply_adds": counted,
             "input_size": list(x.shape[2:]),
@@ -473,6 +482,17 @@ class _Run:
                 torch.no_grad(),
             ):
                 yield prepared, x
+
+    def _reader_again(
+        self, prepared: PreparedEncoder, facts: dict[str, Any]
+    ) -> FeatureReader | None:
+        """Read where an earlier run did, which took a pass to find out; None where that is open."""
+        if self.encoder.features is not None or self.encoder.output is not None:
+            return None
+        if facts.get("headless") != self._headless:  # another place may be right
+            return None
+        place = place_in(prepared.module, facts.get("read_at"))
+        return None if place is None else FeatureReader(place, self.grid)
 
     def _reader(self, prepared: PreparedEncoder, x: Tensor) -> FeatureReader:
         said = self.encoder.features or self.encoder.output

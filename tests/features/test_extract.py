@@ -426,3 +426,42 @@ def test_features_that_rounding_is_a_good_part_of_are_read_in_float64():
     assert found.shape == expected.shape
     error = np.abs(found - expected.numpy()).max()
     assert error <= 1e-3 * np.abs(expected.numpy()).max()
+
+
+def test_a_second_run_takes_one_pass_of_one_image(cache):
+    first = features(Small(), images(), cache=cache)
+    Small.calls = 0
+    again = features(Small(), images(), cache=cache)
+    assert Small.calls == 1
+    assert (again.computed, again.place) == (0, first.place)
+    np.testing.assert_array_equal(again.together(), first.together())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        None,
+        "input of fc",
+        {"pooled": "gone", "of_input": True, "maps": None},
+        {"pooled": ["fc"], "of_input": True, "maps": None},
+        {"pooled": None, "of_input": False, "maps": "conv"},  # another place than it was
+    ],
+)
+def test_a_place_that_was_kept_is_not_trusted(cache, place):
+    first = features(Small(), images(), cache=cache)
+    (file,) = cache.folder.glob("*/network.json")
+    facts = json.loads(file.read_text())
+    assert facts["read_at"] == {"pooled": "fc", "of_input": True, "maps": "norm"}
+    file.write_text(json.dumps({**facts, "read_at": place}))
+    again = features(Small(), images(), cache=cache)
+    assert again.place == "input of fc"
+    np.testing.assert_array_equal(again.together(), first.together())
+
+
+def test_a_network_without_its_classifier_is_not_read_where_one_with_it_was(cache):
+    """The same weights: only what is known of the encoder tells them apart."""
+    features(Small(), images(), cache=cache)
+    headless = pyattrx.Encoder(Small(), name="net")
+    headless.known["headless"] = True
+    found = extract(headless, pyattrx.Probes.from_tensor(images()), cache=cache)
+    assert (found.place, found.computed, found.pooled.shape[1]) == ("output", 10, 4)
