@@ -19,6 +19,7 @@ from pyattrx.affinities.statistics import Residuals
 from pyattrx.descriptors import FeatureMethod
 from pyattrx.descriptors.probe_sets import Summary
 from pyattrx.descriptors.regression import NormalizedRidge
+from pyattrx.descriptors.ridge import narrowed
 from pyattrx.errors import InvalidValue
 from pyattrx.scores import Score
 
@@ -38,7 +39,8 @@ class Consensus:
     residuals : Residuals [G, M]
         Of a jackknife over images.
     between : ndarray [M, M]
-        R^2 of the features of the first by those of the second; NaN on the diagonal.
+        R^2 of the features of the first by those of the second; on the diagonal by its own, which
+        counts for nothing.
     blocks : ndarray [N], int64
         Block of the jackknife that each image belongs to, of those that were used.
     """
@@ -134,11 +136,16 @@ def consensus(
             values, left_out = descriptor.compare(networks, [source], groups, blocks)
             between[:, column], without[:, :, column] = values[:, 0], left_out[:, :, 0]
             step(1)
-    np.fill_diagonal(between, np.nan)
-    without[:, np.eye(count, dtype=bool)] = np.nan
-    means = np.nanmean(between, axis=0)
-    residuals = jackknife_residuals(means, np.nanmean(without, axis=1), blocks)
+    means = _of_others(between)
+    residuals = jackknife_residuals(means, _of_others(without), blocks)
     return Consensus(means, residuals, between, blocks)
+
+
+def _of_others(between: np.ndarray) -> np.ndarray:
+    """Means over targets, [..., M, M] to [..., M], each source itself left out."""
+    count = between.shape[-1]
+    own = np.diagonal(between, axis1=-2, axis2=-1)
+    return np.asarray((between.sum(-2) - own) / (count - 1))
 
 
 def _first_groups(groups: np.ndarray, most: int) -> np.ndarray:
@@ -161,5 +168,8 @@ def _summary(descriptor: NormalizedRidge, values: np.ndarray) -> Summary:
     largest = np.abs(wide).max(1, keepdims=True)
     wide = wide / np.where(largest == 0, 1.0, largest)
     norm = np.linalg.norm(wide, axis=1, keepdims=True)
-    unit = torch.from_numpy(wide / np.where(norm == 0, 1.0, norm)).float()[:, None]
+    wide = wide / np.where(norm == 0, 1.0, norm)
+    if wide.ndim == 2 and wide.shape[1] > len(wide):
+        wide = narrowed(wide)  # here, once, and not for every other network
+    unit = torch.from_numpy(wide).float()[:, None]
     return descriptor.summarise({"latent": unit, "features": unit.clone()})
