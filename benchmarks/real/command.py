@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,15 +16,28 @@ from pyattrx.errors import InvalidValue
 
 from ..minitaskonomy.command import cache_folder
 from ..options import Json, among, say_at
+from .agreements import measure_between
+from .consensus_study import by_copies, by_forms, by_images, by_size, choose_form
 from .entrants import GROUPS, entrants
-from .facts import Facts, fact_rows, read_facts, write_facts
+from .facts import (
+    TASK_COLUMNS,
+    Facts,
+    fact_rows,
+    read_facts,
+    resemblance,
+    task_rows,
+    write_facts,
+)
 from .measuring import fine_tune, measure
-from .reading import read
-from .study import CHOOSING, LABELS, MEASURES, REPORTING, Study, choose, forms
+from .mixed import LABELS as MIXED_LABELS
+from .mixed import MIXED, measure_mixed
+from .mixed import TRUTH as MIXED_TRUTH
+from .reading import Seen, read
+from .study import CHOOSING, LABELS, MEASURES, REPORTING, SEEN, Study, choose, forms
 from .tables import Row, read_rows, write_rows
 from .tasks import find_tasks
 
-__all__ = ["ROOT", "SETS", "document", "real_command"]
+__all__ = ["ROOT", "SETS", "document", "real_command", "take_up"]
 
 ROOT = Path(__file__).resolve().parents[1] / "results" / "real"
 # Who are candidates together, by groups.
@@ -61,6 +75,14 @@ def real_command(
             rich_help_panel=_ANEW,
         ),
     ] = None,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--go-on",
+            help="Take what the tables have as measured, and measure what they lack.",
+            rich_help_panel=_ANEW,
+        ),
+    ] = False,
     tasks: Annotated[
         list[str] | None, typer.Option(help="Only these.", rich_help_panel=_ANEW)
     ] = None,
@@ -88,6 +110,8 @@ def real_command(
             # Tables of a part would stand where those of all were.
             raise InvalidValue("results", str(results), "another folder, with tasks or groups")
         kept = work or cache_folder().parent / "real"
+        if go_on:
+            take_up(results, kept)
         _measure(data, weights, kept, results, tasks, groups, fine_tuning)
         return
     found = document(results)
@@ -110,25 +134,59 @@ def _measure(
     for line in missing:
         say_at(f"not there: {line}")
     wanted = [one for one in there if one.group in (groups or GROUPS)]
-    sets = {
-        title: [one.name for one in wanted if one.group in members]
-        for title, members in SETS.items()
-        if set(members) <= {one.group for one in wanted}
-    }
     truths: list[Row] = []
     scores: list[Row] = []
+    between: list[Row] = []
     facts: dict[str, Facts] = {}
-    for task in find_tasks(data, tasks):
-        seen = read(wanted, task, work, say_at)
-        found = measure(task, seen, sets, work, say_at)
-        truths += found[0]
+    seen: dict[str, list[Seen]] = {}
+    found = find_tasks(data, tasks)
+    for task in found:
+        seen[task.name] = read(wanted, task, work, say_at)
+        truths_, scores_ = measure(task, seen[task.name], work, say_at)
+        truths, scores = truths + truths_, scores + scores_
+        between += measure_between(task, seen[task.name], work, say_at)
         if fine_tuning:
             truths += fine_tune(task, wanted, work, say_at)
-        scores += found[1]
-        facts |= fact_rows(wanted, seen)
+        facts |= fact_rows(wanted, seen[task.name])
         write_rows(out / "truths.csv", truths)
         write_rows(out / "scores.csv", scores)
+        write_rows(out / "between.csv", between)
         write_facts(out / "networks.csv", facts)
+        write_facts(out / "tasks.csv", task_rows(found), TASK_COLUMNS)
+    if len(found) > 1:
+        mixed = measure_mixed(found, seen, work, say_at)
+        write_rows(out / "mixed-truths.csv", mixed[0])
+        write_rows(out / "mixed-scores.csv", mixed[1])
+
+
+# What of a work folder stands in which table.
+_TABLES = {
+    "truths": ("truths.csv", "mixed-truths.csv"),
+    "scores": ("scores.csv", "mixed-scores.csv"),
+}
+
+
+def take_up(results: Path, work: Path) -> None:
+    """Put what tables have where a run looks for what it has done.
+
+    Parameters
+    ----------
+    results, work : Path
+        What is in `work` already stays as it is.
+    """
+    files: dict[Path, list[Row]] = {}
+    for kind, names in _TABLES.items():
+        for row in (row for name in names for row in read_rows(results / name)):
+            tuned = row.name == "fine-tuned"
+            stem = row.task if tuned else f"{row.task}-{row.labels}-{row.draw}"
+            file = work / ("tuned" if tuned else kind) / f"{stem}.csv"
+            files.setdefault(file, []).append(row)
+    for row in read_rows(results / "between.csv"):
+        file = work / "between" / f"{row.task}-{row.draw}.csv"
+        files.setdefault(file, []).append(row)
+    for file, rows in files.items():
+        if not file.exists():
+            write_rows(file, rows)
 
 
 def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
@@ -148,15 +206,59 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
     truths, scores = read_rows(root / "truths.csv"), read_rows(root / "scores.csv")
     if not truths or not scores:
         raise InvalidValue("results", str(root), f"a folder with {_MADE}")
-    facts = read_facts(root / "networks.csv")
-    sets = {}
+    facts, tasks = read_facts(root / "networks.csv"), read_facts(root / "tasks.csv")
+    between, resembles = read_rows(root / "between.csv"), resemblance(tasks, facts)
+    sets: dict[str, Any] = {}
+    found = {"tasks": tasks, "networks": facts, "sets": sets}
     for title, members in SETS.items():
         names = [name for name, row in facts.items() if row["group"] in members]
-        if {facts[name]["group"] for name in names} == set(members):
-            costs = {c: {n: float(facts[n][c] or "nan") for n in names} for c in _COSTS}
-            study = Study(truths, scores, names, title, costs)
-            sets[title] = _judged(study, samples)
-    return {"tasks": sorted({row.task for row in truths}), "networks": facts, "sets": sets}
+        if {facts[name]["group"] for name in names} != set(members):
+            continue
+        costs = {c: {n: float(facts[n][c] or "nan") for n in names} for c in _COSTS}
+        study = Study(truths, scores, names, title, costs, between, resembles)
+        sets[title] = _judged(study, samples)
+        if members == ("strangers",):
+            found["consensus"] = _of_consensus(study, samples)
+            mixed = [read_rows(root / f"mixed-{kind}.csv") for kind in ("truths", "scores")]
+            if all(mixed):
+                own = Study(mixed[0], mixed[1], names, MIXED, costs, full=MIXED_TRUTH)
+                found["many classes"] = _estimated(
+                    own.judged(forms(own.names), MIXED_LABELS, [MIXED], samples=samples)
+                )
+            found["seen images"] = _of_seen(study, samples)
+    return found
+
+
+def _of_seen(study: Study, samples: int) -> dict[str, Any]:
+    """What changes where networks that were trained on a task's images are candidates, too."""
+    tasks = [task for task in SEEN if task in study.tasks]
+    every = forms(study.names)
+    with_them = study.with_seen()
+    return {
+        str(n): {
+            "without": _estimated(study.judged(every, n, tasks, samples=samples)),
+            "with": _estimated(with_them.judged(every, n, tasks, samples=samples)),
+        }
+        for n in (LABELS if tasks else ())
+    }
+
+
+def _of_consensus(study: Study, samples: int) -> dict[str, Any]:
+    parts = {"all": study.tasks, "chosen on": CHOOSING, "reported on": REPORTING}
+    made: dict[str, Any] = {}
+    for title, tasks in parts.items():
+        if not set(tasks) <= set(study.tasks):
+            continue
+        by = {
+            "forms": by_forms(study, tasks, samples),
+            "copies": by_copies(study, tasks, samples),
+            "images": by_images(study, tasks, samples),
+            "candidates": by_size(study, tasks, samples),
+        }
+        made[title] = {name: _estimated(judged) for name, judged in by.items()}
+        if title == "chosen on" and by["forms"] and by["copies"]:
+            made["chosen"] = choose_form(by["forms"], by["copies"])
+    return made
 
 
 def _judged(study: Study, samples: int) -> dict[str, Any]:
@@ -171,12 +273,7 @@ def _judged(study: Study, samples: int) -> dict[str, Any]:
         if not set(tasks) <= set(study.tasks):
             continue
         judged = {n: study.judged(every, n, tasks, samples=samples) for n in LABELS}
-        found["tables"][title] = {
-            str(n): {
-                name: {m: _estimate(values[m]) for m in MEASURES} for name, values in rows.items()
-            }
-            for n, rows in judged.items()
-        }
+        found["tables"][title] = {str(n): _estimated(rows) for n, rows in judged.items()}
         if title == "chosen on":
             few, *more = (judged[n] for n in LABELS)
             found["chosen"] = {
@@ -188,6 +285,10 @@ def _judged(study: Study, samples: int) -> dict[str, Any]:
 
 def _share(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
+
+
+def _estimated(judged: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
+    return {name: {m: _estimate(values[m]) for m in MEASURES} for name, values in judged.items()}
 
 
 def _estimate(values: np.ndarray) -> list[float]:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx import scores
-from pyattrx.recommending import consensus
 
 from ..recommend.scores import score_images
 from .decoders import decoder_accuracy
@@ -22,16 +21,25 @@ from .reading import Seen
 from .tables import Row, read_rows, write_rows
 from .tasks import COUNTS, FULL, RealTask
 
-__all__ = ["CONSENSUS_IMAGES", "FINE_TUNED", "fine_tune", "measure", "parts"]
+__all__ = [
+    "FINE_TUNED",
+    "TRUTHS",
+    "fine_tune",
+    "kept_rows",
+    "measure",
+    "parts",
+    "scores_of",
+    "truths_of",
+]
 
 Say = Callable[[str], None]
+TRUTHS = ("probe@pooled", "probe@2x2", "decoder@4x4")
 _Named = TypeVar("_Named", Seen, Entrant)
 # Networks of different sizes and purposes: to train all of them would take days.
 FINE_TUNED = (
     "cifar-resnet20", "cifar-resnet56", "mobilenet-v2", "efficientnet-lite0", "mobilefacenet",
     "ultraface-slim", "xfeat", "open-nsfw",
 )  # fmt: skip
-CONSENSUS_IMAGES = 160
 
 
 def parts(task: RealTask) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
@@ -45,7 +53,7 @@ def parts(task: RealTask) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
 
 
 def measure(
-    task: RealTask, seen: Sequence[Seen], sets: dict[str, list[str]], work: Path, say: Say
+    task: RealTask, seen: Sequence[Seen], work: Path, say: Say
 ) -> tuple[list[Row], list[Row]]:
     """Compute what is not there yet.
 
@@ -53,8 +61,6 @@ def measure(
     ----------
     task : RealTask
     seen : sequence of Seen
-    sets : dict of str to list of str
-        Names of networks that are candidates together: a consensus is that of one set.
     work : Path
         Keeps what was computed.
     say : callable
@@ -63,27 +69,25 @@ def measure(
     -------
     truths, scores : list of Row
     """
-    test = task.split().test
+    test, labels, groups = task.split().test, task.labels, task.task.groups
     truths: list[Row] = []
     found: list[Row] = []
     for count, draw, images in parts(task):
         stem = f"{task.name}-{count}-{draw}"
-        truths += _kept(
+        truths += kept_rows(
             work / "truths" / f"{stem}.csv",
             seen,
-            partial(_truths, task, images, test),
+            partial(truths_of, labels, groups, images, test),
             (task.name, count, draw),
             say,
         )
-        found += _kept(
+        found += kept_rows(
             work / "scores" / f"{stem}.csv",
             seen,
-            partial(_scores, task, images),
+            partial(scores_of, labels, groups, images),
             (task.name, count, draw),
             say,
         )
-    for draw, images in enumerate(task.split().draws):
-        found += _agreements(task, seen, sets, images, draw)
     return truths, found
 
 
@@ -96,7 +100,7 @@ def fine_tune(task: RealTask, entrants: Sequence[Entrant], work: Path, say: Say)
         One, of the truth ``fine-tuned``.
     """
     split = task.split()
-    return _kept(
+    return kept_rows(
         work / "tuned" / f"{task.name}.csv",
         [one for one in entrants if one.name in FINE_TUNED],
         lambda one: {"fine-tuned": fine_tuned_accuracy(one.load(), task, split.full, split.test)},
@@ -105,14 +109,26 @@ def fine_tune(task: RealTask, entrants: Sequence[Entrant], work: Path, say: Say)
     )
 
 
-def _kept(
+def kept_rows(
     file: Path,
     seen: Sequence[_Named],
     compute: Callable[[_Named], dict[str, float]],
     key: tuple[str, int, int],
     say: Say,
 ) -> list[Row]:
-    """Rows of a file, made complete."""
+    """Rows of a file, made complete: a column a network, written as soon as it is there.
+
+    Parameters
+    ----------
+    file : Path
+    seen : sequence
+        Who is asked for.
+    compute : callable
+        Makes the column of one.
+    key : tuple
+        Task, labels and draw.
+    say : callable
+    """
     columns: dict[str, dict[str, float]] = {}
     for row in read_rows(file):
         for network, value in row.values.items():
@@ -135,46 +151,42 @@ def _rows(key: tuple[str, int, int], columns: dict[str, dict[str, float]]) -> li
     ]
 
 
-def _truths(
-    task: RealTask, images: NDArray[np.int64], test: NDArray[np.int64], one: Seen
-) -> dict[str, float]:
-    y, groups = task.labels, task.task.groups
-    found = {}
-    for place, x in (("pooled", one.pooled), ("2x2", one.coarse.reshape(len(y), -1))):
-        found[f"probe@{place}"] = probe_accuracy(
-            x[images], y[images], groups[images], x[test], y[test]
-        )
-    maps = one.maps
-    found["decoder@4x4"] = decoder_accuracy(
-        maps[images], y[images], groups[images], maps[test], y[test]
-    )
-    return found
-
-
-def _scores(task: RealTask, images: NDArray[np.int64], one: Seen) -> dict[str, float]:
-    y, groups = task.labels[images], task.task.groups[images]
-    found = score_images(one.pooled[images], one.coarse[images], y, "classification", None, groups)
-    found["label_ridge@4x4"] = scores.label_ridge(one.maps[images], y, groups=groups).value
-    return found
-
-
-def _agreements(
-    task: RealTask,
-    seen: Sequence[Seen],
-    sets: dict[str, list[str]],
+def truths_of(
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
     images: NDArray[np.int64],
-    draw: int,
-) -> list[Row]:
-    """What candidates know of each other, by sets of them; no label is used."""
-    rows = []
-    groups = task.task.groups[images]
-    for title, names in sets.items():
-        chosen = [one for one in seen if one.name in names]
-        for place, x in (
-            ("pooled", [one.pooled[images] for one in chosen]),
-            ("2x2", [one.coarse[images] for one in chosen]),
-        ):
-            found = consensus(x, groups, most=CONSENSUS_IMAGES)
-            values = {one.name: float(v) for one, v in zip(chosen, found.values, strict=True)}
-            rows.append(Row(task.name, 0, draw, f"consensus@{place}, {title}", values))
-    return rows
+    test: NDArray[np.int64],
+    one: Seen,
+    kinds: Sequence[str] = TRUTHS,
+) -> dict[str, float]:
+    """What is reached on test images by learning from others, by kind.
+
+    Parameters
+    ----------
+    labels, groups : ndarray [N]
+    images, test : ndarray
+        Numbers of images.
+    one : Seen
+    kinds : sequence of str
+        Of `TRUTHS`.
+    """
+
+    def reached(how: Callable[..., float], x: NDArray[np.float32]) -> float:
+        return how(x[images], labels[images], groups[images], x[test], labels[test])
+
+    made: dict[str, Callable[[], float]] = {
+        "probe@pooled": lambda: reached(probe_accuracy, one.pooled),
+        "probe@2x2": lambda: reached(probe_accuracy, one.coarse.reshape(len(labels), -1)),
+        "decoder@4x4": lambda: reached(decoder_accuracy, one.maps),
+    }
+    return {kind: made[kind]() for kind in kinds}
+
+
+def scores_of(
+    labels: NDArray[np.int64], groups: NDArray[np.int64], images: NDArray[np.int64], one: Seen
+) -> dict[str, float]:
+    """All scores by some labelled images."""
+    y, own = labels[images], groups[images]
+    found = score_images(one.pooled[images], one.coarse[images], y, "classification", None, own)
+    found["label_ridge@4x4"] = scores.label_ridge(one.maps[images], y, groups=own).value
+    return found

@@ -17,6 +17,7 @@ A default that is new must not lose to the old one on MiniTaskonomy outside the 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ from pyattrx.evaluate.rankings import spearman, weighted_kendall
 from pyattrx.evaluate.tables import mean_ranks
 
 from ..recommend.study import WEIGHTS
+from .agreements import FORMS, Between
 from .tables import Row
 from .tasks import COUNTS, DRAWS, FULL
 
@@ -47,7 +49,8 @@ CHOOSING = ("scenes", "textures")
 REPORTING = ("groceries", "objects")
 LABELS = (*COUNTS, FULL)
 # Who was trained on the images of a task.
-SEEN = {"objects": ("cifar-resnet20", "cifar-resnet56")}
+_CIFAR = ("cifar-resnet20", "cifar-resnet56")
+SEEN = {"objects": _CIFAR, "mixed": _CIFAR}
 _SAMPLES = 500
 # Means over what is there of these, in standard deviations.
 _SEVERAL = ("knn", "linear_probe", "logme", "nearest_mean")
@@ -138,6 +141,12 @@ class Study:
         Of their set; the consensus is that of the set.
     costs : mapping of str to mapping of str to float, optional
         What ranks by itself, such as the number of parameters: by name, and network.
+    between : sequence of Row
+        What networks know of each other; see `measure_between`.
+    resembles : mapping of str to mapping of str to float, optional
+        How much a network's name is like that of a task, by task and network.
+    full : int
+        Labelled images a class that truth is learnt from.
     """
 
     def __init__(
@@ -147,21 +156,32 @@ class Study:
         networks: Sequence[str],
         title: str = "strangers",
         costs: Mapping[str, Mapping[str, float]] | None = None,
+        between: Sequence[Row] = (),
+        resembles: Mapping[str, Mapping[str, float]] | None = None,
+        full: int = FULL,
     ) -> None:
         self.networks, self.title, self.costs = tuple(networks), title, costs or {}
+        self.between, self.resembles, self.full = Between(between), resembles or {}, full
+        self._out: Mapping[str, Sequence[str]] = SEEN
         self._truths = {row.key: row for row in truths}
         self._scores = {row.key: row for row in scores}
         self.tasks = tuple(dict.fromkeys(row.task for row in truths))
         self.names = tuple(dict.fromkeys(row.name for row in scores if row.labels))
 
-    def candidates(self, task: str, seen: bool = False) -> NDArray[np.bool_]:
-        """Who takes part in a task; with `seen`, those that were trained on its images, too."""
-        out = () if seen else SEEN.get(task, ())
+    def with_seen(self) -> Study:
+        """The same, with networks that were trained on a task's images among its candidates."""
+        made = copy.copy(self)
+        made._out = {}
+        return made
+
+    def candidates(self, task: str) -> NDArray[np.bool_]:
+        """Who takes part in a task."""
+        out = self._out.get(task, ())
         return np.array([name not in out for name in self.networks])
 
-    def truth(self, task: str, kind: str = "probe@pooled", labels: int = FULL) -> _Vector:
+    def truth(self, task: str, kind: str = "probe@pooled") -> _Vector:
         """What networks reach, [S]: the mean over draws; NaN where nobody measured it."""
-        rows = [self._truths.get((task, labels, draw, kind)) for draw in range(DRAWS)]
+        rows = [self._truths.get((task, self.full, draw, kind)) for draw in range(DRAWS)]
         there = [row.of(self.networks) for row in rows if row is not None]
         return np.asarray(np.mean(there or [np.full(len(self.networks), np.nan)], axis=0))
 
@@ -196,21 +216,30 @@ class Study:
         row = self._scores.get((task, labels, 0 if labels == FULL else draw, name))
         return np.full(len(self.networks), np.nan) if row is None else row.of(self.networks)
 
-    def agreement(self, task: str, draw: int, place: str = "pooled") -> _Vector:
-        """The consensus of the candidates, [S]."""
-        return self.score(task, 0, draw, f"consensus@{place}, {self.title}")
+    def agreement(
+        self, task: str, draw: int, place: str = "pooled", images: int = 160, form: str = "mean"
+    ) -> _Vector:
+        """The consensus of the candidates, [S]; NaN for who is none, or where there is none."""
+        takes = self.candidates(task)
+        names = [name for name, one in zip(self.networks, takes, strict=True) if one]
+        found = np.full(len(self.networks), np.nan)
+        table = self.between.table(names, task, draw, place, images)
+        if table is not None:
+            found[takes] = FORMS[form](table)
+        return found
 
     def rank(self, form: Form, task: str, labels: int, draw: int) -> _Vector:
         """Rank by labels, [S]."""
+        takes = self.candidates(task)
         if form.score in _SINGLE:
             own = self.score(task, labels, draw, f"{form.score}@{form.place}")
         else:
             every = [self.score(task, labels, draw, f"{s}@{form.place}") for s in _SEVERAL]
-            own = np.mean([_standard(values) for values in every], axis=0)
+            own = np.mean([_standard(values, takes) for values in every], axis=0)
         weight = WEIGHTS[form.weight](labels)
         if weight == 0:
             return own
-        return _standard(own) + weight * _standard(self.agreement(task, draw))
+        return _standard(own, takes) + weight * _standard(self.agreement(task, draw), takes)
 
     def baselines(self, task: str, draw: int, kind: str) -> dict[str, _Vector]:
         """What ranks without labels of the task."""
@@ -221,10 +250,8 @@ class Study:
             "consensus@pooled": self.agreement(task, draw),
             "consensus@2x2": self.agreement(task, draw, "2x2"),
             "popularity": np.mean(places, axis=0) if others else np.full(len(self.networks), 0.0),
-            **{
-                n: np.array([v.get(k, np.nan) for k in self.networks])
-                for n, v in self.costs.items()
-            },
+            "nearest by name": self._of_all(self.resembles.get(task, {})),
+            **{name: self._of_all(values) for name, values in self.costs.items()},
             "random": generator.random(len(self.networks)),
         }
 
@@ -248,6 +275,30 @@ class Study:
     ) -> dict[str, dict[str, _Vector]]:
         """Hold all rankings against the truth.
 
+        See `judge`.
+        """
+        return self.judge(
+            lambda task, draw: self.rankings(every, task, labels, draw, kind), tasks, kind, samples
+        )
+
+    def judge(
+        self,
+        rankings: Callable[[str, int], Mapping[str, _Vector]],
+        tasks: Sequence[str],
+        kind: str = "probe@pooled",
+        samples: int = _SAMPLES,
+    ) -> dict[str, dict[str, _Vector]]:
+        """Hold rankings against the truth.
+
+        Parameters
+        ----------
+        rankings : callable
+            Makes those of a task and a draw, [S] each, by name.
+        tasks : sequence of str
+        kind : str
+            Of truth.
+        samples : int
+
         Returns
         -------
         dict of str to dict of str to ndarray [1 + samples]
@@ -255,7 +306,7 @@ class Study:
             tasks, draws and candidates, the same for all rankings. Rankings that lack a candidate
             are left out.
         """
-        tables, kept = self._tables(every, labels, tasks, kind)
+        tables, kept = self._tables(rankings, tasks, kind)
         generator = np.random.default_rng(0)
         out = np.empty((1 + samples, len(MEASURES), len(kept)))
         for sample in range(1 + samples):
@@ -277,16 +328,18 @@ class Study:
         }
 
     def _tables(
-        self, every: Sequence[Form], labels: int, tasks: Sequence[str], kind: str
+        self,
+        rankings: Callable[[str, int], Mapping[str, _Vector]],
+        tasks: Sequence[str],
+        kind: str,
     ) -> tuple[dict[tuple[int, int], tuple[_Vector, _Vector]], list[str]]:
         """Truth [S], NaN for who takes no part, and rankings [F, S], by task and draw."""
-        found: dict[tuple[int, int], tuple[_Vector, dict[str, _Vector]]] = {}
+        found: dict[tuple[int, int], tuple[_Vector, Mapping[str, _Vector]]] = {}
         kept: list[str] | None = None
         for t, task in enumerate(tasks):
-            takes = self.candidates(task)
-            truth = np.where(takes, self.truth(task, kind), np.nan)
+            truth = np.where(self.candidates(task), self.truth(task, kind), np.nan)
             for d in range(DRAWS):
-                rows = self.rankings(every, task, labels, d, kind)
+                rows = rankings(task, d)
                 whole = [n for n, row in rows.items() if np.isfinite(row[np.isfinite(truth)]).all()]
                 kept = whole if kept is None else [n for n in kept if n in whole]
                 found[t, d] = truth, rows
@@ -319,6 +372,8 @@ def choose(judged: Sequence[dict[str, dict[str, _Vector]]], every: Sequence[Form
     return best
 
 
-def _standard(values: _Vector) -> _Vector:
-    spread = np.std(values)
-    return np.asarray((values - values.mean()) / (spread if spread > 0 else 1.0))
+def _standard(values: _Vector, takes: NDArray[np.bool_]) -> _Vector:
+    """In standard deviations over those that take part."""
+    own = values[takes]
+    spread = np.std(own)
+    return np.asarray((values - own.mean()) / (spread if spread > 0 else 1.0))

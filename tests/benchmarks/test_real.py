@@ -18,9 +18,13 @@ def part(name):
     return importlib.import_module(f"{load_benchmarks().__package__}.real.{name}")
 
 
-tasks, tables, probes, decoders, finetuning, study = (
-    part(n) for n in ("tasks", "tables", "probes", "decoders", "finetuning", "study")
-)
+tasks, tables, probes, decoders, finetuning, study, agreements, consensus_study, mixed = (
+    part(n)
+    for n in (
+        "tasks", "tables", "probes", "decoders", "finetuning", "study", "agreements",
+        "consensus_study", "mixed",
+    )
+)  # fmt: skip
 
 
 # Images
@@ -181,16 +185,28 @@ def rows(knowing):
                         n: share * v + (1 - share) * generator.random() for n, v in reached.items()
                     }
                     scores.append(tables.Row(task, labels, draw, name, values))
-        for draw in range(3):
-            values = {n: generator.random() for n in NETWORKS}
-            scores.append(tables.Row(task, 0, draw, "consensus@pooled, strangers", values))
-            scores.append(tables.Row(task, 0, draw, "consensus@2x2, strangers", values))
     return truths, scores
+
+
+def between(networks=NETWORKS, task_names=("scenes", "textures")):
+    """What networks know of each other, at random; most of themselves."""
+    generator = np.random.default_rng(2)
+    found = []
+    for task in task_names:
+        for draw in range(3):
+            for place in agreements.PLACES:
+                for images in agreements.IMAGES:
+                    table = generator.random((len(networks),) * 2) * 0.5
+                    np.fill_diagonal(table, 0.9)
+                    for name, values in zip(networks, table, strict=True):
+                        row = dict(zip(networks, values.tolist(), strict=True))
+                        found.append(tables.Row(task, images, draw, f"{place}: {name}", row))
+    return found
 
 
 def made(knowing):
     costs = {"size": dict.fromkeys(NETWORKS, 1.0)}
-    return study.Study(*rows(knowing), NETWORKS, costs=costs)
+    return study.Study(*rows(knowing), NETWORKS, costs=costs, between=between())
 
 
 def test_judging_against_plain_definitions():
@@ -241,7 +257,8 @@ def test_who_has_seen_the_images_is_no_candidate():
     rows = [tables.Row("objects", study.FULL, 0, "probe@pooled", {"cifar-resnet20": 1, "b": 0.5})]
     own = study.Study(rows, [], ["cifar-resnet20", "b"])
     assert own.candidates("objects").tolist() == [False, True]
-    assert own.candidates("objects", seen=True).all()
+    assert own.with_seen().candidates("objects").all()
+    assert not own.candidates("objects").all()
     assert own.candidates("scenes").all()
 
 
@@ -252,12 +269,20 @@ def test_committed_tables_are_judged(tmp_path, capsys):
     facts = part("facts")
     known = {"group": "strangers", "parameters": "7", "width": "3", "input_size": "32"}
     facts.write_facts(tmp_path / "networks.csv", {n: {"name": n, **known} for n in NETWORKS})
+    facts.write_facts(
+        tmp_path / "tasks.csv",
+        {t: {"name": t, "classes": "a b"} for t in ("scenes", "textures")},
+        facts.TASK_COLUMNS,
+    )
+    tables.write_rows(tmp_path / "between.csv", between())
     command = part("command")
     found = command.document(tmp_path, samples=30)
+    assert found["consensus"]["chosen"].partition("@")[0] in agreements.FORMS
+    assert found["seen images"] == {}
     assert list(found["sets"]) == ["strangers"]
     one = found["sets"]["strangers"]
     assert one["chosen"] == {"few labels": "knn@pooled", "more labels": "knn@pooled"}
-    own = study.Study(truths, scores, NETWORKS)
+    own = study.Study(truths, scores, NETWORKS, between=between())
     judged = own.judged(study.forms(own.names), 5, own.tasks, samples=0)
     value, low, high = one["tables"]["all"]["5"]["knn@pooled"]["weighted_kendall"]
     assert value == pytest.approx(judged["knn@pooled"]["weighted_kendall"][0], abs=1e-4)
@@ -268,3 +293,165 @@ def test_committed_tables_are_judged(tmp_path, capsys):
     assert "knn@pooled" in capsys.readouterr().out
     with pytest.raises(InvalidValue, match="truths.csv"):
         command.document(tmp_path / "nowhere")
+
+
+# What candidates know of each other
+
+
+class Seen:
+    def __init__(self, name, pooled, maps=None):
+        self.name, self.pooled = name, pooled
+        self.maps = pooled[:, :, None, None] if maps is None else maps
+        self.coarse = self.maps
+
+
+def blobs(tmp_path, classes=3, each=20):
+    """A task of photos that are all different."""
+    folder = tmp_path / "leaves"
+    for label in range(classes):
+        (folder / f"class{label}").mkdir(parents=True)
+        for index in range(each):
+            photo(100 * label + index, (24, 24)).save(folder / f"class{label}" / f"{index}.png")
+    (found,) = tasks.find_tasks(tmp_path)
+    return found
+
+
+def test_what_networks_know_of_each_other_is_kept(tmp_path):
+    task = blobs(tmp_path / "data")
+    generator = np.random.default_rng(0)
+    base = generator.standard_normal((60, 6)).astype(np.float32)
+    seen = [Seen("all", base), Seen("some", base[:, :2]), Seen("noise", base[::-1, :3].copy())]
+    said = []
+    found = agreements.measure_between(task, seen, tmp_path / "work", said.append)
+    assert len(said) == 3
+    table = agreements.Between(found).table(["all", "some"], "leaves", 0)
+    assert table.shape == (2, 2)
+    assert table[1, 0] > 0.6 > 0.4 > table[0, 1]  # who sees all predicts who sees some
+    assert agreements.Between(found).table(["all", "gone"], "leaves", 0) is None
+    again = agreements.measure_between(task, seen, tmp_path / "work", said.append)
+    assert len(said) == 3
+    assert [row.key for row in again] == [row.key for row in found]
+
+
+def test_forms_of_a_consensus_by_hand():
+    table = np.array([[0.9, 0.5, 0.1], [0.4, 0.8, 0.2], [0.6, 0.3, 0.7]])
+    forms = agreements.FORMS
+    assert forms["mean"](table).tolist() == pytest.approx([0.5, 0.4, 0.15])
+    assert forms["median"](table).tolist() == pytest.approx([0.5, 0.4, 0.15])
+    # An eigenvector: what it gives is what it was made with, but for a factor.
+    values = forms["eigenvector"](table)
+    off = np.where(np.eye(3, dtype=bool), 0, table)
+    assert (off.T @ values / values).tolist() == pytest.approx(
+        [(off.T @ values)[0] / values[0]] * 3
+    )
+    rows = [(table[t, s] - np.mean([table[t, o] for o in range(3) if o != t])) / np.std(
+        [table[t, o] for o in range(3) if o != t]
+    ) for t, s in ((1, 0), (2, 0))]  # fmt: skip
+    assert forms["targets standardised"](table)[0] == pytest.approx(np.mean(rows))
+
+
+def test_copies_change_what_stands_them_little():
+    generator = np.random.default_rng(0)
+    table = generator.random((8, 8)) * 0.4
+    np.fill_diagonal(table, 0.9)
+    longer = agreements.copied(table, 2, 9)
+    assert longer.shape == (17, 17)
+    assert longer[2, 12] == longer[12, 12] == 0.9
+    moved = {
+        name: np.abs(form(longer)[:8] - form(table)).max()
+        for name, form in agreements.FORMS.items()
+    }
+    assert moved["without copies"] < 0.1 * moved["mean"]
+    assert moved["without copies"] < moved["targets spread out"] < 0.6 * moved["mean"]
+
+
+def test_the_consensus_is_studied(tmp_path):
+    own = made({"knn@pooled": 0.5})
+    both = ("scenes", "textures")
+    forms = consensus_study.by_forms(own, both, 20)
+    assert set(forms) == {f"{f}@{p}" for f in agreements.FORMS for p in agreements.PLACES}
+    images = consensus_study.by_images(own, both, 20)
+    np.testing.assert_array_equal(
+        images["160 images"]["spearman"], forms["mean@pooled"]["spearman"]
+    )
+    sizes = consensus_study.by_size(own, both, 20)
+    assert list(sizes) == ["4 candidates", "8 candidates"]
+    # All of them: the same ranking as that of the forms.
+    assert sizes["8 candidates"]["spearman"][0] == pytest.approx(
+        forms["mean@pooled"]["spearman"][0]
+    )
+    copies = consensus_study.by_copies(own, both, 20)
+    assert consensus_study.choose_form(forms, copies).partition("@")[0] in agreements.FORMS
+
+
+def test_a_form_is_chosen_only_where_it_is_better():
+    same = {"weighted_kendall": np.zeros(50)}
+    better = {"weighted_kendall": np.full(50, 0.2)}
+    worse = {"weighted_kendall": np.full(50, -0.2)}
+    choose = consensus_study.choose_form
+    assert choose({"mean@pooled": same, "median@pooled": same}, {"mean": same, "median": same}) == (
+        "mean@pooled"
+    )
+    assert choose({"mean@pooled": same, "median@2x2": better}, {"mean": same}) == "median@2x2"
+    stands = {"mean": same, "median": better}
+    assert choose({"mean@pooled": same, "median@pooled": same}, stands) == "median@pooled"
+    assert choose({"mean@pooled": same, "median@pooled": worse}, stands) == "mean@pooled"
+
+
+def test_who_is_called_like_the_task():
+    facts = part("facts")
+    networks = {
+        "a": {"name": "mtcnn", "trained_for": "face detection"},
+        "b": {"name": "net", "trained_for": "fruit and leaves"},
+    }
+    found = facts.resemblance({"leaves": {"name": "leaves", "classes": "oak-leaf fruit"}}, networks)
+    assert found["leaves"]["b"] > 0.5 > found["leaves"]["a"] == 0
+
+
+def test_a_run_goes_on_from_tables(tmp_path):
+    command = part("command")
+    truths, scores = rows({"knn@pooled": 0.9})
+    truths.append(tables.Row("scenes", study.FULL, 0, "fine-tuned", {"net0": 0.5}))
+    tables.write_rows(tmp_path / "truths.csv", truths)
+    tables.write_rows(tmp_path / "scores.csv", scores)
+    tables.write_rows(tmp_path / "between.csv", between())
+    work = tmp_path / "work"
+    (work / "scores").mkdir(parents=True)
+    (work / "scores" / "scenes-5-0.csv").write_text("what is there stays\n")
+    command.take_up(tmp_path, work)
+    assert (work / "scores" / "scenes-5-0.csv").read_text() == "what is there stays\n"
+    kept = tables.read_rows(work / "scores" / "textures-20-1.csv")
+    assert [row.key for row in kept] == [("textures", 20, 1, "knn@pooled")]
+    assert tables.read_rows(work / "tuned" / "scenes.csv")[0].values == {"net0": 0.5}
+    assert len(tables.read_rows(work / "between" / "scenes-0.csv")) == 8 * 9
+
+
+def test_classes_of_all_tasks_in_one(tmp_path):
+    one, two = blobs(tmp_path / "one"), blobs(tmp_path / "two", classes=2, each=30)
+    parts = []
+    for task, offset in ((one, 0), (two, 3)):
+        x = 5 * np.eye(5, dtype=np.float32)[task.labels + offset]
+        maps = np.repeat(x[:, :, None, None], 2, 2).repeat(2, 3)
+        parts.append((x, maps))
+    two = tasks.RealTask("trees", two.task)
+
+    def seen(name, scale):
+        return [
+            part("reading").Seen(
+                name,
+                pyattrx.features.Features(name, scale * x, scale * m, "output", None, 0, None, {}),
+            )
+            for x, m in parts
+        ]
+
+    sees, blind = seen("sees", 1), seen("blind", 1)
+    for one_part in blind:
+        one_part.features.pooled[:] = np.random.default_rng(0).random(one_part.pooled.shape)
+    found = {"leaves": [sees[0], blind[0]], "trees": [blind[1], sees[1]]}
+    truths, scores = mixed.measure_mixed([one, two], found, tmp_path / "work", lambda _: None)
+    assert {row.key[:2] for row in truths} == {("mixed", mixed.TRUTH)}
+    for row in truths:
+        assert row.values["sees"] == 1 > 0.5 > row.values["blind"]
+    knn = [row.values for row in scores if row.name == "knn@pooled"]
+    assert len(knn) == 3
+    assert all(row["sees"] > row["blind"] for row in knn)

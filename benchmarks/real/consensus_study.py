@@ -1,0 +1,136 @@
+"""The consensus as a method of its own: its form, candidates, images, and who spoils it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .agreements import FORMS, IMAGES, PLACES, copied
+from .study import MEASURES, Study
+from .tasks import DRAWS
+
+__all__ = ["SIZES", "Judged", "by_copies", "by_forms", "by_images", "by_size", "choose_form"]
+
+_Vector = NDArray[np.float64]
+# By what is varied, and measure: a mean, then bootstrap samples of it.
+Judged = dict[str, dict[str, _Vector]]
+SIZES = (4, 8, 16)  # candidates
+_COPIES = 9
+_SUBSETS = 50
+
+
+def by_forms(study: Study, tasks: Sequence[str], samples: int) -> Judged:
+    """Judge every form at every place, ``FORM@PLACE``."""
+    return study.judge(
+        lambda task, draw: {
+            f"{form}@{place}": study.agreement(task, draw, place, form=form)
+            for place in PLACES
+            for form in FORMS
+        },
+        tasks,
+        samples=samples,
+    )
+
+
+def by_images(study: Study, tasks: Sequence[str], samples: int) -> Judged:
+    """Judge the mean of pooled features by how many images it has seen."""
+    return study.judge(
+        lambda task, draw: {
+            f"{images} images": study.agreement(task, draw, images=images) for images in IMAGES
+        },
+        tasks,
+        samples=samples,
+    )
+
+
+def by_copies(study: Study, tasks: Sequence[str], samples: int) -> Judged:
+    """Judge every form with nine copies of one candidate among the others.
+
+    The mean over who is copied; copies themselves are not ranked.
+    """
+
+    def rankings(task: str, draw: int) -> dict[str, _Vector]:
+        takes = study.candidates(task)
+        names = [name for name, one in zip(study.networks, takes, strict=True) if one]
+        table = study.between.table(names, task, draw)
+        if table is None:
+            return {}
+        made: dict[str, _Vector] = {}
+        for copy, name in enumerate(names):
+            longer = copied(table, copy, _COPIES)
+            for form, of in FORMS.items():
+                found = made[f"{form}|{name}"] = np.full(len(takes), np.nan)
+                found[takes] = of(longer)[: len(names)]
+        return made
+
+    judged = study.judge(rankings, tasks, samples=samples)
+    return {
+        form: {
+            m: np.mean([v[m] for k, v in judged.items() if k.startswith(f"{form}|")], axis=0)
+            for m in MEASURES
+        }
+        for form in FORMS
+    }
+
+
+def by_size(study: Study, tasks: Sequence[str], samples: int) -> Judged:
+    """Judge the mean of pooled features of a few of the candidates, the mean over who they are.
+
+    Regret is against the best of these. The interval is that over tasks and draws.
+    """
+    generator = np.random.default_rng(0)
+    values = np.full((len(SIZES), len(tasks), DRAWS, len(MEASURES)), np.nan)
+    for t, task in enumerate(tasks):
+        takes = study.candidates(task)
+        names = [name for name, one in zip(study.networks, takes, strict=True) if one]
+        truth = study.truth(task)[takes]
+        for draw in range(DRAWS):
+            table = study.between.table(names, task, draw)
+            if table is None:
+                continue
+            for s, size in enumerate(SIZES):
+                if size > len(names):
+                    continue
+                found = []
+                for _ in range(_SUBSETS):
+                    some = generator.choice(len(names), size, replace=False)
+                    ranked = FORMS["mean"](table[np.ix_(some, some)])
+                    if np.ptp(truth[some]) > 0:
+                        found.append([m(ranked[None], truth[some])[0] for m in MEASURES.values()])
+                values[s, t, draw] = np.mean(found, axis=0)
+    picks = [(np.arange(len(tasks)), np.tile(np.arange(DRAWS), (len(tasks), 1)))]
+    for _ in range(samples):
+        drawn = generator.integers(0, len(tasks), len(tasks))
+        picks.append((drawn, generator.integers(0, DRAWS, (len(tasks), DRAWS))))
+    means = np.stack([values[:, t[:, None], d].mean((1, 2)) for t, d in picks], axis=-1)
+    return {
+        f"{size} candidates": {m: means[s, j] for j, m in enumerate(MEASURES)}
+        for s, size in enumerate(SIZES)
+        if np.isfinite(means[s]).all()
+    }
+
+
+def choose_form(forms: Judged, copies: Judged) -> str:
+    """Choose by the criterion of `benchmarks.real.agreements`: ``FORM@PLACE``."""
+
+    def gain(judged: Judged, one: str, other: str) -> tuple[float, float, float]:
+        """How much better one is: the mean, and its 95 % interval."""
+        apart = judged[one]["weighted_kendall"] - judged[other]["weighted_kendall"]
+        low, high = np.quantile(apart[1:], [0.025, 0.975])
+        return float(apart[0]), float(low), float(high)
+
+    now = "mean@pooled"
+    better = {name: gain(forms, name, now) for name in forms if name != now}
+    clear = {name: mean for name, (mean, low, _) in better.items() if low > 0}
+    if clear:
+        return max(clear, key=clear.__getitem__)
+    stand = {
+        form: mean
+        for form in copies
+        if form != "mean"
+        for mean, low, _ in [gain(copies, form, "mean")]
+        if low > 0 and gain(forms, f"{form}@pooled", now)[2] >= 0
+    }
+    return f"{max(stand, key=stand.__getitem__)}@pooled" if stand else now
