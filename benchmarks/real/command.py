@@ -28,6 +28,7 @@ from .facts import (
     task_rows,
     write_facts,
 )
+from .fitted import measure_fitted
 from .measuring import fine_tune, measure
 from .mixed import LABELS as MIXED_LABELS
 from .mixed import MIXED, measure_mixed
@@ -137,7 +138,9 @@ def _measure(
     truths: list[Row] = []
     scores: list[Row] = []
     between: list[Row] = []
+    fitted: list[Row] = []
     facts: dict[str, Facts] = {}
+    of_strangers = {one.name for one in wanted if one.group == "strangers"}
     seen: dict[str, list[Seen]] = {}
     found = find_tasks(data, tasks)
     for task in found:
@@ -145,12 +148,15 @@ def _measure(
         truths_, scores_ = measure(task, seen[task.name], work, say_at)
         truths, scores = truths + truths_, scores + scores_
         between += measure_between(task, seen[task.name], work, say_at)
+        strangers = [one for one in seen[task.name] if one.name in of_strangers]
+        fitted += measure_fitted(task, strangers, work, say_at)
         if fine_tuning:
             truths += fine_tune(task, wanted, work, say_at)
         facts |= fact_rows(wanted, seen[task.name])
         write_rows(out / "truths.csv", truths)
         write_rows(out / "scores.csv", scores)
         write_rows(out / "between.csv", between)
+        write_rows(out / "fitted.csv", fitted)
         write_facts(out / "networks.csv", facts)
         write_facts(out / "tasks.csv", task_rows(found), TASK_COLUMNS)
     if len(found) > 1:
@@ -181,9 +187,11 @@ def take_up(results: Path, work: Path) -> None:
             stem = row.task if tuned else f"{row.task}-{row.labels}-{row.draw}"
             file = work / ("tuned" if tuned else kind) / f"{stem}.csv"
             files.setdefault(file, []).append(row)
-    for row in read_rows(results / "between.csv"):
-        file = work / "between" / f"{row.task}-{row.draw}.csv"
-        files.setdefault(file, []).append(row)
+    for kind in ("between", "fitted"):
+        for row in read_rows(results / f"{kind}.csv"):
+            labels = f"-{row.labels}" if kind == "fitted" else ""
+            file = work / kind / f"{row.task}{labels}-{row.draw}.csv"
+            files.setdefault(file, []).append(row)
     for file, rows in files.items():
         if not file.exists():
             write_rows(file, rows)
@@ -207,6 +215,7 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
     if not truths or not scores:
         raise InvalidValue("results", str(root), f"a folder with {_MADE}")
     facts, tasks = read_facts(root / "networks.csv"), read_facts(root / "tasks.csv")
+    scores += read_rows(root / "fitted.csv")
     between, resembles = read_rows(root / "between.csv"), resemblance(tasks, facts)
     sets: dict[str, Any] = {}
     found = {"tasks": tasks, "networks": facts, "sets": sets}

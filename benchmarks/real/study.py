@@ -263,6 +263,8 @@ class Study:
     ) -> dict[str, _Vector]:
         """All rankings by name."""
         found = {form.name: self.rank(form, task, labels, draw) for form in every}
+        fitted = [name for name in self.names if name.startswith("fitted@")]
+        found |= {name: self.score(task, labels, draw, name) for name in fitted}
         return {**found, **self.baselines(task, draw, kind)}
 
     def judged(

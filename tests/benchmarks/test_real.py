@@ -455,3 +455,52 @@ def test_classes_of_all_tasks_in_one(tmp_path):
     knn = [row.values for row in scores if row.name == "knn@pooled"]
     assert len(knn) == 3
     assert all(row["sees"] > row["blind"] for row in knn)
+
+
+class Colours(torch.nn.Module):
+    """What a fitted target might be: maps of three colours, after a layer of other ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks = torch.nn.AvgPool2d(3)
+        self.squeeze = torch.nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return self.squeeze(self.blocks(x))
+
+
+def test_sources_are_ranked_by_a_fitted_target(tmp_path, monkeypatch):
+    fitted, reading = part("fitted"), part("reading")
+    task = blobs(tmp_path / "data")
+    asked = []
+
+    def fit(pixels, labels, **options):
+        asked.append((len(pixels), options["steps"]))
+        return pyattrx.Encoder(Colours(), name="target", input_size=24)
+
+    monkeypatch.setattr(pyattrx, "fit_target", fit)
+    images = torch.cat([task.task.probes.images(i, i + 1) for i in range(60)])
+    maps = torch.nn.functional.adaptive_avg_pool2d(images, 4).numpy()
+    noise = np.random.default_rng(0).random(maps.shape, np.float32)
+
+    def seen(name, values):
+        pooled = values.mean((2, 3))
+        made = pyattrx.features.Features(name, pooled, values, "output", None, 0, None, {})
+        return reading.Seen(name, made)
+
+    # A source that sees the same, beside a constant: of unit length they are still colours.
+    same = np.concatenate([maps, np.ones_like(maps[:, :1])], 1)
+    sources = [seen("same", same), seen("noise", noise)]
+    rows = fitted.measure_fitted(task, sources, tmp_path / "work", lambda _: None)
+    assert {row.name for row in rows} == set(fitted.NAMES)
+    assert len(rows) == 7 * len(fitted.NAMES) - 6
+    for name in fitted.NAMES:
+        same, noise = (
+            np.mean([row.values[n] for row in rows if row.name == name]) for n in ("same", "noise")
+        )
+        assert same > noise + 0.1, name
+    assert [steps for _, steps in asked] == [600] * 7 + [2400]
+    assert asked[-1][0] == len(task.split().full)
+    before = len(asked)
+    fitted.measure_fitted(task, sources, tmp_path / "work", lambda _: None)
+    assert len(asked) == before
