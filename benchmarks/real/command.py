@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from ..options import Json, among, say_at
 from .agreements import measure_between
 from .consensus_study import by_copies, by_forms, by_images, by_size, choose_form
 from .entrants import GROUPS, entrants
+from .evidence import write as write_page
 from .facts import (
     TASK_COLUMNS,
     Facts,
@@ -38,7 +39,7 @@ from .study import CHOOSING, LABELS, MEASURES, REPORTING, SEEN, Study, choose, f
 from .tables import Row, read_rows, write_rows
 from .tasks import find_tasks
 
-__all__ = ["ROOT", "SETS", "document", "real_command", "take_up"]
+__all__ = ["ROOT", "SETS", "document", "estimate", "judged_file", "real_command", "take_up"]
 
 ROOT = Path(__file__).resolve().parents[1] / "results" / "real"
 # Who are candidates together, by groups.
@@ -74,6 +75,14 @@ def real_command(
             help="Keeps what was computed: a run may be stopped, and goes on (default: "
             f"{cache_folder().parent / 'real'}).",
             rich_help_panel=_ANEW,
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Fill the tables of a page, such as docs/evidence.md, and keep what they are "
+            "made of beside the results.",
         ),
     ] = None,
     go_on: Annotated[
@@ -116,7 +125,10 @@ def real_command(
         _measure(data, weights, kept, results, tasks, groups, fine_tuning)
         return
     found = document(results)
-    if as_json:
+    if page is not None:
+        write_page(page, found)
+        judged_file(results).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    elif as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
     else:
         show(found)
@@ -197,6 +209,11 @@ def take_up(results: Path, work: Path) -> None:
             write_rows(file, rows)
 
 
+def judged_file(root: Path = ROOT) -> Path:
+    """Where all that tables of a page are made of is kept."""
+    return root / "judged.json"
+
+
 def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
     """Judge every ranking by committed tables, as JSON types.
 
@@ -272,7 +289,9 @@ def _of_consensus(study: Study, samples: int) -> dict[str, Any]:
 
 def _judged(study: Study, samples: int) -> dict[str, Any]:
     every = forms(study.names)
-    parts = {"all": study.tasks, "chosen on": CHOOSING, "reported on": REPORTING}
+    parts: dict[str, Sequence[str]] = {"all": study.tasks}
+    if study.title == "strangers":
+        parts |= {"chosen on": CHOOSING, "reported on": REPORTING}
     found: dict[str, Any] = {
         "tables": {},
         "agreement of truths": {k: _share(study.agreement_of_truths(_TRUTH, k)) for k in _OTHERS},
@@ -297,10 +316,10 @@ def _share(value: float | None) -> float | None:
 
 
 def _estimated(judged: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, Any]:
-    return {name: {m: _estimate(values[m]) for m in MEASURES} for name, values in judged.items()}
+    return {name: {m: estimate(values[m]) for m in MEASURES} for name, values in judged.items()}
 
 
-def _estimate(values: np.ndarray) -> list[float]:
+def estimate(values: np.ndarray) -> list[float]:
     """A mean, and its 95 % interval."""
     low, high = np.quantile(values[1:], [0.025, 0.975])
     return [round(float(v), 4) for v in (values[0], low, high)]

@@ -1,0 +1,217 @@
+"""The tables of docs/evidence.md, made of the results: the page has no figure that was typed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["TABLES", "filled", "write"]
+
+_Found = dict[str, Any]
+_MARK = re.compile(r"<!-- table: ([a-z -]+) -->\n.*?<!-- end -->", re.DOTALL)
+_LABELS = ("5", "20", "60")
+
+# What is shown of all rankings, and what the page calls it.
+_RANKINGS = {
+    "linear_probe@both": "linear probe, both (the default)",
+    "linear_probe@pooled": "linear probe, pooled",
+    "linear_probe@2x2": "linear probe, 2 x 2",
+    "logme@pooled": "LogME, pooled",
+    "logme@both": "LogME, both",
+    "knn@pooled": "kNN, pooled",
+    "label_ridge@2x2": "`label_ridge`, 2 x 2",
+    "label_ridge@4x4": "`label_ridge`, 4 x 4",
+    "nearest_mean@pooled": "nearest class mean",
+    "ridge_loo@pooled": "leave-one-out ridge",
+    "nleep@pooled": "NLEEP",
+    "gbc@pooled": "GBC",
+    "sfda@pooled": "SFDA",
+    "parc@pooled": "PARC",
+    "h_score@pooled": "H-score",
+    "transrate@pooled": "TransRate",
+    "mean of 4@pooled": "mean of probe, kNN, LogME, nearest mean, pooled",
+    "linear_probe@both + .25 consensus": "linear probe, both + .25 consensus",
+    "linear_probe@both + .5 consensus": "linear probe, both + .5 consensus",
+    "mean of 4@pooled + .25 consensus": "mean of four + .25 consensus",
+    "fitted@locations": "*`fit_target`, then `recommended`*",
+    "fitted@4x4": "*the same, output as one vector*",
+    "fitted@pooled": "*the same, output pooled*",
+    "fitted@96 wide": "*the same, the layer before, pooled*",
+    "consensus@pooled": "*consensus, no label*",
+    "consensus@2x2": "*consensus of 2 x 2, no label*",
+    "popularity": "*popularity: the other tasks' truth*",
+    "parameters": "*number of parameters*",
+    "multiply_adds": "*multiply-adds*",
+    "width": "*number of features*",
+    "input_size": "*input size*",
+    "nearest by name": "*nearest by name*",
+    "random": "*random*",
+}
+# Which of them stand in small tables.
+_FEW = (
+    "linear_probe@both", "linear_probe@pooled", "logme@pooled", "knn@pooled", "label_ridge@2x2",
+    "consensus@pooled", "popularity", "parameters", "random",
+)  # fmt: skip
+_SETS = {
+    "strangers": "17 networks as they are",
+    "one size": "19 of one size, trained otherwise",
+    "with half sizes": "4 more, input half as large",
+    "with double sizes": "3 more, input twice as large",
+    "with random ones": "3 more that nobody trained",
+}
+
+
+def filled(text: str, found: _Found) -> str:
+    """Put tables where a page has marks for them.
+
+    Parameters
+    ----------
+    text : str
+        Markdown with ``<!-- table: NAME --> ... <!-- end -->``, NAME a key of `TABLES`.
+    found : dict
+        See `benchmarks.real.command.document`.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return f"<!-- table: {name} -->\n{TABLES[name](found)}\n<!-- end -->"
+
+    return _MARK.sub(table, text)
+
+
+def write(file: Path, found: _Found) -> None:
+    """Fill a page."""
+    file.write_text(filled(file.read_text(), found))
+
+
+def _number(value: float, points: bool = False) -> str:
+    if points:
+        return f"{value:.1f}"
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+
+
+def _cells(row: _Found | None, measures: Sequence[str]) -> list[str]:
+    if row is None:
+        return ["–"] * len(measures)
+    return [_number(row[m][0], m.startswith("regret")) for m in measures]
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _rankings(found: _Found) -> str:
+    tables = found["sets"]["strangers"]["tables"]["all"]
+    measures = ("weighted_kendall", "regret@1", "regret@3")
+    head = ["", *(f"{h}, {n}" for n in _LABELS for h in ("w. Kendall", "regret@1", "@3"))]
+    rows = []
+    for name, called in _RANKINGS.items():
+        if any(name in tables[n] for n in _LABELS):
+            cells = [cell for n in _LABELS for cell in _cells(tables[n].get(name), measures)]
+            rows.append([called, *cells])
+    return _markdown(head, rows)
+
+
+def _intervals(found: _Found) -> str:
+    tables = found["sets"]["strangers"]["tables"]["all"]
+    rows = []
+    for name in _FEW:
+        cells = []
+        for n in _LABELS:
+            _, low, high = tables[n][name]["weighted_kendall"]
+            cells.append(f"{_number(low)} to {_number(high)}")
+        rows.append([_RANKINGS[name], *cells])
+    return _markdown(["weighted Kendall, 95 %", *(f"{n} labels" for n in _LABELS)], rows)
+
+
+def _halves(found: _Found) -> str:
+    parts = found["sets"]["strangers"]["tables"]
+    measures = ("weighted_kendall", "regret@1")
+    rows = []
+    for name in _FEW:
+        cells = [
+            cell
+            for part in ("chosen on", "reported on")
+            for n in _LABELS
+            for cell in _cells(parts[part][n].get(name), measures)
+        ]
+        rows.append([_RANKINGS[name], *cells])
+    heads = [
+        f"{part}, {n}: {h}"
+        for part in ("scenes and textures", "groceries and objects")
+        for n in _LABELS
+        for h in ("w. Kendall", "regret@1")
+    ]
+    return _markdown(["", *heads], rows)
+
+
+def _traps(found: _Found) -> str:
+    rows = []
+    for title, called in _SETS.items():
+        if title in found["sets"]:
+            rows.append([called, *_trap(found["sets"][title]["tables"]["all"]["20"])])
+    if "many classes" in found:
+        rows.append(["40 classes, 80 labelled images", *_trap(found["many classes"])])
+    for n, one in found["seen images"].items():
+        if n == "20":
+            rows.append(["objects, without who has seen them", *_trap(one["without"])])
+            rows.append(["objects, with ResNet-20 and -56 for CIFAR", *_trap(one["with"])])
+    return _markdown(["w. Kendall, regret@1", *(_RANKINGS[name] for name in _FEW)], rows)
+
+
+def _trap(table: _Found) -> list[str]:
+    return [", ".join(_cells(table.get(name), ("weighted_kendall", "regret@1"))) for name in _FEW]
+
+
+def _consensus(part: str) -> Callable[[_Found], str]:
+    def made(found: _Found) -> str:
+        rows = []
+        for name, row in found["consensus"]["all"][part].items():
+            _, low, high = row["weighted_kendall"]
+            rows.append(
+                [
+                    name,
+                    *_cells(row, ("spearman", "weighted_kendall")),
+                    f"{_number(low)} to {_number(high)}",
+                    *_cells(row, ("regret@1",)),
+                ]
+            )
+        return _markdown(["", "Spearman", "w. Kendall", "95 %", "regret@1"], rows)
+
+    return made
+
+
+def _truths(found: _Found) -> str:
+    one = found["sets"]["strangers"]
+    rows = [
+        [f"probe on pooled features, two draws of {n} a class", _number(value)]
+        for n, value in one["retest"].items()
+        if value is not None
+    ]
+    called = {
+        "probe@2x2": "probe on 2 x 2",
+        "decoder@4x4": "small decoder on 4 x 4",
+        "fine-tuned": "fine-tuning",
+    }
+    rows += [
+        [f"probe on pooled features, {called[kind]}", _number(value)]
+        for kind, value in one["agreement of truths"].items()
+        if value is not None
+    ]
+    return _markdown(["Spearman of two truths", ""], rows)
+
+
+TABLES: dict[str, Callable[[_Found], str]] = {
+    "rankings": _rankings,
+    "intervals": _intervals,
+    "halves": _halves,
+    "traps": _traps,
+    "truths": _truths,
+    "consensus forms": _consensus("forms"),
+    "consensus copies": _consensus("copies"),
+    "consensus images": _consensus("images"),
+    "consensus candidates": _consensus("candidates"),
+}
