@@ -50,6 +50,7 @@ __all__ = [
     "Zoo",
     "__version__",
     "affinity",
+    "attribute",
     "errors",
     "evaluate",
     "fit_target",
@@ -66,7 +67,7 @@ _HOMES = {
     name: home
     for home, names in {
         "_progress": "set_progress",
-        "affinities": "Affinity, Match, affinity",
+        "affinities": "Affinity, Match, affinity, attribute",
         "attribution": "ELRP, Attribution, GradXInput, Saliency",
         "descriptors": "AttributionMaps, Combined, FeatureMethod, Method",
         "encoders": "Encoder, Normalize, PreparedEncoder, load, load_many",
@@ -84,7 +85,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from pyattrx import errors, evaluate, ops, scores
     from pyattrx._progress import set_progress
-    from pyattrx.affinities import Affinity, Match, affinity
+    from pyattrx.affinities import Affinity, Match, affinity, attribute
     from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
     from pyattrx.descriptors import AttributionMaps, Combined, FeatureMethod, Method
     from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many

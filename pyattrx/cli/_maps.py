@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from PIL import Image
 
 from pyattrx import report
 from pyattrx._help import examples
-from pyattrx.affinities.describing import Description, check_batch_size, resolve_device
+from pyattrx.affinities import attribute
+from pyattrx.affinities.describing import check_batch_size, resolve_device
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
 from pyattrx.cli._places import check_specifications, check_there, make_pictures_folder
-from pyattrx.descriptors import AttributionMaps, Method
+from pyattrx.descriptors import Method
 from pyattrx.encoders import load
 from pyattrx.errors import InvalidValue, ProbeError
 from pyattrx.probes import Probes
@@ -74,13 +74,7 @@ def maps_command(
     make_pictures_folder("out", out)
     probes = Probes.from_images([_opened(path) for path in images], size=size, names=_names(images))
     encoder = load(specification, trust=trust)
-    descriptor = AttributionMaps(chosen, probes.size)
-    maps = np.zeros((len(probes), *descriptor.grid))
-    with Description(
-        encoder, probes, [descriptor], batch_size=batch_size, device=place, precision="float32"
-    ) as network:
-        for which, (rows,) in network.rows(on_host=True):
-            maps[which] = rows.double().numpy().reshape(-1, *descriptor.grid)
+    maps = attribute(encoder, probes, chosen, batch_size=batch_size, device=place).numpy()
     files = []
     for index, name in enumerate(probes.names):
         files.append(out / f"{name}.png")
