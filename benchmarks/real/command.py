@@ -16,7 +16,7 @@ from pyattrx.errors import InvalidValue
 
 from ..minitaskonomy.command import cache_folder
 from ..options import Json, among, say_at
-from .agreements import measure_between
+from .agreements import PLACES, measure_between
 from .consensus_study import by_copies, by_forms, by_images, by_size, choose_form
 from .entrants import GROUPS, entrants
 from .evidence import write as write_page
@@ -252,6 +252,7 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
                     own.judged(forms(own.names), MIXED_LABELS, [MIXED], samples=samples)
                 )
             found["seen images"] = _of_seen(study, samples)
+            found["target networks"] = _of_targets(study, samples)
     return found
 
 
@@ -267,6 +268,25 @@ def _of_seen(study: Study, samples: int) -> dict[str, Any]:
         }
         for n in (LABELS if tasks else ())
     }
+
+
+def _of_targets(study: Study, samples: int) -> dict[str, Any]:
+    """Rank by a network of the task itself, where there is one: no label is used."""
+    tasks = [task for task in SEEN if task in study.tasks]
+
+    def rankings(task: str, draw: int) -> dict[str, np.ndarray]:
+        takes = study.candidates(task)
+        names = [name for name, one in zip(study.networks, takes, strict=True) if one]
+        made: dict[str, np.ndarray] = {}
+        for target in SEEN[task]:
+            for place in PLACES:
+                table = study.between.table([target, *names], task, draw, place)
+                if table is not None:
+                    found = made[f"{target}@{place}"] = np.full(len(takes), np.nan)
+                    found[takes] = table[0, 1:]
+        return made
+
+    return _estimated(study.judge(rankings, tasks, samples=samples)) if tasks else {}
 
 
 def _of_consensus(study: Study, samples: int) -> dict[str, Any]:

@@ -184,6 +184,18 @@ def _consensus(part: str) -> Callable[[_Found], str]:
     return made
 
 
+def _targets(found: _Found) -> str:
+    """On objects alone, beside what labels and candidates say there."""
+    measures = ("spearman", "weighted_kendall", "regret@1")
+    rows = [[name, *_cells(row, measures)] for name, row in found["target networks"].items()]
+    for n in _LABELS:
+        table = found["seen images"][n]["without"]
+        name = "linear_probe@both"
+        rows.append([f"{_RANKINGS[name]}, {n} labels", *_cells(table[name], measures)])
+    rows.append([_RANKINGS["consensus@pooled"], *_cells(table["consensus@pooled"], measures)])
+    return _markdown(["objects alone", "Spearman", "w. Kendall", "regret@1"], rows)
+
+
 def _truths(found: _Found) -> str:
     one = found["sets"]["strangers"]
     rows = [
@@ -210,6 +222,7 @@ TABLES: dict[str, Callable[[_Found], str]] = {
     "halves": _halves,
     "traps": _traps,
     "truths": _truths,
+    "targets": _targets,
     "consensus forms": _consensus("forms"),
     "consensus copies": _consensus("copies"),
     "consensus images": _consensus("images"),

@@ -278,7 +278,7 @@ def test_committed_tables_are_judged(tmp_path, capsys):
     command = part("command")
     found = command.document(tmp_path, samples=30)
     assert found["consensus"]["chosen"].partition("@")[0] in agreements.FORMS
-    assert found["seen images"] == {}
+    assert found["seen images"] == found["target networks"] == {}
     assert list(found["sets"]) == ["strangers"]
     one = found["sets"]["strangers"]
     assert one["chosen"] == {"few labels": "knn@pooled", "more labels": "knn@pooled"}
@@ -504,3 +504,56 @@ def test_sources_are_ranked_by_a_fitted_target(tmp_path, monkeypatch):
     before = len(asked)
     fitted.measure_fitted(task, sources, tmp_path / "work", lambda _: None)
     assert len(asked) == before
+
+
+def test_a_page_of_the_evidence(tmp_path):
+    """All its tables, from results in which nets of CIFAR have seen one of the tasks."""
+    networks = [*NETWORKS, *study.SEEN["objects"]]
+    generator = np.random.default_rng(3)
+    truths, scores, fitted = [], [], []
+    for task in ("scenes", "textures", "groceries", "objects"):
+        reached = dict(zip(networks, generator.permutation(10) / 10, strict=True))
+        for kind in ("probe@pooled", "probe@2x2", "decoder@4x4", "fine-tuned"):
+            truths.append(tables.Row(task, study.FULL, 0, kind, reached))
+        for labels in study.LABELS:
+            for draw in range(1 if labels == study.FULL else 3):
+                for name in (
+                    "linear_probe@both", "linear_probe@pooled", "logme@pooled", "knn@pooled",
+                    "label_ridge@2x2",
+                ):  # fmt: skip
+                    values = {n: v + generator.random() for n, v in reached.items()}
+                    scores.append(tables.Row(task, labels, draw, name, values))
+                values = {n: generator.random() for n in networks}
+                fitted.append(tables.Row(task, labels, draw, "fitted@pooled", values))
+    tables.write_rows(tmp_path / "truths.csv", truths)
+    tables.write_rows(tmp_path / "scores.csv", scores)
+    tables.write_rows(tmp_path / "fitted.csv", fitted)
+    names = ("scenes", "textures", "groceries", "objects")
+    tables.write_rows(tmp_path / "between.csv", between(networks, names))
+    facts, command, evidence = part("facts"), part("command"), part("evidence")
+    known = {"group": "strangers", "parameters": "7", "width": "3", "input_size": "32"}
+    known |= {"multiply_adds": "5", "trained_for": "leaves"}
+    facts.write_facts(tmp_path / "networks.csv", {n: {"name": n, **known} for n in networks})
+    facts.write_facts(
+        tmp_path / "tasks.csv",
+        {t: {"name": t, "classes": "a b"} for t in names},
+        facts.TASK_COLUMNS,
+    )
+    page = tmp_path / "evidence.md"
+    page.write_text(
+        "# Page\n"
+        + "".join(f"<!-- table: {name} -->\nold\n<!-- end -->\n\n" for name in evidence.TABLES)
+    )
+    found = command.document(tmp_path, samples=10)
+    evidence.write(page, found)
+    text = page.read_text()
+    assert "old" not in text
+    assert evidence.filled(text, found) == text
+    value = found["sets"]["strangers"]["tables"]["all"]["5"]["knn@pooled"]["regret@1"][0]
+    line = next(one for one in text.splitlines() if one.startswith("| kNN, pooled | "))
+    assert line.split(" | ")[2] == f"{value:.1f}"
+    assert "cifar-resnet56@2x2" in text
+    # Who was trained on the images is no candidate.
+    assert set(found["seen images"]["20"]) == {"with", "without"}
+    with_them = found["seen images"]["20"]["with"]["knn@pooled"]
+    assert with_them != found["seen images"]["20"]["without"]["knn@pooled"]
