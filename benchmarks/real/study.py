@@ -264,7 +264,7 @@ class Study:
         """All rankings by name."""
         found = {form.name: self.rank(form, task, labels, draw) for form in every}
         fitted = [name for name in self.names if name.startswith("fitted@")]
-        found |= {name: self.score(task, labels, draw, name) for name in fitted}
+        found |= {name: self.score(task, labels, 0, name) for name in fitted}  # of one draw
         return {**found, **self.baselines(task, draw, kind)}
 
     def judged(

@@ -493,13 +493,13 @@ def test_sources_are_ranked_by_a_fitted_target(tmp_path, monkeypatch):
     sources = [seen("same", same), seen("noise", noise)]
     rows = fitted.measure_fitted(task, sources, tmp_path / "work", lambda _: None)
     assert {row.name for row in rows} == set(fitted.NAMES)
-    assert len(rows) == 7 * len(fitted.NAMES) - 6
+    assert len(rows) == 3 * len(fitted.NAMES) - 2
     for name in fitted.NAMES:
         same, noise = (
             np.mean([row.values[n] for row in rows if row.name == name]) for n in ("same", "noise")
         )
         assert same > noise + 0.1, name
-    assert [steps for _, steps in asked] == [600] * 7 + [2400]
+    assert [steps for _, steps in asked] == [600] * 3 + [2400]
     assert asked[-1][0] == len(task.split().full)
     before = len(asked)
     fitted.measure_fitted(task, sources, tmp_path / "work", lambda _: None)
