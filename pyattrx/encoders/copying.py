@@ -182,11 +182,12 @@ def random_state_kept(device: torch.device) -> Iterator[None]:
 
 def tensors_in(value: Any) -> Iterable[Tensor]:
     """Find the tensors in nested tuples, lists and dictionaries."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
+    # Containers first: whether something else is a tensor, a metaclass in Python has to say.
+    if isinstance(value, (tuple, list)):
         for item in value:
             yield from tensors_in(item)
     elif isinstance(value, dict):
         for item in value.values():
             yield from tensors_in(item)
+    elif isinstance(value, Tensor):
+        yield value

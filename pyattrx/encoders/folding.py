@@ -33,6 +33,9 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 FOLDED_IN = (torch.float32, torch.float64)
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
+# Elements: half a megabyte of float64.
+_IN_CACHE = 1 << 16
+
 # Reading a tensor's description is not a use of its values.
 DESCRIPTIONS = {
     torch.Tensor.size,
@@ -356,7 +359,7 @@ def _fold(module: nn.Module, layer: nn.Module, name: str) -> tuple[_Place, Calla
         factor = scale.view(layer.groups, 1, -1, *[1] * (weight.dim() - 2))
         folded = (per_group * factor).flatten(0, 1).to(weight.dtype)
     else:
-        folded = (weight.double() * scale.view(-1, *[1] * (weight.dim() - 1))).to(weight.dtype)
+        folded = _times(weight, scale.view(-1, *[1] * (weight.dim() - 1)))
     layer.weight = nn.Parameter(folded, requires_grad=False)
     layer.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
     place = _Place(layer)
@@ -370,6 +373,18 @@ def _fold(module: nn.Module, layer: nn.Module, name: str) -> tuple[_Place, Calla
         _replace(module, name, norm)
 
     return place, restore
+
+
+def _times(weight: Tensor, factor: Tensor) -> Tensor:
+    """Multiply every row by a number in float64, few at a time: all of them would leave the cache.
+
+    New memory costs more than the numbers that are put there.
+    """
+    made = torch.empty_like(weight)
+    count = max(1, _IN_CACHE // weight[0].numel())
+    for rows, by, into in zip(*(t.split(count) for t in (weight, factor, made)), strict=True):
+        into.copy_(rows.double() * by)
+    return made
 
 
 def _replace(module: nn.Module, name: str, part: nn.Module) -> None:

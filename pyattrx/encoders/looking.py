@@ -4,7 +4,9 @@ Two images, three passes forward and back where nothing is wrong: each image alo
 copy, then both together, in the other order and with their last bits changed, through the prepared
 one. If the passes agree, the network repeats itself, treats an image alike alone and beside others,
 and was prepared without harm; whether it does so in a large batch, the run's first one shows
-(`pyattrx.encoders.first_batch`). Only if they do not is it found out which of these fails. A
+(`pyattrx.encoders.first_batch`). If gradients alone do not agree, both together are run once more,
+their last bits as they were: in white or black parts of photos these choose the largest of equal
+numbers. Only if these do not agree either is it found out which of the three fails. A
 network that asks its images which way to go is run one image at a time; one whose answers are made
 of other images than their own is asked again from the beginning, in the other order.
 """
@@ -131,14 +133,18 @@ def look(
     if scene.at_once > 1 and not always_the_same([*alone.read, together]):
         reader.one_at_a_time()
         prepared = _prepared(scene, preparation)
-    if prepared is None or not plain.agrees(prepared):
+    seen = prepared
+    if prepared is not None and _only_gradients_differ(plain, prepared):
+        # Other last bits choose others of several maxima that are equal, as in a photo's white sky.
+        seen = _prepared(scene, preparation, as_it_is=True)
+    if prepared is None or seen is None or not plain.agrees(seen):
         wanted = preparation.steps
         preparation.take(Steps())
         _ = scene.shaken  # of the network as it is
         check_function_of_one_image(scene, closely=closely)
         _take_one_by_one(scene, preparation, wanted)
-        prepared = _prepared(scene, preparation) or scene.shaken
-    if not _agrees_for_certain(scene, preparation, prepared):
+        seen = prepared = _prepared(scene, preparation) or scene.shaken
+    if not _agrees_for_certain(scene, preparation, seen):
         check_alone_exactly(scene)
     return Looked(plain, prepared, frozenset(alone.used.names))
 
@@ -188,11 +194,15 @@ class _Plain:
 
 
 def _prepared(
-    scene: Scene, preparation: Preparation, noted: AbstractContextManager[object] | None = None
+    scene: Scene,
+    preparation: Preparation,
+    noted: AbstractContextManager[object] | None = None,
+    *,
+    as_it_is: bool = False,
 ) -> Pass | None:
     """Both images in one batch, in the other order and their last bits changed; in their order."""
     count, order = len(scene.x), scene.order
-    x = nudged(scene.x)
+    x = scene.x if as_it_is else nudged(scene.x)
     try:
         if scene.at_once < 2:
             order = list(range(count))
@@ -204,6 +214,11 @@ def _prepared(
     except Exception:  # of any kind: a backward pass that needs the plain layout, say
         return None
     return seen.of([order.index(i) for i in range(count)])
+
+
+def _only_gradients_differ(one: Pass, other: Pass) -> bool:
+    values, gradients = one.distance(other)
+    return values <= 1 < gradients < float("inf")
 
 
 def _agrees_for_certain(scene: Scene, preparation: Preparation, prepared: Pass) -> bool:
