@@ -56,6 +56,21 @@ def test_answers_are_those_of_affinity(tmp_path, probes, method):
     assert_same(zoo.query("net3", k=5), six.nearest("net3", 5))
 
 
+def test_its_provenance_says_of_networks_what_affinity_says(tmp_path, probes):
+    run = {"device": "cpu", "precision": "bfloat16"}
+    (direct,) = pyattrx.affinity([encoder(0)], probes, "saliency", **run).provenance["networks"]
+    with Zoo.create(tmp_path / "zoo", probes, "saliency") as zoo:
+        zoo.add(encoder(0), **run)
+        zoo.add_maps("given", torch.rand(12, 14 * 14))
+        ours, given = zoo.affinity().provenance["networks"]
+    assert ours["precision"] == direct["precision"]
+    assert 0.5 < ours["precision"]["least_cosine"] < 1
+    assert ours["compile"] is direct["compile"] is None
+    assert (ours["run_precision"], ours["run_compile"]) == ("bfloat16", False)
+    assert given["precision"] is given["compile"] is None
+    assert "run_precision" not in given
+
+
 def test_a_zoo_is_what_it_was_after_opening(tmp_path, zoo):
     before = zoo.query("net0", k=5)
     assert before.complete
