@@ -30,7 +30,7 @@ from pyattrx.affinities.failing import Failures, OnError, one_by_one
 from pyattrx.affinities.feeding import beside
 from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
-from pyattrx.affinities.rows import Place, RowStore, check_scratch
+from pyattrx.affinities.rows import Place, Room, RowStore, check_scratch
 from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
 from pyattrx.affinities.statistics import PairMoments, clustered_stderr
 from pyattrx.descriptors import AnyMethod, Method, Summary, check_precision, resolve_method
@@ -169,7 +169,10 @@ def affinity(
     names: list[str] = []
     count = len(sources) if isinstance(sources, list) else None
     with ExitStack() as stack:
-        stores = [stack.enter_context(RowStore(len(probes), place, scratch)) for _ in plan.maps]
+        room = Room(place)
+        stores = [
+            stack.enter_context(RowStore(len(probes), place, scratch, room)) for _ in plan.maps
+        ]
         spill = Spill(scratch)
         summaries: list[list[Summary]] = [[] for _ in plan.sets]
         for label, load in one_by_one(sources, failures):
