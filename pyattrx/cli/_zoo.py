@@ -16,6 +16,7 @@ from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
+from pyattrx.errors import InvalidValue
 from pyattrx.zoo import Entry, Matches, Report, Zoo
 from pyattrx.zoo.features import FEATURES_RERANK
 
@@ -425,8 +426,12 @@ def query_command(
         typer.Option("--confident", help="Stop as soon as the nearest networks are settled."),
     ] = False,
     rerank: Annotated[
-        str | None, typer.Option(help="Put the nearest in the order of the zoo's feature method.")
+        str | None,
+        typer.Option(help="The zoo's feature method; a zoo that has one answers in its order."),
     ] = None,
+    by_maps: Annotated[
+        bool, typer.Option("--by-maps", help="Answer in the order of the maps all the same.")
+    ] = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
@@ -440,6 +445,8 @@ def query_command(
     """Find the nearest sources for a target."""
     options.be_quiet(quiet)
     options.set_threads(threads)
+    if by_maps and rerank is not None:
+        raise InvalidValue("rerank", rerank, "nothing beside --by-maps")
     with _open(zoo, trust=trust) as opened:
         matches = opened.query(
             target if target in opened else load(target, trust=trust),
@@ -449,7 +456,7 @@ def query_command(
             level=level,
             exact=exact,
             stop="confident" if confident else None,
-            rerank=rerank,
+            rerank=False if by_maps else rerank,
             batch_size=batch_size,
             device=device,
             precision=precision,

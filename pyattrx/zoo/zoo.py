@@ -7,6 +7,7 @@ import functools
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,7 +51,7 @@ from pyattrx.zoo.arguments import (
     now,
 )
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.features import FEATURES_RERANK, resolve_features
+from pyattrx.zoo.features import FEATURES_RERANK, arrays_of, resolve_features
 from pyattrx.zoo.fidelity import Fidelity, measure
 from pyattrx.zoo.given import check_all_maps, check_facts
 from pyattrx.zoo.growing import Growth, check_extension
@@ -132,8 +133,8 @@ class Zoo:
         seed : int
             Of the sketches, at least 0.
         rerank : str or FeatureMethod, optional
-            Keep of every network what this method compares, too, so that queries can put their
-            finalists in its order: one or two matrices of N x N, 8 bytes a number, or the features
+            Keep of every network what this method compares, too, and answer in its order (see
+            `query`): one or two matrices of N x N, 8 bytes a number, or the features
             themselves for "normalized_ridge" and "perturbation_response".
         wait : bool or float
             See `open`.
@@ -246,7 +247,7 @@ class Zoo:
 
     @property
     def rerank(self) -> FeatureMethod | None:
-        """The method that queries can put their finalists in order by."""
+        """The method that queries put their finalists in order by."""
         features = self._store.features
         return None if features is None else features.method
 
@@ -709,7 +710,7 @@ class Zoo:
         level: float = 0.95,
         exact: bool = False,
         stop: str | None = None,
-        rerank: str | FeatureMethod | None = None,
+        rerank: str | FeatureMethod | bool | None = None,
         finalists: int | None = None,
         batch_size: int = 32,
         device: str | torch.device | None = None,
@@ -742,10 +743,12 @@ class Zoo:
             often one looks (see `pyattrx.zoo.stopping`). Where a few networks stand out this saves
             most passes; where the k-th and the next are alike it saves none. Affinities, errors and
             the order of the matches are then those of the probes seen.
-        rerank : str or FeatureMethod, optional
+        rerank : str, FeatureMethod or False, optional
             Find the nearest by their maps, and order them by this method, the zoo's `rerank`:
             affinities, errors and ties are then its own. A directional method asks how well each
-            source suits the target.
+            source suits the target. Left out, a zoo that has one does so, except for what has no
+            features: maps, a network that was added as maps, and `stop`. False: in the order of
+            the maps.
         finalists : int, optional
             How many are re-ranked: four times `k`, and at least 20, if left out.
         batch_size, device, precision, compile, scratch
@@ -783,15 +786,19 @@ class Zoo:
             raise InvalidValue("stop", stop, "None or 'confident'")
         if stop is not None and not self._store.keep_rows:
             raise InvalidValue("stop", stop, "None: this zoo keeps sketches only")
-        count = None
-        if rerank is not None or finalists is not None:
-            count = check_rerank(self._store.features, rerank, finalists, stop, k, target)
-        allowed = np.array(self._store.catalog.ids(labels), np.int64) if labels else None
-        question = Question(count or k, level, allowed, exact, run.description_options())
-        search = self._searches.setdefault(stored.id, Search(self._store, stored))
         seen = (self._id(target, "target"), target) if isinstance(target, str) else target
         if not isinstance(seen, (tuple, Tensor, Encoder)):
             raise refused("target", target, "an Encoder, the name of a network in the zoo, or maps")
+
+        def bare() -> bool:
+            with suppress(ZooDamaged):  # told where its features are read
+                return isinstance(seen, tuple) and not arrays_of(self._store.catalog.entry(seen[0]))
+            return False
+
+        count = check_rerank(self._store.features, rerank, finalists, stop, k, target, bare)
+        allowed = np.array(self._store.catalog.ids(labels), np.int64) if labels else None
+        question = Question(count or k, level, allowed, exact, run.description_options())
+        search = self._searches.setdefault(stored.id, Search(self._store, stored))
         early = stop is not None
         asked = Asked(seen, k, level, question, early, count, run, scratch)
         answered, damaged = answer(self._store, stored, search, asked)

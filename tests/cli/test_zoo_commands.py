@@ -148,6 +148,12 @@ def test_reranking(run, folder):  # noqa: F811
         direct = opened.query("nets.py:first", rerank="cka")
     assert found["matches"] == [match.to_dict() for match in direct]
     assert found["reranked_by"] == "cka"
+    left_out = json.loads(run("query", "r", "nets.py:first", "--json").out)
+    assert left_out["matches"] == found["matches"]
+    by_maps = run("query", "r", "nets.py:first", "--by-maps", "--json")
+    assert json.loads(by_maps.out)["reranked_by"] is None
+    wrong = run("query", "r", "nets.py:first", "--by-maps", "--rerank", "cka", code=2)
+    assert "rerank='cka'" in wrong.err
     said = run("query", "r", "nets.py:first", "--rerank", "cka").out
     assert "Nearest sources, grad_x_input, the nearest 1 re-ranked by cka" in said
     assert (
