@@ -18,7 +18,7 @@ from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue
 from pyattrx.zoo import Entry, Matches, Report, Zoo
-from pyattrx.zoo.features import FEATURES_RERANK
+from pyattrx.zoo.features import FEATURES_RERANK, NEAREST
 
 __all__ = ["add_commands"]
 
@@ -64,7 +64,7 @@ def create_command(
     crops: options.Crops = 1,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
-    method: options.MethodName = "grad_x_input",
+    method: options.ZooMethodName = "recommended",
     scalar: options.ScalarName = "mean",
     reduce: options.Reduce = "mean",
     grid: options.Grid = None,
@@ -83,6 +83,11 @@ def create_command(
 ) -> None:
     """Make an empty zoo over the images of a folder."""
     options.be_quiet(quiet)
+    if method == "recommended":
+        if scalar != "mean":
+            raise InvalidValue("scalar", scalar, f"nothing: recommended has {NEAREST.scalar}")
+        assert isinstance(NEAREST.attribution, str)
+        method, scalar, rerank = NEAREST.attribution, "half_squared_norm", rerank or "recommended"
     chosen = resolve_maps_method(
         options.method(method, scalar, reduce, grid, centre, pixels, storage), more=FEATURES_RERANK
     )

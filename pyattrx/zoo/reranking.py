@@ -206,8 +206,8 @@ def read_summaries(
         shown = ", ".join(map(repr, bare[:5])) + (", ..." if len(bare) > 5 else "")
         raise ZooMismatch(
             f"{shown}: added as maps, without the features that {features.name!r} needs; "
-            "add the networks themselves, leave them out by tags, or ask for the order of maps "
-            "(a query's rerank=False)"
+            "add the networks themselves, leave them out, or compare maps (rerank=False of a "
+            "query, method= of an affinity)"
         )
     most = max((len(arrays_of(entry)) for entry in entries.values()), default=0)
     kinds = range(SUMMARY, SUMMARY + most)

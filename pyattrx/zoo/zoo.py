@@ -51,7 +51,7 @@ from pyattrx.zoo.arguments import (
     now,
 )
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.features import FEATURES_RERANK, arrays_of, resolve_features
+from pyattrx.zoo.features import FEATURES_RERANK, NEAREST, arrays_of, resolve_features
 from pyattrx.zoo.fidelity import Fidelity, measure
 from pyattrx.zoo.given import check_all_maps, check_facts
 from pyattrx.zoo.growing import Growth, check_extension
@@ -80,7 +80,7 @@ class Zoo:
     >>> probes = pyattrx.Probes.from_tensor(torch.rand(8, 3, 16, 16))
     >>> nets = {name: torch.nn.Conv2d(3, 4, 3) for name in ("a", "b", "c")}
     >>> folder = tempfile.TemporaryDirectory()
-    >>> zoo = pyattrx.Zoo.create(f"{folder.name}/zoo", probes, method="grad_x_input")
+    >>> zoo = pyattrx.Zoo.create(f"{folder.name}/zoo", probes)
     >>> report = zoo.add_many(pyattrx.Encoder(net, name=name) for name, net in nets.items())
     >>> zoo.names
     ['a', 'b', 'c']
@@ -105,7 +105,7 @@ class Zoo:
         cls,
         path: str | os.PathLike[str],
         probes: Probes,
-        method: str | Method | Sequence[str | Method] = "grad_x_input",
+        method: str | Method | Sequence[str | Method] = "recommended",
         *,
         keep_rows: bool = True,
         sketch_size: int = 4096,
@@ -123,7 +123,9 @@ class Zoo:
             Images that every network sees; they are kept in the zoo, without loss.
         method : str, Method or a list of them
             What stands for a network; of several, all are computed for every network, and the first
-            one answers unless a query says which.
+            one answers unless a query says which. "recommended" is saliency of half the squared
+            norm, which finds the nearest, with ``rerank="recommended"``, which puts them in order
+            (docs/transfer.md).
         keep_rows : bool
             Keep every map, so that answers are those of `affinity`. False keeps sketches only:
             8 KiB a network, and answers with the sketches' error (see `Match.stderr`).
@@ -153,6 +155,8 @@ class Zoo:
         folder = check_path(path)
         if not isinstance(probes, Probes):
             raise InvalidType("probes", probes, "pyattrx.Probes")
+        if isinstance(method, str) and method == "recommended":
+            method, rerank = NEAREST, "recommended" if rerank is None else rerank
         given: Sequence[Any] = method if isinstance(method, (list, tuple)) else [method]
         methods = [resolve_maps_method(one, more=FEATURES_RERANK) for one in given]
         names = [str(one) for one in methods]
@@ -822,7 +826,8 @@ class Zoo:
         names : list of str, optional
             Which networks; all of them if left out.
         method : str, Method or FeatureMethod, optional
-            One of the zoo's, or that of its re-ranking; the first one if left out.
+            One of the zoo's, or that of its re-ranking. Left out: that of its re-ranking, if it has
+            one, else the first one.
 
         Returns
         -------
@@ -842,7 +847,7 @@ class Zoo:
         self._store.refresh()
         store = self._store
         features = store.features
-        by_features = features is not None and features.is_meant(method)
+        by_features = features is not None and (method is None or features.is_meant(method))
         stored = features if by_features and features is not None else store.method(method)
         if not by_features and not store.keep_rows:
             raise InvalidValue("keep_rows", False, "a zoo that keeps rows")
