@@ -265,11 +265,6 @@ class Zoo:
         """All tags, and how many networks have them."""
         return self._store.catalog.tags()
 
-    @property
-    def keeps_rows(self) -> bool:
-        """Whether maps are kept, and not sketches only."""
-        return self._store.keep_rows
-
     def __len__(self) -> int:
         return self._store.catalog.count()
 
