@@ -62,10 +62,11 @@ def affinity(
 ) -> Affinity:
     """Compute how near networks are to one another.
 
-    Or another score: see `method`. Networks are loaded and run one at a time, and map rows that do
-    not fit in memory wait in a scratch file: memory grows with neither networks nor probes. A
-    `FeatureMethod` has the features of one network in memory at a time, and keeps one or two
-    matrices of N x N for each, or its features.
+    Or another score: see `method`. Networks are loaded and run one at a time, and what is kept of
+    them goes to a scratch file beyond 128 MiB. Maps: memory grows with neither networks nor
+    probes. A `FeatureMethod`: memory grows with probes, since the features of one network on all of
+    them, or a few matrices of N x N, are in memory together (docs/conventions.md has figures); what
+    it keeps of each network is one or two such matrices, or its features.
 
     Parameters
     ----------
