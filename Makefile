@@ -1,4 +1,5 @@
 # make demo: the main job on a fresh machine.   make test: set-up and all tests.
+# make test-fast: those that take no time, of the sources as they are.
 PYTHON ?= python3
 VENV ?= .venv
 # AUTO builds the CUDA kernels where nvcc is found; ON fails without it; OFF leaves them out.
@@ -14,13 +15,25 @@ SOURCES := $(shell find csrc pyattrx benchmarks -type f -not -name '*.so' -not -
 CONFIG := -C cmake.define.ATTRX_CUDA=$(CUDA) -C cmake.define.CMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCH)
 LIST_CPP := git ls-files '*.h' '*.cpp' '*.cu' '*.cuh'
 
-.PHONY: demo test lint format develop bench sanitize emulate spills clean
+# Where the installation follows the sources, tests are of it.
+INSTALLED := $(if $(wildcard $(VENV)/.developed),$(VENV)/.developed,$(VENV)/.installed-dev)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
+
+.PHONY: demo test test-fast durations lint format develop bench sanitize emulate spills clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/pyattrx demo
 
-test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
+test: $(INSTALLED)
+	$(PYTEST)
+
+test-fast: $(VENV)/.developed
+	$(PYTEST) -q -m 'not slow'
+
+# Which tests are slow; without them others pay for what they share.
+durations: $(INSTALLED)
+	$(PYTEST) --record-slow
+	$(PYTEST) --record-slow -m 'not slow'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -43,12 +56,18 @@ $(VENV)/.torch: constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-%: $(SOURCES) $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(CONFIG) '.[$*]'
+	rm -f $(VENV)/.developed
 	touch $@
 
 # An installation that follows the sources; run again after a change of csrc/.
 develop: $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet scikit-build-core pybind11 ninja 'cmake>=3.25'
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(CONFIG) --no-build-isolation -C build-dir=build/develop -e '.[dev]'
+	touch $(VENV)/.developed
+
+# Python's sources are followed; these are not.
+$(VENV)/.developed: $(shell find csrc -type f) CMakeLists.txt pyproject.toml constraints.txt
+	$(MAKE) develop
 
 # Needs the editable installation: run from this folder, Python finds these sources first.
 bench: develop
@@ -69,4 +88,4 @@ spills: $(VENV)/.installed-dev
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/spills.py '$(SPILL_ARCH)'
 
 clean:
-	rm -rf build dist $(VENV)/.installed-*
+	rm -rf build dist $(VENV)/.installed-* $(VENV)/.developed

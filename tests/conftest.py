@@ -4,8 +4,17 @@ import pytest
 import torch
 
 import pyattrx
+from durations import Durations
 from pyattrx.affinities import describing
 from pyattrx.affinities.feeding import Arriving
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record-slow", action="store_true", help="write tests/slow.txt")
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Durations(config))
 
 
 def pytest_collection_modifyitems(items):

@@ -85,11 +85,6 @@ class Affinity:
         """Number of independent groups of probes."""
         return int(self.groups.max()) + 1 if len(self.groups) else 0
 
-    @property
-    def skipped_images(self) -> int:
-        """Number of image files that could not be read and were left out."""
-        return len(self.provenance.get("probes", {}).get("skipped", []))
-
     def index(self, name: str) -> int:
         """Row and column of a network.
 

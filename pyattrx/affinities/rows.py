@@ -20,7 +20,7 @@ from torch import Tensor
 from pyattrx._files import read_exactly, write_all
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["Place", "RowStore", "check_scratch"]
+__all__ = ["Place", "Room", "RowStore", "check_scratch"]
 
 _HOST_BYTES = 128 << 20
 _DEVICE_SHARE = 0.4  # of what is free when the run begins
@@ -34,6 +34,29 @@ def check_scratch(scratch: Any) -> None:
         raise InvalidValue("scratch", str(scratch), "an existing folder")
 
 
+class Room:
+    """How much of the memory is left for rows; stores of one run share it.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where rows are made and compared.
+    host_bytes : int, optional
+        How much may stay in host memory; 128 MiB if left out.
+
+    Attributes
+    ----------
+    on_device, on_host : int
+        Bytes that are left.
+    """
+
+    def __init__(self, device: torch.device, host_bytes: int | None = None) -> None:
+        self.on_device = 0
+        if device.type == "cuda":
+            self.on_device = int(torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE)
+        self.on_host = _HOST_BYTES if host_bytes is None else host_bytes
+
+
 class RowStore:
     """Rows of networks, [N, D] each, read back as blocks of probes.
 
@@ -44,8 +67,8 @@ class RowStore:
         Where rows are made and compared.
     scratch : path, optional
         Folder of the scratch file; the system's temporary folder if left out.
-    host_bytes : int
-        How much may stay in host memory.
+    room : Room, optional
+        What it may take of the memory, beside other stores; a room of its own if left out.
     """
 
     def __init__(
@@ -53,16 +76,13 @@ class RowStore:
         n_probes: int,
         device: torch.device,
         scratch: str | Path | None = None,
-        host_bytes: int = _HOST_BYTES,
+        room: Room | None = None,
     ) -> None:
         check_scratch(scratch)
         self._n = n_probes
         self._device = device
         self._scratch = scratch
-        self._host_left = host_bytes
-        self._device_left = 0
-        if device.type == "cuda":
-            self._device_left = int(torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE)
+        self._room = Room(device) if room is None else room
         self._networks: list[Place] = []
         self._file: int | None = None
         self._end = 0
@@ -87,11 +107,11 @@ class RowStore:
         """
         size = self._n * like.shape[1] * like.element_size()
         place: Place
-        if size <= self._device_left:
-            self._device_left -= size
+        if size <= self._room.on_device:
+            self._room.on_device -= size
             place = _Memory(self._n, like, self._device)
-        elif size <= self._host_left:
-            self._host_left -= size
+        elif size <= self._room.on_host:
+            self._room.on_host -= size
             place = _Memory(self._n, like, torch.device("cpu"))
         else:
             place = _File(self._open(), self._end, like)
@@ -107,9 +127,9 @@ class RowStore:
             if isinstance(place, _File):
                 self._end -= size
             elif place.on_host:
-                self._host_left += size
+                self._room.on_host += size
             else:
-                self._device_left += size
+                self._room.on_device += size
 
     def block(self, networks: slice, probes: np.ndarray) -> Tensor:
         """Rows of some networks on some probes, [M, B, D], on the device."""

@@ -30,7 +30,7 @@ from pyattrx.affinities.failing import Failures, OnError, one_by_one
 from pyattrx.affinities.feeding import beside
 from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
-from pyattrx.affinities.rows import Place, RowStore, check_scratch
+from pyattrx.affinities.rows import Place, Room, RowStore, check_scratch
 from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
 from pyattrx.affinities.statistics import PairMoments, clustered_stderr
 from pyattrx.descriptors import AnyMethod, Method, Summary, check_precision, resolve_method
@@ -62,10 +62,11 @@ def affinity(
 ) -> Affinity:
     """Compute how near networks are to one another.
 
-    Or another score: see `method`. Networks are loaded and run one at a time, and map rows that do
-    not fit in memory wait in a scratch file: memory grows with neither networks nor probes. A
-    `FeatureMethod` has the features of one network in memory at a time, and keeps one or two
-    matrices of N x N for each, or its features.
+    Or another score: see `method`. Networks are loaded and run one at a time, and what is kept of
+    them goes to a scratch file beyond 128 MiB. Maps: memory grows with neither networks nor
+    probes. A `FeatureMethod`: memory grows with probes, since the features of one network on all of
+    them, or a few matrices of N x N, are in memory together (docs/conventions.md has figures); what
+    it keeps of each network is one or two such matrices, or its features.
 
     Parameters
     ----------
@@ -169,7 +170,10 @@ def affinity(
     names: list[str] = []
     count = len(sources) if isinstance(sources, list) else None
     with ExitStack() as stack:
-        stores = [stack.enter_context(RowStore(len(probes), place, scratch)) for _ in plan.maps]
+        room = Room(place)
+        stores = [
+            stack.enter_context(RowStore(len(probes), place, scratch, room)) for _ in plan.maps
+        ]
         spill = Spill(scratch)
         summaries: list[list[Summary]] = [[] for _ in plan.sets]
         for label, load in one_by_one(sources, failures):

@@ -25,7 +25,7 @@ from pyattrx.probes import Probes
 __all__ = ["BlockSums", "Plan", "Scores", "Spill", "by_blocks", "combined"]
 
 # What is kept of networks stays in memory up to this size, and goes to a scratch file beyond it.
-_SUMMARY_BYTES = 1 << 30
+_SUMMARY_BYTES = 128 << 20
 
 
 class Plan:
@@ -147,11 +147,13 @@ class Spill:
     ----------
     scratch : path, optional
         Folder of the file.
+    in_memory : int, optional
+        How many bytes stay in memory; 128 MiB if left out.
     """
 
-    def __init__(self, scratch: str | Path | None, in_memory: int = _SUMMARY_BYTES) -> None:
+    def __init__(self, scratch: str | Path | None, in_memory: int | None = None) -> None:
         self._scratch = scratch
-        self._left = in_memory
+        self._left = _SUMMARY_BYTES if in_memory is None else in_memory
 
     def keep(self, summary: Summary) -> Summary:
         """Return a summary whose arrays may be in a file."""

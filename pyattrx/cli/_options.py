@@ -88,6 +88,14 @@ SkipBad = Annotated[
 MethodName = Annotated[
     str, typer.Option(help=f"Attribution: {', '.join(ATTRIBUTIONS)}.", rich_help_panel=METHOD)
 ]
+ZooMethodName = Annotated[
+    str,
+    typer.Option(
+        help=f"Attribution: {', '.join(ATTRIBUTIONS)}; or recommended: saliency of "
+        "half_squared_norm finds the nearest, recommended puts them in order.",
+        rich_help_panel=METHOD,
+    ),
+]
 AnyMethodName = Annotated[
     str,
     typer.Option(

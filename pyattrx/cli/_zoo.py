@@ -16,8 +16,9 @@ from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
+from pyattrx.errors import InvalidValue
 from pyattrx.zoo import Entry, Matches, Report, Zoo
-from pyattrx.zoo.features import FEATURES_RERANK
+from pyattrx.zoo.features import FEATURES_RERANK, NEAREST
 
 __all__ = ["add_commands"]
 
@@ -63,7 +64,7 @@ def create_command(
     crops: options.Crops = 1,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
-    method: options.MethodName = "grad_x_input",
+    method: options.ZooMethodName = "recommended",
     scalar: options.ScalarName = "mean",
     reduce: options.Reduce = "mean",
     grid: options.Grid = None,
@@ -82,6 +83,11 @@ def create_command(
 ) -> None:
     """Make an empty zoo over the images of a folder."""
     options.be_quiet(quiet)
+    if method == "recommended":
+        if scalar != "mean":
+            raise InvalidValue("scalar", scalar, f"nothing: recommended has {NEAREST.scalar}")
+        assert isinstance(NEAREST.attribution, str)
+        method, scalar, rerank = NEAREST.attribution, "half_squared_norm", rerank or "recommended"
     chosen = resolve_maps_method(
         options.method(method, scalar, reduce, grid, centre, pixels, storage), more=FEATURES_RERANK
     )
@@ -425,8 +431,12 @@ def query_command(
         typer.Option("--confident", help="Stop as soon as the nearest networks are settled."),
     ] = False,
     rerank: Annotated[
-        str | None, typer.Option(help="Put the nearest in the order of the zoo's feature method.")
+        str | None,
+        typer.Option(help="The zoo's feature method; a zoo that has one answers in its order."),
     ] = None,
+    by_maps: Annotated[
+        bool, typer.Option("--by-maps", help="Answer in the order of the maps all the same.")
+    ] = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
@@ -440,6 +450,8 @@ def query_command(
     """Find the nearest sources for a target."""
     options.be_quiet(quiet)
     options.set_threads(threads)
+    if by_maps and rerank is not None:
+        raise InvalidValue("rerank", rerank, "nothing beside --by-maps")
     with _open(zoo, trust=trust) as opened:
         matches = opened.query(
             target if target in opened else load(target, trust=trust),
@@ -449,7 +461,7 @@ def query_command(
             level=level,
             exact=exact,
             stop="confident" if confident else None,
-            rerank=rerank,
+            rerank=False if by_maps else rerank,
             batch_size=batch_size,
             device=device,
             precision=precision,

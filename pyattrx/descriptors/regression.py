@@ -114,11 +114,12 @@ class _Regression(ProbeSetDescriptor):
         halves: np.ndarray,
         blocks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """R^2 of some targets: over all probes, [T], and without each block, [K, T]."""
-        z = np.concatenate(zs, axis=2)
+        """R^2 of some targets: over all probes, [T], and without each block, [K, T]; takes `zs`."""
         starts = np.concatenate([[0], np.cumsum([part.shape[2] for part in zs])[:-1]])
+        z = zs[0] if len(zs) == 1 else np.concatenate(zs, axis=2)
+        zs.clear()
         if self.intercept:  # nothing changes but rounding
-            z = z - z.mean((0, 1))
+            z -= z.mean((0, 1))
         u = source.samples
 
         def moments(chosen: np.ndarray) -> Moments:
@@ -234,9 +235,10 @@ class _Source:
 
     @classmethod
     def of(cls, samples: np.ndarray, *, centred: bool) -> _Source:
+        """Make one of samples that nobody else has; they are overwritten."""
         width = samples.shape[2]
         if centred:  # a feature may be 1e6 times what others vary by, and rounding with it
-            samples = samples - samples.mean((0, 1))
+            samples -= samples.mean((0, 1))
         return cls(_narrow(samples), width)
 
 
@@ -258,6 +260,9 @@ def _common(features: np.ndarray, latent: np.ndarray) -> tuple[int, int] | None:
 
 def _samples(array: np.ndarray, grid: tuple[int, int] | None, window: int = 1) -> np.ndarray:
     """Features [N, draws, ...] as samples [N, L, C], float64; of a window, C times its size."""
+    if grid is not None and array.shape[-2:] == grid and window == 1:
+        x = np.array(np.moveaxis(array, 2, -1), np.float64, order="C")  # one copy
+        return x.reshape(len(x), -1, x.shape[-1])
     x = np.array(array, np.float64)
     if grid is None:
         return x.reshape(*x.shape[:2], -1)

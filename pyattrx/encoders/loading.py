@@ -232,8 +232,9 @@ def _exported(path: str, trust: bool) -> Encoder:
         raise InvalidValue("specification", path, "an existing .pt2 file")
     if not trust:
         raise UntrustedError(
-            f"{path}: loading an exported program may execute code that it contains; allow it with "
-            "trust=True (--trust) if you know where the file comes from"
+            f"{path}: loading an exported program may execute code that it contains; if you know "
+            f"where the file comes from, give pyattrx.load({path!r}, trust=True) instead of the "
+            "path, or trust=True where a call takes it (--trust in the shell)"
         )
     try:
         module = torch.export.load(path).module()

@@ -31,12 +31,11 @@ __all__ = ["KINDS", "SketchIndex", "faiss_or_none", "kind_for"]
 
 # From so many vectors on, by measurement (docs/zoo.md). Without Faiss, or where all vectors fit on
 # a GPU, everything is "flat".
-KINDS = {"flat": 0, "pq": 700, "ivf": 2_000_000}
+KINDS = {"flat": 0, "pq": 700}
 
 _MAGIC = b"PYATTRI3"
 _HEAD = struct.Struct("<8sQQ")
 _TRAINING = 81_920  # vectors that quantisers are trained on, at most
-_A_CENTROID = 39  # vectors for one, at least: what Faiss asks for
 _CHUNK = 4096
 _PIECE = 256  # of a chunk, on a CPU: as much as its cache holds
 _FOLDED = 512
@@ -69,9 +68,8 @@ class SketchIndex:
 
     Attributes
     ----------
-    kind : {"flat", "pq", "ivf"}
-        Exact; product quantisation of folded vectors, 4 bits for two numbers; the same in lists
-        around centroids.
+    kind : {"flat", "pq"}
+        Exact; product quantisation of folded vectors, 4 bits for two numbers.
     ids : ndarray [n], int64
         What the vectors are called, in the order in which they were added.
     facts : dict
@@ -112,7 +110,7 @@ class SketchIndex:
             float32 or float16. It is called twice where there is something to train.
         size : int
             Length of a vector, a multiple of 1024.
-        kind : {"auto", "flat", "pq", "ivf"}
+        kind : {"auto", "flat", "pq"}
             "auto": what was measured to be fastest for this number.
         seed : int
             Of the choice of vectors to train on.
@@ -138,7 +136,7 @@ class SketchIndex:
         body: Any = _Flat(size)
         if chosen != "flat":
             sample = _sample(blocks, len(numbers), size, seed)
-            body, trained = _trained(chosen, sample), len(sample)
+            body, trained = _trained(sample), len(sample)
         index = cls(chosen, size, numbers[:0], body, trained)
         done = 0
         for block in blocks():
@@ -188,8 +186,6 @@ class SketchIndex:
         if self.kind != "flat":
             row = _folded(row / max(float(np.linalg.norm(row)), np.finfo(np.float32).tiny))
             row[:, _FOLDED] = 0
-        if self.kind == "ivf":
-            self._set_probes(wanted)
         _, places = self._body.search(row, wanted)
         found: np.ndarray = self.ids[places[0][places[0] >= 0]]
         return found
@@ -257,6 +253,8 @@ class SketchIndex:
         if xxh3_64(whole[_HEAD.size :].data).intdigest() != checksum:
             raise IndexDamaged(f"{path}: damaged: its checksum does not match")
         header = json.loads(whole[_HEAD.size : _HEAD.size + length].tobytes())
+        if header["kind"] not in KINDS:
+            raise IndexDamaged(f"{path}: of another version: an index of kind {header['kind']!r}")
         start = _HEAD.size + length
         middle = start + 8 * header["n"]
         ids = np.frombuffer(whole[start:middle].tobytes(), "<i8").astype(np.int64)
@@ -275,16 +273,6 @@ class SketchIndex:
         index = cls(header["kind"], header["size"], ids, body, header["trained"])
         index.facts = header["facts"]
         return index
-
-    def _set_probes(self, wanted: int) -> None:
-        faiss = faiss_or_none()
-        inner = faiss.extract_index_ivf(self._body)
-        enough = -(-8 * wanted * inner.nlist // max(len(self), 1))
-        inner.nprobe = int(np.clip(enough, min(_LISTS, inner.nlist), inner.nlist))
-
-
-# Lists that are looked through at least, out of two thousand.
-_LISTS = 256
 
 
 class _Flat:
@@ -353,15 +341,11 @@ def _sample(blocks: Blocks, count: int, size: int, seed: int) -> np.ndarray:
     return sample
 
 
-def _trained(kind: str, sample: np.ndarray) -> Any:
+def _trained(sample: np.ndarray) -> Any:
     """Make an empty Faiss index, trained."""
     faiss = faiss_or_none()
     size = sample.shape[1]
-    description = f"PQ{size // 2}x4fs"
-    if kind == "ivf":
-        lists = 1 << int(np.log2(np.clip(len(sample) / _A_CENTROID, 16, 2048)))
-        description = f"IVF{lists},{description}"
-    index = faiss.index_factory(size, description, faiss.METRIC_L2)
+    index = faiss.index_factory(size, f"PQ{size // 2}x4fs", faiss.METRIC_L2)
     index.train(sample)
     return index
 

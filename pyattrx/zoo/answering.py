@@ -143,7 +143,7 @@ def stored_affinity(
             "method_name": stored.name,
             "grid": list(stored.descriptor.grid) if isinstance(stored, StoredMethod) else None,
             "probes": store.probes.describe(),
-            "networks": [{**entry.facts, "name": entry.name} for entry in entries],
+            "networks": [_as_of_affinity(entry) for entry in entries],
             "zoo": store.uuid,
             "seconds": {"comparison": round(time.perf_counter() - begun, 3)},
             "created": now(),
@@ -170,6 +170,20 @@ def _compared(
     if without is not None:
         parts |= {"without": without, "blocks": blocks}
     return scores.values, parts
+
+
+def _as_of_affinity(entry: EntryRow) -> dict[str, Any]:
+    """What is known of an entry, in the words of `pyattrx.affinity`.
+
+    There "precision" and "compile" are what these did to a network's maps, since a run has one of
+    each; in a zoo every network has its own, which are its "run_precision" and "run_compile" here.
+    """
+    facts = {**entry.facts, "name": entry.name}
+    for name, asked in (("precision", "run_precision"), ("compile", "run_compile")):
+        if name in facts:  # not of given maps
+            facts[asked] = facts[name]
+        facts[name] = facts.pop(f"{name}_effect", None)
+    return facts
 
 
 def _zeros(entries: Sequence[EntryRow], method: str) -> dict[str, int]:

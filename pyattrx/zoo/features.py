@@ -13,6 +13,7 @@ from pyattrx.affinities.describing import Description
 from pyattrx.descriptors import (
     AnyMethod,
     FeatureMethod,
+    Method,
     ProbeSetDescriptor,
     Summary,
     feature_descriptor,
@@ -25,6 +26,7 @@ __all__ = [
     "FACTS",
     "FEATURES_ID",
     "FEATURES_RERANK",
+    "NEAREST",
     "StoredFeatures",
     "arrays_of",
     "facts_of",
@@ -35,6 +37,9 @@ __all__ = [
 
 FACTS = "features_kept"  # the fact of an entry that says which arrays are kept of it
 FEATURES_ID = 0  # methods of maps begin at 1
+
+# What a zoo is made of that is made for "recommended": see docs/transfer.md.
+NEAREST = Method("saliency", scalar="half_squared_norm")
 
 # For whoever names another method to make a zoo of.
 FEATURES_RERANK = ": a zoo finds networks by maps; features re-rank them, as rerank='recommended'"

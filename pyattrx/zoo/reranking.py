@@ -7,7 +7,7 @@ network to, see `pyattrx.zoo.features`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,22 +40,39 @@ _FINALISTS_PER_MATCH = 4
 
 
 def check_rerank(
-    features: StoredFeatures | None, rerank: Any, finalists: Any, stop: Any, k: int, target: Any
-) -> int:
-    """Check what a query says of re-ranking; return how many networks to re-rank."""
-    if rerank is None:
-        raise InvalidValue("finalists", finalists, "None: nothing is re-ranked")
-    method = resolve_features(rerank)
-    if features is None:
-        raise InvalidValue(
-            "rerank", str(method), "None: this zoo keeps no features; see Zoo.create"
-        )
-    if method != features.method:
-        raise InvalidValue("rerank", str(method), f"this zoo's {features.name!r}")
-    if stop is not None:
-        raise InvalidValue("stop", stop, "None: features are those of all probes")
-    if isinstance(target, Tensor):
-        raise InvalidType("target", target, "an Encoder or a name: maps have no features")
+    features: StoredFeatures | None,
+    rerank: Any,
+    finalists: Any,
+    stop: Any,
+    k: int,
+    target: Any,
+    bare: Callable[[], bool],
+) -> int | None:
+    """Check what a query says of re-ranking; return how many networks to re-rank, if any.
+
+    Where it says nothing, a zoo's features decide the order of all answers that there are features
+    for: not of maps, of an entry that was added as maps (`bare` tells), or of some of the probes.
+    """
+    if rerank is None and (
+        features is None or stop is not None or isinstance(target, Tensor) or bare()
+    ):
+        rerank = False
+    if rerank is False:
+        if finalists is not None:
+            raise InvalidValue("finalists", finalists, "None: nothing is re-ranked")
+        return None
+    if rerank is not None:
+        method = resolve_features(rerank)
+        if features is None:
+            raise InvalidValue(
+                "rerank", str(method), "None: this zoo keeps no features; see Zoo.create"
+            )
+        if method != features.method:
+            raise InvalidValue("rerank", str(method), f"this zoo's {features.name!r}, or False")
+        if stop is not None:
+            raise InvalidValue("stop", stop, "None: features are those of all probes")
+        if isinstance(target, Tensor):
+            raise InvalidType("target", target, "an Encoder or a name: maps have no features")
     if finalists is None:
         return max(_FINALISTS_PER_MATCH * k, _LEAST_FINALISTS)
     if not_integer(finalists) or finalists < k:
@@ -189,7 +206,8 @@ def read_summaries(
         shown = ", ".join(map(repr, bare[:5])) + (", ..." if len(bare) > 5 else "")
         raise ZooMismatch(
             f"{shown}: added as maps, without the features that {features.name!r} needs; "
-            "add the networks themselves, or leave them out by tags"
+            "add the networks themselves, leave them out, or compare maps (rerank=False of a "
+            "query, method= of an affinity)"
         )
     most = max((len(arrays_of(entry)) for entry in entries.values()), default=0)
     kinds = range(SUMMARY, SUMMARY + most)

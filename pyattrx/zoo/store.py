@@ -416,8 +416,8 @@ def _stored_method(
     outside = Method.imports(definition)
     if outside and not trust:
         raise UntrustedError(
-            f"{folder}: opening this zoo would import {', '.join(outside)}; allow it with "
-            "trust=True (--trust) if you know where the zoo comes from"
+            f"{folder}: opening this zoo would import {', '.join(outside)}; if you know "
+            "where it comes from, allow that with Zoo.open(path, trust=True) (--trust in the shell)"
         )
     method = Method.from_dict(definition)
     digest = xxh3_64_intdigest(_canonical(definition).encode())

@@ -7,6 +7,7 @@ import functools
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,7 +51,7 @@ from pyattrx.zoo.arguments import (
     now,
 )
 from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.features import FEATURES_RERANK, resolve_features
+from pyattrx.zoo.features import FEATURES_RERANK, NEAREST, arrays_of, resolve_features
 from pyattrx.zoo.fidelity import Fidelity, measure
 from pyattrx.zoo.given import check_all_maps, check_facts
 from pyattrx.zoo.growing import Growth, check_extension
@@ -79,7 +80,7 @@ class Zoo:
     >>> probes = pyattrx.Probes.from_tensor(torch.rand(8, 3, 16, 16))
     >>> nets = {name: torch.nn.Conv2d(3, 4, 3) for name in ("a", "b", "c")}
     >>> folder = tempfile.TemporaryDirectory()
-    >>> zoo = pyattrx.Zoo.create(f"{folder.name}/zoo", probes, method="grad_x_input")
+    >>> zoo = pyattrx.Zoo.create(f"{folder.name}/zoo", probes)
     >>> report = zoo.add_many(pyattrx.Encoder(net, name=name) for name, net in nets.items())
     >>> zoo.names
     ['a', 'b', 'c']
@@ -104,7 +105,7 @@ class Zoo:
         cls,
         path: str | os.PathLike[str],
         probes: Probes,
-        method: str | Method | Sequence[str | Method] = "grad_x_input",
+        method: str | Method | Sequence[str | Method] = "recommended",
         *,
         keep_rows: bool = True,
         sketch_size: int = 4096,
@@ -122,7 +123,9 @@ class Zoo:
             Images that every network sees; they are kept in the zoo, without loss.
         method : str, Method or a list of them
             What stands for a network; of several, all are computed for every network, and the first
-            one answers unless a query says which.
+            one answers unless a query says which. "recommended" is saliency of half the squared
+            norm, which finds the nearest, with ``rerank="recommended"``, which puts them in order
+            (docs/transfer.md).
         keep_rows : bool
             Keep every map, so that answers are those of `affinity`. False keeps sketches only:
             8 KiB a network, and answers with the sketches' error (see `Match.stderr`).
@@ -132,8 +135,8 @@ class Zoo:
         seed : int
             Of the sketches, at least 0.
         rerank : str or FeatureMethod, optional
-            Keep of every network what this method compares, too, so that queries can put their
-            finalists in its order: one or two matrices of N x N, 8 bytes a number, or the features
+            Keep of every network what this method compares, too, and answer in its order (see
+            `query`): one or two matrices of N x N, 8 bytes a number, or the features
             themselves for "normalized_ridge" and "perturbation_response".
         wait : bool or float
             See `open`.
@@ -152,6 +155,8 @@ class Zoo:
         folder = check_path(path)
         if not isinstance(probes, Probes):
             raise InvalidType("probes", probes, "pyattrx.Probes")
+        if isinstance(method, str) and method == "recommended":
+            method, rerank = NEAREST, "recommended" if rerank is None else rerank
         given: Sequence[Any] = method if isinstance(method, (list, tuple)) else [method]
         methods = [resolve_maps_method(one, more=FEATURES_RERANK) for one in given]
         names = [str(one) for one in methods]
@@ -246,7 +251,7 @@ class Zoo:
 
     @property
     def rerank(self) -> FeatureMethod | None:
-        """The method that queries can put their finalists in order by."""
+        """The method that queries put their finalists in order by."""
         features = self._store.features
         return None if features is None else features.method
 
@@ -259,11 +264,6 @@ class Zoo:
     def tags(self) -> dict[str, int]:
         """All tags, and how many networks have them."""
         return self._store.catalog.tags()
-
-    @property
-    def keeps_rows(self) -> bool:
-        """Whether maps are kept, and not sketches only."""
-        return self._store.keep_rows
 
     def __len__(self) -> int:
         return self._store.catalog.count()
@@ -709,7 +709,7 @@ class Zoo:
         level: float = 0.95,
         exact: bool = False,
         stop: str | None = None,
-        rerank: str | FeatureMethod | None = None,
+        rerank: str | FeatureMethod | bool | None = None,
         finalists: int | None = None,
         batch_size: int = 32,
         device: str | torch.device | None = None,
@@ -742,10 +742,12 @@ class Zoo:
             often one looks (see `pyattrx.zoo.stopping`). Where a few networks stand out this saves
             most passes; where the k-th and the next are alike it saves none. Affinities, errors and
             the order of the matches are then those of the probes seen.
-        rerank : str or FeatureMethod, optional
+        rerank : str, FeatureMethod or False, optional
             Find the nearest by their maps, and order them by this method, the zoo's `rerank`:
             affinities, errors and ties are then its own. A directional method asks how well each
-            source suits the target.
+            source suits the target. Left out, a zoo that has one does so, except for what has no
+            features: maps, a network that was added as maps, and `stop`. False: in the order of
+            the maps.
         finalists : int, optional
             How many are re-ranked: four times `k`, and at least 20, if left out.
         batch_size, device, precision, compile, scratch
@@ -783,15 +785,19 @@ class Zoo:
             raise InvalidValue("stop", stop, "None or 'confident'")
         if stop is not None and not self._store.keep_rows:
             raise InvalidValue("stop", stop, "None: this zoo keeps sketches only")
-        count = None
-        if rerank is not None or finalists is not None:
-            count = check_rerank(self._store.features, rerank, finalists, stop, k, target)
-        allowed = np.array(self._store.catalog.ids(labels), np.int64) if labels else None
-        question = Question(count or k, level, allowed, exact, run.description_options())
-        search = self._searches.setdefault(stored.id, Search(self._store, stored))
         seen = (self._id(target, "target"), target) if isinstance(target, str) else target
         if not isinstance(seen, (tuple, Tensor, Encoder)):
             raise refused("target", target, "an Encoder, the name of a network in the zoo, or maps")
+
+        def bare() -> bool:
+            with suppress(ZooDamaged):  # told where its features are read
+                return isinstance(seen, tuple) and not arrays_of(self._store.catalog.entry(seen[0]))
+            return False
+
+        count = check_rerank(self._store.features, rerank, finalists, stop, k, target, bare)
+        allowed = np.array(self._store.catalog.ids(labels), np.int64) if labels else None
+        question = Question(count or k, level, allowed, exact, run.description_options())
+        search = self._searches.setdefault(stored.id, Search(self._store, stored))
         early = stop is not None
         asked = Asked(seen, k, level, question, early, count, run, scratch)
         answered, damaged = answer(self._store, stored, search, asked)
@@ -815,7 +821,8 @@ class Zoo:
         names : list of str, optional
             Which networks; all of them if left out.
         method : str, Method or FeatureMethod, optional
-            One of the zoo's, or that of its re-ranking; the first one if left out.
+            One of the zoo's, or that of its re-ranking. Left out: that of its re-ranking, if it has
+            one, else the first one.
 
         Returns
         -------
@@ -835,7 +842,7 @@ class Zoo:
         self._store.refresh()
         store = self._store
         features = store.features
-        by_features = features is not None and features.is_meant(method)
+        by_features = features is not None and (method is None or features.is_meant(method))
         stored = features if by_features and features is not None else store.method(method)
         if not by_features and not store.keep_rows:
             raise InvalidValue("keep_rows", False, "a zoo that keeps rows")

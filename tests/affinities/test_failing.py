@@ -11,7 +11,7 @@ from torch import nn
 
 import pyattrx
 from pyattrx.affinities.failing import Failures
-from pyattrx.affinities.rows import RowStore
+from pyattrx.affinities.rows import Room, RowStore
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, SkippedWarning
 
 
@@ -169,19 +169,20 @@ def test_no_warning_without_a_failure(probes):
 
 @pytest.mark.parametrize("host_bytes", [0, 1 << 20, 200])
 def test_the_place_of_forgotten_rows_is_used_again(tmp_path, host_bytes):
-    with RowStore(5, torch.device("cpu"), tmp_path, host_bytes=host_bytes) as store:
-        before = (store._host_left, store._end)
+    room = Room(torch.device("cpu"), host_bytes)
+    with RowStore(5, torch.device("cpu"), tmp_path, room) as store:
+        before = (room.on_host, store._end)
         kept = store.begin(torch.zeros(1, 7))
         kept.write(0, torch.full((5, 7), 1.0))
-        between = (store._host_left, store._end)
+        between = (room.on_host, store._end)
         store.begin(torch.zeros(1, 7)).write(0, torch.full((5, 7), 2.0))
         store.keep_first(1)
-        assert (store._host_left, store._end) == between
+        assert (room.on_host, store._end) == between
         store.begin(torch.zeros(1, 7)).write(0, torch.full((5, 7), 3.0))
         block = store.block(slice(0, 2), np.arange(5))
         assert block[:, 0, 0].tolist() == [1.0, 3.0]
         store.keep_first(0)
-        assert (store._host_left, store._end) == before
+        assert (room.on_host, store._end) == before
         assert store.width is None
 
 

@@ -1,6 +1,7 @@
 """affinity() by feature methods and combinations: real networks against explicit formulas."""
 
 import json
+import tempfile
 from types import SimpleNamespace
 
 import numpy as np
@@ -370,11 +371,19 @@ def test_half_precision(probes):
 
 
 def test_summaries_that_do_not_fit_in_memory(probes, monkeypatch, tmp_path):
+    folders = []
+    make = tempfile.TemporaryFile
+    monkeypatch.setattr(
+        tempfile, "TemporaryFile", lambda **to: folders.append(to["dir"]) or make(**to)
+    )
     for method in ("ridge", "normalized_ridge"):
-        kept = pyattrx.affinity(encoders(), probes, method)
+        kept = pyattrx.affinity(encoders(), probes, method, scratch=tmp_path)
+        assert folders == []
         with monkeypatch.context() as patch:
             patch.setattr("pyattrx.affinities.scoring._SUMMARY_BYTES", 3000)
             filed = pyattrx.affinity(encoders(), probes, method, scratch=tmp_path)
+        assert set(folders) == {tmp_path}
+        folders.clear()
         assert (filed.values == kept.values).all()
         assert list(tmp_path.iterdir()) == []
 

@@ -164,7 +164,8 @@ def test_zero_maps_and_bad_images_are_told(folder, capsys):
     assert "left out bad.png" in out
     assert "5 probes are few; 100 or more tell more apart." in out
     probes = pyattrx.Probes.from_folder("photos", size=32, on_error="skip")
-    assert pyattrx.affinity(NETS, probes, method="grad_x_input").skipped_images == 1
+    provenance = pyattrx.affinity(NETS, probes, method="grad_x_input").provenance
+    assert len(provenance["probes"]["skipped"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from cli.test_cli import folder  # noqa: F401
 
 import pyattrx
 from pyattrx.cli import main
+from pyattrx.descriptors import resolve_method
 
 
 @pytest.fixture
@@ -139,6 +140,15 @@ def test_mistakes_are_explained(run, zoo, arguments, code, message):
     assert len(pyattrx.Zoo.open(zoo)) == 2
 
 
+def test_a_zoo_is_made_for_the_recommended_method(run, folder):  # noqa: F811
+    made = ["zoo", "create", "r", "--probes", "photos", "--size", 16, "--pixels", 64, "--json"]
+    found = json.loads(run(*made).out)
+    assert found["methods"] == ["saliency, scalar=half_squared_norm, pixels=64"]
+    assert found["rerank"] == resolve_method("recommended").to_dict()
+    wrong = run("zoo", "create", "s", "--probes", "photos", "--scalar", "sum", code=2)
+    assert "scalar='sum': expected nothing: recommended has half_squared_norm" in wrong.err
+
+
 def test_reranking(run, folder):  # noqa: F811
     made = ["zoo", "create", "r", "--probes", "photos", "--size", 16, "--rerank", "cka", "--json"]
     assert json.loads(run(*made).out)["rerank"] == {"kind": "cka"}
@@ -148,8 +158,17 @@ def test_reranking(run, folder):  # noqa: F811
         direct = opened.query("nets.py:first", rerank="cka")
     assert found["matches"] == [match.to_dict() for match in direct]
     assert found["reranked_by"] == "cka"
+    left_out = json.loads(run("query", "r", "nets.py:first", "--json").out)
+    assert left_out["matches"] == found["matches"]
+    by_maps = run("query", "r", "nets.py:first", "--by-maps", "--json")
+    assert json.loads(by_maps.out)["reranked_by"] is None
+    wrong = run("query", "r", "nets.py:first", "--by-maps", "--rerank", "cka", code=2)
+    assert "rerank='cka'" in wrong.err
     said = run("query", "r", "nets.py:first", "--rerank", "cka").out
-    assert "Nearest sources, grad_x_input, the nearest 1 re-ranked by cka" in said
+    assert (
+        "Nearest sources, saliency, scalar=half_squared_norm, the nearest 1 re-ranked by cka"
+        in said
+    )
     assert (
         "expected this zoo's 'cka'"
         in run("query", "r", "nets.py:first", "--rerank", "rsa", code=2).err

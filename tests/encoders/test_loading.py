@@ -1,6 +1,7 @@
 """Loading by specification: factories, timm, transformers, exported programs, weights."""
 
 import pickle
+import re
 import sys
 import types
 
@@ -87,7 +88,12 @@ def test_exported_programs_need_trust(tmp_path, images, probes):
     torch.export.save(program, path)
     with pytest.raises(UntrustedError, match="trust=True"):
         pyattrx.load(str(path))
-    encoder = pyattrx.load(str(path), trust=True)
+    # Where a call has no such argument, what the error offers goes in the path's place.
+    with pytest.raises(UntrustedError) as refused:
+        pyattrx.affinity([str(path)], probes)
+    (offered,) = re.findall(r"pyattrx\.load\('(.*)', trust=True\)", str(refused.value))
+    encoder = pyattrx.load(offered, trust=True)
+    assert pyattrx.affinity([encoder], probes).names == ["program"]
     with encoder.prepare("cpu", images) as prepared:
         z = prepared.forward(prepared.preprocess(images))
     assert torch.allclose(z, network(images), atol=1e-4)

@@ -25,7 +25,7 @@ def needs_faiss(kind):
         pytest.importorskip("faiss")
 
 
-@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "pq"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_the_nearest_are_among_the_candidates(kind, dtype):
     needs_faiss(kind)
@@ -42,7 +42,7 @@ def test_the_nearest_are_among_the_candidates(kind, dtype):
     assert found / 150 >= 0.99
 
 
-@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "pq"])
 def test_neither_a_common_part_nor_unequal_lengths_hide_the_nearest(kind):
     """Maps of all networks have something in common; all-zero maps make a sketch shorter."""
     needs_faiss(kind)
@@ -57,7 +57,7 @@ def test_neither_a_common_part_nor_unequal_lengths_hide_the_nearest(kind):
     assert found / 150 >= 0.99
 
 
-@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "pq"])
 def test_what_is_added_is_found_and_nothing_is_trained_again(kind):
     needs_faiss(kind)
     vectors = families(900)
@@ -71,7 +71,7 @@ def test_what_is_added_is_found_and_nothing_is_trained_again(kind):
         assert number in index.search(vectors[number], 20)
 
 
-@pytest.mark.parametrize("kind", ["flat", "pq", "ivf"])
+@pytest.mark.parametrize("kind", ["flat", "pq"])
 def test_it_is_the_same_after_saving(tmp_path, kind):
     needs_faiss(kind)
     vectors = families(700)
@@ -83,6 +83,17 @@ def test_it_is_the_same_after_saving(tmp_path, kind):
         assert np.array_equal(index.search(query, 9), again.search(query, 9))
     again.add([700], vectors[:1])
     assert len(again) == 701
+
+
+def test_a_kind_that_is_no_longer_made_is_refused(tmp_path):
+    needs_faiss("pq")
+    index = SketchIndex.build(np.arange(700), blocks_of(families(700)), SIZE, kind="pq")
+    index.kind = "ivf"
+    index.save(tmp_path / "x.index")
+    with pytest.raises(IndexDamaged, match="another version"):
+        SketchIndex.load(tmp_path / "x.index")
+    with pytest.raises(InvalidValue, match="kind='ivf'"):
+        SketchIndex.build(np.arange(10), blocks_of(families(10)), SIZE, kind="ivf")
 
 
 @pytest.mark.parametrize("kind", ["flat", "pq"])
@@ -131,7 +142,7 @@ def test_without_faiss_everything_is_exact(monkeypatch):
 
 def test_it_says_when_it_has_outgrown_itself(monkeypatch):
     pytest.importorskip("faiss")
-    monkeypatch.setattr(sketch_index, "KINDS", {"flat": 0, "pq": 650, "ivf": 10**6})
+    monkeypatch.setattr(sketch_index, "KINDS", {"flat": 0, "pq": 650})
     vectors = families(3000)
     index = SketchIndex.build(np.arange(600), blocks_of(vectors[:600]), SIZE)
     assert (index.kind, index.stale()) == ("flat", False)

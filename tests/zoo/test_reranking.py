@@ -90,15 +90,37 @@ def test_a_zoo_is_what_it_was_after_opening(tmp_path, ranked):
 
 
 def test_only_the_nearest_are_put_in_order(ranked, probes):
-    near = [m.name for m in ranked.query("net0", k=3)]
+    near = [m.name for m in ranked.query("net0", k=3, rerank=False)]
     direct = pyattrx.affinity(networks(), probes, "ridge")
     row = {name: direct.values[0, direct.index(name)] for name in near}
     found = ranked.query("net0", k=2, rerank="ridge", finalists=3)
     assert [m.name for m in found] == sorted(row, key=row.get, reverse=True)[:2]
     assert found.reranked == 3
     assert not found.complete  # one that is further away may suit better
-    plain = ranked.query("net0", k=2)
+    plain = ranked.query("net0", k=2, rerank=False)
     assert (plain.reranked, plain.reranked_by) == (0, None)
+
+
+def test_a_zoo_that_keeps_features_answers_in_their_order(ranked, zoo, tmp_path):
+    asked = encoder(8, features="1")
+    for target in ("net0", asked):
+        found = ranked.query(target, k=4)
+        assert found.reranked_by == "ridge"
+        assert list(found) == list(ranked.query(target, k=4, rerank="ridge"))
+        assert list(found) != list(ranked.query(target, k=4, rerank=False))
+    with pyattrx.Zoo.open(tmp_path / "ranked") as again:
+        assert again.query(asked).reranked_by == "ridge"
+    assert ranked.query("net0", k=2, finalists=3).reranked == 3
+    assert zoo.query("net0").reranked_by is None  # it keeps none
+
+
+def test_what_has_no_features_is_answered_by_maps(ranked):
+    maps = torch.rand(12, 14 * 14)
+    ranked.add_maps("bare", maps)
+    for target, options in ((maps, {}), ("bare", {}), (encoder(8), {"stop": "confident"})):
+        found = ranked.query(target, **options)
+        assert found.reranked_by is None
+        assert list(found) == list(ranked.query(target, rerank=False, **options))
 
 
 def test_sketches_find_the_finalists(tmp_path, probes):
@@ -158,7 +180,9 @@ def test_maps_have_no_features(ranked):
     maps = torch.rand(12, 14 * 14)
     ranked.add_maps("bare", maps)
     assert ranked.verify().ok
-    assert any(m.name == "bare" for m in ranked.query("net0", k=6))
+    assert any(m.name == "bare" for m in ranked.query("net0", k=6, rerank=False))
+    with pytest.raises(ZooMismatch, match="'bare': added as maps.*rerank=False"):
+        ranked.query("net0")
     with pytest.raises(ZooMismatch, match="'bare': added as maps, without the features"):
         ranked.query("net0", rerank="ridge")
     with pytest.raises(ZooMismatch, match="'bare': added as maps"):
@@ -182,7 +206,9 @@ def test_wrong_questions(zoo, ranked, tmp_path, probes):
     with pytest.raises(InvalidValue, match="finalists=3: expected an integer of at least k=5"):
         ranked.query("net0", rerank="ridge", finalists=3)
     with pytest.raises(InvalidValue, match="finalists=9: expected None"):
-        ranked.query("net0", finalists=9)
+        ranked.query("net0", finalists=9, rerank=False)
+    with pytest.raises(InvalidValue, match="finalists=9: expected None"):
+        zoo.query("net0", finalists=9)
     with pytest.raises(InvalidValue, match="stop='confident'"):
         ranked.query(encoder(8), rerank="ridge", stop="confident")
     with pytest.raises(InvalidValue, match="method='rsa': expected one of this zoo's"):
@@ -244,7 +270,7 @@ def test_a_flipped_bit_is_noticed_and_costs_its_entry_only(tmp_path, probes, whi
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", pyattrx.errors.UntrainedWarning)
-            assert len(zoo.query("net0")) == 5  # its maps are whole
+            assert len(zoo.query("net0", rerank=False)) == 5  # its maps are whole
 
 
 def test_a_missing_record_is_noticed(tmp_path, probes):

@@ -205,7 +205,7 @@ def test_sketches_choose_who_races_in_large_zoos(large, monkeypatch):
 def test_what_cannot_stop_is_refused(large, tmp_path):
     with pytest.raises(InvalidValue, match="stop='early'"):
         large.query("far0", stop="early")
-    sketches = Zoo.create(tmp_path / "zoo", large.probes, keep_rows=False)
+    sketches = Zoo.create(tmp_path / "zoo", large.probes, "grad_x_input", keep_rows=False)
     with pytest.raises(InvalidValue, match="keeps sketches only"):
         sketches.query(pyattrx.Encoder(nn.Conv2d(3, 2, 3)), stop="confident")
     assert large.query("kin0", k=2, stop="confident").n_probes == 192

@@ -56,6 +56,21 @@ def test_answers_are_those_of_affinity(tmp_path, probes, method):
     assert_same(zoo.query("net3", k=5), six.nearest("net3", 5))
 
 
+def test_its_provenance_says_of_networks_what_affinity_says(tmp_path, probes):
+    run = {"device": "cpu", "precision": "bfloat16"}
+    (direct,) = pyattrx.affinity([encoder(0)], probes, "saliency", **run).provenance["networks"]
+    with Zoo.create(tmp_path / "zoo", probes, "saliency") as zoo:
+        zoo.add(encoder(0), **run)
+        zoo.add_maps("given", torch.rand(12, 14 * 14))
+        ours, given = zoo.affinity().provenance["networks"]
+    assert ours["precision"] == direct["precision"]
+    assert 0.5 < ours["precision"]["least_cosine"] < 1
+    assert ours["compile"] is direct["compile"] is None
+    assert (ours["run_precision"], ours["run_compile"]) == ("bfloat16", False)
+    assert given["precision"] is given["compile"] is None
+    assert "run_precision" not in given
+
+
 def test_a_zoo_is_what_it_was_after_opening(tmp_path, zoo):
     before = zoo.query("net0", k=5)
     assert before.complete
@@ -291,7 +306,7 @@ def test_sketches_choose_in_larger_zoos(tmp_path, probes, monkeypatch):
 
 def test_one_probe_one_network_and_none(tmp_path):
     probes = pyattrx.Probes.from_tensor(torch.rand(1, 3, 9, 9))
-    zoo = Zoo.create(tmp_path / "zoo", probes)
+    zoo = Zoo.create(tmp_path / "zoo", probes, "grad_x_input")
     assert zoo.names == []
     assert zoo.query(encoder(0)) == []
     assert zoo.verify().ok
@@ -374,7 +389,7 @@ def test_a_catalog_of_another_format_is_refused(tmp_path, zoo):
 def test_rows_of_float64_networks_stay_float64(tmp_path, probes):
     networks = [encoder(seed, dtype=torch.float64) for seed in range(3)] + [encoder(3)]
     direct = pyattrx.affinity(networks, probes, method="grad_x_input")
-    zoo = Zoo.create(tmp_path / "zoo", probes)
+    zoo = Zoo.create(tmp_path / "zoo", probes, "grad_x_input")
     zoo.add_many(networks)
     assert np.array_equal(zoo.affinity().values, direct.values)
     assert_same(zoo.query("net0"), direct.nearest("net0"))
@@ -492,8 +507,26 @@ def test_numpy_integers_are_integers(tmp_path, probes, zoo):
         assert made.describe()["sketch_size"] == 1024
 
 
+def test_the_default_is_that_of_affinity(tmp_path, probes):
+    networks = [encoder(seed, features="1") for seed in range(4)]
+    direct = pyattrx.affinity(networks, probes)
+    with Zoo.create(tmp_path / "zoo", probes) as made:
+        made.add_many(networks)
+        assert made.methods == [Method("saliency", scalar="half_squared_norm")]
+        assert made.rerank == resolve_method("recommended")
+        found = made.affinity()
+        assert found.provenance["method"] == direct.provenance["method"]
+        assert found.values == pytest.approx(direct.values, abs=1e-7)
+        assert [m.name for m in made.query("net1")] == [m.name for m in direct.nearest("net1")]
+        assert made.affinity(method=made.methods[0]).symmetric
+    with Zoo.create(tmp_path / "other", probes, rerank="cka") as made:
+        assert made.rerank == resolve_method("cka")
+    with Zoo.create(tmp_path / "maps", probes, "saliency") as made:
+        assert made.rerank is None
+
+
 def test_a_method_of_features_re_ranks(tmp_path):
     probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8))
-    for method in ("recommended", resolve_method("cka")):
+    for method in (["recommended"], resolve_method("cka")):
         with pytest.raises((InvalidValue, InvalidType), match="rerank='recommended'"):
             pyattrx.Zoo.create(tmp_path / "zoo", probes, method)
