@@ -66,6 +66,8 @@ def by_copies(study: Study, tasks: Sequence[str], samples: int) -> Judged:
         return made
 
     judged = study.judge(rankings, tasks, samples=samples)
+    if not judged:
+        return {}
     return {
         form: {
             m: np.mean([v[m] for k, v in judged.items() if k.startswith(f"{form}|")], axis=0)

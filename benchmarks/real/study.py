@@ -309,6 +309,8 @@ class Study:
             are left out.
         """
         tables, kept = self._tables(rankings, tasks, kind)
+        if not kept:
+            return {}
         generator = np.random.default_rng(0)
         out = np.empty((1 + samples, len(MEASURES), len(kept)))
         for sample in range(1 + samples):
@@ -345,7 +347,8 @@ class Study:
                 whole = [n for n, row in rows.items() if np.isfinite(row[np.isfinite(truth)]).all()]
                 kept = whole if kept is None else [n for n in kept if n in whole]
                 found[t, d] = truth, rows
-        assert kept is not None
+        if not kept:
+            return {}, []
         tables = {
             at: (truth, np.stack([rows[name] for name in kept]))
             for at, (truth, rows) in found.items()

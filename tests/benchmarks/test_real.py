@@ -384,6 +384,12 @@ def test_the_consensus_is_studied(tmp_path):
     assert consensus_study.choose_form(forms, copies).partition("@")[0] in agreements.FORMS
 
 
+def test_nothing_is_judged_of_what_nobody_measured():
+    own = study.Study(*rows({"knn@pooled": 0.5}), NETWORKS)
+    for judged in (consensus_study.by_forms, consensus_study.by_copies, consensus_study.by_size):
+        assert judged(own, ("scenes", "textures"), 5) == {}
+
+
 def test_a_form_is_chosen_only_where_it_is_better():
     same = {"weighted_kendall": np.zeros(50)}
     better = {"weighted_kendall": np.full(50, 0.2)}
