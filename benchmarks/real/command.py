@@ -127,7 +127,7 @@ def real_command(
     found = document(results)
     if page is not None:
         write_page(page, found)
-        judged_file(results).write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+        judged_file(results).write_text(json.dumps(found, allow_nan=False) + "\n")
     elif as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
     else:

@@ -16,7 +16,7 @@ __all__ = ["SIZES", "Judged", "by_copies", "by_forms", "by_images", "by_size", "
 _Vector = NDArray[np.float64]
 # By what is varied, and measure: a mean, then bootstrap samples of it.
 Judged = dict[str, dict[str, _Vector]]
-SIZES = (4, 8, 16)  # candidates
+SIZES = (4, 8, 15)  # candidates; 15 are there in every task
 _COPIES = 9
 _SUBSETS = 50
 

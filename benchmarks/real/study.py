@@ -249,7 +249,7 @@ class Study:
         return {
             "consensus@pooled": self.agreement(task, draw),
             "consensus@2x2": self.agreement(task, draw, "2x2"),
-            "popularity": np.mean(places, axis=0) if others else np.full(len(self.networks), 0.0),
+            "popularity": np.mean(places or [np.full(len(self.networks), np.nan)], axis=0),
             "nearest by name": self._of_all(self.resembles.get(task, {})),
             **{name: self._of_all(values) for name, values in self.costs.items()},
             "random": generator.random(len(self.networks)),

@@ -55,8 +55,9 @@ def fit_target(
     labels themselves. This is for those who want a network of the task in the space of others
     (`pyattrx.affinity`, `Zoo.query`); a few hundred labelled images and some minutes on a CPU make
     one. On rendered rooms such targets ranked sources well (Spearman's correlation with transfers
-    .79; .90 for targets trained in full: docs/transfer.md). On networks and images of other people
-    it ranked no better than chance, where scores that use the labels directly ranked well.
+    .79; .90 for targets trained in full: docs/transfer.md). On published networks and real images
+    "recommended" ranked by it the wrong way round, and well behind scores that use the labels with
+    its output as one vector, ``read_at(output=lambda m, x: m(x).flatten(1))`` (docs/evidence.md).
 
     Parameters
     ----------

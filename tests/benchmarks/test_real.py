@@ -525,7 +525,7 @@ def test_a_page_of_the_evidence(tmp_path):
             for draw in range(1 if labels == study.FULL else 3):
                 for name in (
                     "linear_probe@both", "linear_probe@pooled", "logme@pooled", "knn@pooled",
-                    "label_ridge@2x2",
+                    "parc@pooled", "label_ridge@2x2",
                 ):  # fmt: skip
                     values = {n: v + generator.random() for n, v in reached.items()}
                     scores.append(tables.Row(task, labels, draw, name, values))
