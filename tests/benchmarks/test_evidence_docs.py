@@ -70,3 +70,12 @@ def test_an_interval_is_that_of_the_tables(kept):
     found = own.judged([form], 20, own.tasks, samples=500)[form.name]["weighted_kendall"]
     expected = kept["sets"]["strangers"]["tables"]["all"]["20"][form.name]["weighted_kendall"]
     assert part("command").estimate(found) == expected
+
+
+def test_the_readme_says_the_same(kept):
+    row = kept["sets"]["strangers"]["tables"]["all"]["20"]["linear_probe@both"]
+    text = " ".join((SOURCES / "README.md").read_text().split())
+    kendall = f"{row['weighted_kendall'][0]:.2f}".replace("0.", ".")
+    assert f"agrees with what they reach to a weighted Kendall of {kendall}" in text
+    assert f"is {row['regret@1'][0]:.1f} accuracy points behind the best" in text
+    assert round(row["regret@3"][0], 1) == 0  # "of the first three none"
