@@ -13,7 +13,6 @@ program that was never compiled because somebody switched torch.compile off.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyattrx.encoders.originals import ALL_MODULES
 from pyattrx.encoders.outputs import Part, pick_tensor
 from pyattrx.errors import EncoderError
 
@@ -104,11 +104,6 @@ class CompiledNetwork:
         return tuple(z[:count] if z.dim() and len(z) == size else z for z in answer)
 
 
-# A call may compile, and the compiler's books are not kept for two threads at once: of two, one
-# was seen to fail with a KeyError of its own.
-_one_by_one = threading.RLock()
-
-
 class _Program:
     """One function, compiled: as often as its guards say that it does not fit."""
 
@@ -123,7 +118,7 @@ class _Program:
 
     def __call__(self, *arguments: Any) -> Any:
         try:
-            with _one_by_one, _more_versions():
+            with ALL_MODULES, _more_versions():  # a call may compile
                 return self._run(*arguments)
         except Exception as error:
             if self.versions < _LIMIT:

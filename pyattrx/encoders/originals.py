@@ -23,7 +23,12 @@ from pyattrx.encoders.folding import DESCRIPTIONS
 from pyattrx.encoders.rebinding import stored_at
 from pyattrx.errors import AssumptionError
 
-__all__ = ["original_untouched"]
+__all__ = ["ALL_MODULES", "original_untouched"]
+
+
+# Held by who hooks the calls of all modules, and by who calls the compiler: its programs depend on
+# such hooks, those of another thread, too, and it fails where one goes while it looks at them.
+ALL_MODULES = threading.RLock()
 
 
 @contextmanager
@@ -65,6 +70,7 @@ def original_untouched(
     buffers = [(key, it, it.detach().clone()) for key, it in original.named_buffers() if reads]
     with ExitStack() as watched:
         if not reads:
+            watched.enter_context(ALL_MODULES)
             watched.callback(register_module_forward_pre_hook(called).remove)
             watched.enter_context(_Tensors(all_tensors(original), refuse))
         try:

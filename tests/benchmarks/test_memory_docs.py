@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pyattrx.cli._bench import load_benchmarks
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "conventions.md"
 RESULTS = ROOT / "benchmarks" / "results" / "memory.json"
@@ -42,7 +44,7 @@ def test_maps_are_bounded_and_features_are_not(cases):
 
 
 def test_one_case():
-    memory = importlib.import_module("benchmarks.memory")
+    memory = importlib.import_module(f"{load_benchmarks().__package__}.memory")
     (case,) = memory.measure([("recommended", 20)])["cases"]
     assert (case["method"], case["probes"]) == ("recommended", 20)
     assert 0 < case["resident"] < 1 << 30

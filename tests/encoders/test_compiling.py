@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import threading
 import warnings
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -414,3 +415,29 @@ def test_generated_code_on_a_gpu(images, method, monkeypatch):
     np.testing.assert_allclose(found.values, plain.values, atol=1e-3)
     for network in found.provenance["networks"]:
         assert network["compile"]["least_cosine"] > 0.999
+
+
+def test_a_look_in_another_thread_does_not_disturb_the_compiler(images):
+    """The look hooks the calls of all modules, which programs depend on."""
+    begun, done = threading.Event(), threading.Event()
+
+    def look():
+        begun.set()
+        while not done.is_set():
+            with Encoder(plain_net(), name="other").prepare(CPU, images):
+                pass
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(look)
+        begun.wait()
+        try:
+            for seed in range(4):
+                encoder = Encoder(Scaled(float(seed + 10)), name=f"net{seed}")
+                with encoder.prepare(CPU, images) as prepared:
+                    prepared.compile(len(images))
+                    for k in range(6):
+                        method = Method(ELRP(10.0 ** -(k + 2)))
+                        AttributionMaps(method, images.shape[2:]).rows(prepared, images)
+        finally:
+            done.set()
+            other.result()
