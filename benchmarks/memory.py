@@ -96,7 +96,9 @@ def measure(cases: list[tuple[str, int]]) -> dict[str, object]:
     found = []
     for method, count in cases:
         command = [sys.executable, "-m", __spec__.name, method, str(count)]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        # From where the package is: the sources of another one may be here.
+        here = Path(__file__).resolve().parents[__spec__.name.count(".")]
+        out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=here).stdout
         found.append(json.loads(out))
     return {"image": _SIZE, "networks": 4, "machine": machine(), "cases": found}
 
