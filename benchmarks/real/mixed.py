@@ -60,20 +60,12 @@ def measure_mixed(
         few, more = (_first(own, labels, count) for count in (LABELS, TRUTH))
         truth = partial(truths_of, labels, groups, more, test, kinds=("probe@pooled",))
         score = partial(scores_of, labels, groups, few)
-        truths += kept_rows(
-            work / "truths" / f"{MIXED}-{TRUTH}-{draw}.csv",
-            joined,
-            truth,
-            (MIXED, TRUTH, draw),
-            say,
-        )
-        found += kept_rows(
-            work / "scores" / f"{MIXED}-{LABELS}-{draw}.csv",
-            joined,
-            score,
-            (MIXED, LABELS, draw),
-            say,
-        )
+        for rows, kind, count, compute in (
+            (truths, "truths", TRUTH, truth),
+            (found, "scores", LABELS, score),
+        ):
+            file = work / kind / f"{MIXED}-{count}-{draw}.csv"
+            rows.extend(kept_rows(file, joined, compute, (MIXED, count, draw), say))
     return truths, found
 
 

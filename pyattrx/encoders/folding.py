@@ -381,7 +381,7 @@ def _times(weight: Tensor, factor: Tensor) -> Tensor:
     New memory costs more than the numbers that are put there.
     """
     made = torch.empty_like(weight)
-    count = max(1, _IN_CACHE // weight[0].numel())
+    count = max(1, _IN_CACHE * len(weight) // max(1, weight.numel()))
     for rows, by, into in zip(*(t.split(count) for t in (weight, factor, made)), strict=True):
         into.copy_(rows.double() * by)
     return made
