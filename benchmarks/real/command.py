@@ -51,6 +51,7 @@ SETS = {
     "with random ones": ("strangers", "random"),
 }
 _COSTS = ("parameters", "multiply_adds", "width", "input_size")
+_DEFAULT = "linear_probe@both"  # of `pyattrx.recommend`
 _TRUTH = "probe@pooled"
 _OTHERS = ("probe@2x2", "decoder@4x4", "fine-tuned")
 _ANEW = "Measure anew"
@@ -322,6 +323,8 @@ def _judged(study: Study, samples: int) -> dict[str, Any]:
             continue
         judged = {n: study.judged(every, n, tasks, samples=samples) for n in LABELS}
         found["tables"][title] = {str(n): _estimated(rows) for n, rows in judged.items()}
+        if title == "all":
+            found["ahead of the default"] = {str(n): _ahead(rows) for n, rows in judged.items()}
         if title == "chosen on":
             few, *more = (judged[n] for n in LABELS)
             found["chosen"] = {
@@ -329,6 +332,14 @@ def _judged(study: Study, samples: int) -> dict[str, Any]:
                 "more labels": choose(more, every).name,
             }
     return found
+
+
+def _ahead(judged: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, list[float]]:
+    """How much more weighted Kendall a ranking has than the default, by the same samples."""
+    if _DEFAULT not in judged:
+        return {}
+    default = judged[_DEFAULT]["weighted_kendall"]
+    return {name: estimate(rows["weighted_kendall"] - default) for name, rows in judged.items()}
 
 
 def _share(value: float | None) -> float | None:

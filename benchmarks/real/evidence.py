@@ -154,6 +154,18 @@ def _intervals(found: _Found) -> str:
     return _markdown(["weighted Kendall, 95 %", *(f"{n} labels" for n in _LABELS)], rows)
 
 
+def _ahead(found: _Found) -> str:
+    ahead = found["sets"]["strangers"]["ahead of the default"]
+    rows = []
+    for name, called in _RANKINGS.items():
+        if name != "linear_probe@both" and all(name in ahead[n] for n in _LABELS):
+            cells = [ahead[n][name] for n in _LABELS]
+            rows.append(
+                [called, *(f"{_number(v)} ({_number(a)} to {_number(b)})" for v, a, b in cells)]
+            )
+    return _markdown(["ahead of the default", *(f"{n} labels" for n in _LABELS)], rows)
+
+
 def _halves(found: _Found) -> str:
     parts = found["sets"]["strangers"]["tables"]
     measures = ("weighted_kendall", "regret@1")
@@ -247,6 +259,7 @@ TABLES: dict[str, Callable[[_Found], str]] = {
     "short": _short,
     "rankings": _rankings,
     "intervals": _intervals,
+    "ahead": _ahead,
     "halves": _halves,
     "traps": _traps,
     "truths": _truths,
