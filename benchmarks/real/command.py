@@ -16,6 +16,7 @@ from pyattrx.errors import InvalidValue
 
 from ..minitaskonomy.command import cache_folder
 from ..options import Json, among, say_at
+from ..recommend.command import agreements as of_rooms
 from .agreements import PLACES, measure_between
 from .consensus_study import by_copies, by_forms, by_images, by_size, choose_form
 from .entrants import GROUPS, entrants
@@ -246,6 +247,7 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
         sets[title] = _judged(study, samples)
         if members == ("strangers",):
             found["consensus"] = _of_consensus(study, samples)
+            found["rendered rooms"] = of_rooms()["kinds"].get("all", {})
             mixed = [read_rows(root / f"mixed-{kind}.csv") for kind in ("truths", "scores")]
             if all(mixed):
                 own = Study(mixed[0], mixed[1], names, MIXED, costs, full=MIXED_TRUTH)

@@ -35,7 +35,7 @@ def by_forms(study: Study, tasks: Sequence[str], samples: int) -> Judged:
 
 
 def by_images(study: Study, tasks: Sequence[str], samples: int) -> Judged:
-    """Judge the mean of pooled features by how many images it has seen."""
+    """Judge the consensus of pooled features by how many images it has seen."""
     return study.judge(
         lambda task, draw: {
             f"{images} images": study.agreement(task, draw, images=images) for images in IMAGES
@@ -78,40 +78,48 @@ def by_copies(study: Study, tasks: Sequence[str], samples: int) -> Judged:
 
 
 def by_size(study: Study, tasks: Sequence[str], samples: int) -> Judged:
-    """Judge the mean of pooled features of a few of the candidates, the mean over who they are.
+    """Judge two forms for a few of the candidates, the mean over who they are.
 
     Regret is against the best of these. The interval is that over tasks and draws.
     """
-    generator = np.random.default_rng(0)
-    values = np.full((len(SIZES), len(tasks), DRAWS, len(MEASURES)), np.nan)
+    cells = {
+        f"{size} candidates, {form}": (size, form)
+        for size in SIZES
+        for form in ("mean", "targets standardized")
+    }
+    values = np.full((len(cells), len(tasks), DRAWS, len(MEASURES)), np.nan)
     for t, task in enumerate(tasks):
         takes = study.candidates(task)
         names = [name for name, one in zip(study.networks, takes, strict=True) if one]
         truth = study.truth(task)[takes]
         for draw in range(DRAWS):
             table = study.between.table(names, task, draw)
-            if table is None:
-                continue
-            for s, size in enumerate(SIZES):
-                if size > len(names):
-                    continue
-                found = []
-                for _ in range(_SUBSETS):
-                    some = generator.choice(len(names), size, replace=False)
-                    ranked = FORMS["mean"](table[np.ix_(some, some)])
-                    if np.ptp(truth[some]) > 0:
-                        found.append([m(ranked[None], truth[some])[0] for m in MEASURES.values()])
-                values[s, t, draw] = np.mean(found, axis=0)
+            for i, (size, form) in enumerate(cells.values()):
+                if table is not None and size <= len(names):
+                    values[i, t, draw] = _of_some(table, truth, size, form)
+    generator = np.random.default_rng(0)
     picks = [(np.arange(len(tasks)), np.tile(np.arange(DRAWS), (len(tasks), 1)))]
     for _ in range(samples):
         drawn = generator.integers(0, len(tasks), len(tasks))
         picks.append((drawn, generator.integers(0, DRAWS, (len(tasks), DRAWS))))
     means = np.stack([values[:, t[:, None], d].mean((1, 2)) for t, d in picks], axis=-1)
     return {
-        f"{size} candidates": {m: means[s, j] for j, m in enumerate(MEASURES)}
-        for s, size in enumerate(SIZES)
-        if np.isfinite(means[s]).all()
+        name: {m: means[i, j] for j, m in enumerate(MEASURES)}
+        for i, name in enumerate(cells)
+        if np.isfinite(means[i]).all()
     }
+
+
+def _of_some(table: NDArray[np.float64], truth: _Vector, size: int, form: str) -> _Vector:
+    """All measures, the means over candidates who are chosen at random."""
+    generator = np.random.default_rng(size)
+    found = []
+    for _ in range(_SUBSETS):
+        some = generator.choice(len(table), size, replace=False)
+        ranked = FORMS[form](table[np.ix_(some, some)])
+        if np.ptp(truth[some]) > 0:
+            found.append([m(ranked[None], truth[some])[0] for m in MEASURES.values()])
+    return np.asarray(np.mean(found, axis=0))
 
 
 def choose_form(forms: Judged, copies: Judged) -> str:

@@ -223,6 +223,21 @@ def _consensus(part: str) -> Callable[[_Found], str]:
     return made
 
 
+def _rooms(found: _Found) -> str:
+    measures = ("spearman", "weighted_kendall", "regret@1")
+    rows = []
+    for case, forms in found["rendered rooms"].items():
+        for name, row in forms.items():
+            values = [_number(row[m]) for m in measures]
+            value, low, high = row["ahead of the mean"]
+            ahead = f"{_number(value)} ({_number(low)} to {_number(high)})"
+            rows.append([f"{name}, {case}", *values, "" if name == "mean@pooled" else ahead])
+    return _markdown(
+        ["18 tasks, rendered rooms", "Spearman", "w. Kendall", "regret@1", "ahead of the mean"],
+        rows,
+    )
+
+
 def _targets(found: _Found) -> str:
     """On objects alone, beside what labels and candidates say there."""
     measures = ("spearman", "weighted_kendall", "regret@1")
@@ -268,4 +283,5 @@ TABLES: dict[str, Callable[[_Found], str]] = {
     "consensus copies": _consensus("copies"),
     "consensus images": _consensus("images"),
     "consensus candidates": _consensus("candidates"),
+    "consensus rooms": _rooms,
 }

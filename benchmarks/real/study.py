@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from pyattrx.evaluate.rankings import spearman, weighted_kendall
 from pyattrx.evaluate.tables import mean_ranks
+from pyattrx.recommending.agreement import by_every_target
 
 from ..recommend.study import WEIGHTS
 from .agreements import FORMS, Between
@@ -217,15 +218,23 @@ class Study:
         return np.full(len(self.networks), np.nan) if row is None else row.of(self.networks)
 
     def agreement(
-        self, task: str, draw: int, place: str = "pooled", images: int = 160, form: str = "mean"
+        self,
+        task: str,
+        draw: int,
+        place: str = "pooled",
+        images: int = 160,
+        form: str | None = None,
     ) -> _Vector:
-        """The consensus of the candidates, [S]; NaN for who is none, or where there is none."""
+        """The consensus of the candidates, [S]; NaN for who is none, or where there is none.
+
+        That of `pyattrx.recommend` if no form is asked for.
+        """
         takes = self.candidates(task)
         names = [name for name, one in zip(self.networks, takes, strict=True) if one]
         found = np.full(len(self.networks), np.nan)
         table = self.between.table(names, task, draw, place, images)
         if table is not None:
-            found[takes] = FORMS[form](table)
+            found[takes] = by_every_target(table) if form is None else FORMS[form](table)
         return found
 
     def rank(self, form: Form, task: str, labels: int, draw: int) -> _Vector:

@@ -15,8 +15,10 @@ from pyattrx.errors import InvalidValue
 from pyattrx.evaluate import interval
 
 from ..minitaskonomy.command import cache_folder
+from ..minitaskonomy.tasks import TARGETS, TASKS
 from ..options import Json, say_at
 from ..transfer.command import ROOT as TRANSFERS
+from .agreements import Agreements, judge_forms, measure_agreements
 from .races import measure_races, read_races, summary
 from .scores import COUNTS, Scores, compute, read
 from .study import (
@@ -33,7 +35,7 @@ from .study import (
     measured,
 )
 
-__all__ = ["ROOT", "document", "recommend_command"]
+__all__ = ["ROOT", "agreements", "document", "recommend_command"]
 
 ROOT = Path(__file__).resolve().parents[1] / "results" / "recommend"
 _CHOSEN_ON = 0  # the seed of the encoders
@@ -52,6 +54,10 @@ def recommend_command(
     races: Annotated[
         bool, typer.Option("--races", help="Race all sources.", rich_help_panel=_ANEW)
     ] = False,
+    between: Annotated[
+        bool,
+        typer.Option("--agreements", help="Ask all sources of each other.", rich_help_panel=_ANEW),
+    ] = False,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -63,7 +69,7 @@ def recommend_command(
     ] = None,
 ) -> None:
     """Hold every score, and what a race saves, against measured transfers, or compute them anew."""
-    if scores or races:
+    if scores or races or between:
         results.mkdir(parents=True, exist_ok=True)
         for seed in seeds or [_CHOSEN_ON]:
             made = folder or cache_folder()
@@ -71,6 +77,8 @@ def recommend_command(
                 compute(made, seed, score_file(results, seed), say_at)
             if races:
                 measure_races(made, seed, TRANSFERS, race_file(results, seed), say_at)
+            if between:
+                measure_agreements(made, seed, agreement_file(results, seed), say_at)
         return
     found = document(results)
     if as_json:
@@ -87,6 +95,11 @@ def score_file(root: Path, seed: int) -> Path:
 def race_file(root: Path, seed: int) -> Path:
     """Return where the races of a set of encoders are."""
     return root / f"races-seed{seed}.json"
+
+
+def agreement_file(root: Path, seed: int) -> Path:
+    """Return where what a set of encoders knows of each other is."""
+    return root / f"agreements-seed{seed}.npz"
 
 
 def document(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
@@ -121,7 +134,18 @@ def document(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
             for kind, which in kinds.items()
         },
         "races": _races(root),
+        "agreements": agreements(root, truths),
     }
+
+
+def agreements(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
+    """Judge forms of the consensus, by all seeds that there are; see `judge_forms`."""
+    files = {seed: agreement_file(root, seed) for seed in range(10)}
+    found = {seed: Agreements.read(file) for seed, file in files.items() if file.is_file()}
+    dense = np.array([TASKS[target].dense for target in TARGETS])
+    kinds = {kind: dense == which for kind, which in _DENSE.items()}
+    every = {**kinds, "all": np.ones(len(TARGETS), bool)}
+    return {"seeds": list(found), "kinds": judge_forms(found, truths, every) if found else {}}
 
 
 def _races(root: Path) -> dict[str, Any]:
@@ -209,6 +233,11 @@ def show(found: dict[str, Any]) -> None:
             f"passes ({row['least']:.0%} to {row['most']:.0%}), regret@1 {row['regret']:.3f} "
             f"(full runs {row['regret of all']:.3f}), first of the full run dropped in "
             f"{row['lost']} of {row['races']}"
+        )
+    for case, forms in found["agreements"]["kinds"].get("all", {}).items():
+        out.print(
+            f"weighted Kendall of the consensus, all targets, candidates {case}: "
+            + ", ".join(f"{name} {row['weighted_kendall']:.2f}" for name, row in forms.items())
         )
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "images_of",
     "kind_of",
     "load_source",
+    "parts_of",
     "read",
     "score_images",
     "score_names",
@@ -123,8 +124,8 @@ def compute(folder: Path, seed: int, out: Path, say: Say, targets: Sequence[str]
             kept[which] = features_of(encoders, images_of(data, task))
         labels = data.labels(task, "transfer")
         for draw in range(DRAWS):
-            part = slice(draw * FULL.subset, (draw + 1) * FULL.subset)
-            seen = [(one.pooled[part], _maps(one)[part]) for one in kept[which]]
+            part = _part(draw)
+            seen = parts_of(kept[which], draw)
             _agreements(seen, sources.index(target), names, values[t, :, draw], spent)
             for c, count in enumerate(COUNTS):
                 chosen = _choose(labels[part].numpy(), task, count)
@@ -171,6 +172,15 @@ def features_of(encoders: Sequence[Encoder], images: torch.Tensor) -> list[Featu
     """Read encoders, at 8 x 8 locations."""
     probes = Probes.from_tensor(images)
     return [extract(encoder, probes, grid=8) for encoder in encoders]
+
+
+def _part(draw: int) -> slice:
+    return slice(draw * FULL.subset, (draw + 1) * FULL.subset)
+
+
+def parts_of(features: Sequence[Features], draw: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Vectors [N, D] and maps [N, C, 8, 8] of every network, of the images of one draw."""
+    return [(one.pooled[_part(draw)], _maps(one)[_part(draw)]) for one in features]
 
 
 def _maps(features: Features) -> np.ndarray:

@@ -12,7 +12,7 @@ from pyattrx.descriptors.feature_method import FEATURE_KINDS, FeatureMethod
 from pyattrx.descriptors.method import Method, resolve_maps_method
 from pyattrx.errors import InvalidType, InvalidValue
 
-__all__ = ["RECOMMENDED", "AnyMethod", "Combined", "resolve_method"]
+__all__ = ["RECOMMENDED", "AnyMethod", "Combined", "resolve_method", "standardized"]
 
 Part = Method | FeatureMethod
 
@@ -108,7 +108,7 @@ class Combined:
         """
         weights = [weight for _, weight in self.terms]
         if self.standardise:
-            scores = [_standardised(some) for some in scores]
+            scores = [standardized(some) for some in scores]
         total = sum(weight * some for weight, some in zip(weights, scores, strict=True))
         return np.asarray(total if self.standardise else total / sum(weights))
 
@@ -175,7 +175,7 @@ def resolve_method(method: Any) -> AnyMethod:
     return resolve_maps_method(method, others=("recommended", "depara", *FEATURE_KINDS))
 
 
-def _standardised(scores: np.ndarray) -> np.ndarray:
+def standardized(scores: np.ndarray) -> np.ndarray:
     """Scores [..., M, M] less the mean of their row, over its deviation; without the diagonal."""
     count = scores.shape[-1]
     others = np.where(np.eye(count, dtype=bool), 0.0, scores)

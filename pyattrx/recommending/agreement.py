@@ -17,15 +17,18 @@ from pyattrx._progress import progress
 from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
 from pyattrx.affinities.statistics import Residuals
 from pyattrx.descriptors import FeatureMethod
+from pyattrx.descriptors.combined import standardized
 from pyattrx.descriptors.probe_sets import Summary
 from pyattrx.descriptors.regression import NormalizedRidge
 from pyattrx.descriptors.ridge import narrowed
 from pyattrx.errors import InvalidValue
 from pyattrx.scores import Score
 
-__all__ = ["Consensus", "consensus"]
+__all__ = ["MANY", "Consensus", "by_every_target", "consensus"]
 
 _MOST_IMAGES = 256
+# A standard deviation over fewer is too uncertain to divide by.
+MANY = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,7 @@ class Consensus:
     Attributes
     ----------
     values : ndarray [M]
-        Mean R^2 of the others' features, predicted from those of each candidate.
+        How well each candidate predicts features of the others, by `by_every_target`.
     residuals : Residuals [G, M]
         Of a jackknife over images.
     between : ndarray [M, M]
@@ -136,16 +139,36 @@ def consensus(
             values, left_out = descriptor.compare(networks, [source], groups, blocks)
             between[:, column], without[:, :, column] = values[:, 0], left_out[:, :, 0]
             step(1)
-    means = _of_others(between)
-    residuals = jackknife_residuals(means, _of_others(without), blocks)
-    return Consensus(means, residuals, between, blocks)
+    values = by_every_target(between)
+    residuals = jackknife_residuals(values, by_every_target(without), blocks)
+    return Consensus(values, residuals, between, blocks)
 
 
-def _of_others(between: np.ndarray) -> np.ndarray:
-    """Means over targets, [..., M, M] to [..., M], each source itself left out."""
+def by_every_target(between: np.ndarray) -> np.ndarray:
+    """Rate sources by what every target says of them.
+
+    Parameters
+    ----------
+    between : ndarray [..., M, M]
+        A score of every source (columns) for every target (rows). The diagonal counts for nothing.
+
+    Returns
+    -------
+    ndarray [..., M]
+        The mean over the other targets of a source's score. Of `MANY` networks or more, scores are
+        taken in standard deviations from the mean of their target's, so that all targets count
+        alike; one whose scores are all alike says nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyattrx.recommending.agreement import by_every_target
+    >>> by_every_target(np.array([[1, 0.25, 0.5], [0.5, 1, 0.5], [0.5, 0.75, 1]])).tolist()
+    [0.5, 0.5, 0.5]
+    """
     count = between.shape[-1]
-    own = np.diagonal(between, axis1=-2, axis2=-1)
-    return np.asarray((between.sum(-2) - own) / (count - 1))
+    said = standardized(between) if count >= MANY else between
+    return np.asarray(np.where(np.eye(count, dtype=bool), 0.0, said).sum(-2) / (count - 1))
 
 
 def _first_groups(groups: np.ndarray, most: int) -> np.ndarray:

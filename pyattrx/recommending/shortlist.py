@@ -10,6 +10,7 @@ import numpy as np
 
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidValue
+from pyattrx.recommending.agreement import by_every_target
 from pyattrx.recommending.candidates import Candidate
 from pyattrx.zoo import Zoo
 
@@ -90,8 +91,6 @@ def _by_consensus(zoo: Zoo, names: list[str]) -> list[str]:
     values: dict[str, float] = {}
     for part in parts:
         some = part.tolist()
-        found = zoo.affinity(some, method=zoo.rerank).values.copy()
-        np.fill_diagonal(found, np.nan)
-        # Columns are sources.
-        values.update(zip(some, np.nanmean(found, axis=0).tolist(), strict=True))
+        found = by_every_target(zoo.affinity(some, method=zoo.rerank).values)
+        values.update(zip(some, found.tolist(), strict=True))
     return sorted(names, key=lambda name: -values[name])

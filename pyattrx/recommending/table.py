@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pyattrx._names import shortened
 from pyattrx._wrapping import wrapped
 from pyattrx.features import Costs
+from pyattrx.recommending.agreement import MANY
 
 if TYPE_CHECKING:
     from pyattrx.recommending.result import Recommendation, Standing
@@ -101,6 +102,11 @@ def _value(result: Recommendation) -> list[str]:
     if main in ("linear_probe", "knn") and kind == "classification":
         what = "probability" if main == "linear_probe" else "share of neighbours"
         return [f"value: mean log {what} of an image's own class; 0 at best."]
+    if main == "consensus" and len(result) >= MANY:
+        return [
+            "value: how much better than the rest it predicts each of the others, in standard "
+            "deviations."
+        ]
     if main in _R_SQUARED:
         return ["value: R^2; 1 at best, 0 for the mean alone."]
     return []

@@ -347,7 +347,7 @@ def test_forms_of_a_consensus_by_hand():
     rows = [(table[t, s] - np.mean([table[t, o] for o in range(3) if o != t])) / np.std(
         [table[t, o] for o in range(3) if o != t]
     ) for t, s in ((1, 0), (2, 0))]  # fmt: skip
-    assert forms["targets standardised"](table)[0] == pytest.approx(np.mean(rows))
+    assert forms["targets standardized"](table)[0] == pytest.approx(np.mean(rows))
 
 
 def test_copies_change_what_stands_them_little():
@@ -371,15 +371,18 @@ def test_the_consensus_is_studied(tmp_path):
     forms = consensus_study.by_forms(own, both, 20)
     assert set(forms) == {f"{f}@{p}" for f in agreements.FORMS for p in agreements.PLACES}
     images = consensus_study.by_images(own, both, 20)
+    # Eight candidates: the mean.
     np.testing.assert_array_equal(
         images["160 images"]["spearman"], forms["mean@pooled"]["spearman"]
     )
     sizes = consensus_study.by_size(own, both, 20)
-    assert list(sizes) == ["4 candidates", "8 candidates"]
+    named = ("mean", "targets standardized")
+    assert list(sizes) == [f"{size} candidates, {form}" for size in (4, 8) for form in named]
     # All of them: the same ranking as that of the forms.
-    assert sizes["8 candidates"]["spearman"][0] == pytest.approx(
-        forms["mean@pooled"]["spearman"][0]
-    )
+    for form in named:
+        assert sizes[f"8 candidates, {form}"]["spearman"][0] == pytest.approx(
+            forms[f"{form}@pooled"]["spearman"][0]
+        )
     copies = consensus_study.by_copies(own, both, 20)
     assert consensus_study.choose_form(forms, copies).partition("@")[0] in agreements.FORMS
 
