@@ -38,6 +38,7 @@ from .mixed import TRUTH as MIXED_TRUTH
 from .reading import Seen, read
 from .study import CHOOSING, LABELS, MEASURES, REPORTING, SEEN, Study, choose, forms
 from .tables import Row, read_rows, write_rows
+from .targets import measure_targets
 from .tasks import find_tasks
 
 __all__ = ["ROOT", "SETS", "document", "estimate", "judged_file", "real_command", "take_up"]
@@ -154,7 +155,9 @@ def _measure(
     between: list[Row] = []
     fitted: list[Row] = []
     facts: dict[str, Facts] = {}
-    of_strangers = {one.name for one in wanted if one.group == "strangers"}
+    targets: list[Row] = []
+    of_group = [one for one in wanted if one.group == "strangers"]
+    of_strangers = {one.name for one in of_group}
     seen: dict[str, list[Seen]] = {}
     found = find_tasks(data, tasks)
     for task in found:
@@ -164,6 +167,7 @@ def _measure(
         between += measure_between(task, seen[task.name], work, say_at)
         strangers = [one for one in seen[task.name] if one.name in of_strangers]
         fitted += measure_fitted(task, strangers, work, say_at)
+        targets += measure_targets(task, strangers, of_group, work, say_at)
         if fine_tuning:
             truths += fine_tune(task, wanted, work, say_at)
         facts |= fact_rows(wanted, seen[task.name])
@@ -171,6 +175,7 @@ def _measure(
         write_rows(out / "scores.csv", scores)
         write_rows(out / "between.csv", between)
         write_rows(out / "fitted.csv", fitted)
+        write_rows(out / "targets.csv", targets)
         write_facts(out / "networks.csv", facts)
         write_facts(out / "tasks.csv", task_rows(found), TASK_COLUMNS)
     if len(found) > 1:
@@ -201,7 +206,7 @@ def take_up(results: Path, work: Path) -> None:
             stem = row.task if tuned else f"{row.task}-{row.labels}-{row.draw}"
             file = work / ("tuned" if tuned else kind) / f"{stem}.csv"
             files.setdefault(file, []).append(row)
-    for kind in ("between", "fitted"):
+    for kind in ("between", "fitted", "targets"):
         for row in read_rows(results / f"{kind}.csv"):
             labels = f"-{row.labels}" if kind == "fitted" else ""
             file = work / kind / f"{row.task}{labels}-{row.draw}.csv"

@@ -26,7 +26,7 @@ from .reading import GRID, Seen
 from .tables import Row, read_rows, write_rows
 from .tasks import FULL, RealTask
 
-__all__ = ["NAMES", "measure_fitted"]
+__all__ = ["NAMES", "measure_fitted", "ridge_r2"]
 
 _IMAGES = 160
 # Long enough for all that 600 images can teach.
@@ -99,11 +99,11 @@ def _ranked(
     output, *longer = (_maps(target, shown) for target in targets)
     before = _maps(targets[0], shown, "blocks")
     made = [
-        _known(output, [one.maps[probes] for one in seen]),
-        _known(_vector(output, GRID), [_vector(one.maps[probes], GRID) for one in seen]),
-        _known(_vector(output, 2), [one.coarse[probes].reshape(len(probes), -1) for one in seen]),
+        ridge_r2(output, [one.maps[probes] for one in seen]),
+        ridge_r2(_vector(output, GRID), [_vector(one.maps[probes], GRID) for one in seen]),
+        ridge_r2(_vector(output, 2), [one.coarse[probes].reshape(len(probes), -1) for one in seen]),
         *(
-            _known(_vector(target, 1), [one.pooled[probes] for one in seen])
+            ridge_r2(_vector(target, 1), [one.pooled[probes] for one in seen])
             for target in (output, before, *longer)
         ),
     ]
@@ -131,12 +131,24 @@ def _vector(maps: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
     return np.asarray(parts.mean((3, 5)).reshape(n, -1))
 
 
-def _known(
-    target: NDArray[np.float32], sources: Sequence[NDArray[np.float32]]
+def ridge_r2(
+    target: NDArray[np.float32],
+    sources: Sequence[NDArray[np.float32]],
+    groups: NDArray[np.int64] | None = None,
+    penalty: float = 0.1,
 ) -> NDArray[np.float64]:
-    """R^2 of a target's output by each source's features, [S]."""
-    descriptor = NormalizedRidge(FeatureMethod("normalized_ridge"))
-    groups = np.arange(len(target))
+    """R^2 of a target's output by each source's features, [S], as `recommended` has it.
+
+    Parameters
+    ----------
+    target : ndarray [N, D] or [N, C, H, W]
+    sources : sequence of ndarray
+    groups : ndarray [N], int64, optional
+        Images that belong together; each is one of its own if left out.
+    penalty : float
+    """
+    descriptor = NormalizedRidge(FeatureMethod("normalized_ridge", penalty=penalty))
+    groups = np.arange(len(target)) if groups is None else np.unique(groups, return_inverse=True)[1]
     asked = descriptor.summarise({"latent": _shaped(target), "features": _shaped(target)})
     values = []
     for source in sources:
