@@ -11,7 +11,7 @@ from unittest import mock
 import torch
 
 from pyattrx import ops
-from pyattrx.ops import _cuda, _library
+from pyattrx.ops import _kernels, _library
 from pyattrx.ops._native import core
 
 EMULATED = core is not None and core.emulated
@@ -30,10 +30,10 @@ def cuda_ops():
         yield
         return
     operators = SimpleNamespace(
-        attribution_maps=_cuda.attribution_maps,
-        probe_cosines=_cuda.probe_cosines,
-        fused_probe_cosines=_cuda.fused_probe_cosines,
-        sketch=_cuda.sketch,
+        attribution_maps=_kernels.attribution_maps,
+        probe_cosines=_kernels.probe_cosines,
+        fused_probe_cosines=_kernels.fused_probe_cosines,
+        sketch=_kernels.sketch,
         cosine_affinity=_library._cosine_affinity,
         fused_affinity=_library._fused_affinity,
     )

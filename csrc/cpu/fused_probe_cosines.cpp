@@ -3,7 +3,7 @@
 #include "attrx/ops.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/map_elements.h"
-#include "csrc/cpu/rows.h"
+#include "csrc/cpu/pair_cosines.h"
 
 namespace attrx::cpu {
 namespace {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyattrx.ops import _cpu, _cuda, reference
+from pyattrx.ops import _cpu, _kernels, reference
 from pyattrx.ops._layout import map_dtype, map_size
 from pyattrx.ops._native import core
 
@@ -66,10 +66,10 @@ if core is not None:
     _library.impl("fused_probe_cosines", _cpu.fused_probe_cosines, "CPU")
     _library.impl("sketch", _cpu.sketch, "CPU")
     if core.with_cuda and not core.emulated:
-        _library.impl("attribution_maps", _cuda.attribution_maps, "CUDA")
-        _library.impl("probe_cosines", _cuda.probe_cosines, "CUDA")
-        _library.impl("fused_probe_cosines", _cuda.fused_probe_cosines, "CUDA")
-        _library.impl("sketch", _cuda.sketch, "CUDA")
+        _library.impl("attribution_maps", _kernels.attribution_maps, "CUDA")
+        _library.impl("probe_cosines", _kernels.probe_cosines, "CUDA")
+        _library.impl("fused_probe_cosines", _kernels.fused_probe_cosines, "CUDA")
+        _library.impl("sketch", _kernels.sketch, "CUDA")
 
 
 @torch.library.register_fake("pyattrx::attribution_maps", lib=_library)

@@ -20,7 +20,7 @@
 #endif
 
 #include "csrc/cpu/kernels.h"
-#include "csrc/cpu/rows.h"
+#include "csrc/cpu/pair_cosines.h"
 
 namespace attrx::cpu {
 namespace {
