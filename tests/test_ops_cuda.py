@@ -1,7 +1,7 @@
 """The CUDA ops against float64 oracles computed on the CPU, over dtypes, layouts and sizes.
 
-The sizes sit on both sides of what the kernels divide their work by: micro-tiles of 8 and groups of
-24 networks, tiles of 120 and 72, chunks of 16 to 64 and segments of 1024 columns, 16-byte loads,
+The sizes sit on both sides of what the kernels divide their work by: micros of 8 and panels of 24
+networks, blocks of 120 and 72, chunks of 16 to 64 and segments of 1024 elements, 16-byte loads,
 rows that fit shared memory, 4096 slots and 65536 elements of a sketch.
 """
 
@@ -30,7 +30,7 @@ DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 ON_CPU = None if core is None else Kernels(core.cpu, on_gpu=False)
 METHODS = ["grad_x_input", "saliency", "identity"]
 REDUCTIONS = ["mean", "abs_mean", "none"]
-# Rows of several parts, or longer than what waits in shared memory.
+# Rows of several chunks, or longer than what waits in shared memory.
 LARGE = (1, 3, sized(224, emulated=104), sized(224, emulated=112))
 SHAPES = [(1, 1, 1, 1), (2, 3, 7, 33), (2, 5, 97, 1), (2, 3, 8, 8), (2, 4, 9, 16), LARGE]
 LAYOUTS = ["contiguous", "channels_last", "padded", "strided", "expanded"]
