@@ -31,7 +31,7 @@ struct Kernels {
   int tile;       // rows, and columns, of a tile of pairs
   int tile_sums;  // doubles that hold its sums
 
-  // Map elements of `len` neighbouring pixels: all channels reduced in their order (mean,
+  // Map elements of `len` neighboring pixels: all channels reduced in their order (mean,
   // abs_mean). out is double for f64 and float otherwise.
   void (*reduce_channels)(const PixelSource& at, DType dtype, Combine combine, bool magnitude,
                           std::int64_t channels, std::int64_t len, void* out);
