@@ -9,15 +9,13 @@ A script and not a test: a sanitizer's runtime has to be there before Python sta
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pybind11
+from native_builds import ROOT, configure, make_site, sanitizers
 
-ROOT = Path(__file__).parent.parent
 SANITIZERS = {"plain": "", "address": "address,undefined", "thread": "thread"}
 ORDERS = ["ascending", "descending", "7"]  # ways in which threads take turns; a number is a seed
 # The tests of the ops, by mode: in which orders, and which. Half precision takes the paths of
@@ -61,19 +59,7 @@ RIGHT = ["right", "right_large", "products"]
 def build(mode: str) -> Path:
     """Build what the mode runs; return the folder."""
     folder = ROOT / "build" / "emulate" / mode
-    subprocess.run(
-        [
-            "cmake",
-            *("-S", str(ROOT), "-B", str(folder), "-G", "Ninja"),
-            "-DATTRX_CUDA=EMULATED",
-            f"-DATTRX_SANITIZE={SANITIZERS[mode]}",
-            "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
-            f"-DCMAKE_PREFIX_PATH={pybind11.get_cmake_dir()}",
-            f"-DPython_EXECUTABLE={sys.executable}",
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    configure(folder, ATTRX_CUDA="EMULATED", ATTRX_SANITIZE=SANITIZERS[mode])
     # torch does not live with ThreadSanitizer: there the programs are all there is to run.
     targets = ["attrx_cases", "attrx_wrong_kernels", *([] if mode == "thread" else ["_core"])]
     subprocess.run(["cmake", "--build", str(folder), "--target", *targets], check=True)
@@ -116,27 +102,12 @@ def missed_mistakes(folder: Path, mode: str) -> list[str]:
     return missed
 
 
-def make_site(folder: Path) -> Path:
-    """Put the package together with its module; return the folder to import it from."""
-    site = folder / "site"
-    shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(ROOT / "pyattrx", site / "pyattrx", ignore=shutil.ignore_patterns("*.so"))
-    for library in [*folder.glob("_core*.so"), folder / "tests" / "emulation" / "libattrx_cuda.so"]:
-        shutil.copy(library, site / "pyattrx")
-    return site
-
-
 def test(site: Path, mode: str, order: str) -> subprocess.CompletedProcess[str]:
     """Run the tests of the CUDA ops over the package in `site`."""
     # One thread: torch's others would only wait for the emulation's one.
     environment = {"PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
     if mode == "address":
-        environment["LD_PRELOAD"] = " ".join(
-            subprocess.run(
-                ["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True
-            ).stdout.strip()
-            for name in ("libasan.so", "libubsan.so")
-        )
+        environment["LD_PRELOAD"] = sanitizers()
     tests = str(ROOT / "tests" / "test_ops_cuda.py")
     command = [
         "-P",
@@ -162,7 +133,8 @@ def main() -> int:
     print(cases.stdout, flush=True)
     failed = bool(missed) or cases.returncode != 0
     orders = TESTED[mode]
-    site = make_site(folder) if orders else folder
+    device = folder / "tests" / "emulation" / "libattrx_cuda.so"
+    site = make_site(folder, [device]) if orders else folder
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         tests = pool.map(lambda order: test(site, mode, order), orders)
         for order, done in zip(orders, tests, strict=True):

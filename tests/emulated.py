@@ -11,7 +11,8 @@ from unittest import mock
 import torch
 
 from pyattrx import ops
-from pyattrx.ops import _cuda, _library
+from pyattrx.ops import _library
+from pyattrx.ops._kernels import Kernels
 from pyattrx.ops._native import core
 
 EMULATED = core is not None and core.emulated
@@ -29,11 +30,12 @@ def cuda_ops():
     if not EMULATED:
         yield
         return
+    kernels = Kernels(core.cuda, on_gpu=True)
     operators = SimpleNamespace(
-        attribution_maps=_cuda.attribution_maps,
-        probe_cosines=_cuda.probe_cosines,
-        fused_probe_cosines=_cuda.fused_probe_cosines,
-        sketch=_cuda.sketch,
+        attribution_maps=kernels.attribution_maps,
+        probe_cosines=kernels.probe_cosines,
+        fused_probe_cosines=kernels.fused_probe_cosines,
+        sketch=kernels.sketch,
         cosine_affinity=_library._cosine_affinity,
         fused_affinity=_library._fused_affinity,
     )

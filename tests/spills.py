@@ -7,11 +7,9 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
-import pybind11
+from native_builds import ROOT, configure
 
-ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "spills"
 # ptxas names a kernel, then its spills, then its registers.
 COMPILED = re.compile(r"Compiling entry function '(\S+)' for '(\S+)'")
@@ -21,18 +19,12 @@ SPILLS = re.compile(r"(\d+) bytes spill stores, (\d+) bytes spill loads")
 def main() -> int:
     """Return 1 if any kernel spills, or if the log shows none at all."""
     architectures = sys.argv[1] if len(sys.argv) > 1 else "90-real"
-    subprocess.run(
-        [
-            "cmake",
-            *("-S", str(ROOT), "-B", str(BUILD), "-G", "Ninja"),
-            "-DATTRX_CUDA=ON",
-            "-DATTRX_PTXAS_VERBOSE=ON",
-            f"-DCMAKE_CUDA_ARCHITECTURES={architectures}",
-            f"-DCMAKE_PREFIX_PATH={pybind11.get_cmake_dir()}",
-            f"-DPython_EXECUTABLE={sys.executable}",
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
+    configure(
+        BUILD,
+        ATTRX_CUDA="ON",
+        ATTRX_PTXAS_VERBOSE="ON",
+        CMAKE_BUILD_TYPE="Release",
+        CMAKE_CUDA_ARCHITECTURES=architectures,
     )
     # An object that is there already would not be compiled, and not be in the log.
     command = ["cmake", "--build", str(BUILD), "--clean-first", "--target", "attrx_cuda"]

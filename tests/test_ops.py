@@ -104,7 +104,7 @@ def test_rows_are_unit_whatever_their_scale(dtype, exponent):
     grad = draw((2, 3, 16, 16), torch.float64) * 10.0**exponent
     maps = ops.attribution_maps(grad.to(dtype), None, "saliency")
     expected = oracle_maps(grad.to(dtype), None, "saliency", "mean", True)
-    # Below 1e-38 a float32 map has only a few bits left before it is normalised.
+    # Below 1e-38 a float32 map has only a few bits left before it is normalized.
     tolerance = 1e-14 if dtype == torch.float64 else (1e-6 if exponent > -38 else 0.05)
     assert (maps - expected).abs().max() < tolerance
     assert maps.double().norm(dim=1) == pytest.approx([1.0, 1.0], abs=1e-6)

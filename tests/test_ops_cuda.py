@@ -1,7 +1,7 @@
 """The CUDA ops against float64 oracles computed on the CPU, over dtypes, layouts and sizes.
 
-The sizes sit on both sides of what the kernels divide their work by: micro-tiles of 8 and groups of
-24 networks, tiles of 120 and 72, chunks of 16 to 64 and segments of 1024 columns, 16-byte loads,
+The sizes sit on both sides of what the kernels divide their work by: micros of 8 and panels of 24
+networks, blocks of 120 and 72, chunks of 16 to 64 and segments of 1024 elements, 16-byte loads,
 rows that fit shared memory, 4096 slots and 65536 elements of a sketch.
 """
 
@@ -14,7 +14,7 @@ import torch
 
 from emulated import DEVICE, EMULATED, cuda_ops, sized
 from pyattrx import ops
-from pyattrx.ops import _cpu
+from pyattrx.ops._kernels import Kernels
 from pyattrx.ops._native import core
 
 pytestmark = (
@@ -27,9 +27,10 @@ pytestmark = (
 )
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
+ON_CPU = None if core is None else Kernels(core.cpu, on_gpu=False)
 METHODS = ["grad_x_input", "saliency", "identity"]
 REDUCTIONS = ["mean", "abs_mean", "none"]
-# Rows of several parts, or longer than what waits in shared memory.
+# Rows of several chunks, or longer than what waits in shared memory.
 LARGE = (1, 3, sized(224, emulated=104), sized(224, emulated=112))
 SHAPES = [(1, 1, 1, 1), (2, 3, 7, 33), (2, 5, 97, 1), (2, 3, 8, 8), (2, 4, 9, 16), LARGE]
 LAYOUTS = ["contiguous", "channels_last", "padded", "strided", "expanded"]
@@ -119,7 +120,7 @@ def test_map_elements_are_those_of_the_cpu_to_the_bit(dtype, reduce):
         maps = ops.attribution_maps(
             on_device(grad, layout), on_device(image), reduce=reduce, normalize=False
         )
-        expected = _cpu.attribution_maps(grad, image, "grad_x_input", reduce, False)
+        expected = ON_CPU.attribution_maps(grad, image, "grad_x_input", reduce, False)
         assert torch.equal(maps.cpu(), expected), (shape, layout)
 
 
@@ -352,7 +353,7 @@ def test_work_is_queued_on_the_current_stream():
 )
 def test_sketches_are_those_of_the_cpu(dtype, n, d, size, normalize):
     maps = draw((n, d), dtype)
-    expected = _cpu.sketch(maps, size, 7, 11, normalize)
+    expected = ON_CPU.sketch(maps, size, 7, 11, normalize)
     got = ops.sketch(on_device(maps), size, 7, 11, normalize)
     scale = float(expected.abs().max())
     assert float((got.cpu() - expected).abs().max()) <= 4e-6 * max(scale, 1e-30)
@@ -362,7 +363,7 @@ def test_sketches_of_special_rows():
     maps = draw((4, 300), torch.float64)
     maps[1] = 0
     maps[2] *= 1e-310
-    expected = _cpu.sketch(maps, 64, 0, 0, True)
+    expected = ON_CPU.sketch(maps, 64, 0, 0, True)
     assert largest_difference(ops.sketch(on_device(maps), 64), expected) < 2e-6
     maps[3, 7] = float("inf")
     assert ops.sketch(on_device(maps), 64).isnan().all()

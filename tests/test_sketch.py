@@ -74,7 +74,7 @@ def test_the_estimate_is_unbiased_and_as_sharp_as_the_theory(maps_of_strided_net
         assert error.mean(0).abs().max() < 4 / (200 * size) ** 0.5
 
 
-def test_elements_of_one_block_never_meet():
+def test_elements_of_one_lap_never_meet():
     size = 640
     basis = torch.eye(size)
     slots = torch.stack([ops.sketch(row[None], size, seed=3) for row in basis])
@@ -147,7 +147,7 @@ def test_the_bits_do_not_depend_on_threads():
 def test_half_types_cover_every_value(dtype):
     every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(dtype)
     finite = every[every.isfinite()]
-    # In one block every element has a slot of its own.
+    # In one lap every element has a slot of its own.
     slots = ops.sketch(finite[None], len(finite), normalize=False)
     assert torch.equal(slots.abs().sort().values, finite.float().abs().sort().values)
 

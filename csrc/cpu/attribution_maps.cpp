@@ -1,5 +1,5 @@
 // Gradient and input to map rows: multiply, reduce the channels, scale by the norm. A row is made
-// in pieces that stay in L1 while their squares are added, and is still in cache when it is scaled.
+// in chunks that stay in L1 while their squares are added, and is still in cache when it is scaled.
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +10,7 @@
 namespace attrx::cpu {
 namespace {
 
-constexpr std::int64_t kPiece = 2048;
+constexpr std::int64_t kMapChunk = 2048;
 
 void normalize_row(void* row, bool is_double, double squares, std::int64_t len) {
   const Kernels& k = kernels();
@@ -29,29 +29,29 @@ void normalize_row(void* row, bool is_double, double squares, std::int64_t len) 
   k.scale(row, is_double, 1.0 / std::sqrt(squares), len);
 }
 
-// Makes elements [first, first + len) of a map in `piece` and moves those of `chosen` among them to
+// Makes elements [first, first + len) of a map in `chunk` and moves those of `chosen` among them to
 // out; returns how many. What lies before the first and after the last of them is not read.
 template <class Real, class Make>
 std::int64_t make_chosen(const std::int64_t* chosen, const std::int64_t* end, std::int64_t last,
-                         Make make, void* piece, Real* out) {
+                         Make make, void* chunk, Real* out) {
   const std::int64_t* stop = chosen;
   while (stop < end && *stop < last) ++stop;
   if (stop == chosen) return 0;
   const std::int64_t first = *chosen;
-  make(first, stop[-1] + 1 - first, piece);
-  const Real* made = static_cast<const Real*>(piece);
+  make(first, stop[-1] + 1 - first, chunk);
+  const Real* made = static_cast<const Real*>(chunk);
   for (const std::int64_t* c = chosen; c < stop; ++c) *out++ = made[*c - first];
   return stop - chosen;
 }
 
-// The chosen elements of a map, in the pieces that they come in.
+// The chosen elements of a map, chunk by chunk.
 template <class Real, class Make>
 void make_chosen_row(Chosen chosen, std::int64_t size, Make make, Real* row) {
-  Real piece[kPiece];
+  Real chunk[kMapChunk];
   const std::int64_t* at = chosen.places;
   const std::int64_t* end = at + chosen.count;
-  for (std::int64_t first = 0; first < size && at < end; first += kPiece) {
-    const std::int64_t made = make_chosen(at, end, first + kPiece, make, piece, row);
+  for (std::int64_t first = 0; first < size && at < end; first += kMapChunk) {
+    const std::int64_t made = make_chosen(at, end, first + kMapChunk, make, chunk, row);
     at += made;
     row += made;
   }
@@ -76,12 +76,12 @@ void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape s
       map_elements(grad, input, dtype, shape, combine, reduce, n, first, len, to);
     };
     double squares = 0;
-    const auto add_squares = [&](const char* piece, std::int64_t len) {
-      if (normalize) squares += kernels().sum_of_squares(piece, is_double, len);
+    const auto add_squares = [&](const char* chunk, std::int64_t len) {
+      if (normalize) squares += kernels().sum_of_squares(chunk, is_double, len);
     };
     if (chosen.places == nullptr) {
-      for (std::int64_t first = 0; first < size; first += kPiece) {
-        const std::int64_t len = std::min(kPiece, size - first);
+      for (std::int64_t first = 0; first < size; first += kMapChunk) {
+        const std::int64_t len = std::min(kMapChunk, size - first);
         make(first, len, row + first * width);
         add_squares(row + first * width, len);
       }

@@ -2,6 +2,7 @@
 // environment asks for a smaller set than the processor offers, for tests and comparisons.
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include "attrx/ops.h"
 #include "csrc/cpu/isa/isa.h"
@@ -9,12 +10,15 @@
 namespace attrx::cpu {
 namespace {
 
-#define ATTRX_TABLE(isa)                                                                           \
-  Kernels {                                                                                        \
-    #isa, isa::tile_size, isa::tile_sums, isa::reduce_channels, isa::widen, isa::sum_of_squares,   \
-        isa::scale, isa::absmax, isa::panel, isa::panel_in_place, isa::pack_diagonal, isa::unpack, \
-        isa::squares, isa::sketch_row, isa::add_scaled, isa::sum_all, isa::multiply_add            \
-  }
+#define ATTRX_KERNELS(isa) \
+  make(#isa, {isa::use_maps, isa::use_pairs, isa::use_sketch, isa::use_ceilings})
+
+Kernels make(const char* name, std::initializer_list<void (*)(Kernels&)> uses) {
+  Kernels kernels{};
+  kernels.name = name;
+  for (const auto use : uses) use(kernels);
+  return kernels;
+}
 
 Kernels choose() {
 #if defined(ATTRX_X86)
@@ -28,12 +32,12 @@ Kernels choose() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw");
-  if (avx512 && allowed("avx512")) return ATTRX_TABLE(avx512);
+  if (avx512 && allowed("avx512")) return ATTRX_KERNELS(avx512);
   if (avx2 && (allowed("avx2") || (asked && std::strcmp(asked, "avx512") == 0))) {
-    return ATTRX_TABLE(avx2);
+    return ATTRX_KERNELS(avx2);
   }
 #endif
-  return ATTRX_TABLE(base);
+  return ATTRX_KERNELS(base);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
-// Per-probe cosines straight from gradients and inputs: the rows of the gram matrix are made chunk
+// Per-probe cosines straight from gradients and inputs: the maps are made chunk
 // by chunk while it is computed, and no map is ever in memory.
 #include "attrx/ops.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/map_elements.h"
-#include "csrc/cpu/rows.h"
+#include "csrc/cpu/pair_cosines.h"
 
 namespace attrx::cpu {
 namespace {
@@ -16,10 +16,10 @@ ImageView of_network(const NetworkImageView& images, std::int64_t m, DType dtype
   return one;
 }
 
-class Attributions final : public RowSource {
+class ImageMaps final : public MapSource {
  public:
-  Attributions(NetworkImageView grad, NetworkImageView input, DType dtype, ImageShape shape,
-               Combine combine, Reduce reduce)
+  ImageMaps(NetworkImageView grad, NetworkImageView input, DType dtype, ImageShape shape,
+            Combine combine, Reduce reduce)
       : grad_(grad),
         input_(input),
         dtype_(dtype),
@@ -50,8 +50,8 @@ class Attributions final : public RowSource {
 void fused_probe_cosines(NetworkImageView grad, NetworkImageView input, DType dtype, std::int64_t m,
                          ImageShape shape, Combine combine, Reduce reduce, double* out,
                          int threads) {
-  const Attributions rows(grad, input, dtype, shape, combine, reduce);
-  gram_cosines(rows, m, rows, m, true, dtype == DType::f64, shape.n, shape.map_size(reduce), out,
+  const ImageMaps rows(grad, input, dtype, shape, combine, reduce);
+  pair_cosines(rows, m, rows, m, true, dtype == DType::f64, shape.n, shape.map_size(reduce), out,
                threads);
 }
 

@@ -1,6 +1,7 @@
-// The leaf loops, compiled once per instruction set (see csrc/cpu/isa/) and chosen at run time.
-// They touch plain arrays only and include nothing, so that no inline function of the standard
-// library compiled for a newer processor can be picked by the linker for an older one.
+// The leaf loops: declared here and nowhere else, compiled once per instruction set (csrc/cpu/isa)
+// and chosen at run time. They touch plain arrays only and include nothing, so that no inline
+// function of the standard library compiled for a newer processor can be picked by the linker for
+// an older one.
 #pragma once
 
 #include <cstdint>
@@ -27,10 +28,10 @@ struct PixelSource {
 
 struct Kernels {
   const char* name;
-  int tile;       // rows and columns of a tile of pairs
+  int tile;       // rows, and columns, of a tile of pairs
   int tile_sums;  // doubles that hold its sums
 
-  // Map elements of `len` neighbouring pixels: all channels reduced in their order (mean,
+  // Map elements of `len` neighboring pixels: all channels reduced in their order (mean,
   // abs_mean). out is double for f64 and float otherwise.
   void (*reduce_channels)(const PixelSource& at, DType dtype, Combine combine, bool magnitude,
                           std::int64_t channels, std::int64_t len, void* out);
@@ -49,24 +50,24 @@ struct Kernels {
 
   double (*absmax)(const double* row, std::int64_t len);
 
-  // sums += a_i . b_j over kChunk elements for i < rows and j < columns <= tile, in tiles; returns
-  // their end. `closing` says that the last of these rows are the columns themselves: pairs below
-  // that diagonal are left out. Sums begin as zeros, aligned to a cache line.
-  double* (*panel)(const double* a, std::int64_t rows, const double* b, std::int64_t columns,
-                   bool closing, double* sums);
+  // The tiles of `rows` packed rows with a panel of at most `tile` columns, over kChunk elements:
+  // sums[i][j] += a_i . b_j. Tiles lie one after another, on cache lines, and begin as zeros.
+  // `closing` says that the last rows are the columns themselves: of the last tile only i <= j is
+  // added.
+  void (*panel)(const double* a, std::int64_t rows, const double* b, std::int64_t columns,
+                bool closing, double* sums);
 
   // The same to the bit, of floats that are read where they lie, rows `stride` apart.
-  double* (*panel_in_place)(const float* a, std::int64_t rows, const float* b, std::int64_t columns,
-                            std::int64_t stride, bool closing, double* sums);
+  void (*panel_in_place)(const float* a, std::int64_t rows, const float* b, std::int64_t columns,
+                         std::int64_t stride, bool closing, double* sums);
 
-  // sums += the products of at most `tile` such rows with themselves, to the bit as a closing panel
-  // of them; and the rows to packed ones, so that memory is read between the products.
+  // The same of the last tile of a closing panel, which it packs.
   void (*pack_diagonal)(const float* rows, std::int64_t count, std::int64_t stride, double* packed,
                         double* sums);
 
-  // The sums of one such call to out[i * stride + j]; returns their end.
-  const double* (*unpack)(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
-                          std::int64_t stride);
+  // The sums of a panel to out[i * stride + j].
+  void (*write_sums)(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
+                     std::int64_t stride);
 
   // out[i] += a_i . a_i, to the bit as panel.
   void (*squares)(const double* a, std::int64_t rows, double* out);

@@ -2,14 +2,14 @@
 #include "attrx/ops.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/map_elements.h"
-#include "csrc/cpu/rows.h"
+#include "csrc/cpu/pair_cosines.h"
 
 namespace attrx::cpu {
 namespace {
 
-class Maps final : public RowSource {
+class StoredMaps final : public MapSource {
  public:
-  Maps(MapView view, DType dtype) : view_(view), dtype_(dtype) {}
+  StoredMaps(MapView view, DType dtype) : view_(view), dtype_(dtype) {}
 
   void read(const Chunk& at, const double* factor, double*, double* out) const override {
     kernels().widen(address(at), dtype_, view_.m_stride * element_size(dtype_), at.count, at.len,
@@ -35,8 +35,8 @@ class Maps final : public RowSource {
 
 void probe_cosines(MapView a, std::int64_t ma, MapView b, std::int64_t mb, bool symmetric,
                    DType dtype, std::int64_t n, std::int64_t d, double* out, int threads) {
-  gram_cosines(Maps(a, dtype), ma, Maps(b, dtype), mb, symmetric, dtype == DType::f64, n, d, out,
-               threads);
+  pair_cosines(StoredMaps(a, dtype), ma, StoredMaps(b, dtype), mb, symmetric, dtype == DType::f64,
+               n, d, out, threads);
 }
 
 }  // namespace attrx::cpu

@@ -10,6 +10,7 @@
 #include "attrx/sketch_hash.h"
 #include "csrc/cpu/kernels.h"
 #include "csrc/cpu/map_elements.h"
+#include "csrc/cpu/scale.h"
 
 namespace attrx::cpu {
 namespace {
@@ -44,9 +45,7 @@ double sketch_unit_row(const void* row, DType dtype, std::int64_t d, std::uint64
     if (largest == 0) return 0;
     if (!std::isfinite(largest)) return std::numeric_limits<double>::quiet_NaN();
     std::fill_n(sums, size + kSketchMargin, 0.0f);
-    // 2^1023 is the largest power of two; the smallest double times it is far from float's
-    // denormals.
-    const double factor = std::ldexp(1.0, std::min(-std::ilogb(largest), 1023));
+    const double factor = power_of_two_scale(largest);  // far from float's denormals
     square = kernels().sketch_row(row, dtype, d, factor, key, size, true, sums);
   }
   return 1.0 / std::sqrt(square);

@@ -2,7 +2,7 @@
 //
 // One block makes one row, and scales it once it knows its norm. Until then the row waits in shared
 // memory, and what does not fit there in L2, so that gradient, input and row cross the memory bus
-// once. Rows that need no norm are cut into parts that any block can make.
+// once. Rows that need no norm are made in chunks, by any block.
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
@@ -17,7 +17,7 @@ namespace attrx::cuda {
 namespace {
 
 constexpr int kMaxMapThreads = 512;
-constexpr std::int64_t kPartSize = 8192;  // elements of a part, a multiple of every pack
+constexpr std::int64_t kChunk = 8192;  // of a row without a norm, a multiple of every pack
 constexpr int kQuad = 4;
 constexpr std::int64_t kHeldMultiple = 16;  // of elements in shared memory: packs do not straddle
 
@@ -113,19 +113,19 @@ __device__ void normalize(const WaitingRow<R>& row, double* scratch) {
 }
 
 // `places` says which map elements the d elements of a row are; the first ones where it is nullptr.
-// out [n, d], every row in `parts` parts of `part` elements; one part where rows are normalised.
-// `held` elements of a row fit the dynamic shared memory; 0 where they are not normalised.
+// out [n, d], every row in `chunks` of `chunk` elements; in one where rows are normalized.
+// `held` elements of a row fit the dynamic shared memory; 0 where they are not normalized.
 // W > 1: rows are aligned to 16 bytes. At least two blocks on a multiprocessor: one loads while the
 // other waits for its norm.
 template <int W, class T>
 __global__ void __launch_bounds__(kMaxMapThreads, 2)
-    map_rows(ImageMaps<T> maps, std::int64_t n, std::int64_t d, std::int64_t parts,
-             std::int64_t part, std::int64_t held, bool normalized, const std::int64_t* places,
+    map_rows(ImageMaps<T> maps, std::int64_t n, std::int64_t d, std::int64_t chunks,
+             std::int64_t chunk, std::int64_t held, bool normalized, const std::int64_t* places,
              Real<T>* out) {
   __shared__ double scratch[kWarp];
-  for (std::int64_t w = blockIdx.x; w < n * parts; w += gridDim.x) {
-    const std::int64_t image = w / parts, first = w % parts * part;
-    const std::int64_t last = min(first + part, d);
+  for (std::int64_t w = blockIdx.x; w < n * chunks; w += gridDim.x) {
+    const std::int64_t image = w / chunks, first = w % chunks * chunk;
+    const std::int64_t last = min(first + chunk, d);
     Real<T>* to = out + image * d;
     const WaitingRow<Real<T>> row{reinterpret_cast<Real<T>*>(dynamic_shared()), to, held, d,
                                   is_aligned(to)};
@@ -165,8 +165,8 @@ void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape s
   constexpr const char* kOp = "attribution_maps";
   const std::int64_t d = chosen.places == nullptr ? shape.map_size(reduce) : chosen.count;
   if (shape.n == 0 || d == 0) return;
-  const std::int64_t part = normalize ? d : kPartSize;
-  const std::int64_t parts = ceil_div(d, part);
+  const std::int64_t chunk = normalize ? d : kChunk;
+  const std::int64_t chunks = ceil_div(d, chunk);
   // The number of threads decides the order in which squares are added: it follows from D alone.
   const std::int64_t quads = ceil_div(d, kQuad);
   const auto threads =
@@ -179,8 +179,8 @@ void attribution_maps(ImageView grad, ImageView input, DType dtype, ImageShape s
     const std::int64_t held = normalize ? elements_held(d, sizeof(Real<T>), kOp) : 0;
     const std::size_t shared = held * sizeof(Real<T>);
     if (shared > 0) allow_shared(kOp, kernel);
-    launch(kOp, {grid_size(shape.n * parts), threads, shared, static_cast<cudaStream_t>(stream)},
-           kernel, maps, shape.n, d, parts, part, held, normalize, chosen.places,
+    launch(kOp, {grid_size(shape.n * chunks), threads, shared, static_cast<cudaStream_t>(stream)},
+           kernel, maps, shape.n, d, chunks, chunk, held, normalize, chosen.places,
            static_cast<Real<T>*>(out));
   });
 }

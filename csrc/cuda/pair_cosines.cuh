@@ -1,15 +1,18 @@
-// From a source of maps to the cosines of all pairs: the kernels around pair_sums, and their order.
+// From a source of maps to the cosines of all pairs of networks: the kernels, and their order.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
+#include "attrx/cosine.h"
 #include "csrc/cuda/block_reduce.cuh"
 #include "csrc/cuda/elements.cuh"
 #include "csrc/cuda/launch.cuh"
+#include "csrc/cuda/pair_chunk.cuh"
 #include "csrc/cuda/pair_plan.cuh"
-#include "csrc/cuda/pair_sums.cuh"
+#include "csrc/cuda/pair_tile.cuh"
+#include "csrc/cuda/pair_work.cuh"
 
 namespace attrx::cuda {
 
@@ -36,21 +39,54 @@ __global__ void __launch_bounds__(kScaleThreads)
   }
 }
 
-__device__ inline double add_slots(const double* first, std::int64_t stride, std::int64_t slots) {
+// Adds squares and dot products: a block of threads for every index of work_at, a warp for every
+// tile. There are two chunks: while one is multiplied the next is on its way, through registers, a
+// round at a time.
+template <int W, class Source>
+__global__ void __launch_bounds__(kMaxTiles* kWarp)
+    pair_sums(Source source, PairPlan plan, PairBuffers buffers) {
+  double* shared = dynamic_shared();
+  __shared__ Work work;
+  if (threadIdx.x == 0) work = work_at(plan, blockIdx.x);
+  __syncthreads();
+
+  const Tile tile = tile_at(plan, work, threadIdx.x / kWarp);
+  const int packs = plan.chunk / W, packs_log2 = 31 - __clz(packs);
+  const int all_packs = (work.rows + work.cols) * packs;
+  const int dealt = Staging<W, Source>::round_size(), rounds = (all_packs + dealt - 1) / dealt;
+  const int steps = plan.chunk / kStep, share = (steps + rounds - 1) / rounds;  // of a round
+  const int segment_chunks = static_cast<int>(plan.segment / plan.chunk);
+  Sums sums = {};
+#pragma unroll 1
+  for (int k = -1; k < work.chunks; ++k) {
+    const double* current = shared + (k % 2 == 0 ? 0 : plan.chunk_size());
+    double* next = shared + (k % 2 == 0 ? plan.chunk_size() : 0);
+    const bool more = k + 1 < work.chunks;
+#pragma unroll 1
+    for (int round = 0; round < rounds; ++round) {
+      Staging<W, Source> staging;
+      const std::int64_t first = work.begin + (k + 1LL) * plan.chunk;
+      staging.fetch(source, work, packs_log2, first, round);  // nothing after the last chunk
+      if (k >= 0 && tile.kind != Tile::idle) {
+        multiply(current, plan.step_size(), tile, min(round * share, steps),
+                 min((round + 1) * share, steps), sums);
+      }
+      if (more) staging.put(plan, buffers, work, packs_log2, round, next);
+    }
+    if (k >= 0 && (!more || (k + 1) % segment_chunks == 0)) {
+      if (tile.kind != Tile::idle) flush(plan, buffers, work, tile, k < segment_chunks, sums);
+    }
+    __syncthreads();
+  }
+}
+
+__device__ inline double add_segments(const double* first, std::int64_t stride, int sums) {
   double sum = 0;
-  for (std::int64_t s = 0; s < slots; ++s) sum += first[s * stride];
+  for (int s = 0; s < sums; ++s) sum += first[s * stride];
   return sum;
 }
 
-// Squares cannot overflow (rows of doubles are scaled): one that is not finite comes from a NaN or
-// an Inf in the row. They cannot vanish either, unless the row is all zero.
-__device__ inline double cosine(double dot, double square_a, double square_b) {
-  if (!isfinite(square_a) || !isfinite(square_b)) return nan("");
-  if (square_a == 0 || square_b == 0) return 0;
-  return fmin(fmax(dot / sqrt(square_a * square_b), -1.0), 1.0);
-}
-
-// out [n, ma, mb]: one thread per pair. With a single slot the dot products are in `out` already;
+// out [n, ma, mb]: one thread per pair. With a single sum the dot products are in `out` already;
 // a thread reads only its own, and writes that and, where symmetric, the mirrored place, which
 // holds no dot product.
 template <bool kSymmetric>
@@ -63,11 +99,10 @@ __global__ void __launch_bounds__(kFinishThreads)
        at += step) {
     const std::int64_t n = at / pairs, i = at % pairs / mb, j = at % mb;
     if (kSymmetric && i > j) continue;
-    const double dot = add_slots(buffers.dots + at, all, plan.slots);
-    const double square_a = add_slots(buffers.squares_a + n * ma + i, plan.n * ma, plan.slots);
-    const double square_b = add_slots(buffers.squares_b + n * mb + j, plan.n * mb, plan.slots);
-    double value = cosine(dot, square_a, square_b);
-    if (kSymmetric && i == j && value != 0 && !isnan(value)) value = 1;
+    const double dot = add_segments(buffers.dots + at, all, plan.sums);
+    const double square_a = add_segments(buffers.squares_a + n * ma + i, plan.n * ma, plan.sums);
+    const double square_b = add_segments(buffers.squares_b + n * mb + j, plan.n * mb, plan.sums);
+    const double value = cosine(dot, square_a, square_b);
     out[at] = value;
     if (kSymmetric) out[n * pairs + j * mb + i] = value;
   }
@@ -94,7 +129,7 @@ void launch_pair_cosines(const Source& source, const PairPlan& plan, double* out
 
   const std::size_t shared = 2 * plan.chunk_size() * sizeof(double);
   allow_shared(op, pair_sums<W, Source>);
-  launch(op, {plan.blocks(), plan.threads(), shared, stream}, pair_sums<W, Source>, source, plan,
+  launch(op, {plan.grid(), plan.threads(), shared, stream}, pair_sums<W, Source>, source, plan,
          buffers);
 
   const unsigned blocks =

@@ -1,10 +1,11 @@
 // Maps to the sketch of their unit rows, without atomics: every slot gathers what falls into it.
 //
-// A thread owns slots, and its neighbours the slots beside them: in every block of the map their
+// A thread owns slots, and its neighbors the slots beside them: in every lap of the map their
 // elements lie side by side too, but for one wrap, so that loads are coalesced. Signs and rotations
-// are hashed once for all slots, into shared memory. Where one block of threads sees all elements
-// of a row it adds their squares on the way, and rows are read once; else a kernel before it finds
-// the norms. Rows are dealt to groups, and a last kernel adds the groups in their order.
+// are hashed once for all slots, into shared memory, a chunk of the map at a time. Where one block
+// of threads sees all elements of a row it adds their squares on the way, and rows are read once;
+// else a kernel before it finds the norms. Rows are dealt to groups, and a last kernel adds the
+// groups in their order.
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
@@ -78,6 +79,23 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+// Hashes the signs of elements [begin, begin + length), two words of 32 for 64 of them, and the
+// rotations of their laps; all threads of the block.
+__device__ inline void hash_chunk(std::uint64_t key, std::int64_t begin, std::uint32_t length,
+                                  std::int64_t first_lap, int laps, std::int64_t size,
+                                  std::uint32_t* signs, std::uint32_t* rotations) {
+  __syncthreads();  // those of the chunk before have been used
+  for (unsigned w = threadIdx.x; w * 64 < length; w += kThreads) {
+    const std::uint64_t bits = sign_bits(key, begin / 64 + w);
+    signs[2 * w] = static_cast<std::uint32_t>(bits);
+    signs[2 * w + 1] = static_cast<std::uint32_t>(bits >> 32);
+  }
+  for (int lap = threadIdx.x; lap < laps; lap += kThreads) {
+    rotations[lap] = static_cast<std::uint32_t>(rotation(key, first_lap + lap, size));
+  }
+  __syncthreads();
+}
+
 // Where a row's factor comes from.
 enum class Norm { none, given, own };
 
@@ -108,22 +126,13 @@ __global__ void __launch_bounds__(kThreads, std::is_same_v<T, double> ? 1 : 2)
     for (std::int64_t begin = 0; begin < d; begin += plan.chunk) {
       const T* chunk = maps + r * stride + begin;
       const auto length = static_cast<std::uint32_t>(min(plan.chunk, d - begin));
-      const std::int64_t first_block = begin / size;
-      const auto blocks = static_cast<int>((begin + length - 1) / size - first_block + 1);
-      // Where the first block begins: in this chunk, or before it.
-      auto origin = static_cast<std::uint32_t>(first_block * size - begin);
-      __syncthreads();  // signs and rotations of the chunk before have been used
-      for (unsigned w = threadIdx.x; w * 64 < length; w += kThreads) {
-        const std::uint64_t bits = sign_bits(key, begin / 64 + w);
-        signs[2 * w] = static_cast<std::uint32_t>(bits);
-        signs[2 * w + 1] = static_cast<std::uint32_t>(bits >> 32);
-      }
-      for (int b = threadIdx.x; b < blocks; b += kThreads) {
-        rotations[b] = static_cast<std::uint32_t>(rotation(key, first_block + b, size));
-      }
-      __syncthreads();
-      for (int b = 0; b < blocks; ++b, origin += slots) {
-        const std::uint32_t rotation = rotations[b];
+      const std::int64_t first_lap = begin / size;
+      const auto laps = static_cast<int>((begin + length - 1) / size - first_lap + 1);
+      hash_chunk(key, begin, length, first_lap, laps, size, signs, rotations);
+      // Where the first lap begins: in this chunk, or before it.
+      auto origin = static_cast<std::uint32_t>(first_lap * size - begin);
+      for (int lap = 0; lap < laps; ++lap, origin += slots) {
+        const std::uint32_t rotation = rotations[lap];
         // Where in the chunk slot j finds its element; outside of it if there is none.
         const auto place = [&](int j) {
           const std::uint32_t slot = first_slot + j * kThreads;

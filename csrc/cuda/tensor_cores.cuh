@@ -1,4 +1,4 @@
-// The one instruction that pair_sums lives on.
+// The one instruction that pair_tile.cuh lives on.
 #pragma once
 
 #include <cuda_runtime.h>

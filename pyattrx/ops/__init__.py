@@ -112,7 +112,7 @@ def probe_cosines(maps: Tensor, other: Tensor | None = None) -> Tensor:
     Parameters
     ----------
     maps : Tensor [M, N, D]
-        Map of every network on every probe; need not be normalised. float32, float64, float16 or
+        Map of every network on every probe; need not be normalized. float32, float64, float16 or
         bfloat16.
     other : Tensor [K, N, D], optional
         Networks to compare with; the same ones if left out.
@@ -277,10 +277,10 @@ def sketch(
 
     Notes
     -----
-    A count sketch (Charikar, Chen, Farach-Colton 2002) without a scatter: each block of `size`
-    elements is rotated by a random number of places and added with random signs. Elements of one
-    block never collide, others with probability ``1 / size``, so the variance is at most that of a
-    count sketch.
+    A count sketch (Charikar, Chen, Farach-Colton 2002) without a scatter: a map goes round the
+    sketch in laps of `size` elements, each rotated by a random number of places and added with
+    random signs. Elements of one lap never collide, others with probability ``1 / size``, so the
+    variance is at most that of a count sketch.
 
     Examples
     --------

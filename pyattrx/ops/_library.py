@@ -6,10 +6,13 @@ PyTorch does. They have no derivative.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from pyattrx.ops import _cpu, _cuda, reference
+from pyattrx.ops import reference
+from pyattrx.ops._kernels import Kernels
 from pyattrx.ops._layout import map_dtype, map_size
 from pyattrx.ops._native import core
 
@@ -54,22 +57,18 @@ def _fused_affinity(grads: Tensor, input: Tensor, method: str, reduce: str) -> T
     return total / n
 
 
-_library.impl("attribution_maps", reference.attribution_maps, "CompositeExplicitAutograd")
-_library.impl("probe_cosines", reference.probe_cosines, "CompositeExplicitAutograd")
-_library.impl("fused_probe_cosines", reference.fused_probe_cosines, "CompositeExplicitAutograd")
-_library.impl("sketch", reference.sketch, "CompositeExplicitAutograd")
+def _register(backend: Any, key: str) -> None:
+    for name in ("attribution_maps", "probe_cosines", "fused_probe_cosines", "sketch"):
+        _library.impl(name, getattr(backend, name), key)
+
+
+_register(reference, "CompositeExplicitAutograd")
 _library.impl("cosine_affinity", _cosine_affinity, "CompositeExplicitAutograd")
 _library.impl("fused_affinity", _fused_affinity, "CompositeExplicitAutograd")
 if core is not None:
-    _library.impl("attribution_maps", _cpu.attribution_maps, "CPU")
-    _library.impl("probe_cosines", _cpu.probe_cosines, "CPU")
-    _library.impl("fused_probe_cosines", _cpu.fused_probe_cosines, "CPU")
-    _library.impl("sketch", _cpu.sketch, "CPU")
+    _register(Kernels(core.cpu, on_gpu=False), "CPU")
     if core.with_cuda and not core.emulated:
-        _library.impl("attribution_maps", _cuda.attribution_maps, "CUDA")
-        _library.impl("probe_cosines", _cuda.probe_cosines, "CUDA")
-        _library.impl("fused_probe_cosines", _cuda.fused_probe_cosines, "CUDA")
-        _library.impl("sketch", _cuda.sketch, "CUDA")
+        _register(Kernels(core.cuda, on_gpu=True), "CUDA")
 
 
 @torch.library.register_fake("pyattrx::attribution_maps", lib=_library)

@@ -70,14 +70,14 @@ def sketch(maps: Tensor, size: int, seed: int, first_probe: int, normalize: bool
         rows = rows / torch.where(norm == 0, 1.0, norm)
         rows = torch.where(norm.isfinite(), rows, torch.nan)
     element = torch.arange(d, device=maps.device)
-    block, offset = element // size, element % size
+    lap, offset = element // size, element % size
     total = torch.zeros(size, dtype=torch.float64, device=maps.device)
     for row in range(n):
         key = _probe_key(seed, first_probe + row)
         words = _hashes(key, 2 * torch.arange(-(-d // 64), device=maps.device) + 1)
         minus = (words[element // 64] >> (element % 64)) & 1
         turns = (_hashes(key, 2 * torch.arange(-(-d // size), device=maps.device) + 2) >> 32) & _LOW
-        slot = (offset + ((turns * size) >> 32)[block]) % size
+        slot = (offset + ((turns * size) >> 32)[lap]) % size
         total.index_add_(0, slot, torch.where(minus == 1, -rows[row], rows[row]))
     if normalize and bool(rows.isnan().any()):  # a bad map shows in every slot
         total.fill_(torch.nan)
@@ -98,7 +98,7 @@ def _probe_key(seed: int, probe: int) -> int:
 
 
 def _hashes(key: int, counter: Tensor) -> Tensor:
-    """SplitMix64's finaliser of key + counter * golden; int64 products wrap as uint64's do."""
+    """SplitMix64's finalizer of key + counter * golden; int64 products wrap as uint64's do."""
     x = counter * _signed(_GOLDEN) + _signed(key)
     for shift, factor in _MIX:
         logical = (x >> shift) & ((1 << (64 - shift)) - 1)

@@ -148,14 +148,14 @@ void run_sketch(DType dtype, std::int64_t n, std::int64_t d, std::int64_t size, 
 
 void run_all() {
   for (const DType dtype : kTypes) {
-    // Packs and single elements; one segment and several, each with a slot of its own.
+    // Packs and single elements; one segment and several, each with a sum of its own.
     for (const std::int64_t m : {1, 9}) {
       run_cosines(dtype, m, 0, 2, 64, 0);
       run_cosines(dtype, m, 0, 2, 2500, 1);
       run_cosines(dtype, m, 3, 1, 2112, 0);
       run_cosines(dtype, 1, m, 2, 9, 0);
     }
-    // One group, two that are cut, and several.
+    // One panel, two that are cut, and several.
     for (const std::int64_t m : {24, 25, 73}) run_cosines(dtype, m, 0, 1, 136, 0);
     run_cosines(dtype, 25, 13, 1, 136, 1);
     run_fused(dtype, 5, {2, 3, 64}, Combine::grad_x_input, Reduce::mean, false, 0);
@@ -171,7 +171,8 @@ void run_all() {
       run_sketch(dtype, 2, 301, 4097, normalize);
     }
   }
-  // The largest diagonal tile, two row tiles, and tiles of two sets; with the most shared memory.
+  // The largest block on the diagonal, two of them, and blocks of two sets; with the most shared
+  // memory.
   for (const std::int64_t m : {120, 130, 300}) run_cosines(DType::f32, m, 0, 1, 65, 0);
   run_cosines(DType::f64, 73, 80, 1, 65, 0);
   // A row that shared memory does not hold; signs of more than one chunk.

@@ -15,8 +15,6 @@ constexpr int kWidth = 2, kChains = 12;
 
 typedef double Vec __attribute__((vector_size(kWidth * sizeof(double))));
 
-}  // namespace
-
 double sum_all(const double* data, std::int64_t count) {
   // Streams side by side are read faster than one.
   constexpr int kStreams = 4, kStep = 8;
@@ -51,6 +49,13 @@ std::int64_t multiply_add(std::int64_t rounds, double* out) {
   *out = 0;
   for (const Vec& s : sum) *out += s[0];
   return rounds * kChains * kWidth;
+}
+
+}  // namespace
+
+void use_ceilings(Kernels& kernels) {
+  kernels.sum_all = sum_all;
+  kernels.multiply_add = multiply_add;
 }
 
 }  // namespace attrx::cpu::ATTRX_ISA

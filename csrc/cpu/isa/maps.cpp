@@ -147,8 +147,6 @@ void scale_all(T* row, double factor, std::int64_t len) {
   for (; i < len; ++i) row[i] = static_cast<T>(static_cast<double>(row[i]) * factor);
 }
 
-}  // namespace
-
 void reduce_channels(const PixelSource& at, DType dtype, Combine combine, bool abs,
                      std::int64_t channels, std::int64_t len, void* out) {
   float* single = static_cast<float*>(out);
@@ -206,6 +204,16 @@ double absmax(const double* row, std::int64_t len) {
   }
   for (double v : lane) largest = v > largest ? v : largest;
   return largest;
+}
+
+}  // namespace
+
+void use_maps(Kernels& kernels) {
+  kernels.reduce_channels = reduce_channels;
+  kernels.widen = widen;
+  kernels.sum_of_squares = sum_of_squares;
+  kernels.scale = scale;
+  kernels.absmax = absmax;
 }
 
 }  // namespace attrx::cpu::ATTRX_ISA

@@ -75,7 +75,7 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
   float buffer[kWord];
   Eight squares = zeros();
   double rest = 0;
-  std::int64_t block = 0, offset = 0, turn = rotation(key, 0, size);
+  std::int64_t lap = 0, offset = 0, turn = rotation(key, 0, size);
   for (std::int64_t first = 0; first < d; first += kWord) {
     const std::int64_t count = d - first < kWord ? d - first : kWord;
     const float* x = floats(row + first, factor, count, buffer);
@@ -90,11 +90,11 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
       add_signed(x, signs, sums + to);
       offset += kWord;
     } else {
-      // A block or the row ends within this word.
+      // A lap or the row ends within this word.
       for (std::int64_t i = 0; i < count; ++i) {
         if (offset == size) {
           offset = 0;
-          turn = rotation(key, ++block, size);
+          turn = rotation(key, ++lap, size);
         }
         to = offset + turn < size ? offset + turn : offset + turn - size;
         sums[to] += turned(x[i], signs >> i);
@@ -104,7 +104,7 @@ double add_row(const T* row, std::int64_t d, double factor, std::uint64_t key, s
     }
     if (offset == size) {
       offset = 0;
-      turn = rotation(key, ++block, size);
+      turn = rotation(key, ++lap, size);
     }
   }
   // What was added past the end belongs to the beginning.
@@ -123,8 +123,6 @@ double add_row_as(const void* row, std::int64_t d, double factor, std::uint64_t 
                       : add_row<false>(elements, d, factor, key, size, sums);
 }
 
-}  // namespace
-
 double sketch_row(const void* row, DType dtype, std::int64_t d, double factor, std::uint64_t key,
                   std::int64_t size, bool with_squares, float* sums) {
   switch (dtype) {
@@ -142,6 +140,13 @@ double sketch_row(const void* row, DType dtype, std::int64_t d, double factor, s
 
 void add_scaled(const float* row, double factor, std::int64_t len, double* total) {
   for (std::int64_t i = 0; i < len; ++i) total[i] += static_cast<double>(row[i]) * factor;
+}
+
+}  // namespace
+
+void use_sketch(Kernels& kernels) {
+  kernels.sketch_row = sketch_row;
+  kernels.add_scaled = add_scaled;
 }
 
 }  // namespace attrx::cpu::ATTRX_ISA

@@ -1,5 +1,5 @@
 // Every launcher of the native module. The CPU and the CUDA launchers have the same names and the
-// same meaning; the CUDA ones take a stream, run on the current device and do not synchronise.
+// same meaning; the CUDA ones take a stream, run on the current device and do not synchronize.
 //
 // Numbers, for all of them:
 // - a map element is computed in float (double for f64 data): the product rounded, the channels

@@ -1,10 +1,9 @@
-// Inner products of network rows: tiles of kTile x kTile rows held in registers, lanes along the
-// map. Compiled once per instruction set; products and sums contract to FMA where it exists.
+// Dot products of all pairs of networks over one chunk: tiles of kTile x kTile pairs in registers,
+// lanes along the map. Products and sums contract to FMA where it exists.
 //
 // A pair's sum depends on the elements' places alone (element e of a chunk goes to lane
-// e mod kWidth, in rising order, and the lanes are added by one tree), not on the tile the pair
-// falls in: that is what makes a cosine have the same bits whatever other networks are there, and
-// the two halves of a symmetric matrix equal.
+// e mod kWidth, in rising order, and the lanes are added by one tree), not on the tile that the
+// pair falls into: so a cosine has the same bits whatever other networks are there.
 #include "csrc/cpu/isa/isa.h"
 
 #if defined(__AVX2__)
@@ -45,9 +44,7 @@ inline Vec load(const float* p) {
 // Packed rows are doubles and their own distance apart; floats are read where they lie, and what
 // the next chunk will need is fetched.
 template <class E>
-constexpr bool kPacked = false;
-template <>
-constexpr bool kPacked<double> = true;
+constexpr bool kPacked = sizeof(E) == sizeof(double);
 
 // The lane sums of kWidth vectors, in their order: ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)). At
 // each level a blend and one shuffle bring what is to be added into the same lane.
@@ -80,7 +77,7 @@ inline Vec add_lanes(const Vec* v) {
 }
 #endif
 
-// Sums of a tile lie together, whatever its size, and the tiles in the order of their visits.
+// Sums of a tile lie together, whatever its size.
 constexpr int kSums = (kTile * kTile + kWidth - 1) / kWidth * kWidth;
 
 // sums[i][j] += a_i . b_j over kChunk elements; with `upper` a is b and only j >= i is computed,
@@ -133,31 +130,20 @@ constexpr Tile<E> kDiagonals[4] = {tile_at<E, 1, 1, true, pack>(), tile_at<E, 2,
 inline std::int64_t least(std::int64_t x, std::int64_t y) { return x < y ? x : y; }
 
 template <class E>
-double* panel_of(const E* a, std::int64_t rows, const E* b, std::int64_t columns,
-                 std::int64_t stride, bool closing, double* sums) {
+void add_panel(const E* a, std::int64_t rows, const E* b, std::int64_t columns, std::int64_t stride,
+               bool closing, double* sums) {
   for (std::int64_t i = 0; i < rows; i += kTile, sums += kSums) {
     const std::int64_t height = least(kTile, rows - i);
     const bool last = i + height == rows;
-    const Tile<E> work =
+    const Tile<E> add =
         closing && last ? kDiagonals<E, false>[height - 1] : kTiles<E>[height - 1][columns - 1];
-    work(a + i * stride, b, stride, sums, nullptr);
+    add(a + i * stride, b, stride, sums, nullptr);
   }
-  return sums;
 }
 
-}  // namespace
-
-extern const int tile_size = kTile;
-extern const int tile_sums = kSums;
-
-double* panel(const double* a, std::int64_t rows, const double* b, std::int64_t columns,
-              bool closing, double* sums) {
-  return panel_of(a, rows, b, columns, kRowStride, closing, sums);
-}
-
-double* panel_in_place(const float* a, std::int64_t rows, const float* b, std::int64_t columns,
-                       std::int64_t stride, bool closing, double* sums) {
-  return panel_of(a, rows, b, columns, stride, closing, sums);
+void panel(const double* a, std::int64_t rows, const double* b, std::int64_t columns, bool closing,
+           double* sums) {
+  add_panel(a, rows, b, columns, kRowStride, closing, sums);
 }
 
 void pack_diagonal(const float* rows, std::int64_t count, std::int64_t stride, double* packed,
@@ -165,13 +151,12 @@ void pack_diagonal(const float* rows, std::int64_t count, std::int64_t stride, d
   kDiagonals<float, true>[count - 1](rows, rows, stride, sums, packed);
 }
 
-const double* unpack(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
-                     std::int64_t stride) {
+void write_sums(const double* sums, std::int64_t rows, std::int64_t columns, double* out,
+                std::int64_t stride) {
   for (std::int64_t i = 0; i < rows; ++i) {
     const double* of_row = sums + i / kTile * kSums + i % kTile * kTile;
     for (std::int64_t j = 0; j < columns; ++j) out[i * stride + j] = of_row[j];
   }
-  return sums + (rows + kTile - 1) / kTile * kSums;
 }
 
 void squares(const double* a, std::int64_t rows, double* out) {
@@ -182,6 +167,18 @@ void squares(const double* a, std::int64_t rows, double* out) {
     kDiagonals<double, false>[height - 1](first, first, kRowStride, products, nullptr);
     for (std::int64_t r = 0; r < height; ++r) out[i + r] += products[r * kTile + r];
   }
+}
+
+}  // namespace
+
+void use_pairs(Kernels& kernels) {
+  kernels.tile = kTile;
+  kernels.tile_sums = kSums;
+  kernels.panel = panel;
+  kernels.panel_in_place = add_panel<float>;
+  kernels.pack_diagonal = pack_diagonal;
+  kernels.write_sums = write_sums;
+  kernels.squares = squares;
 }
 
 }  // namespace attrx::cpu::ATTRX_ISA
