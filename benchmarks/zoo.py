@@ -24,9 +24,9 @@ import torch
 
 import pyattrx
 from pyattrx.errors import InvalidValue
-from pyattrx.index import KINDS, SketchIndex, faiss_or_none
-from pyattrx.zoo.catalog import SKETCH, EntryRow
-from pyattrx.zoo.store import Addition
+from pyattrx.query import KINDS, SketchIndex, faiss_or_none
+from pyattrx.storage.catalog import SKETCH, EntryRow
+from pyattrx.storage.store import Addition
 
 from .measure import Say, Settings, document, limited_threads, machine, results_path
 

@@ -17,8 +17,8 @@ from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue
+from pyattrx.storage.features import FEATURES_RERANK, NEAREST
 from pyattrx.zoo import Entry, Matches, Report, Zoo
-from pyattrx.zoo.features import FEATURES_RERANK, NEAREST
 
 __all__ = ["add_commands"]
 

@@ -1,6 +1,6 @@
 """Zoos: networks on disk, added once and asked about for ever."""
 
-from pyattrx.zoo.entry import Entry, Matches, Report, Verification
+from pyattrx.storage.entry import Entry, Matches, Report, Verification
 from pyattrx.zoo.fidelity import Fidelity
 from pyattrx.zoo.zoo import Zoo
 

@@ -12,13 +12,13 @@ from torch import Tensor
 from pyattrx.affinities.describing import Description, Source, encoders_of, versions
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidValue, ZooDamaged, ZooMismatch
-from pyattrx.zoo.arguments import BESIDE, Run, check_name, fingerprint, now
-from pyattrx.zoo.catalog import EntryRow
-from pyattrx.zoo.entry import Report, note_failure
-from pyattrx.zoo.features import FACTS, facts_of, summarised
-from pyattrx.zoo.given import row_width
+from pyattrx.storage.arguments import BESIDE, Run, check_name, fingerprint, now
+from pyattrx.storage.catalog import EntryRow
+from pyattrx.storage.entry import Report, note_failure
+from pyattrx.storage.features import FACTS, facts_of, summarised
+from pyattrx.storage.given import row_width
+from pyattrx.storage.store import Store
 from pyattrx.zoo.sameness import BEHAVIOUR, differences
-from pyattrx.zoo.store import Store
 
 __all__ = ["add_given", "add_network", "add_source"]
 

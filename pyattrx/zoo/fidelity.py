@@ -14,7 +14,7 @@ from pyattrx.affinities.ranking import jsonable
 from pyattrx.affinities.result import Affinity
 from pyattrx.descriptors import Method
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run
+from pyattrx.storage.arguments import Run
 
 __all__ = ["Fidelity", "measure"]
 

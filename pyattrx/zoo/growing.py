@@ -19,13 +19,13 @@ from pyattrx.descriptors import check_precision
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run
-from pyattrx.zoo.catalog import EntryRow
-from pyattrx.zoo.entry import Report, note_failure
-from pyattrx.zoo.features import facts_of, summarised
+from pyattrx.storage.arguments import Run
+from pyattrx.storage.catalog import EntryRow
+from pyattrx.storage.entry import Report, note_failure
+from pyattrx.storage.features import facts_of, summarised
+from pyattrx.storage.store import Store
 from pyattrx.zoo.loading import load_entry
 from pyattrx.zoo.sameness import check_same
-from pyattrx.zoo.store import Store
 
 __all__ = ["Growth", "check_extension"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from pyattrx.encoders import Encoder, load
 from pyattrx.errors import ZooMismatch, ZooWarning
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run
-from pyattrx.zoo.catalog import EntryRow
+from pyattrx.storage.arguments import Run
+from pyattrx.storage.catalog import EntryRow
 from pyattrx.zoo.sameness import check_same
 
 __all__ = ["load_entry", "loadable"]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from pyattrx.descriptors import FeatureMethod
 from pyattrx.errors import ZooDamaged, ZooMismatch
-from pyattrx.zoo.entry import Report
-from pyattrx.zoo.features import StoredFeatures
+from pyattrx.storage.entry import Report
+from pyattrx.storage.features import StoredFeatures
+from pyattrx.storage.store import Store, StoredMethod
 from pyattrx.zoo.sameness import same_entries
-from pyattrx.zoo.store import Store, StoredMethod
 
 __all__ = ["check_alike", "copy_entry"]
 

@@ -36,9 +36,11 @@ from pyattrx.encoders import Encoder, load_many
 from pyattrx.encoders.encoder import refused
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooError, ZooWarning
 from pyattrx.probes import Probes
-from pyattrx.zoo.adding import add_given, add_network, add_source
-from pyattrx.zoo.answering import Asked, answer, stored_affinity
-from pyattrx.zoo.arguments import (
+from pyattrx.query.answering import Asked, answer, stored_affinity
+from pyattrx.query.comparing import warn_damaged
+from pyattrx.query.reranking import check_rerank
+from pyattrx.query.searching import Question, Search
+from pyattrx.storage.arguments import (
     Run,
     check_encoders,
     check_name,
@@ -50,19 +52,17 @@ from pyattrx.zoo.arguments import (
     not_integer,
     now,
 )
-from pyattrx.zoo.entry import Entry, Matches, Report, Verification
-from pyattrx.zoo.features import FEATURES_RERANK, NEAREST, arrays_of, resolve_features
+from pyattrx.storage.entry import Entry, Matches, Report, Verification
+from pyattrx.storage.features import FEATURES_RERANK, NEAREST, arrays_of, resolve_features
+from pyattrx.storage.given import check_all_maps, check_facts
+from pyattrx.storage.segments import segment_sizes
+from pyattrx.storage.store import Store, StoredMethod
+from pyattrx.storage.verifying import verify
+from pyattrx.zoo.adding import add_given, add_network, add_source
 from pyattrx.zoo.fidelity import Fidelity, measure
-from pyattrx.zoo.given import check_all_maps, check_facts
 from pyattrx.zoo.growing import Growth, check_extension
 from pyattrx.zoo.loading import load_entry, loadable
 from pyattrx.zoo.merging import check_alike, copy_entry
-from pyattrx.zoo.querying import warn_damaged
-from pyattrx.zoo.reranking import check_rerank
-from pyattrx.zoo.search import Question, Search
-from pyattrx.zoo.segments import segment_sizes
-from pyattrx.zoo.store import Store, StoredMethod
-from pyattrx.zoo.verifying import verify
 
 __all__ = ["Zoo"]
 
@@ -738,10 +738,10 @@ class Zoo:
         stop : {"confident"}, optional
             Show an encoder the probes in rounds, in random order, and stop as soon as it is settled
             which k networks all probes would put first (of a name, or of maps, all are known):
-            with `level` as the confidence, and however
-            often one looks (see `pyattrx.zoo.stopping`). Where a few networks stand out this saves
-            most passes; where the k-th and the next are alike it saves none. Affinities, errors and
-            the order of the matches are then those of the probes seen.
+            with `level` as the confidence, and however often one looks (see
+            `pyattrx.query.stopping`). Where a few networks stand out this saves most passes; where
+            the k-th and the next are alike it saves none. Affinities, errors and the order of the
+            matches are then those of the probes seen.
         rerank : str, FeatureMethod or False, optional
             Find the nearest by their maps, and order them by this method, the zoo's `rerank`:
             affinities, errors and ties are then its own. A directional method asks how well each

@@ -2,7 +2,7 @@
 
 A symmetric score finds the nearest of very many networks by one vector each; a directional score
 says which of the nearest suits best. For it a zoo keeps what the feature method reduces every
-network to, see `pyattrx.zoo.features`.
+network to, see `pyattrx.storage.features`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from pyattrx.affinities.scoring import Scores
 from pyattrx.descriptors import Summary
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EntryGone, InvalidType, InvalidValue, ZooDamaged, ZooMismatch
-from pyattrx.zoo.arguments import not_integer
-from pyattrx.zoo.catalog import SUMMARY, EntryRow, Located
-from pyattrx.zoo.features import (
+from pyattrx.query.searching import Found, Question
+from pyattrx.storage.arguments import not_integer
+from pyattrx.storage.catalog import SUMMARY, EntryRow, Located
+from pyattrx.storage.features import (
     FACTS,
     FEATURES_ID,
     StoredFeatures,
@@ -30,8 +31,7 @@ from pyattrx.zoo.features import (
     resolve_features,
     summarised,
 )
-from pyattrx.zoo.search import Found, Question
-from pyattrx.zoo.store import Store
+from pyattrx.storage.store import Store
 
 __all__ = ["Reranking", "check_rerank", "feature_scores"]
 

@@ -20,12 +20,12 @@ from pyattrx.affinities.statistics import degrees_of_freedom
 from pyattrx.descriptors import AttributionMaps, FeatureMethod, Method, Summary
 from pyattrx.errors import InvalidValue, ProbeError, UntrustedError, ZooDamaged, ZooError
 from pyattrx.probes import Probes
-from pyattrx.zoo.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
-from pyattrx.zoo.features import FACTS, StoredFeatures, tensors_of
-from pyattrx.zoo.lock import WriterLock
-from pyattrx.zoo.making import make_folder
-from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments, segment_sizes
-from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
+from pyattrx.storage.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
+from pyattrx.storage.features import FACTS, StoredFeatures, tensors_of
+from pyattrx.storage.lock import WriterLock
+from pyattrx.storage.making import make_folder
+from pyattrx.storage.segments import SEGMENT_BYTES, Appender, Record, Segments, segment_sizes
+from pyattrx.storage.sketches import BLOCKS, Sketcher, blocks_of
 
 __all__ = ["Addition", "Store", "StoredMethod"]
 

@@ -12,9 +12,9 @@ import torch
 
 from pyattrx._progress import progress
 from pyattrx.errors import IndexDamaged, PyattrxError
-from pyattrx.index import SketchIndex
-from pyattrx.zoo.querying import read_sketches
-from pyattrx.zoo.store import Store, StoredMethod
+from pyattrx.query.comparing import read_sketches
+from pyattrx.query.sketch_index import SketchIndex
+from pyattrx.storage.store import Store, StoredMethod
 
 __all__ = ["Candidates", "Near"]
 

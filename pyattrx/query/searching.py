@@ -14,9 +14,8 @@ from pyattrx.affinities.describing import Description
 from pyattrx.affinities.rows import Place, RowStore
 from pyattrx.affinities.statistics import Residuals
 from pyattrx.encoders import Encoder
-from pyattrx.zoo.candidates import Candidates
-from pyattrx.zoo.catalog import ROWS
-from pyattrx.zoo.querying import (
+from pyattrx.query.candidates import Candidates
+from pyattrx.query.comparing import (
     Compared,
     Target,
     compare_rows,
@@ -25,8 +24,9 @@ from pyattrx.zoo.querying import (
     row_cosines,
     sketch_rows,
 )
-from pyattrx.zoo.stopping import Race, rounds
-from pyattrx.zoo.store import Store, StoredMethod
+from pyattrx.query.stopping import Race, rounds
+from pyattrx.storage.catalog import ROWS
+from pyattrx.storage.store import Store, StoredMethod
 
 __all__ = ["Found", "Question", "Search"]
 

@@ -16,9 +16,9 @@ from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.statistics import Residuals
 from pyattrx.errors import ZooDamaged, ZooMismatch, ZooWarning
-from pyattrx.zoo.catalog import ROWS, SKETCH, Located
-from pyattrx.zoo.sketches import Sketcher, block_cosines
-from pyattrx.zoo.store import Store, StoredMethod
+from pyattrx.storage.catalog import ROWS, SKETCH, Located
+from pyattrx.storage.sketches import Sketcher, block_cosines
+from pyattrx.storage.store import Store, StoredMethod
 
 __all__ = [
     "Compared",

@@ -78,7 +78,7 @@ class SketchIndex:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.index import SketchIndex
+    >>> from pyattrx.query import SketchIndex
     >>> vectors = np.eye(4, 1024, dtype=np.float32)
     >>> index = SketchIndex.build([10, 11, 12, 13], lambda: [vectors], 1024)
     >>> index.search(vectors[2], 1).tolist()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyattrx.errors import IndexDamaged, InvalidType, InvalidValue
-from pyattrx.index import SketchIndex, sketch_index
+from pyattrx.query import SketchIndex, sketch_index
 
 SIZE = 1024
 RNG = np.random.default_rng(0)

@@ -18,16 +18,16 @@ from pyattrx.affinities.scoring import by_blocks
 from pyattrx.descriptors import quantise
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EntryGone, ZooDamaged
-from pyattrx.zoo.arguments import Run, now
-from pyattrx.zoo.catalog import EntryRow
-from pyattrx.zoo.entry import Matches
-from pyattrx.zoo.features import StoredFeatures
-from pyattrx.zoo.given import check_maps
-from pyattrx.zoo.querying import EntryRows
-from pyattrx.zoo.reranking import Reranking, feature_scores
-from pyattrx.zoo.search import Question, Search
-from pyattrx.zoo.stopping import rounds
-from pyattrx.zoo.store import Store, StoredMethod
+from pyattrx.query.comparing import EntryRows
+from pyattrx.query.reranking import Reranking, feature_scores
+from pyattrx.query.searching import Question, Search
+from pyattrx.query.stopping import rounds
+from pyattrx.storage.arguments import Run, now
+from pyattrx.storage.catalog import EntryRow
+from pyattrx.storage.entry import Matches
+from pyattrx.storage.features import StoredFeatures
+from pyattrx.storage.given import check_maps
+from pyattrx.storage.store import Store, StoredMethod
 
 __all__ = ["Asked", "answer", "stored_affinity"]
 
