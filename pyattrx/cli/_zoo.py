@@ -15,9 +15,9 @@ from pyattrx.cli._output import console, nearest_table, print_json, said_of_prob
 from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
-from pyattrx.encoders import expand, load
+from pyattrx.encoders import expand
 from pyattrx.errors import InvalidValue
-from pyattrx.storage.features import FEATURES_RERANK, NEAREST
+from pyattrx.storage import FEATURES_RERANK, NEAREST
 from pyattrx.zoo import Entry, Matches, Report, Zoo
 
 __all__ = ["add_commands"]
@@ -45,6 +45,7 @@ def add_commands(app: typer.Typer) -> None:
         **examples(
             "pyattrx query zoo my.py:network -k 3",
             "pyattrx query zoo target.safetensors --confident --tag small",
+            "pyattrx query zoo my.py:one my.py:other --json",
         ),
     )(query_command)
 
@@ -413,9 +414,11 @@ def verify_command(
 
 def query_command(
     zoo: ZooPath,
-    target: Annotated[
-        str,
-        typer.Argument(metavar="SPEC", help="A network's name in the zoo, or its specification."),
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPEC...", help="Networks' names in the zoo, or their specifications."
+        ),
     ],
     k: options.Sources = 5,
     tags: Tags = None,
@@ -447,14 +450,14 @@ def query_command(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Find the nearest sources for a target."""
+    """Find the nearest sources for a target, or for several in one go."""
     options.be_quiet(quiet)
     options.set_threads(threads)
     if by_maps and rerank is not None:
         raise InvalidValue("rerank", rerank, "nothing beside --by-maps")
     with _open(zoo, trust=trust) as opened:
-        matches = opened.query(
-            target if target in opened else load(target, trust=trust),
+        found = opened.query(
+            targets if len(targets) > 1 else targets[0],
             k,
             method=method,
             tags=tags or (),
@@ -467,17 +470,21 @@ def query_command(
             precision=precision,
             compile=compile,
             scratch=scratch,
+            trust=trust,
         )
+    several = [found] if isinstance(found, Matches) else found
     if as_json:
-        print_json(matches.to_dict())
+        answers = [matches.to_dict() for matches in several]
+        print_json(answers[0] if isinstance(found, Matches) else answers)
         return
     out = console()
-    by = matches.method
-    if matches.reranked_by is not None:
-        by += f", the nearest {matches.reranked} re-ranked by {matches.reranked_by}"
-    out.print(nearest_table([(matches.target, matches)], f"Nearest sources, {by}", level))
-    out.print(_how(matches, confident))
-    for name in matches.damaged:
+    by = "; ".join(dict.fromkeys(_by(matches) for matches in several))
+    rankings = [(matches.target, matches) for matches in several]
+    out.print(nearest_table(rankings, f"Nearest sources, {by}", level))
+    for matches in several:
+        whose = "" if isinstance(found, Matches) else f"{matches.target}: "
+        out.print(whose + _how(matches, confident))
+    for name in dict.fromkeys(name for matches in several for name in matches.damaged):
         out.print(f"{name}: damaged, and left out")
 
 
@@ -504,6 +511,12 @@ def _tell(report: Report, total: int, as_json: bool, **facts: int) -> None:
         out.print(f"{total} networks in the zoo")
     if report.failed:
         raise typer.Exit(FAILED)
+
+
+def _by(matches: Matches) -> str:
+    if matches.reranked_by is None:
+        return matches.method
+    return f"{matches.method}, the nearest {matches.reranked} re-ranked by {matches.reranked_by}"
 
 
 def _how(matches: Matches, confident: bool) -> str:

@@ -1,191 +1,118 @@
-"""Answers put together: what was found for a target, ranked, and tables of what is stored."""
+"""One way through: a `Query` is answered, with `Matches` for each of its targets."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import warnings
 
-from torch import Tensor
-
-from pyattrx.affinities import Affinity
-from pyattrx.affinities.describing import versions
 from pyattrx.affinities.rows import RowStore
-from pyattrx.affinities.run import compare
-from pyattrx.affinities.scoring import by_blocks
-from pyattrx.descriptors import quantise
 from pyattrx.encoders import Encoder
-from pyattrx.errors import EntryGone, ZooDamaged
-from pyattrx.query.comparing import EntryRows
-from pyattrx.query.reranking import Reranking, feature_scores
-from pyattrx.query.searching import Question, Search
+from pyattrx.errors import ZooWarning
+from pyattrx.query.candidates import Candidates
+from pyattrx.query.comparing import Compared
+from pyattrx.query.matches import Matches
+from pyattrx.query.query import Query, Target
+from pyattrx.query.reranking import reranked
+from pyattrx.query.searching import race, search
 from pyattrx.query.stopping import rounds
-from pyattrx.storage.arguments import Run, now
-from pyattrx.storage.catalog import EntryRow
-from pyattrx.storage.entry import Matches
-from pyattrx.storage.features import StoredFeatures
-from pyattrx.storage.given import check_maps
-from pyattrx.storage.store import Store, StoredMethod
+from pyattrx.storage import Store
 
-__all__ = ["Asked", "answer", "stored_affinity"]
+__all__ = ["answer"]
+
+_WARNINGS = 10  # of single damaged entries
+_CALLER = 5  # of `Zoo.query`, from where they are given
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a query asks, checked.
+def answer(store: Store, candidates: Candidates, query: Query) -> list[Matches]:
+    """Answer a query: candidates, their rows or summaries, ranks.
 
-    Attributes
+    Parameters
     ----------
-    target : Encoder, Tensor or (int, str)
-        A network, maps, or the number and name of an entry.
-    k, level
-        As for `Zoo.query`.
-    question : Question
-        With as many networks to find as are to be re-ranked.
-    early : bool
-        Whether to stop as soon as the answer is settled.
-    finalists : int or None
-        How many networks to re-rank, if so.
-    run : Run
-    scratch : path, optional
+    store : Store
+    candidates : Candidates
+        Those of the query's method.
+    query : Query
+
+    Returns
+    -------
+    list of Matches
+        One for each target, as it is answered alone.
+
+    Warns
+    -----
+    ZooWarning
+        Entries are damaged and were left out.
     """
+    if not query.targets:
+        return []
+    found = _ranked(store, candidates, query)
+    if any(compared.damaged for compared, _ in found) and store.refresh():
+        # Somebody gave the zoo more probes in between: what was missing is elsewhere now.
+        found = _ranked(store, candidates, query)
+    names = _warn_damaged(store, {n: why for one, _ in found for n, why in one.damaged.items()})
+    for compared, matches in found:
+        matches.damaged = tuple(name for n, name in names.items() if n in compared.damaged)
+    return [matches for _, matches in found]
 
-    target: Encoder | Tensor | tuple[int, str]
-    k: int
-    level: float
-    question: Question
-    early: bool
-    finalists: int | None
-    run: Run
-    scratch: str | Path | None
+
+def _ranked(store: Store, candidates: Candidates, query: Query) -> list[tuple[Compared, Matches]]:
+    """What all targets were compared with, and their matches."""
+    count, device, scratch = len(store.probes), query.run.device, query.scratch
+    found: dict[str, Compared] = {}
+    racing = [one for one in query.targets if query.early and isinstance(one.given, Encoder)]
+    for target in racing:  # in turn: each stops when it is settled, and frees its copy
+        with RowStore(count, device, scratch) as rows:
+            found[target.label] = race(store, candidates, query, target, rows)
+    others = [target for target in query.targets if target.label not in found]
+    if others:
+        with RowStore(count, device, scratch) as rows:
+            compared = search(store, candidates, query, others, rows)
+        found.update(zip([target.label for target in others], compared, strict=True))
+    return [
+        (found[target.label], _matches(store, query, target, found[target.label]))
+        for target in query.targets
+    ]
 
 
-def answer(
-    store: Store, stored: StoredMethod, search: Search, asked: Asked
-) -> tuple[Matches, dict[int, str]]:
-    """Find and rank; what is damaged comes as numbers and reasons, for the caller to tell."""
-    target, question = asked.target, asked.question
-    raced = False
-    with RowStore(len(store.probes), asked.run.device, asked.scratch) as rows:
-        if isinstance(target, tuple):
-            number, name = target
-            found = search.of_entry(number, name, question)
-        elif isinstance(target, Tensor):
-            name = "maps"
-            maps = check_maps(store, "target", target, stored)
-            found = search.of_maps(quantise(maps, stored.method.storage), rows, question)
-        else:
-            name = target.name
-            raced = asked.early
-            found = (search.race if raced else search.of_encoder)(target, rows, question)
-    compared = found.compared
-    complete = found.complete
-    reranked: dict[str, Any] = {}
-    if asked.finalists is None:
+def _matches(store: Store, query: Query, target: Target, compared: Compared) -> Matches:
+    by = None
+    if target.finalists is None or store.features is None:
         names = store.catalog.names_of(compared.ids.tolist())
-        matches = compared.matches(names, asked.k, asked.level)
+        matches, finalists = compared.matches(names, query.k, query.level), 0
     else:
-        reranking = Reranking(store, found, asked.finalists)
-        network = name if isinstance(target, tuple) else target
-        matches = reranking.matches(network, question, asked.k)
-        complete &= reranking.all_of_them
-        reranked = reranking.facts()
-    answered = Matches(
+        matches, finalists = reranked(store, query, target, compared)
+        by = store.features.name
+    raced = compared.settled is not None
+    return Matches(
         matches,
-        target=name,
-        method=stored.name,
-        n_probes=found.n_probes,
+        target=target.name,
+        method=query.method.name,
+        n_probes=compared.n_probes,
         compared=len(compared.ids),
-        searched=found.searched,
-        complete=complete,
-        settled=found.settled if raced else None,
+        searched=compared.searched,
+        complete=compared.complete,
+        settled=compared.settled,
         looks=len(rounds(store.groups)[1]) - 1 if raced else 0,
-        **reranked,
-    )
-    return answered, compared.damaged
-
-
-def stored_affinity(
-    store: Store,
-    stored: StoredMethod | StoredFeatures,
-    numbers: Sequence[int],
-    names: list[str],
-) -> Affinity:
-    """Compute the affinities between entries, as `pyattrx.affinity` does.
-
-    Raises
-    ------
-    ZooDamaged
-        One of them is damaged.
-    EntryGone
-        One of them was removed meanwhile.
-    """
-    begun = time.perf_counter()
-    try:
-        entries = [store.catalog.entry(number) for number in numbers]
-        values, parts = _compared(store, stored, numbers, names)
-    except ZooDamaged as error:
-        there = store.catalog.names_of(numbers)
-        gone = [name for number, name in zip(numbers, names, strict=True) if number not in there]
-        if gone:
-            raise EntryGone(f"entry {gone[0]!r} was removed meanwhile") from error
-        raise
-    return Affinity(
-        names=names,
-        values=values,
-        groups=store.groups,
-        zero_maps=_zeros(entries, stored.name),
-        **parts,
-        provenance={
-            "method": stored.method.to_dict(),
-            "method_name": stored.name,
-            "grid": list(stored.descriptor.grid) if isinstance(stored, StoredMethod) else None,
-            "probes": store.probes.describe(),
-            "networks": [_as_of_affinity(entry) for entry in entries],
-            "zoo": store.uuid,
-            "seconds": {"comparison": round(time.perf_counter() - begun, 3)},
-            "created": now(),
-            "versions": versions(),
-        },
+        reranked=finalists,
+        reranked_by=by,
     )
 
 
-def _compared(
-    store: Store,
-    stored: StoredMethod | StoredFeatures,
-    numbers: Sequence[int],
-    names: Sequence[str],
-) -> tuple[Any, dict[str, Any]]:
-    """Values, and everything else of an `Affinity` that comes from comparing."""
-    if isinstance(stored, StoredMethod):
-        rows = EntryRows(store, stored, numbers, names)
-        values, stderr, cosines = compare(rows, store.groups)
-        return values, {"symmetric": True, "stderr": stderr, "cosines": cosines}
-    scores, blocks = feature_scores(store, stored, numbers, names)
-    stderr, without = by_blocks(scores, blocks)
-    descriptor = stored.descriptor
-    parts = {"symmetric": descriptor.symmetric, "bounds": descriptor.bounds, "stderr": stderr}
-    if without is not None:
-        parts |= {"without": without, "blocks": blocks}
-    return scores.values, parts
-
-
-def _as_of_affinity(entry: EntryRow) -> dict[str, Any]:
-    """What is known of an entry, in the words of `pyattrx.affinity`.
-
-    There "precision" and "compile" are what these did to a network's maps, since a run has one of
-    each; in a zoo every network has its own, which are its "run_precision" and "run_compile" here.
-    """
-    facts = {**entry.facts, "name": entry.name}
-    for name, asked in (("precision", "run_precision"), ("compile", "run_compile")):
-        if name in facts:  # not of given maps
-            facts[asked] = facts[name]
-        facts[name] = facts.pop(f"{name}_effect", None)
-    return facts
-
-
-def _zeros(entries: Sequence[EntryRow], method: str) -> dict[str, int]:
-    counts = {entry.name: entry.facts.get("zero_maps", {}).get(method) for entry in entries}
-    return {name: count for name, count in counts.items() if count}
+def _warn_damaged(store: Store, damaged: dict[int, str]) -> dict[int, str]:
+    """Warn of entries that an answer does not cover; return their names, by number."""
+    names = store.catalog.names_of(sorted(damaged))
+    shown = list(names.items())[:_WARNINGS]
+    for number, name in shown:
+        warnings.warn(
+            f"{store.folder}: entry {name!r} is damaged and was left out: {damaged[number]}",
+            ZooWarning,
+            stacklevel=_CALLER,
+        )
+    if len(names) > len(shown):
+        more = len(names) - len(shown)
+        warnings.warn(
+            f"{store.folder}: {more} more entries are damaged and were left out; "
+            "`Zoo.verify` names them",
+            ZooWarning,
+            stacklevel=_CALLER,
+        )
+    return names

@@ -1,10 +1,9 @@
-"""Answers: targets against the rows and sketches of a zoo."""
+"""Targets against the rows and sketches of a zoo: what is read serves all of them."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,63 +14,67 @@ from pyattrx import ops
 from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.statistics import Residuals
-from pyattrx.errors import ZooDamaged, ZooMismatch, ZooWarning
-from pyattrx.storage.catalog import ROWS, SKETCH, Located
-from pyattrx.storage.sketches import Sketcher, block_cosines
-from pyattrx.storage.store import Store, StoredMethod
+from pyattrx.errors import ZooDamaged, ZooMismatch
+from pyattrx.query.query import Target
+from pyattrx.storage import (
+    ROWS,
+    SKETCH,
+    Located,
+    Sketcher,
+    Store,
+    StoredMethod,
+    block_cosines,
+    without_records,
+)
 
 __all__ = [
     "Compared",
-    "EntryRows",
-    "Target",
+    "Seen",
     "compare_rows",
     "compare_sketches",
-    "entry_target",
-    "read_sketches",
+    "entry_seen",
+    "floating",
     "row_cosines",
     "sketch_rows",
-    "warn_damaged",
 ]
 
-_WARNINGS = 10  # of single damaged entries
 # Rows of entries in memory at once.
 _BLOCK_BYTES = 64 << 20
 
 
-class Target:
-    """A network that is asked about: its rows on some probes, and their sketch.
+@dataclass
+class Seen:
+    """A target as it was seen: its rows on some probes, and their sketch.
 
-    Parameters
+    Attributes
     ----------
+    label : str
+        What errors call it.
     store : Store
-    method : StoredMethod
     rows : RowStore, list of Located or None
         Where its rows are; None where they are not kept.
+    place, row_bytes : int
+        Which of the networks of a `RowStore` it is, and the length of its rows.
     sketch : ndarray [size] or None
     """
 
-    def __init__(
-        self,
-        store: Store,
-        method: StoredMethod,
-        rows: RowStore | Sequence[Located] | None,
-        sketch: np.ndarray | None,
-    ) -> None:
-        self._store = store
-        self._method = method
-        self._rows = rows
-        self.sketch = sketch
+    label: str
+    store: Store
+    rows: RowStore | Sequence[Located] | None
+    place: int = 0
+    row_bytes: int = 1
+    sketch: np.ndarray | None = None
 
     def block(self, probes: np.ndarray) -> Tensor:
         """Rows on some probes, [1, B, D], floating."""
-        if isinstance(self._rows, RowStore):
-            return self._rows.block(slice(0, 1), probes)
-        assert self._rows is not None
-        return floating(self._store.rows(self._rows, probes))[None]
+        if isinstance(self.rows, RowStore):
+            return self.rows.block(slice(self.place, self.place + 1), probes)
+        assert self.rows is not None
+        return floating(self.store.rows(self.rows, probes))[None]
 
 
-def entry_target(store: Store, method: StoredMethod, number: int, name: str) -> Target:
-    """Make a target of an entry.
+def entry_seen(store: Store, method: StoredMethod, number: int, target: Target) -> Seen:
+    """What was seen of a target that is an entry.
 
     Raises
     ------
@@ -83,14 +86,14 @@ def entry_target(store: Store, method: StoredMethod, number: int, name: str) -> 
         rows = None
         if store.keep_rows:
             rows = store.catalog.records([number], method.id, ROWS).get(number)
-        return Target(store, method, rows, store.sketch(sketches))
+        return Seen(target.label, store, rows, sketch=store.sketch(sketches))
     except ZooDamaged as error:
-        raise ZooDamaged(f"entry {name!r}: {error}") from error
+        raise ZooDamaged(f"entry {target.name!r}: {error}") from error
 
 
 @dataclass
 class Compared:
-    """Entries compared with a target.
+    """Entries compared with a target, and out of what.
 
     Attributes
     ----------
@@ -100,6 +103,8 @@ class Compared:
         By groups of probes, or by blocks of a sketch.
     damaged : dict of int to str
         Entries that could not be compared, and why.
+    searched, n_probes, complete, settled
+        As for `Matches`.
     """
 
     ids: np.ndarray
@@ -107,6 +112,10 @@ class Compared:
     stderr: np.ndarray
     residuals: Residuals
     damaged: dict[int, str] = field(default_factory=dict)
+    searched: int = 0
+    n_probes: int = 0
+    complete: bool = False
+    settled: bool | None = None
 
     def matches(self, names: dict[int, str], k: int, level: float) -> list[Match]:
         """Rank them; entries that are no longer there are left out."""
@@ -123,31 +132,48 @@ class Compared:
 
 
 def compare_rows(
-    store: Store, method: StoredMethod, target: Target, ids: Sequence[int], probes: np.ndarray
-) -> Compared:
-    """Compare entries with a target by their rows, as `affinity` does.
+    store: Store,
+    method: StoredMethod,
+    targets: Sequence[Seen],
+    wanted: Sequence[np.ndarray],
+    probes: np.ndarray,
+) -> list[Compared]:
+    """Compare entries with targets by their rows, as `affinity` does.
 
     Parameters
     ----------
-    ids : sequence of int
-        Entries; those that are no longer there are left out.
+    targets : sequence of Seen
+    wanted : sequence of ndarray of int64
+        Which entries for each; those that are no longer there are left out.
     probes : ndarray [n], int64
         On which probes, rising.
     """
-    cosines, kept, damaged = row_cosines(store, method, target, ids, probes)
     groups = np.unique(store.groups[probes], return_inverse=True)[1]
-    # Row by row, as in `affinity`: the order of the sum does not depend on how rows were batched.
-    values = np.add.reduce(cosines, axis=0) / len(probes)
-    residuals = Residuals.of(cosines, groups)
-    return Compared(kept, values, residuals.stderr(), residuals, damaged)
+    found = []
+    for cosines, kept, damaged in row_cosines(store, method, targets, wanted, probes):
+        # Row by row, as in `affinity`: the sum's order does not depend on how rows were batched.
+        values = np.add.reduce(cosines, axis=0) / len(probes)
+        residuals = Residuals.of(cosines, groups)
+        found.append(Compared(kept, values, residuals.stderr(), residuals, damaged))
+    return found
 
 
 def row_cosines(
-    store: Store, method: StoredMethod, target: Target, ids: Sequence[int], probes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """Per-probe cosines [n, K] of the entries that could be read, which these are, and the rest."""
-    comparison = _Comparison(store, target, probes)
-    numbers = [int(number) for number in ids]
+    store: Store,
+    method: StoredMethod,
+    targets: Sequence[Seen],
+    wanted: Sequence[np.ndarray],
+    probes: np.ndarray,
+) -> list[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
+    """Compare entries with targets probe by probe; each entry's rows are read once.
+
+    Returns
+    -------
+    list of (cosines [n, K], ids [K], damaged)
+        For each target the entries that could be read, which these are, and the rest.
+    """
+    comparison = _Comparison(store, targets, wanted, probes)
+    numbers = list(dict.fromkeys(number for some in wanted for number in some.tolist()))
     for start in range(0, len(numbers), 256):
         some = numbers[start : start + 256]
         located = store.catalog.records(some, method.id, ROWS)
@@ -162,79 +188,109 @@ def row_cosines(
             batch[number] = located[number]
             held += 2 * size
         comparison.add(batch)
-    return comparison.cosines(), np.array(comparison.kept, np.int64), comparison.damaged
+    return comparison.found()
 
 
 class _Comparison:
-    """A target against entries, batch by batch."""
+    """Targets against entries, batch by batch."""
 
-    def __init__(self, store: Store, target: Target, probes: np.ndarray) -> None:
+    def __init__(
+        self,
+        store: Store,
+        targets: Sequence[Seen],
+        wanted: Sequence[np.ndarray],
+        probes: np.ndarray,
+    ) -> None:
         self._store = store
-        self._target = target
+        self._targets = targets
+        self._wanted = [set(some.tolist()) for some in wanted]
         self._probes = probes
-        self._memory: Tensor | None = None
-        self._columns: list[np.ndarray] = []
-        self.kept: list[int] = []
+        self._memory: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+        self._columns: list[list[np.ndarray]] = [[] for _ in targets]
+        self._kept: list[list[int]] = [[] for _ in targets]
         self.damaged: dict[int, str] = {}
 
-    def cosines(self) -> np.ndarray:
-        """Per-probe cosines of the entries in `kept`."""
-        if not self._columns:
-            return np.empty((len(self._probes), 0))
-        return np.concatenate(self._columns, axis=1)
+    def found(self) -> list[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
+        """Cosines, entries and damage by target."""
+        return [
+            (
+                np.concatenate(columns, axis=1) if columns else np.empty((len(self._probes), 0)),
+                np.array(kept, np.int64),
+                {number: why for number, why in self.damaged.items() if number in wanted},
+            )
+            for columns, kept, wanted in zip(self._columns, self._kept, self._wanted, strict=True)
+        ]
 
     def add(self, batch: dict[int, list[Located]]) -> None:
-        """Compare some entries, by the places of their rows."""
+        """Compare some entries, by the places of their rows, with the targets that want them."""
         if not batch:
             return
+        numbers = list(batch)
+        mine = [[i for i, n in enumerate(numbers) if n in wanted] for wanted in self._wanted]
         row_bytes = max((p.record.row_bytes for parts in batch.values() for p in parts), default=1)
         at_once = max(1, _BLOCK_BYTES // (2 * row_bytes * len(batch)))
         bad: dict[int, str] = {}
-        pieces = []
+        pieces: list[list[np.ndarray]] = [[] for _ in self._targets]
         for start in range(0, len(self._probes), at_once):
             chosen = self._probes[start : start + at_once]
-            block = self._target.block(chosen)
-            rows = [self._read(n, parts, chosen, block, bad) for n, parts in batch.items()]
-            wide = any(row.dtype == torch.float64 for row in (block, *rows))
-            dtype = torch.float64 if wide else torch.float32
-            stacked = self._workspace((len(rows), *block.shape[1:]), dtype, block.device)
-            for place, some in zip(stacked, rows, strict=True):
-                place.copy_(some)
-            pieces.append(ops.probe_cosines(block.to(dtype), stacked)[:, 0, :].cpu().numpy())
-        good = [index for index, number in enumerate(batch) if number not in bad]
-        self._columns.append(np.concatenate(pieces)[:, good])
-        self.kept.extend(number for number in batch if number not in bad)
+            rows = [self._read(number, parts, chosen, bad) for number, parts in batch.items()]
+            stacked: dict[tuple[torch.dtype, torch.device], Tensor] = {}
+            for target, columns, some in zip(self._targets, mine, pieces, strict=True):
+                if columns:
+                    some.append(self._compared(target, chosen, rows, columns, stacked))
+        for which, columns in enumerate(mine):
+            good = [i for i, column in enumerate(columns) if numbers[column] not in bad]
+            if columns:
+                self._columns[which].append(np.concatenate(pieces[which])[:, good])
+                self._kept[which].extend(numbers[columns[i]] for i in good)
         self.damaged.update(bad)
 
-    def _read(
+    def _compared(
         self,
-        number: int,
-        parts: list[Located],
-        probes: np.ndarray,
-        like: Tensor,
-        bad: dict[int, str],
-    ) -> Tensor:
-        """Rows of one entry as they are stored; zero from the first that are damaged on."""
+        target: Seen,
+        chosen: np.ndarray,
+        rows: list[Tensor | None],
+        columns: list[int],
+        stacked: dict[tuple[torch.dtype, torch.device], Tensor],
+    ) -> np.ndarray:
+        """Cosines [B, K] of a target on some probes to the entries in some columns."""
+        block = target.block(chosen)
+        width = block.shape[2]
+        for some in rows:
+            if some is not None and some.shape[1] != width:
+                raise ZooMismatch(
+                    f"the {target.label}'s maps have {width} elements, those of the zoo's networks "
+                    f"{some.shape[1]}"
+                )
+        read = [rows[column] for column in columns]
+        wide = any(row is not None and row.dtype == torch.float64 for row in (block[0], *read))
+        like = (torch.float64 if wide else torch.float32, block.device)
+        if like not in stacked:
+            stacked[like] = self._workspace((len(rows), *block.shape[1:]), *like)
+            for place, row in zip(stacked[like], rows, strict=True):
+                place.zero_() if row is None else place.copy_(row)
+        entries = stacked[like] if 2 * len(columns) > len(rows) else stacked[like][columns]
+        cosines: np.ndarray = ops.probe_cosines(block.to(like[0]), entries)[:, 0, :].cpu().numpy()
+        return cosines if len(entries) == len(columns) else cosines[:, columns]
+
+    def _read(
+        self, number: int, parts: list[Located], probes: np.ndarray, bad: dict[int, str]
+    ) -> Tensor | None:
+        """Rows of one entry as they are stored; None from the first that are damaged on."""
         if number not in bad:
             try:
-                rows = self._store.rows(parts, probes)
+                return self._store.rows(parts, probes)
             except ZooDamaged as error:
                 bad[number] = str(error)
-            else:
-                if rows.shape[1] != like.shape[2]:
-                    raise ZooMismatch(
-                        f"the target's maps have {like.shape[2]} elements, those of the zoo's "
-                        f"networks {rows.shape[1]}"
-                    )
-                return rows
-        return torch.zeros(like.shape[1:])
+        return None
 
     def _workspace(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Memory that batches hand on: the system's new memory takes longer than comparing."""
         count = math.prod(shape)
-        if self._memory is None or self._memory.dtype != dtype or self._memory.numel() < count:
-            self._memory = torch.empty(count, dtype=dtype, device=device)
-        return self._memory[:count].view(*shape)
+        memory = self._memory.get((dtype, device))
+        if memory is None or memory.numel() < count:
+            memory = self._memory[dtype, device] = torch.empty(count, dtype=dtype, device=device)
+        return memory[:count].view(*shape)
 
 
 def compare_sketches(
@@ -254,101 +310,15 @@ def compare_sketches(
     return Compared(ids, values, residuals.stderr(), residuals)
 
 
-def read_sketches(
-    store: Store, method: StoredMethod, ids: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """Which entries could be read, their sketches [K, size], float16, and what is damaged."""
-    located = store.catalog.records(list(ids), method.id, SKETCH)
-    kept: list[int] = []
-    damaged: dict[int, str] = {}
-    vectors = np.empty((len(located), store.sketch_size), np.float16)
-    for number, parts in located.items():
-        if len(parts) == 1:  # nearly always: no tensors, no exceptions
-            row = store.segments.read_first(parts[0].record)
-            if row is not None:
-                vectors[len(kept)] = np.frombuffer(row, np.float16)
-                kept.append(number)
-                continue
-        try:
-            vectors[len(kept)] = store.sketch(parts)
-            kept.append(number)
-        except ZooDamaged as error:
-            damaged[number] = str(error)
-    damaged.update(without_records(store, ids, located))
-    return np.array(kept, np.int64), vectors[: len(kept)], damaged
-
-
-def without_records(
-    store: Store, ids: Sequence[int], located: Mapping[int, object]
-) -> dict[int, str]:
-    """Entries that are there and whose records are not found: the damage hides them."""
-    missing = [int(number) for number in ids if int(number) not in located]
-    if not missing:
-        return {}
-    return dict.fromkeys(store.catalog.names_of(missing), "records of it are missing")
-
-
-class EntryRows:
-    """Rows of some entries, as `pyattrx.affinities.run.compare` wants them."""
-
-    def __init__(
-        self, store: Store, method: StoredMethod, numbers: Sequence[int], names: Sequence[str]
-    ) -> None:
-        self._store = store
-        self._names = names
-        found = store.catalog.records(numbers, method.id, ROWS)
-        self._located = [found.get(number, []) for number in numbers]
-
-    def __len__(self) -> int:
-        return len(self._located)
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the longest network's row."""
-        return max((p.record.row_bytes for parts in self._located for p in parts), default=1)
-
-    def block(self, networks: slice, probes: np.ndarray) -> Tensor:
-        """Rows of some networks on some probes, [M, B, D]."""
-        rows = []
-        for name, parts in zip(self._names[networks], self._located[networks], strict=True):
-            try:
-                rows.append(floating(self._store.rows(parts, probes)))
-            except ZooDamaged as error:
-                raise ZooDamaged(f"entry {name!r}: {error}") from error
-        wide = any(row.dtype == torch.float64 for row in rows)
-        return torch.stack([row.double() for row in rows] if wide else rows)
-
-
-def sketch_rows(store: Store, rows: RowStore, probes: np.ndarray) -> np.ndarray:
-    """Sketch of a target, its rows on some probes in a row store; of about unit length for all."""
+def sketch_rows(store: Store, seen: Seen, probes: np.ndarray) -> np.ndarray:
+    """Sketch of a target's rows on some probes; of about unit length for all."""
     sketcher = Sketcher(store.groups, store.sketch_size, store.sketch_seed)
-    at_once = max(1, _BLOCK_BYTES // (4 * max(rows.row_bytes, 1)))
+    at_once = max(1, _BLOCK_BYTES // (4 * max(seen.row_bytes, 1)))
     for start in range(0, len(probes), at_once):
         some = probes[start : start + at_once]
-        sketcher.add(some, rows.block(slice(0, 1), some)[0])
+        sketcher.add(some, seen.block(some)[0])
     sketch: np.ndarray = (sketcher.total() / len(store.probes) ** 0.5).numpy()
     return sketch
-
-
-def warn_damaged(store: Store, damaged: dict[int, str]) -> tuple[str, ...]:
-    """Warn of entries that an answer does not cover; return their names."""
-    names = store.catalog.names_of(sorted(damaged))
-    shown = list(names.items())[:_WARNINGS]
-    for number, name in shown:
-        warnings.warn(
-            f"{store.folder}: entry {name!r} is damaged and was left out: {damaged[number]}",
-            ZooWarning,
-            stacklevel=4,
-        )
-    if len(names) > len(shown):
-        more = len(names) - len(shown)
-        warnings.warn(
-            f"{store.folder}: {more} more entries are damaged and were left out; "
-            "`Zoo.verify` names them",
-            ZooWarning,
-            stacklevel=4,
-        )
-    return tuple(names.values())
 
 
 def floating(rows: Tensor) -> Tensor:

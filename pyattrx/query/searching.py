@@ -1,11 +1,9 @@
-"""From a target to what is compared with it: all entries, those that sketches choose, or a race."""
+"""What targets are compared with: all entries, those that sketches choose, or those of a race."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,22 +11,23 @@ from torch import Tensor
 from pyattrx.affinities.describing import Description
 from pyattrx.affinities.rows import Place, RowStore
 from pyattrx.affinities.statistics import Residuals
+from pyattrx.descriptors import quantise
 from pyattrx.encoders import Encoder
-from pyattrx.query.candidates import Candidates
+from pyattrx.query.candidates import Candidates, Near
 from pyattrx.query.comparing import (
     Compared,
-    Target,
+    Seen,
     compare_rows,
     compare_sketches,
-    entry_target,
+    entry_seen,
     row_cosines,
     sketch_rows,
 )
+from pyattrx.query.query import Query, Target
 from pyattrx.query.stopping import Race, rounds
-from pyattrx.storage.catalog import ROWS
-from pyattrx.storage.store import Store, StoredMethod
+from pyattrx.storage import ROWS, Store, check_maps
 
-__all__ = ["Found", "Question", "Search"]
+__all__ = ["race", "search"]
 
 # Entries that are compared by their rows without asking their sketches first: as many, or as much.
 _ALL_ENTRIES = 64
@@ -41,26 +40,163 @@ _MOST_BYTES = 1 << 30
 _SKETCH_ERRORS = 4.0
 
 
-@dataclass(frozen=True)
-class Question:
-    """What is asked, whatever the target."""
+def search(
+    store: Store, candidates: Candidates, query: Query, targets: Sequence[Target], rows: RowStore
+) -> list[Compared]:
+    """Compare some targets of a query, seen on all probes; they share what is read of entries.
 
-    k: int
-    level: float
-    allowed: np.ndarray | None  # entries, rising; None for all
-    exact: bool
-    run: dict[str, Any] = field(default_factory=dict)  # how encoders are run
+    Parameters
+    ----------
+    store : Store
+    candidates : Candidates
+    query : Query
+    targets : sequence of Target
+    rows : RowStore
+        For the rows of those that are no entries.
+
+    Returns
+    -------
+    list of Compared
+        One for each target.
+    """
+    allowed = query.allowed
+    searched = len(allowed) if allowed is not None else store.catalog.count()
+    entry_bytes = _row_bytes(store, query) * len(store.probes) if store.keep_rows else 0
+    few = searched <= _ALL_ENTRIES or searched * entry_bytes <= _ALL_BYTES
+    everything = store.keep_rows and (query.exact or few)
+    seen = _seen(store, query, targets, rows, sketched=not everything)
+    if everything:
+        ids = _ids(store, query)
+        others = [ids[ids != target.entry] for target in targets]
+        found = compare_rows(store, query.method, seen, others, _all_probes(store))
+        for one, some in zip(found, others, strict=True):
+            one.searched, one.complete = len(some), True
+    else:
+        found = _by_sketches(store, candidates, query, targets, seen)
+    for one in found:
+        one.n_probes = len(store.probes)
+        one.damaged.update(candidates.damaged)
+    return found
 
 
-@dataclass(frozen=True)
-class Found:
-    """What was compared, and out of what."""
+def _by_sketches(
+    store: Store,
+    candidates: Candidates,
+    query: Query,
+    targets: Sequence[Target],
+    seen: Sequence[Seen],
+) -> list[Compared]:
+    """Compare targets with the entries that their sketches choose, by rows where there are any."""
+    allowed = query.allowed
+    everyone = len(allowed) if allowed is not None else store.catalog.count()
+    left = [
+        everyone - (target.entry is not None and (allowed is None or target.entry in allowed))
+        for target in targets
+    ]
 
-    compared: Compared
-    searched: int
-    n_probes: int
-    complete: bool
-    settled: bool = False
+    sketches = [one.sketch for one in seen if one.sketch is not None]
+
+    def nearest(chosen: Sequence[int], counts: Sequence[int]) -> list[Near]:
+        near = candidates.search([sketches[i] for i in chosen], counts, allowed)
+        return [some.without(targets[i].entry) for i, some in zip(chosen, near, strict=True)]
+
+    wanted = [query.to_find(target) for target in targets]
+    found: dict[int, Compared] = {}
+    open_ = list(range(len(targets)))
+    if not store.keep_rows:
+        near = nearest(open_, [2 * k + 7 for k in wanted])
+        for i, some in enumerate(near):
+            found[i] = compare_sketches(store, sketches[i], some.ids, some.vectors)
+        open_ = []
+    counts = [max(_LEAST_CANDIDATES, _CANDIDATES_PER_MATCH * k) for k in wanted]
+    entry_bytes = _row_bytes(store, query) * len(store.probes)
+    while open_:
+        near = nearest(open_, [counts[i] + 1 for i in open_])
+        ids = [some.ids[: counts[i]] for i, some in zip(open_, near, strict=True)]
+        some_seen = [seen[i] for i in open_]
+        compared = compare_rows(store, query.method, some_seen, ids, _all_probes(store))
+        for i, some, one, mine in zip(list(open_), near, compared, ids, strict=True):
+            one.complete = len(mine) >= left[i] or _rules_out(
+                store, one, some.scores[: counts[i]], wanted[i]
+            )
+            if one.complete or 4 * counts[i] * entry_bytes > _MOST_BYTES:
+                found[i] = one
+                open_.remove(i)
+            counts[i] *= 4
+    for i, one in found.items():
+        one.searched = left[i]
+    return [found[i] for i in range(len(targets))]
+
+
+def race(
+    store: Store, candidates: Candidates, query: Query, target: Target, rows: RowStore
+) -> Compared:
+    """Compare a target that is a network, seen on as few probes as are needed.
+
+    Parameters
+    ----------
+    store : Store
+    candidates : Candidates
+    query : Query
+    target : Target
+    rows : RowStore
+        For its rows; there are none in it yet.
+    """
+    ids = everyone = _ids(store, query)
+    order, looks = rounds(store.groups)
+    room = int(_MOST_BYTES // max(_row_bytes(store, query) * looks[0], 1))
+    complete = len(ids) <= max(room, _ALL_ENTRIES)
+    seen = Seen(target.label, store, rows)
+    arriving = _Arriving(rows)
+    running = None
+    cosines = np.empty((0, 0))
+    damaged: dict[int, str] = {}
+    done = 0
+    with _described(store, query, target) as description:
+        for end in looks:
+            new = order[done:end]
+            for probes, (maps,) in description.rows(new, on_host=arriving.begin):
+                for index, probe in enumerate(probes.tolist()):
+                    arriving.place.write(probe, maps[index : index + 1])
+            rising = np.sort(new)
+            if running is None:
+                seen.row_bytes = arriving.place.row_bytes
+                if not complete:  # the entries whose sketches are nearest to one of the probes seen
+                    sketch = sketch_rows(store, seen, rising)
+                    ids = np.sort(candidates.search([sketch], [room], query.allowed)[0].ids)
+                running = Race(store.groups, len(ids), query.k, query.level)
+                cosines = np.empty((0, len(ids)))
+            alive = ids[running.alive]
+            ((fresh, kept, bad),) = row_cosines(store, query.method, [seen], [alive], rising)
+            gone = ~np.isin(alive, kept)
+            running.withdraw(gone)
+            damaged.update(bad)
+            fresh = fresh[np.searchsorted(rising, new)]
+            cosines = np.concatenate([cosines[:, ~gone], fresh])
+            before = running.alive
+            running.look(cosines)
+            cosines = cosines[:, np.isin(before, running.alive)]
+            done = end
+            if running.settled:
+                break
+    assert running is not None
+    probes = order[:done]
+    groups = np.unique(store.groups[probes], return_inverse=True)[1]
+    in_order = np.argsort(probes)  # so that the sums are those of an ordinary query
+    cosines, groups = cosines[in_order], groups[in_order]
+    values = np.add.reduce(cosines, axis=0) / done
+    residuals = Residuals.of(cosines, groups)
+    return Compared(
+        ids[running.alive],
+        values,
+        residuals.stderr(),
+        residuals,
+        damaged,
+        searched=len(everyone),
+        n_probes=done,
+        complete=complete,
+        settled=running.settled,
+    )
 
 
 class _Arriving:
@@ -82,158 +218,64 @@ class _Arriving:
         return self._place
 
 
-class Search:
-    """Answers questions under one method of a zoo.
-
-    Parameters
-    ----------
-    store : Store
-    method : StoredMethod
-    """
-
-    def __init__(self, store: Store, method: StoredMethod) -> None:
-        self._store = store
-        self._method = method
-        self._candidates = Candidates(store, method)
-
-    @property
-    def _all_probes(self) -> np.ndarray:
-        return np.arange(len(self._store.probes))  # there may be more of them since
-
-    @property
-    def index_kind(self) -> str | None:
-        """What sketches are searched by; None before they are."""
-        return self._candidates.kind
-
-    def of_entry(self, number: int, name: str, question: Question) -> Found:
-        """Ask about an entry, which is not compared with itself."""
-        target = entry_target(self._store, self._method, number, name)
-        return self._search(target, question, itself=number)
-
-    def of_maps(self, maps: Tensor, rows: RowStore, question: Question) -> Found:
-        """Ask about maps, in the type that they would be stored in."""
-        rows.begin(maps).write(0, maps)
-        return self._of_rows(rows, question)
-
-    def of_encoder(self, encoder: Encoder, rows: RowStore, question: Question) -> Found:
-        """Ask about a network, seen on all probes."""
-        target = _Arriving(rows)
-        with self._described(encoder, question) as description:
-            for probes, (maps,) in description.rows(on_host=target.begin):
-                target.place.write(int(probes[0]), maps)
-        return self._of_rows(rows, question)
-
-    def race(self, encoder: Encoder, rows: RowStore, question: Question) -> Found:
-        """Ask about a network, seen on as few probes as are needed."""
-        store = self._store
-        ids = self._ids(question)
-        order, looks = rounds(store.groups)
-        room = _MOST_BYTES // max(self._row_bytes() * looks[0], 1)
-        target = Target(store, self._method, rows, None)
+def _seen(
+    store: Store, query: Query, targets: Sequence[Target], rows: RowStore, *, sketched: bool
+) -> list[Seen]:
+    """Look at all targets; networks are run one after another."""
+    method = query.method
+    maps = {  # all are checked before a network is run
+        target.label: check_maps(store, target.label, target.given, method)
+        for target in targets
+        if isinstance(target.given, Tensor)
+    }
+    found = []
+    for target in targets:
+        if target.entry is not None:
+            found.append(entry_seen(store, method, target.entry, target))
+            continue
         arriving = _Arriving(rows)
-        race = None
-        cosines = np.empty((0, 0))
-        damaged: dict[int, str] = {}
-        seen = 0
-        with self._described(encoder, question) as description:
-            for end in looks:
-                new = order[seen:end]
-                for probes, (maps,) in description.rows(new, on_host=arriving.begin):
-                    for index, probe in enumerate(probes.tolist()):
-                        arriving.place.write(probe, maps[index : index + 1])
-                rising = np.sort(new)
-                if race is None:
-                    complete = len(ids) <= max(room, _ALL_ENTRIES)
-                    if not complete:
-                        ids = self._nearest_so_far(rows, rising, int(room), question)
-                    race = Race(store.groups, len(ids), question.k, question.level)
-                    cosines = np.empty((0, len(ids)))
-                alive = race.alive
-                fresh, kept, bad = row_cosines(
-                    store, self._method, target, ids[alive].tolist(), rising
-                )
-                gone = ~np.isin(ids[alive], kept)
-                race.withdraw(gone)
-                damaged.update(bad)
-                fresh = fresh[np.searchsorted(rising, new)]
-                cosines = np.concatenate([cosines[:, ~gone], fresh])
-                alive = race.alive
-                race.look(cosines)
-                cosines = cosines[:, np.isin(alive, race.alive)]
-                seen = end
-                if race.settled:
-                    break
-        assert race is not None
-        probes = order[:seen]
-        groups = np.unique(store.groups[probes], return_inverse=True)[1]
-        in_order = np.argsort(probes)  # so that the sums are those of an ordinary query
-        cosines, groups = cosines[in_order], groups[in_order]
-        values = np.add.reduce(cosines, axis=0) / seen
-        residuals = Residuals.of(cosines, groups)
-        compared = Compared(ids[race.alive], values, residuals.stderr(), residuals, damaged)
-        return Found(compared, len(self._ids(question)), seen, complete, race.settled)
+        if target.label in maps:
+            given = quantise(maps[target.label], method.method.storage)
+            arriving.begin([given])
+            arriving.place.write(0, given)
+        else:
+            with _described(store, query, target) as description:
+                for probes, (some,) in description.rows(on_host=arriving.begin):
+                    arriving.place.write(int(probes[0]), some)
+        one = Seen(target.label, store, rows, len(rows) - 1, arriving.place.row_bytes)
+        if sketched:
+            one.sketch = sketch_rows(store, one, _all_probes(store))
+            if not store.keep_rows:  # nothing else will be asked of it
+                rows.keep_first(0)
+        found.append(one)
+    return found
 
-    def _described(self, encoder: Encoder, question: Question) -> Description:
-        store, method = self._store, self._method
-        return Description(encoder, store.probes, [method.descriptor], **question.run)
 
-    def _of_rows(self, rows: RowStore, question: Question) -> Found:
-        sketch = sketch_rows(self._store, rows, self._all_probes)
-        return self._search(Target(self._store, self._method, rows, sketch), question)
+def _described(store: Store, query: Query, target: Target) -> Description:
+    assert isinstance(target.given, Encoder)
+    descriptors = [query.method.descriptor]
+    return Description(target.given, store.probes, descriptors, **query.run.description_options())
 
-    def _search(self, target: Target, question: Question, itself: int | None = None) -> Found:
-        store = self._store
-        allowed = question.allowed
-        searched = len(allowed) if allowed is not None else store.catalog.count()
-        entry_bytes = self._row_bytes() * len(self._all_probes) if store.keep_rows else 0
-        few = searched <= _ALL_ENTRIES or searched * entry_bytes <= _ALL_BYTES
-        if store.keep_rows and (question.exact or few):
-            ids = self._ids(question)
-            ids = ids[ids != itself]
-            compared = compare_rows(store, self._method, target, ids.tolist(), self._all_probes)
-            return self._found(compared, len(ids), complete=True)
-        searched -= itself is not None and (allowed is None or itself in allowed)
-        assert target.sketch is not None
-        if not store.keep_rows:
-            near = self._candidates.search(target.sketch, 2 * question.k + 7, allowed)
-            near = near.without(itself)
-            compared = compare_sketches(store, target.sketch, near.ids, near.vectors)
-            return self._found(compared, searched, complete=False)
-        count = max(_LEAST_CANDIDATES, _CANDIDATES_PER_MATCH * question.k)
-        while True:
-            near = self._candidates.search(target.sketch, count + 1, allowed).without(itself)
-            ids, scores = near.ids[:count], near.scores[:count]
-            compared = compare_rows(store, self._method, target, ids.tolist(), self._all_probes)
-            if len(ids) >= searched or self._rules_out(compared, scores, question.k):
-                return self._found(compared, searched, complete=True)
-            if 4 * count * entry_bytes > _MOST_BYTES:
-                return self._found(compared, searched, complete=False)
-            count *= 4
 
-    def _rules_out(self, compared: Compared, scores: np.ndarray, k: int) -> bool:
-        """Whether the k-th affinity is beyond what the sketches left out can stand for."""
-        if len(compared.values) < k:
-            return False
-        least = np.partition(compared.values, -k)[-k]
-        margin = _SKETCH_ERRORS / math.sqrt(self._store.sketch_size)
-        return bool(least >= scores[-1] + margin)
+def _rules_out(store: Store, compared: Compared, scores: np.ndarray, k: int) -> bool:
+    """Whether the k-th affinity is beyond what the sketches left out can stand for."""
+    if len(compared.values) < k:
+        return False
+    least = np.partition(compared.values, -k)[-k]
+    margin = _SKETCH_ERRORS / math.sqrt(store.sketch_size)
+    return bool(least >= scores[-1] + margin)
 
-    def _nearest_so_far(
-        self, rows: RowStore, seen: np.ndarray, count: int, question: Question
-    ) -> np.ndarray:
-        """The entries whose sketches are nearest to one of the probes seen."""
-        sketch = sketch_rows(self._store, rows, seen)
-        return np.sort(self._candidates.search(sketch, count, question.allowed).ids)
 
-    def _found(self, compared: Compared, searched: int, *, complete: bool) -> Found:
-        compared.damaged.update(self._candidates.damaged)
-        return Found(compared, searched, len(self._all_probes), complete)
+def _all_probes(store: Store) -> np.ndarray:
+    return np.arange(len(store.probes))  # there may be more of them since
 
-    def _ids(self, question: Question) -> np.ndarray:
-        if question.allowed is not None:
-            return question.allowed
-        return np.array(self._store.catalog.ids(), np.int64)
 
-    def _row_bytes(self) -> int:
-        first = self._store.catalog.any_record(self._method.id, ROWS)
-        return first.record.row_bytes if first else 0
+def _ids(store: Store, query: Query) -> np.ndarray:
+    if query.allowed is not None:
+        return query.allowed
+    return np.array(store.catalog.ids(), np.int64)
+
+
+def _row_bytes(store: Store, query: Query) -> int:
+    first = store.catalog.any_record(query.method.id, ROWS)
+    return first.record.row_bytes if first else 0

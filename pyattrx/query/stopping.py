@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from pyattrx.affinities.statistics import degrees_of_freedom
-from pyattrx.storage.sketches import blocks_of
+from pyattrx.storage import blocks_of
 
 __all__ = ["Race", "rounds"]
 
