@@ -203,7 +203,7 @@ class _Comparison:
     ) -> None:
         self._store = store
         self._targets = targets
-        self._wanted = [set(some.tolist()) for some in wanted]
+        self._wanted = [dict.fromkeys(some.tolist()) for some in wanted]  # sets, in order
         self._probes = probes
         self._memory: dict[tuple[torch.dtype, torch.device], Tensor] = {}
         self._columns: list[list[np.ndarray]] = [[] for _ in targets]
@@ -211,15 +211,19 @@ class _Comparison:
         self.damaged: dict[int, str] = {}
 
     def found(self) -> list[tuple[np.ndarray, np.ndarray, dict[int, str]]]:
-        """Cosines, entries and damage by target."""
-        return [
-            (
-                np.concatenate(columns, axis=1) if columns else np.empty((len(self._probes), 0)),
-                np.array(kept, np.int64),
-                {number: why for number, why in self.damaged.items() if number in wanted},
+        """Cosines, entries and damage by target, as if each had been alone: in its own order."""
+        found = []
+        for columns, kept, wanted in zip(self._columns, self._kept, self._wanted, strict=True):
+            cosines = (
+                np.concatenate(columns, axis=1) if columns else np.empty((len(self._probes), 0))
             )
-            for columns, kept, wanted in zip(self._columns, self._kept, self._wanted, strict=True)
-        ]
+            places = {number: place for place, number in enumerate(kept)}
+            ids = [number for number in wanted if number in places]
+            if ids != kept:
+                cosines = np.asfortranarray(cosines[:, [places[number] for number in ids]])
+            damaged = {number: why for number, why in self.damaged.items() if number in wanted}
+            found.append((cosines, np.array(ids, np.int64), damaged))
+        return found
 
     def add(self, batch: dict[int, list[Located]]) -> None:
         """Compare some entries, by the places of their rows, with the targets that want them."""
@@ -271,7 +275,9 @@ class _Comparison:
                 place.zero_() if row is None else place.copy_(row)
         entries = stacked[like] if 2 * len(columns) > len(rows) else stacked[like][columns]
         cosines: np.ndarray = ops.probe_cosines(block.to(like[0]), entries)[:, 0, :].cpu().numpy()
-        return cosines if len(entries) == len(columns) else cosines[:, columns]
+        if len(entries) == len(columns):
+            return cosines
+        return np.ascontiguousarray(cosines[:, columns])
 
     def _read(
         self, number: int, parts: list[Located], probes: np.ndarray, bad: dict[int, str]

@@ -10,9 +10,9 @@ SIZE = 1024
 RNG = np.random.default_rng(0)
 
 
-def families(n):
-    centres = RNG.normal(size=(max(n // 20, 1), SIZE))
-    members = centres[np.arange(n) % len(centres)] + 0.8 * RNG.normal(size=(n, SIZE))
+def families(n, rng=RNG):
+    centres = rng.normal(size=(max(n // 20, 1), SIZE))
+    members = centres[np.arange(n) % len(centres)] + 0.8 * rng.normal(size=(n, SIZE))
     return (members / np.linalg.norm(members, axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -183,3 +183,20 @@ def test_a_query_is_checked():
         index.search(np.ones((1, SIZE), np.float32), 0)
     with pytest.raises(InvalidValue, match="queries"):
         index.search(np.full((1, SIZE), np.inf, np.float32), 1)
+
+
+@pytest.mark.parametrize(("kind", "error"), [("flat", 0.001), ("pq", 0.2)])
+def test_scores_are_inner_products(kind, error):
+    """Of float16; or of folded vectors, off by four standard errors of 1/sqrt(512) at most."""
+    needs_faiss(kind)
+    vectors = families(800, np.random.default_rng(1))
+    index = SketchIndex.build(np.arange(800), blocks_of(vectors), SIZE, kind=kind)
+    queries = np.concatenate([3 * vectors[:4], 0 * vectors[:1]])
+    for query, (ids, scores) in zip(queries, index.search(queries, 40), strict=True):
+        assert scores.shape == (40,)
+        assert (np.diff(scores) <= 0).all()
+        exact = vectors[ids] @ query
+        assert np.abs(scores - exact).max() <= error * np.linalg.norm(query)
+        ((alone, same),) = index.search(query[None], 40)
+        assert np.array_equal(ids, alone)
+        assert np.array_equal(scores, same)
