@@ -129,11 +129,11 @@ class Candidates:
         self, sketches: Sequence[np.ndarray], ids: Sequence[np.ndarray], counts: Sequence[int]
     ) -> list[Near]:
         """Put entries in the order of their sketches; those that are gone are left out."""
-        kept, vectors = self._sketches_of(np.unique(np.concatenate(ids)))
+        kept, vectors, places = self._sketches_of(np.unique(np.concatenate(ids)))
         found = []
         for sketch, some, count in zip(sketches, ids, counts, strict=True):
             mine = np.isin(kept, some)
-            numbers, rows = (kept, vectors) if mine.all() else (kept[mine], vectors[mine])
+            numbers, rows = kept[mine], _widened(vectors[places[mine]])
             scores = rows @ sketch
             order = np.lexsort((numbers, -scores))
             there = self._store.catalog.names_of(numbers[order[:count]].tolist())
@@ -144,16 +144,16 @@ class Candidates:
             found.append(Near(numbers[order], scores[order], rows[order]))
         return found
 
-    def _sketches_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of some entries, rising, can be read, and their sketches float32 [m, size]."""
+    def _sketches_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which of some entries, rising, can be read; sketches, float16, and where theirs are."""
         places = np.searchsorted(self._cached_ids, ids)
         found = places < len(self._cached_ids)
         found[found] = self._cached_ids[places[found]] == ids[found]
         if found.all():
-            return ids, _widened(self._cached[places])
+            return ids, self._cached, places
         kept, vectors, damaged = read_sketches(self._store, self._method, ids.tolist())
         self.damaged.update(damaged)
-        return kept, _widened(vectors)
+        return kept, vectors, np.arange(len(kept))
 
     def _refreshed(self) -> SketchIndex:
         """The index, with all that was added since."""

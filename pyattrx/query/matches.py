@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from pyattrx.affinities import Match
@@ -10,6 +11,7 @@ from pyattrx.affinities import Match
 __all__ = ["Matches"]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class Matches(list[Match]):
     """Sources for a target, nearest first: a list of `Match` that knows how it was made.
 
@@ -42,34 +44,21 @@ class Matches(list[Match]):
         That method: matches and their affinities are its own.
     """
 
-    def __init__(
-        self,
-        matches: Iterable[Match],
-        *,
-        target: str,
-        method: str,
-        n_probes: int,
-        compared: int,
-        searched: int,
-        complete: bool,
-        settled: bool | None = None,
-        looks: int = 0,
-        damaged: tuple[str, ...] = (),
-        reranked: int = 0,
-        reranked_by: str | None = None,
-    ) -> None:
-        super().__init__(matches)
-        self.target = target
-        self.method = method
-        self.n_probes = n_probes
-        self.compared = compared
-        self.searched = searched
-        self.complete = complete
-        self.settled = settled
-        self.looks = looks
-        self.damaged = damaged
-        self.reranked = reranked
-        self.reranked_by = reranked_by
+    matches: InitVar[Iterable[Match]] = field(kw_only=False)
+    target: str
+    method: str
+    n_probes: int
+    compared: int
+    searched: int
+    complete: bool
+    settled: bool | None = None
+    looks: int = 0
+    damaged: tuple[str, ...] = ()
+    reranked: int = 0
+    reranked_by: str | None = None
+
+    def __post_init__(self, matches: Iterable[Match]) -> None:
+        self.extend(matches)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""

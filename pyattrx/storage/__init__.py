@@ -12,13 +12,12 @@ from pyattrx.storage.arguments import (
     check_path,
     check_tags,
     check_wait,
-    encodable,
     fingerprint,
     maps_hash,
     not_integer,
     now,
 )
-from pyattrx.storage.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
+from pyattrx.storage.catalog import ROWS, SKETCH, EntryRow, Located
 from pyattrx.storage.creating import create
 from pyattrx.storage.entry import Entry, Report, Verification, note_failure
 from pyattrx.storage.features import (
@@ -45,9 +44,7 @@ __all__ = [
     "NEAREST",
     "ROWS",
     "SKETCH",
-    "SUMMARY",
     "Addition",
-    "Catalog",
     "Entry",
     "EntryRow",
     "Located",
@@ -70,7 +67,6 @@ __all__ = [
     "check_tags",
     "check_wait",
     "create",
-    "encodable",
     "facts_of",
     "fingerprint",
     "maps_hash",

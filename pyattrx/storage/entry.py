@@ -41,15 +41,7 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {
-            "name": self.name,
-            "tags": list(self.tags),
-            "specification": self.specification,
-            "weights_hash": self.weights_hash,
-            "created": self.created,
-            "zero_maps": dict(self.zero_maps),
-            "facts": self.facts,
-        }
+        return {**vars(self), "tags": list(self.tags), "zero_maps": dict(self.zero_maps)}
 
 
 @dataclass
@@ -70,7 +62,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {"added": self.added, "skipped": self.skipped, "failed": self.failed}
+        return dict(vars(self))
 
 
 def note_failure(report: Report, label: str, error: Exception) -> None:
@@ -109,10 +101,4 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON types."""
-        return {
-            "ok": self.ok,
-            "entries": self.entries,
-            "bytes": self.bytes,
-            "damaged": self.damaged,
-            "problems": self.problems,
-        }
+        return {"ok": self.ok, **vars(self)}
