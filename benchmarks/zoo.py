@@ -24,9 +24,8 @@ import torch
 
 import pyattrx
 from pyattrx.errors import InvalidValue
-from pyattrx.index import KINDS, SketchIndex, faiss_or_none
-from pyattrx.zoo.catalog import SKETCH, EntryRow
-from pyattrx.zoo.store import Addition
+from pyattrx.query import KINDS, SketchIndex, faiss_or_none
+from pyattrx.storage import SKETCH, Addition, EntryRow
 
 from .measure import Say, Settings, document, limited_threads, machine, results_path
 
@@ -176,7 +175,7 @@ def _kinds(
             times, offered = [], []
             for query, target in zip(queries, targets, strict=True):
                 at = time.perf_counter()
-                near = index.search(query, wanted)
+                ((near, _),) = index.search(query[None], wanted)
                 times.append(1e3 * (time.perf_counter() - at))
                 offered.append([known[int(number)] for number in near if number != target])
             shares = [np.isin(best, near).mean() for best, near in zip(exact, offered, strict=True)]

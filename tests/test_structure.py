@@ -35,7 +35,8 @@ ORDER = [
     {"affinities"},
     {"scores"},
     {"fitting"},
-    {"index"},
+    {"storage"},
+    {"query"},
     {"zoo"},
     {"features"},
     {"recommending", "report"},
@@ -51,18 +52,21 @@ MODULES = sorted(
 )
 
 
+def imported_modules(path):
+    """What a file imports, and from where."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            yield from [alias.name for alias in node.names]
+
+
 def imported(path):
     """Top-level packages of pyattrx that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "pyattrx" and len(parts) > 1 and parts[1] in LEVEL:
-                yield parts[1]
+    for name in imported_modules(path):
+        parts = name.split(".")
+        if parts[0] == "pyattrx" and len(parts) > 1 and parts[1] in LEVEL:
+            yield parts[1]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -75,6 +79,18 @@ def test_imports_go_one_way(path):
     for other in imported(path):
         if other != own:
             assert LEVEL[other] <= LEVEL[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("room", ["storage", "query"])
+def test_rooms_are_entered_by_their_face(room):
+    past = [
+        f"{path}: {module}"
+        for path in [*FILES, *sorted((ROOT.parent / "benchmarks").rglob("*.py"))]
+        if path.parent != ROOT / room
+        for module in imported_modules(path)
+        if module.startswith(f"pyattrx.{room}.") and module in MODULES
+    ]
+    assert past == []
 
 
 @pytest.mark.parametrize("name", MODULES)

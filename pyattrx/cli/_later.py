@@ -32,7 +32,7 @@ COMMANDS = {
         "_fit",
         "Train a small network for a task that has none yet, to look for its nearest sources.",
     ),
-    "query": ("_zoo", "Find the nearest sources for a target."),
+    "query": ("_query", "Find the nearest sources for a target, or for several in one go."),
     "evaluate": (
         "_evaluate",
         "Judge the rankings of affinities by measured transfers, with intervals.",

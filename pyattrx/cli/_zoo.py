@@ -1,4 +1,4 @@
-"""``pyattrx zoo ...`` and ``pyattrx query``."""
+"""``pyattrx zoo ...``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rich.text import Text
 
 from pyattrx._help import examples
 from pyattrx.cli import _options as options
-from pyattrx.cli._output import console, nearest_table, print_json, said_of_probes
+from pyattrx.cli._output import console, print_json, said_of_probes
 from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._running import FAILED
 from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
-from pyattrx.encoders import expand, load
+from pyattrx.encoders import expand
 from pyattrx.errors import InvalidValue
-from pyattrx.zoo import Entry, Matches, Report, Zoo
-from pyattrx.zoo.features import FEATURES_RERANK, NEAREST
+from pyattrx.storage import FEATURES_RERANK, NEAREST
+from pyattrx.zoo import Entry, Report, Zoo
 
-__all__ = ["add_commands"]
+__all__ = ["Tags", "ZooPath", "add_commands", "open_zoo"]
 
 ZooPath = Annotated[Path, typer.Argument(metavar="ZOO", help="Folder of the zoo.")]
 Wait = Annotated[
@@ -40,13 +40,6 @@ zoo_app = typer.Typer(
 def add_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.add_typer(zoo_app, name="zoo")
-    app.command(
-        "query",
-        **examples(
-            "pyattrx query zoo my.py:network -k 3",
-            "pyattrx query zoo target.safetensors --confident --tag small",
-        ),
-    )(query_command)
 
 
 @zoo_app.command(
@@ -134,7 +127,7 @@ def add_command(
     options.set_threads(threads)
     names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     sources = [options.Loader(name, trust) for name in names]
-    with _open(zoo, wait=wait, trust=trust) as opened:
+    with open_zoo(zoo, wait=wait, trust=trust) as opened:
         report = opened.add_many(
             sources,
             tags=tags or (),
@@ -177,7 +170,7 @@ def add_probes_command(
     options.be_quiet(quiet)
     options.set_threads(threads)
     folder = options.probes_folder(probes)
-    with _open(zoo, wait=wait, trust=trust) as opened:
+    with open_zoo(zoo, wait=wait, trust=trust) as opened:
         images = options.read_probes(folder, opened.probes.size, limit, crops, seed, skip_bad)
         report = opened.add_probes(
             images, drop=drop, batch_size=batch_size, device=device, trust=trust
@@ -221,7 +214,7 @@ def fidelity_command(
     options.set_threads(threads)
     names = [name for given in specifications or () for name in expand(given)]
     check_specifications(names)
-    with _open(zoo, trust=trust) as opened:
+    with open_zoo(zoo, trust=trust) as opened:
         found = opened.fidelity(
             [options.Loader(name, trust) for name in names],
             method=method,
@@ -261,7 +254,7 @@ def list_command(
     as_json: options.Json = False,
 ) -> None:
     """List the networks of a zoo."""
-    with _open(zoo, trust=trust) as opened:
+    with open_zoo(zoo, trust=trust) as opened:
         entries = list(opened.entries(tags or ()))
         if as_json:
             print_json({**opened.describe(), "entries": [_brief(entry) for entry in entries]})
@@ -291,7 +284,7 @@ def show_command(
     as_json: options.Json = False,
 ) -> None:
     """Show what is known of a network."""
-    with _open(zoo, trust=trust) as opened:
+    with open_zoo(zoo, trust=trust) as opened:
         entry = opened.entry(name)
     if as_json:
         print_json(entry.to_dict())
@@ -319,7 +312,7 @@ def remove_command(
     as_json: options.Json = False,
 ) -> None:
     """Remove networks."""
-    with _open(zoo, wait=wait, trust=trust) as opened:
+    with open_zoo(zoo, wait=wait, trust=trust) as opened:
         for name in names:
             opened.tags_of(name)  # all are there, before one is removed
         for name in dict.fromkeys(names):
@@ -347,7 +340,7 @@ def tag_command(
     as_json: options.Json = False,
 ) -> None:
     """Give a network tags, or take them away (after --: pyattrx zoo tag ZOO NAME -- -TAG)."""
-    with _open(zoo, wait=wait, trust=trust) as opened:
+    with open_zoo(zoo, wait=wait, trust=trust) as opened:
         opened.tag(name, *[tag for tag in tags if not tag.startswith("-")])
         opened.untag(name, *[tag[1:] for tag in tags if tag.startswith("-")])
         left = opened.tags_of(name)
@@ -374,7 +367,7 @@ def merge_command(
 ) -> None:
     """Add all networks of another zoo with the same probes and methods."""
     options.be_quiet(quiet)
-    with _open(zoo, wait=wait, trust=trust) as opened, _open(other, trust=trust) as theirs:
+    with open_zoo(zoo, wait=wait, trust=trust) as opened, open_zoo(other, trust=trust) as theirs:
         report = opened.merge(theirs)
         total = len(opened)
     _tell(report, total, as_json)
@@ -395,7 +388,7 @@ def verify_command(
 ) -> None:
     """Read everything and compare every checksum; exit code 1 if something is damaged."""
     options.be_quiet(quiet)
-    with _open(zoo, trust=trust) as opened:
+    with open_zoo(zoo, trust=trust) as opened:
         found = opened.verify()
     if as_json:
         print_json(found.to_dict())
@@ -411,81 +404,12 @@ def verify_command(
         raise typer.Exit(FAILED)
 
 
-def query_command(
-    zoo: ZooPath,
-    target: Annotated[
-        str,
-        typer.Argument(metavar="SPEC", help="A network's name in the zoo, or its specification."),
-    ],
-    k: options.Sources = 5,
-    tags: Tags = None,
-    method: Annotated[
-        str | None, typer.Option(help="One of the zoo's methods; its first if left out.")
-    ] = None,
-    level: Annotated[float, typer.Option(help="Confidence of intervals and ties.")] = 0.95,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Compare every network, however many there are.")
-    ] = False,
-    confident: Annotated[
-        bool,
-        typer.Option("--confident", help="Stop as soon as the nearest networks are settled."),
-    ] = False,
-    rerank: Annotated[
-        str | None,
-        typer.Option(help="The zoo's feature method; a zoo that has one answers in its order."),
-    ] = None,
-    by_maps: Annotated[
-        bool, typer.Option("--by-maps", help="Answer in the order of the maps all the same.")
-    ] = False,
-    batch_size: options.BatchSize = 32,
-    device: options.Device = None,
-    precision: options.Precision = "float32",
-    compile: options.Compile = False,
-    threads: options.Threads = None,
-    scratch: options.Scratch = None,
-    trust: options.Trust = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Find the nearest sources for a target."""
-    options.be_quiet(quiet)
-    options.set_threads(threads)
-    if by_maps and rerank is not None:
-        raise InvalidValue("rerank", rerank, "nothing beside --by-maps")
-    with _open(zoo, trust=trust) as opened:
-        matches = opened.query(
-            target if target in opened else load(target, trust=trust),
-            k,
-            method=method,
-            tags=tags or (),
-            level=level,
-            exact=exact,
-            stop="confident" if confident else None,
-            rerank=False if by_maps else rerank,
-            batch_size=batch_size,
-            device=device,
-            precision=precision,
-            compile=compile,
-            scratch=scratch,
-        )
-    if as_json:
-        print_json(matches.to_dict())
-        return
-    out = console()
-    by = matches.method
-    if matches.reranked_by is not None:
-        by += f", the nearest {matches.reranked} re-ranked by {matches.reranked_by}"
-    out.print(nearest_table([(matches.target, matches)], f"Nearest sources, {by}", level))
-    out.print(_how(matches, confident))
-    for name in matches.damaged:
-        out.print(f"{name}: damaged, and left out")
-
-
 def _brief(entry: Entry) -> dict[str, object]:
     return {key: value for key, value in entry.to_dict().items() if key != "facts"}
 
 
-def _open(zoo: Path, *, wait: bool = False, trust: bool = False) -> Zoo:
+def open_zoo(zoo: Path, *, wait: bool = False, trust: bool = False) -> Zoo:
+    """Open the zoo of a command."""
     check_there("ZOO", zoo, "folder of a zoo")
     return Zoo.open(zoo, wait=wait, trust=trust)
 
@@ -504,19 +428,3 @@ def _tell(report: Report, total: int, as_json: bool, **facts: int) -> None:
         out.print(f"{total} networks in the zoo")
     if report.failed:
         raise typer.Exit(FAILED)
-
-
-def _how(matches: Matches, confident: bool) -> str:
-    compared = f"{matches.compared} of {matches.searched} networks compared"
-    if not matches.complete:
-        compared += ", chosen by their sketches"
-    seen = f"{matches.n_probes} probes seen"
-    if confident and matches.settled is None:
-        seen += ": its maps are in the zoo, nothing had to be run"
-    elif matches.settled and matches.looks:
-        seen += ": settled"
-    elif matches.looks:
-        seen += ": not settled before all were seen"
-    elif confident:
-        seen += ": too few groups of probes to look before all were seen"
-    return f"{compared}; {seen}"

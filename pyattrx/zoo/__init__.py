@@ -1,6 +1,7 @@
 """Zoos: networks on disk, added once and asked about for ever."""
 
-from pyattrx.zoo.entry import Entry, Matches, Report, Verification
+from pyattrx.query import Matches
+from pyattrx.storage import Entry, Report, Verification
 from pyattrx.zoo.fidelity import Fidelity
 from pyattrx.zoo.zoo import Zoo
 

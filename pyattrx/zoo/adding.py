@@ -9,21 +9,71 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyattrx.affinities.describing import Description, Source, encoders_of, versions
-from pyattrx.encoders import Encoder
+from pyattrx.affinities.describing import (
+    Description,
+    Source,
+    check_sources,
+    encoders_of,
+    versions,
+)
+from pyattrx.descriptors import quantise
+from pyattrx.encoders import Encoder, load_many
+from pyattrx.encoders.encoder import refused
 from pyattrx.errors import InvalidValue, ZooDamaged, ZooMismatch
-from pyattrx.zoo.arguments import BESIDE, Run, check_name, fingerprint, now
-from pyattrx.zoo.catalog import EntryRow
-from pyattrx.zoo.entry import Report, note_failure
-from pyattrx.zoo.features import FACTS, facts_of, summarised
-from pyattrx.zoo.given import row_width
+from pyattrx.storage import (
+    BESIDE,
+    FACTS,
+    Entry,
+    EntryRow,
+    Report,
+    Run,
+    Store,
+    check_all_maps,
+    check_facts,
+    check_name,
+    check_tags,
+    facts_of,
+    fingerprint,
+    maps_hash,
+    note_failure,
+    now,
+    row_width,
+    summarised,
+)
 from pyattrx.zoo.sameness import BEHAVIOUR, differences
-from pyattrx.zoo.store import Store
 
-__all__ = ["add_given", "add_network", "add_source"]
+__all__ = ["add_all", "add_given", "add_one"]
 
 
-def add_source(
+def add_one(
+    store: Store, encoder: Any, tags: Any, replace: bool, run: Run, *, wait: float
+) -> Entry:
+    """Add the one network that is given, or that a specification stands for."""
+    labels = check_tags(tags)
+    if not isinstance(encoder, (Encoder, str)):
+        raise refused("encoder", encoder, "an Encoder, or a specification")
+    found = list(load_many(encoder)) if isinstance(encoder, str) else [encoder]
+    if len(found) != 1:
+        raise InvalidValue("encoder", encoder, f"one network, not {len(found)}; see add_many")
+    _add_network(store, found[0], labels, replace, run, wait=wait)
+    return store.entry(store.number(found[0].name))
+
+
+def add_all(
+    store: Store, encoders: Any, tags: Any, replace: bool, run: Run, *, wait: float
+) -> Report:
+    """Add networks one by one; one that fails goes into the report."""
+    labels = check_tags(tags)
+    sources = check_sources(encoders)
+    report = Report()
+    total = len(sources) if isinstance(sources, list) else None
+    for index, source in enumerate(sources):
+        of = f" ({index + 1} of {total})" if total else ""
+        _add_source(store, source, labels, replace, run, report, wait=wait, of=of)
+    return report
+
+
+def _add_source(
     store: Store,
     source: Source,
     tags: tuple[str, ...],
@@ -42,7 +92,7 @@ def add_source(
             encoder = next(networks)
             label = encoder.name
             anew = replace and label not in report.added  # what this call added stays
-            added = add_network(store, encoder, tags, anew, run, wait=wait, of=of)
+            added = _add_network(store, encoder, tags, anew, run, wait=wait, of=of)
             names = report.added if added else report.skipped
             if label not in names:
                 names.append(label)
@@ -52,7 +102,7 @@ def add_source(
             note_failure(report, label, error)
 
 
-def add_network(
+def _add_network(
     store: Store,
     encoder: Encoder,
     tags: tuple[str, ...],
@@ -116,6 +166,23 @@ def add_network(
 
 
 def add_given(
+    store: Store, name: str, maps: Any, tags: Any, replace: bool, facts: Any, *, wait: float
+) -> Entry:
+    """Write a network of given maps."""
+    check_name(name)
+    labels = check_tags(tags)
+    said = check_facts(facts)
+    store.refresh()
+    rows = [
+        quantise(some, stored.method.storage)
+        for stored, some in zip(store.methods, check_all_maps(store, maps), strict=True)
+    ]
+    digest = "".join(maps_hash(some) for some in rows)
+    known = {"specification": None, "weights_hash": None, **said, "maps": digest}
+    return store.entry(_add_rows(store, name, rows, known, labels, replace, wait=wait))
+
+
+def _add_rows(
     store: Store,
     name: str,
     rows: list[Tensor],
@@ -125,7 +192,7 @@ def add_given(
     *,
     wait: float,
 ) -> int:
-    """Write a network of given rows, by method; return its number."""
+    """Write a network of rows by method; return its number."""
     identity = fingerprint(known)
     with store.writing(wait):
         if store.refresh():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,10 +14,12 @@ from pyattrx.affinities.describing import Source
 from pyattrx.affinities.ranking import jsonable
 from pyattrx.affinities.result import Affinity
 from pyattrx.descriptors import Method
+from pyattrx.errors import InvalidValue
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run
+from pyattrx.storage import Run, Store, check_encoders, not_integer
+from pyattrx.zoo.loading import load_named, loadable
 
-__all__ = ["Fidelity", "measure"]
+__all__ = ["Fidelity", "fidelity"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,34 @@ class Fidelity:
         return {**asdict(self), **{name: jsonable(getattr(self, name)) for name in numbers}}
 
 
-def measure(sources: Iterable[Source], probes: Probes, method: Method, run: Run) -> Fidelity:
+def fidelity(
+    store: Store,
+    encoders: Any,
+    method: str | Method | None,
+    networks: int,
+    probes: int,
+    run: Run,
+    *,
+    trust: bool,
+) -> Fidelity:
+    """Measure it with some networks, or with some of a zoo's own; see `Zoo.fidelity`."""
+    stored = store.method(method)
+    sources = check_encoders(encoders)
+    for name, value, least in (("networks", networks, 2), ("probes", probes, 1)):
+        if not_integer(value) or value < least:
+            raise InvalidValue(name, value, f"an integer of at least {least}")
+    if not sources:
+        known = [e.name for e in store.entries() if e.specification and "maps" not in e.facts]
+        load = functools.partial(load_named, store, trust=trust)
+        sources = [functools.partial(load, one) for one in loadable(known, networks, load)]
+    if len(sources) < 2:
+        expected = "two or more networks: the zoo can load fewer by itself"
+        raise InvalidValue("encoders", encoders, expected)
+    store.refresh()
+    return _measured(sources, store.probes.head(min(probes, len(store.probes))), stored.method, run)
+
+
+def _measured(sources: Iterable[Source], probes: Probes, method: Method, run: Run) -> Fidelity:
     """Run networks once under a method and once under its whole form, and compare.
 
     Parameters

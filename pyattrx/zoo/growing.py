@@ -8,6 +8,7 @@ stopped.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,20 +18,53 @@ import numpy as np
 from pyattrx.affinities.describing import Description, Source, encoders_of
 from pyattrx.descriptors import check_precision
 from pyattrx.encoders import Encoder
-from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged
+from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooWarning
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run
-from pyattrx.zoo.catalog import EntryRow
-from pyattrx.zoo.entry import Report, note_failure
-from pyattrx.zoo.features import facts_of, summarised
+from pyattrx.storage import (
+    EntryRow,
+    Report,
+    Run,
+    Store,
+    check_encoders,
+    facts_of,
+    note_failure,
+    summarised,
+)
 from pyattrx.zoo.loading import load_entry
 from pyattrx.zoo.sameness import check_same
-from pyattrx.zoo.store import Store
 
-__all__ = ["Growth", "check_extension"]
+__all__ = ["Growth", "grow"]
+
+_CALLER = 4  # of `Zoo.add_probes`, from where it is warned
 
 
-def check_extension(old: Probes, probes: Any) -> None:
+def grow(
+    store: Store, probes: Probes, encoders: Any, run: Run, *, drop: bool, trust: bool, wait: float
+) -> Report:
+    """Let every network see more probes, the zoo's followed by new ones; see `Zoo.add_probes`."""
+    if not isinstance(drop, bool):
+        raise InvalidType("drop", drop, "True or False")
+    given = check_encoders(encoders)
+    with store.writing(wait):
+        store.refresh()
+        _check_extension(store.probes, probes)
+        growth = Growth(store, probes, run, trust)
+        report = growth.stage(given)
+        if drop or not report.failed:
+            growth.finish(report.failed)
+            return report
+        before = len(store.probes)
+    name, why = next(iter(report.failed.items()))
+    warnings.warn(
+        f"the zoo stays at its {before} probes: {len(report.failed)} of its networks cannot be "
+        f"run on the new ones, such as {name!r} ({why}); drop=True removes them",
+        ZooWarning,
+        stacklevel=_CALLER,
+    )
+    return report
+
+
+def _check_extension(old: Probes, probes: Any) -> None:
     """Refuse what is not some probes followed by others."""
     if not isinstance(probes, Probes):
         raise InvalidType("probes", probes, "pyattrx.Probes")
@@ -53,7 +87,7 @@ class Growth:
     ----------
     store : Store
     probes : Probes
-        The zoo's, followed by new ones; see `check_extension`.
+        The zoo's, followed by new ones; see `grow`.
     run : Run
         Batch size and device; precision and compilation are those that a network was added with.
     trust : bool

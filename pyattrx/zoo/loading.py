@@ -10,13 +10,18 @@ import numpy as np
 from pyattrx.encoders import Encoder, load
 from pyattrx.errors import ZooMismatch, ZooWarning
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run
-from pyattrx.zoo.catalog import EntryRow
+from pyattrx.storage import EntryRow, Run, Store
 from pyattrx.zoo.sameness import check_same
 
-__all__ = ["load_entry", "loadable"]
+__all__ = ["load_entry", "load_named", "loadable"]
 
 _SHOWN = 3  # of the networks that a warning speaks of
+_CALLER = 5  # of `Zoo.fidelity`, from where it is warned
+
+
+def load_named(store: Store, name: str, *, trust: bool) -> Encoder:
+    """Load the network of a name; see `Zoo.load`."""
+    return load_entry(store.probes, store.catalog.entry(store.number(name)), trust=trust)
 
 
 def load_entry(probes: Probes, entry: EntryRow, *, trust: bool, run: Run | None = None) -> Encoder:
@@ -73,6 +78,6 @@ def loadable(names: Sequence[str], count: int, load: Callable[[str], Encoder]) -
         warnings.warn(
             f"left out, since they cannot be loaded: {'; '.join(failed[:_SHOWN])}{more}",
             ZooWarning,
-            stacklevel=3,
+            stacklevel=_CALLER,
         )
     return [names[index] for index in sorted(chosen)]

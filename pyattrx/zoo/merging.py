@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pyattrx._progress import progress
 from pyattrx.descriptors import FeatureMethod
 from pyattrx.errors import ZooDamaged, ZooMismatch
-from pyattrx.zoo.entry import Report
-from pyattrx.zoo.features import StoredFeatures
+from pyattrx.storage import Report, Store, StoredFeatures, StoredMethod
 from pyattrx.zoo.sameness import same_entries
-from pyattrx.zoo.store import Store, StoredMethod
 
-__all__ = ["check_alike", "copy_entry"]
+__all__ = ["merge"]
 
 
-def check_alike(mine: Store, theirs: Store) -> None:
+def merge(store: Store, theirs: Store, *, wait: float) -> Report:
+    """Copy all entries of another zoo that are not here; see `Zoo.merge`."""
+    report = Report()
+    with store.writing(wait), progress("merging", theirs.catalog.count()) as step:
+        store.refresh()
+        theirs.refresh()
+        _check_alike(store, theirs)
+        for number in theirs.catalog.ids():
+            _copy_entry(store, theirs, number, report)
+            step(1)
+    return report
+
+
+def _check_alike(mine: Store, theirs: Store) -> None:
     """Refuse to merge zoos that differ in what they keep."""
     differences = []
     if mine.probes.hash != theirs.probes.hash:
@@ -39,7 +51,7 @@ def check_alike(mine: Store, theirs: Store) -> None:
         )
 
 
-def copy_entry(store: Store, theirs: Store, number: int, report: Report) -> None:
+def _copy_entry(store: Store, theirs: Store, number: int, report: Report) -> None:
     """Copy an entry, checksums compared; the writer's lock is held by the caller."""
     name = theirs.catalog.names_of([number]).get(number, f"entry {number}")
     try:

@@ -12,8 +12,7 @@ from pyattrx.encoders import Encoder
 from pyattrx.encoders.identity import behaves_alike
 from pyattrx.errors import ZooMismatch
 from pyattrx.probes import Probes
-from pyattrx.zoo.arguments import Run, fingerprint
-from pyattrx.zoo.catalog import EntryRow
+from pyattrx.storage import EntryRow, Run, fingerprint
 
 __all__ = ["BEHAVIOUR", "check_same", "differences", "same_entries"]
 

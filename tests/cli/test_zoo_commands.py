@@ -123,11 +123,21 @@ def test_damage_is_an_exit_code(run, zoo, folder):  # noqa: F811
     assert "nets.py:first: 000001.rows: row at byte 0" in out
 
 
+def test_several_targets_in_one_go(run, zoo):
+    targets = ("nets.py:first", "nets.py:second", "nets.py:first?features=0")
+    alone = [json.loads(run("query", zoo, target, "--json").out) for target in targets]
+    assert json.loads(run("query", zoo, *targets, "--json").out) == alone
+    said = run("query", zoo, *targets).out
+    assert "nets.py:first: 1 of 1 networks compared" in said
+    assert f"{targets[2]}: 2 of 2 networks compared" in said
+    assert "target[1]='nets.py'" in run("query", zoo, targets[0], "nets.py", code=2).err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("query", "nowhere", "x"), 2, "ZOO='nowhere'"),
-        (("query", "z", "nothing"), 2, "specification='nothing'"),
+        (("query", "z", "nothing"), 2, "target='nothing'"),
         (("zoo", "show", "z", "nets.py:frist"), 2, "for example 'nets.py:first'"),
         (("zoo", "remove", "z", "nets.py:first", "nobody"), 2, "name='nobody'"),
         (("zoo", "create", "z", "--probes", "photos"), 2, "there is a zoo already"),

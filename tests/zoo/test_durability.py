@@ -197,7 +197,7 @@ def test_a_full_disk_loses_nothing(tmp_path, zoo, limit_kib):
         assert again.verify().ok
 
 
-@pytest.mark.parametrize("place", ["pyattrx.zoo.segments.write_all", "os.fsync"])
+@pytest.mark.parametrize("place", ["pyattrx.storage.segments.write_all", "os.fsync"])
 def test_no_space_left_is_a_clear_error(zoo, monkeypatch, place):
     def full(*_):
         raise OSError(28, "No space left on device")

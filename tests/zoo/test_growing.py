@@ -205,7 +205,7 @@ def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
 
     with Zoo.create(tmp_path / "zoo", probes(12), METHOD) as zoo:
         zoo.add_many(nets)
-        for place in ("pyattrx.zoo.segments.write_all", "os.fsync"):
+        for place in ("pyattrx.storage.segments.write_all", "os.fsync"):
             with monkeypatch.context() as patch:
                 patch.setattr(place, full)
                 with pytest.raises(ZooError, match="No space left on device"):

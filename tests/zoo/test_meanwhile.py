@@ -14,7 +14,7 @@ from zoo.conftest import encoder
 
 from pyattrx import Probes, Zoo
 from pyattrx.errors import PyattrxError, ZooError
-from pyattrx.zoo import candidates, reranking, search
+from pyattrx.query import candidates, reranking, searching
 
 
 def sql(folder, statement):
@@ -118,8 +118,8 @@ def test_an_index_of_other_contents_is_not_believed(tmp_path, monkeypatch):
 def test_a_damaged_sketch_is_reported_after_the_index_was_saved(tmp_path, monkeypatch):
     monkeypatch.setattr(candidates, "_WORTH_SAVING", 1)
     monkeypatch.setattr(candidates, "_CACHED", 0)
-    monkeypatch.setattr(search, "_ALL_BYTES", 0)
-    monkeypatch.setattr(search, "_ALL_ENTRIES", 0)
+    monkeypatch.setattr(searching, "_ALL_BYTES", 0)
+    monkeypatch.setattr(searching, "_ALL_ENTRIES", 0)
     probes = Probes.from_tensor(torch.rand(16, 3, 8, 8))
     generator = torch.Generator().manual_seed(0)
     with Zoo.create(tmp_path / "zoo", probes, "saliency") as zoo:

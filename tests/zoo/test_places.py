@@ -14,7 +14,7 @@ from zoo.conftest import encoder
 import pyattrx
 from pyattrx import Probes, Zoo
 from pyattrx.errors import InvalidType, InvalidValue, ZooError, ZooLocked
-from pyattrx.zoo.catalog import Catalog
+from pyattrx.storage.catalog import Catalog
 
 PARTS = ["images.probes", "rows", "zoo.sqlite"]
 

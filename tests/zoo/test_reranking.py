@@ -13,7 +13,7 @@ import pyattrx
 from pyattrx import FeatureMethod
 from pyattrx.descriptors import FEATURE_KINDS, resolve_method
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooMismatch, ZooWarning
-from pyattrx.zoo.catalog import SUMMARY
+from pyattrx.storage.catalog import SUMMARY
 
 KINDS = ["ridge", "rsa", "normalized_ridge", "perturbation_response"]
 

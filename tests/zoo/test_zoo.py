@@ -281,8 +281,8 @@ def test_a_zoo_without_rows_estimates(tmp_path, probes):
 
 
 def test_sketches_choose_in_larger_zoos(tmp_path, probes, monkeypatch):
-    monkeypatch.setattr("pyattrx.zoo.search._ALL_ENTRIES", 1)
-    monkeypatch.setattr("pyattrx.zoo.search._ALL_BYTES", 1)
+    monkeypatch.setattr("pyattrx.query.searching._ALL_ENTRIES", 1)
+    monkeypatch.setattr("pyattrx.query.searching._ALL_BYTES", 1)
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(10, 12, 196, generator=generator)
     with Zoo.create(tmp_path / "zoo", probes, "saliency") as zoo:

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from pyattrx.affinities.statistics import degrees_of_freedom
-from pyattrx.zoo.sketches import blocks_of
+from pyattrx.storage import blocks_of
 
 __all__ = ["Race", "rounds"]
 
@@ -59,7 +59,7 @@ class Race:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.zoo.stopping import Race
+    >>> from pyattrx.query.stopping import Race
     >>> race = Race(np.arange(256), n=3, k=1, level=0.95)
     >>> cosines = np.random.default_rng(0).normal([0.1, 0.8, 0.2], 0.1, size=(256, 3))
     >>> seen = race.order[: race.looks[0]]

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pyattrx.errors import InvalidType, InvalidValue, NonFiniteError
-from pyattrx.zoo.catalog import ROWS
-from pyattrx.zoo.features import FACTS
-from pyattrx.zoo.store import Store, StoredMethod
+from pyattrx.storage.catalog import ROWS
+from pyattrx.storage.features import FACTS
+from pyattrx.storage.store import Store, StoredMethod
 
 __all__ = ["check_all_maps", "check_facts", "check_maps", "row_width"]
 

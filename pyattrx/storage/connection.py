@@ -73,7 +73,7 @@ class Connection:
         """Ask for all rows of one statement."""
         with self._lock, self._translated():
             if self._closed:
-                raise ZooError(f"{self._path.parent}: this zoo is closed")
+                raise ZooError(f"{self._path.parent}: the zoo is closed")
             if self._pid != os.getpid() or self._changed():
                 self._open()  # a connection must not be carried into a child
             for _ in range(_ATTEMPTS):

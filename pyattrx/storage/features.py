@@ -20,7 +20,7 @@ from pyattrx.descriptors import (
     resolve_method,
 )
 from pyattrx.errors import InvalidValue
-from pyattrx.zoo.catalog import EntryRow
+from pyattrx.storage.catalog import EntryRow
 
 __all__ = [
     "FACTS",

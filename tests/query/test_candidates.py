@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from pyattrx import Probes, Zoo
-from pyattrx.index import SketchIndex
-from pyattrx.zoo import candidates
+from pyattrx.query import SketchIndex, candidates
 
 
 @pytest.fixture

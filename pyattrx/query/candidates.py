@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,8 @@ import torch
 
 from pyattrx._progress import progress
 from pyattrx.errors import IndexDamaged, PyattrxError
-from pyattrx.index import SketchIndex
-from pyattrx.zoo.querying import read_sketches
-from pyattrx.zoo.store import Store, StoredMethod
+from pyattrx.query.sketch_index import SketchIndex
+from pyattrx.storage import Store, StoredMethod, read_sketches
 
 __all__ = ["Candidates", "Near"]
 
@@ -81,57 +80,80 @@ class Candidates:
         """Kind of the index; None before it is needed."""
         return None if self._index is None else self._index.kind
 
-    def search(self, sketch: np.ndarray, count: int, allowed: np.ndarray | None = None) -> Near:
+    def search(
+        self,
+        sketches: Sequence[np.ndarray],
+        counts: Sequence[int],
+        allowed: np.ndarray | None = None,
+    ) -> list[Near]:
         """Find the entries with the largest inner products, by the sketches themselves.
+
+        A pass over the index, or over sketches in files, serves all targets.
 
         Parameters
         ----------
-        sketch : ndarray [size], float32
-        count : int
+        sketches : sequence of ndarray [size], float32
+            One a target.
+        counts : sequence of int
+            How many to find for each.
         allowed : ndarray of int64, optional
             Entries to choose from, rising.
 
         Returns
         -------
-        Near
-            `count` or fewer.
+        list of Near
+            For each target what it finds alone, as many as asked for or fewer.
         """
         if allowed is not None and len(allowed) <= _FEW:
-            return self._ordered(sketch, allowed, count)
+            return self._ordered(sketches, [allowed] * len(sketches), counts)
         with self._lock:
             index = self._refreshed()
-        wanted = index.candidates(count)
-        while True:
-            found = index.search(sketch, wanted)
+        wanted = {which: index.candidates(count) for which, count in enumerate(counts)}
+        found: dict[int, Near] = {}
+        while wanted:
+            most = min(wanted.values())
+            turn = [which for which, count in wanted.items() if count == most]
+            offered = [ids for ids, _ in index.search(np.stack([sketches[i] for i in turn]), most)]
             if allowed is not None:
-                found = found[np.isin(found, allowed, assume_unique=True)]
-            near = self._ordered(sketch, found, count)
-            if len(near.ids) >= count or wanted >= len(index):
-                return near
-            wanted *= 4  # removed or filtered entries took the places
+                offered = [ids[np.isin(ids, allowed, assume_unique=True)] for ids in offered]
+            near = self._ordered([sketches[i] for i in turn], offered, [counts[i] for i in turn])
+            for which, some in zip(turn, near, strict=True):
+                if len(some.ids) >= counts[which] or most >= len(index):
+                    found[which] = some
+                    del wanted[which]
+                else:
+                    wanted[which] *= 4  # removed or filtered entries took the places
+        return [found[which] for which in range(len(sketches))]
 
-    def _ordered(self, sketch: np.ndarray, ids: np.ndarray, count: int) -> Near:
+    def _ordered(
+        self, sketches: Sequence[np.ndarray], ids: Sequence[np.ndarray], counts: Sequence[int]
+    ) -> list[Near]:
         """Put entries in the order of their sketches; those that are gone are left out."""
-        kept, vectors = self._sketches_of(ids)
-        scores = vectors @ sketch
-        order = np.lexsort((kept, -scores))
-        there = self._store.catalog.names_of(kept[order[:count]].tolist())
-        if len(there) < min(count, len(order)):
-            there = self._store.catalog.names_of(kept.tolist())
-            order = order[[int(number) in there for number in kept[order]]]
-        order = order[:count]
-        return Near(kept[order], scores[order], vectors[order])
+        kept, vectors, places = self._sketches_of(np.unique(np.concatenate(ids)))
+        found = []
+        for sketch, some, count in zip(sketches, ids, counts, strict=True):
+            mine = np.isin(kept, some)
+            numbers, rows = kept[mine], _widened(vectors[places[mine]])
+            scores = rows @ sketch
+            order = np.lexsort((numbers, -scores))
+            there = self._store.catalog.names_of(numbers[order[:count]].tolist())
+            if len(there) < min(count, len(order)):
+                there = self._store.catalog.names_of(numbers.tolist())
+                order = order[[int(number) in there for number in numbers[order]]]
+            order = order[:count]
+            found.append(Near(numbers[order], scores[order], rows[order]))
+        return found
 
-    def _sketches_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sketches float32 [m, size] of those of some entries that can be read."""
+    def _sketches_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Which of some entries, rising, can be read; sketches, float16, and where theirs are."""
         places = np.searchsorted(self._cached_ids, ids)
         found = places < len(self._cached_ids)
         found[found] = self._cached_ids[places[found]] == ids[found]
         if found.all():
-            return ids, _widened(self._cached[places])
+            return ids, self._cached, places
         kept, vectors, damaged = read_sketches(self._store, self._method, ids.tolist())
         self.damaged.update(damaged)
-        return kept, _widened(vectors)
+        return kept, vectors, np.arange(len(kept))
 
     def _refreshed(self) -> SketchIndex:
         """The index, with all that was added since."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +19,32 @@ from xxhash import xxh3_64_intdigest
 
 from pyattrx._files import sync_folder
 from pyattrx.affinities.statistics import degrees_of_freedom
-from pyattrx.descriptors import AttributionMaps, FeatureMethod, Method, Summary
-from pyattrx.errors import InvalidValue, ProbeError, UntrustedError, ZooDamaged, ZooError
+from pyattrx.descriptors import AttributionMaps, FeatureMethod, Method
+from pyattrx.errors import (
+    InvalidType,
+    InvalidValue,
+    ProbeError,
+    UntrustedError,
+    ZooDamaged,
+    ZooError,
+    ZooWarning,
+)
 from pyattrx.probes import Probes
-from pyattrx.zoo.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
-from pyattrx.zoo.features import FACTS, StoredFeatures, tensors_of
-from pyattrx.zoo.lock import WriterLock
-from pyattrx.zoo.making import make_folder
-from pyattrx.zoo.segments import SEGMENT_BYTES, Appender, Record, Segments, segment_sizes
-from pyattrx.zoo.sketches import BLOCKS, Sketcher, blocks_of
+from pyattrx.storage.addition import GROWN, Addition
+from pyattrx.storage.arguments import check_tags, encodable
+from pyattrx.storage.catalog import SKETCH, Catalog, Located
+from pyattrx.storage.entry import Entry
+from pyattrx.storage.features import FACTS, StoredFeatures
+from pyattrx.storage.lock import WriterLock
+from pyattrx.storage.making import make_folder
+from pyattrx.storage.segments import SEGMENT_BYTES, Appender, Segments, segment_sizes
+from pyattrx.storage.sketches import BLOCKS, blocks_of
 
-__all__ = ["Addition", "Store", "StoredMethod"]
+__all__ = ["Store", "StoredMethod"]
 
 CATALOG = "zoo.sqlite"
-_GROWING, _GROWN = "growing", "grown "  # what the catalog knows of probes to come
+_GROWING = "growing"  # what the catalog knows of probes to come
+_NAMES = 10_000  # looked through for those that are spelt like another
 _PROBES, _ROWS, _INDEX, _LOCK = "images.probes", "rows", "index", "lock"
 
 
@@ -134,6 +148,65 @@ class Store:
         self.catalog.close()
         self.segments.close()
 
+    # What is there
+
+    def find(self, name: object) -> int | None:
+        """Number of an entry; None where no network has this name."""
+        return self.catalog.id_of(name) if isinstance(name, str) and encodable(name) else None
+
+    def number(self, name: Any, argument: str = "name") -> int:
+        """Number of the entry of a name.
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            There is none; the message names some that are spelt alike.
+        """
+        if not isinstance(name, str):
+            raise InvalidType(argument, name, "the name of a network in the zoo")
+        number = self.find(name)
+        if number is None:
+            raise InvalidValue(argument, name, self.expected_names(name))
+        return number
+
+    def expected_names(self, given: str) -> str:
+        """What a message says of a name that nothing has."""
+        near = get_close_matches(given, self.catalog.names()[:_NAMES], n=3, cutoff=0.3)
+        hint = f", for example {', '.join(map(repr, near))}" if near else ""
+        return f"a network in the zoo ({self.catalog.count()}){hint}"
+
+    def entry(self, number: int) -> Entry:
+        """What is known of a network."""
+        row = self.catalog.entry(number)
+        return Entry(
+            row.name,
+            self.catalog.tags_of(number),
+            row.facts.get("specification"),
+            row.facts.get("weights_hash"),
+            row.created,
+            row.facts.get("zero_maps", {}),
+            row.facts,
+        )
+
+    def entries(self, tags: Any = ()) -> Iterator[Entry]:
+        """Go through networks; those that are damaged are left out with a warning."""
+        for number in self.catalog.ids(check_tags(tags)):
+            try:
+                entry = self.entry(number)
+            except ZooDamaged as error:
+                message = f"{self.folder}: {error}; it was left out"
+                warnings.warn(message, ZooWarning, stacklevel=2)
+            except ZooError:
+                if self.catalog.names_of([number]):
+                    raise
+            else:
+                yield entry
+
+    @property
+    def imports_code(self) -> bool:
+        """Whether a method of it refers to code of somebody's own."""
+        return any(list(Method.imports(stored.method.to_dict())) for stored in self.methods)
+
     def method(self, asked: str | Method | FeatureMethod | None) -> StoredMethod:
         """Find one of the zoo's methods: the first one, or by its name or definition."""
         if asked is None:
@@ -153,6 +226,13 @@ class Store:
             raise ZooError(f"{self.folder}: cannot be written: it is open for reading only")
         with self.lock.held(wait):
             yield
+
+    def change(self, name: str, wait: float, what: Callable[[int], None]) -> None:
+        """Do something to the entry of a name, durably."""
+        with self.writing(wait):
+            number = self.number(name)
+            with self.catalog.transaction():
+                what(number)
 
     @contextmanager
     def addition(self, key: bytes | None = None) -> Iterator[Addition]:
@@ -192,7 +272,7 @@ class Store:
                 sync_folder(self.folder)
             with self.catalog.transaction():
                 self.catalog.remove_records(len(self.probes))
-                self.catalog.unset_meta(_GROWN)
+                self.catalog.unset_meta(GROWN)
                 self.catalog.set_meta(_GROWING, name)
         self._remove_other_probes(name)
 
@@ -210,7 +290,7 @@ class Store:
         for number in catalog.ids():
             if number not in gone:
                 entry = catalog.entry(number)
-                new = catalog.meta(f"{_GROWN}{number}", {})
+                new = catalog.meta(f"{GROWN}{number}", {})
                 zeros = dict(entry.facts.get("zero_maps", {}))
                 more = new.get("zero_maps", {})
                 zeros.update({name: zeros.get(name, 0) + count for name, count in more.items()})
@@ -228,7 +308,7 @@ class Store:
             catalog.remove_summaries(len(self.probes))
             catalog.set_meta("zoo", {**facts, "probes": probes.describe(), "probes_file": name})
             catalog.set_meta("epoch", catalog.meta("epoch") + 1)
-            catalog.unset_meta(_GROWN)
+            catalog.unset_meta(GROWN)
             catalog.unset_meta(_GROWING)
         self._load_probes()
         self._remove_other_probes(name)
@@ -282,132 +362,6 @@ class Store:
             for part in located
         ]
         return torch.stack(parts).sum(0).numpy()
-
-
-class Addition:
-    """A network on its way into a zoo.
-
-    Parameters
-    ----------
-    store : Store
-    appender : Appender
-    key : bytes
-        What the entry's checksums are bound to.
-    """
-
-    def __init__(self, store: Store, appender: Appender, key: bytes) -> None:
-        self._store = store
-        self.appender = appender
-        self.key = key
-        self.records: list[Located] = []
-
-    def feed(
-        self,
-        methods: Sequence[StoredMethod],
-        batches: Iterable[tuple[np.ndarray, Sequence[Tensor]]],
-        first: int = 0,
-        count: int | None = None,
-        groups: np.ndarray | None = None,
-    ) -> None:
-        """Write rows of consecutive probes by several methods, and their sketches.
-
-        Parameters
-        ----------
-        methods : sequence of StoredMethod
-        batches : iterable of (ndarray [B], list of Tensor [B, D])
-            Numbers of the probes, in their order, and their rows by method.
-        first, count : int
-            The probes that come; all of them if left out.
-        groups : ndarray of int64, optional
-            Groups of all probes up to these; the store's if left out.
-        """
-        store = self._store
-        count = len(store.probes) if count is None else count
-        groups = store.groups if groups is None else groups
-        sketchers = [Sketcher(groups, store.sketch_size, store.sketch_seed) for _ in methods]
-        writers = None
-        for probes, rows in batches:
-            if writers is None and store.keep_rows:
-                writers = [
-                    self.appender.begin(count, like, self._identity(method, ROWS, first))
-                    for method, like in zip(methods, rows, strict=True)
-                ]
-            for which, some in enumerate(rows):
-                sketchers[which].add(probes, some)
-                if writers is not None:
-                    writers[which].write(int(probes[0]) - first, some)
-        for which, method in enumerate(methods):
-            if writers is not None:
-                self._note(ROWS, method, first, count, writers[which].finish())
-            unit = sketchers[which].total() / max(count, 1) ** 0.5
-            self.put_sketch(method, unit.half(), first, count)
-
-    def put_sketch(
-        self, method: StoredMethod, sketch: Tensor, first: int = 0, count: int | None = None
-    ) -> None:
-        """Write the sketch of some probes, float16 [size]; of all if left out."""
-        count = len(self._store.probes) if count is None else count
-        writer = self.appender.begin(1, sketch[None], self._identity(method, SKETCH, first))
-        writer.write(0, sketch[None])
-        self._note(SKETCH, method, first, count, writer.finish())
-
-    def put_summary(self, features: StoredFeatures, summary: Summary, first: int = 0) -> None:
-        """Write what a feature method keeps of all probes.
-
-        `first` is the number of the first probe that is new: what was kept before them stays valid
-        until they count, see `Store.finish_growth`.
-        """
-        for index, (_, rows) in enumerate(tensors_of(summary)):
-            kind = SUMMARY + index
-            writer = self.appender.begin(len(rows), rows, self._identity(features, kind, first))
-            writer.write(0, rows)
-            self._note(kind, features, first, len(rows), writer.finish())
-
-    def copy(self, located: Located, rows: Tensor, method: StoredMethod | StoredFeatures) -> None:
-        """Write a record of another zoo again."""
-        identity = self._identity(method, located.kind, located.first)
-        writer = self.appender.begin(len(rows), rows, identity)
-        writer.write(0, rows)
-        self._note(located.kind, method, located.first, located.count, writer.finish())
-
-    def commit(self, entry: EntryRow, tags: Iterable[str], replace: int | None = None) -> int:
-        """Make everything durable and visible at once, in place of another entry if there is one.
-
-        Returns
-        -------
-        int
-            The entry's number.
-        """
-        catalog = self._store.catalog
-        self.appender.sync()
-        with catalog.transaction():
-            if replace is not None:
-                catalog.remove(replace)
-            number = catalog.add(entry, tags, self.records)
-            catalog.note_segment(self.appender.segment)
-        return number
-
-    def stage(
-        self, number: int, zero_maps: dict[str, int], features: dict[str, Any] | None
-    ) -> None:
-        """Make rows of probes to come durable, for an entry that is there.
-
-        With what is to be known of them: their zero maps, and the features of all probes.
-        """
-        catalog = self._store.catalog
-        self.appender.sync()
-        with catalog.transaction():
-            catalog.add_records(number, self.records)
-            catalog.set_meta(f"{_GROWN}{number}", {"zero_maps": zero_maps, FACTS: features})
-            catalog.note_segment(self.appender.segment)
-
-    def _identity(self, method: StoredMethod | StoredFeatures, kind: int, first: int) -> int:
-        return xxh3_64_intdigest(self.key + f"{method.digest} {kind} {first}".encode())
-
-    def _note(
-        self, kind: int, method: StoredMethod | StoredFeatures, first: int, count: int, at: Record
-    ) -> None:
-        self.records.append(Located(kind, method.id, first, count, at))
 
 
 def _stored_method(

@@ -78,11 +78,11 @@ class SketchIndex:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.index import SketchIndex
+    >>> from pyattrx.query import SketchIndex
     >>> vectors = np.eye(4, 1024, dtype=np.float32)
     >>> index = SketchIndex.build([10, 11, 12, 13], lambda: [vectors], 1024)
-    >>> index.search(vectors[2], 1).tolist()
-    [12]
+    >>> [(ids.tolist(), scores.tolist()) for ids, scores in index.search(vectors[2:], 1)]
+    [([12], [1.0]), ([13], [1.0])]
     """
 
     def __init__(self, kind: str, size: int, ids: np.ndarray, body: Any, trained: int) -> None:
@@ -162,33 +162,48 @@ class SketchIndex:
             self._body.add(rows if self.kind == "flat" else _folded(rows))
             self.ids = np.concatenate([self.ids, numbers])
 
-    def search(self, query: np.ndarray, k: int) -> np.ndarray:
-        """Find the vectors with the largest inner products.
+    def search(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Find the vectors with the largest inner products; one pass serves all queries.
 
         Parameters
         ----------
-        query : ndarray [size]
-            Of any length, which does not matter; parts of it may be zero.
+        queries : ndarray [T, size]
+            Of any length, which changes scores and not the order; parts may be zero.
         k : int
             At least 1.
 
         Returns
         -------
-        ids : ndarray [m], int64
-            Best first, in an approximate order unless `kind` is "flat"; m is k or fewer.
+        list of (ids [m] int64, scores [m] float32)
+            For each query what it finds alone, best first; m is k or fewer. Scores are inner
+            products, those of vectors as they are held: in float16, or roughly unless `kind` is
+            "flat".
+
+        Raises
+        ------
+        InvalidValue, InvalidType
+            Wrong shapes or types; NaN or Inf.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise InvalidValue("k", k, "an integer of at least 1")
         wanted = min(k, len(self))
-        row = _checked("query", np.atleast_2d(query), self.size)
-        if wanted == 0:
-            return np.empty(0, np.int64)
-        if self.kind != "flat":
-            row = _folded(row / max(float(np.linalg.norm(row)), np.finfo(np.float32).tiny))
-            row[:, _FOLDED] = 0
-        _, places = self._body.search(row, wanted)
-        found: np.ndarray = self.ids[places[0][places[0] >= 0]]
-        return found
+        rows = _checked("queries", queries, self.size)
+        if wanted == 0 or not len(rows):
+            return [(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in rows]
+        if self.kind == "flat":
+            scores, places = self._body.search(rows, wanted)
+        else:
+            lengths = np.array([[np.linalg.norm(row)] for row in rows], np.float32)
+            rows = _folded(rows / np.maximum(lengths, np.finfo(np.float32).tiny))
+            rows[:, _FOLDED] = 0
+            distances, places = self._body.search(rows, wanted)
+            # |q - x|^2 = |q|^2 + _LONGEST - 2 q x, as the last number makes all x as long.
+            scores = lengths * (np.square(rows).sum(1)[:, None] + _LONGEST - distances) / 2
+        there = places >= 0
+        return [
+            (self.ids[where[kept]], some[kept])
+            for where, some, kept in zip(places, scores, there, strict=True)
+        ]
 
     def candidates(self, k: int) -> int:
         """How many to ask for so that the k best are among them (recall@5 of .99 or more)."""
@@ -300,21 +315,21 @@ class _Flat:
             return np.empty((0, self._size), np.float16)
         return torch.cat(self._parts).cpu().numpy()
 
-    def search(self, query: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """As Faiss: scores and places, [1, k]."""
-        row = torch.from_numpy(query[0].astype(np.float32)).to(self._device)
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As Faiss: scores and places, [T, k]."""
+        rows = torch.from_numpy(queries.astype(np.float32)).to(self._device)
         # Widened into the same memory again and again: new memory takes longer than the product.
-        pieces = _CHUNK if row.is_cuda else _PIECE
+        pieces = _CHUNK if rows.is_cuda else _PIECE
         wide = torch.empty(pieces, self._size, device=self._device)
-        scores = torch.cat(
-            [
-                wide[: len(piece)].copy_(piece) @ row
-                for part in self._parts
-                for piece in part.split(pieces)
-            ]
-        )
+        scores = torch.empty(len(rows), sum(map(len, self._parts)), device=self._device)
+        done = 0
+        for piece in (piece for part in self._parts for piece in part.split(pieces)):
+            seen = wide[: len(piece)].copy_(piece)
+            for row, out in zip(rows, scores, strict=True):  # one by one: the bits of each alone
+                torch.mv(seen, row, out=out[done : done + len(piece)])
+            done += len(piece)
         best = torch.topk(scores, k)
-        return best.values.cpu().numpy()[None], best.indices.cpu().numpy()[None]
+        return best.values.cpu().numpy(), best.indices.cpu().numpy()
 
 
 def _folded(rows: np.ndarray) -> np.ndarray:

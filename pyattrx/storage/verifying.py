@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pyattrx._progress import progress
 from pyattrx.errors import EntryGone, PyattrxError, ZooDamaged
-from pyattrx.zoo.entry import Verification
-from pyattrx.zoo.features import arrays_of
-from pyattrx.zoo.store import Store
+from pyattrx.storage.entry import Verification
+from pyattrx.storage.features import arrays_of
+from pyattrx.storage.store import Store
 
 __all__ = ["verify"]
 

@@ -4,20 +4,25 @@ import numpy as np
 import pytest
 
 from pyattrx.errors import IndexDamaged, InvalidType, InvalidValue
-from pyattrx.index import SketchIndex, sketch_index
+from pyattrx.query import SketchIndex, sketch_index
 
 SIZE = 1024
 RNG = np.random.default_rng(0)
 
 
-def families(n):
-    centres = RNG.normal(size=(max(n // 20, 1), SIZE))
-    members = centres[np.arange(n) % len(centres)] + 0.8 * RNG.normal(size=(n, SIZE))
+def families(n, rng=RNG):
+    centres = rng.normal(size=(max(n // 20, 1), SIZE))
+    members = centres[np.arange(n) % len(centres)] + 0.8 * rng.normal(size=(n, SIZE))
     return (members / np.linalg.norm(members, axis=1, keepdims=True)).astype(np.float32)
 
 
 def blocks_of(vectors, size=97):
     return lambda: (vectors[start : start + size] for start in range(0, len(vectors), size))
+
+
+def ids_of(index, query, k):
+    ((ids, _),) = index.search(query[None], k)
+    return ids
 
 
 def needs_faiss(kind):
@@ -36,7 +41,7 @@ def test_the_nearest_are_among_the_candidates(kind, dtype):
     found = 0
     for query in vectors[::50].astype(np.float32):
         exact = ids[np.argsort(-(vectors.astype(np.float32) @ query))[:5]]
-        got = index.search(query, index.candidates(5))
+        got = ids_of(index, query, index.candidates(5))
         assert len(got) == len(set(got.tolist()))
         found += len(set(exact) & set(got))
     assert found / 150 >= 0.99
@@ -53,7 +58,7 @@ def test_neither_a_common_part_nor_unequal_lengths_hide_the_nearest(kind):
     found = 0
     for query in vectors[::50]:
         exact = np.argsort(-(vectors @ query))[:5]
-        found += len(set(exact) & set(index.search(query, index.candidates(5))))
+        found += len(set(exact) & set(ids_of(index, query, index.candidates(5))))
     assert found / 150 >= 0.99
 
 
@@ -68,7 +73,7 @@ def test_what_is_added_is_found_and_nothing_is_trained_again(kind):
     assert index.trained == trained
     assert index.ids.tolist() == list(range(900))
     for number in (0, 799, 800, 899):
-        assert number in index.search(vectors[number], 20)
+        assert number in ids_of(index, vectors[number], 20)
 
 
 @pytest.mark.parametrize("kind", ["flat", "pq"])
@@ -80,7 +85,7 @@ def test_it_is_the_same_after_saving(tmp_path, kind):
     again = SketchIndex.load(tmp_path / "x.index")
     assert (again.kind, len(again), again.trained) == (kind, 700, index.trained)
     for query in vectors[::100]:
-        assert np.array_equal(index.search(query, 9), again.search(query, 9))
+        assert np.array_equal(ids_of(index, query, 9), ids_of(again, query, 9))
     again.add([700], vectors[:1])
     assert len(again) == 701
 
@@ -119,11 +124,11 @@ def test_damage_is_refused(tmp_path, kind):
 
 def test_few_and_none():
     empty = SketchIndex.build([], lambda: [], SIZE)
-    assert len(empty.search(np.ones(SIZE, np.float32), 5)) == 0
+    assert len(ids_of(empty, np.ones(SIZE, np.float32), 5)) == 0
     one = SketchIndex.build([4], blocks_of(families(1)), SIZE)
-    assert one.search(np.zeros(SIZE, np.float32), 5).tolist() == [4]
+    assert ids_of(one, np.zeros(SIZE, np.float32), 5).tolist() == [4]
     empty.add([3], families(1))
-    assert empty.search(np.ones(SIZE, np.float32), 1).tolist() == [3]
+    assert ids_of(empty, np.ones(SIZE, np.float32), 1).tolist() == [3]
 
 
 def test_without_faiss_everything_is_exact(monkeypatch):
@@ -135,7 +140,7 @@ def test_without_faiss_everything_is_exact(monkeypatch):
     assert index.candidates(7) == 7
     half = vectors.astype(np.float16).astype(np.float32)
     expected = np.argsort(-(half @ vectors[5]), kind="stable")[:7]
-    assert index.search(vectors[5], 7).tolist() == expected.tolist()
+    assert ids_of(index, vectors[5], 7).tolist() == expected.tolist()
     with pytest.raises(InvalidValue, match="faiss is not installed"):
         SketchIndex.build(np.arange(800), blocks_of(vectors), SIZE, kind="pq")
 
@@ -175,6 +180,23 @@ def test_mistakes_are_explained(arguments, message):
 def test_a_query_is_checked():
     index = SketchIndex.build(np.arange(3), blocks_of(families(3)), SIZE)
     with pytest.raises(InvalidValue, match="k=0"):
-        index.search(np.ones(SIZE, np.float32), 0)
-    with pytest.raises(InvalidValue, match="query"):
-        index.search(np.full(SIZE, np.inf, np.float32), 1)
+        index.search(np.ones((1, SIZE), np.float32), 0)
+    with pytest.raises(InvalidValue, match="queries"):
+        index.search(np.full((1, SIZE), np.inf, np.float32), 1)
+
+
+@pytest.mark.parametrize(("kind", "error"), [("flat", 0.001), ("pq", 0.2)])
+def test_scores_are_inner_products(kind, error):
+    """Of float16; or of folded vectors, off by four standard errors of 1/sqrt(512) at most."""
+    needs_faiss(kind)
+    vectors = families(800, np.random.default_rng(1))
+    index = SketchIndex.build(np.arange(800), blocks_of(vectors), SIZE, kind=kind)
+    queries = np.concatenate([3 * vectors[:4], 0 * vectors[:1]])
+    for query, (ids, scores) in zip(queries, index.search(queries, 40), strict=True):
+        assert scores.shape == (40,)
+        assert (np.diff(scores) <= 0).all()
+        exact = vectors[ids] @ query
+        assert np.abs(scores - exact).max() <= error * np.linalg.norm(query)
+        ((alone, same),) = index.search(query[None], 40)
+        assert np.array_equal(ids, alone)
+        assert np.array_equal(scores, same)

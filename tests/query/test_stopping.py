@@ -9,7 +9,7 @@ from zoo.conftest import network
 import pyattrx
 from pyattrx import Zoo
 from pyattrx.errors import InvalidValue
-from pyattrx.zoo.stopping import Race, rounds
+from pyattrx.query.stopping import Race, rounds
 
 RNG = np.random.default_rng(7)
 
@@ -194,8 +194,8 @@ def test_an_undecided_query_sees_all_and_says_so(large):
 
 
 def test_sketches_choose_who_races_in_large_zoos(large, monkeypatch):
-    monkeypatch.setattr("pyattrx.zoo.search._ALL_ENTRIES", 1)
-    monkeypatch.setattr("pyattrx.zoo.search._MOST_BYTES", 8 * 400 * 12)
+    monkeypatch.setattr("pyattrx.query.searching._ALL_ENTRIES", 1)
+    monkeypatch.setattr("pyattrx.query.searching._MOST_BYTES", 8 * 400 * 12)
     target = pyattrx.Encoder(changed(99), name="target")
     early = large.query(target, k=2, stop="confident")
     assert {m.name for m in early} <= {"kin0", "kin1", "kin2"}

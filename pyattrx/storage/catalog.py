@@ -17,8 +17,8 @@ from typing import Any
 from xxhash import xxh3_64_intdigest
 
 from pyattrx.errors import EntryGone, ZooDamaged, ZooError
-from pyattrx.zoo.connection import Connection
-from pyattrx.zoo.segments import Record
+from pyattrx.storage.connection import Connection
+from pyattrx.storage.segments import Record
 
 __all__ = ["ROWS", "SKETCH", "SUMMARY", "Catalog", "EntryRow", "Located"]
 

@@ -130,14 +130,14 @@ def check_encoders(encoders: Any) -> list[Source]:
     return [] if none else list(check_sources(encoders))
 
 
-def check_name(name: Any) -> None:
-    """Refuse what cannot be a name."""
+def check_name(name: Any, argument: str = "name", what: str = "name") -> None:
+    """Refuse what cannot be a name, or a tag."""
     if not isinstance(name, str):
-        raise InvalidType("name", name, "a str")
+        raise InvalidType(argument, name, "a str")
     if not name.strip() or len(name) > _LONGEST_NAME:
-        raise InvalidValue("name", name, f"a name of 1 to {_LONGEST_NAME} characters")
+        raise InvalidValue(argument, name, f"a {what} of 1 to {_LONGEST_NAME} characters")
     if not encodable(name):
-        raise InvalidValue("name", name, "a name that UTF-8 can hold")
+        raise InvalidValue(argument, name, f"a {what} that UTF-8 can hold")
 
 
 def check_tags(tags: Any) -> tuple[str, ...]:
@@ -146,12 +146,7 @@ def check_tags(tags: Any) -> tuple[str, ...]:
     if not isinstance(given, (list, tuple, set, frozenset)):
         raise InvalidType("tags", tags, "a string, or a list of them")
     for tag in given:
-        if not isinstance(tag, str):
-            raise InvalidType("tags", tag, "a string")
-        if not tag.strip() or len(tag) > _LONGEST_NAME:
-            raise InvalidValue("tags", tag, f"a tag of 1 to {_LONGEST_NAME} characters")
-        if not encodable(tag):
-            raise InvalidValue("tags", tag, "a tag that UTF-8 can hold")
+        check_name(tag, "tags", "tag")
     return tuple(given)
 
 

@@ -1,5 +1,0 @@
-"""Indexes: the vectors with the largest inner products, out of a thousand or a million."""
-
-from pyattrx.index.sketch_index import KINDS, SketchIndex, faiss_or_none
-
-__all__ = ["KINDS", "SketchIndex", "faiss_or_none"]
