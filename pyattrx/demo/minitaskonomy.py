@@ -3,7 +3,7 @@
 One set of the encoders of MiniTaskonomy (docs/minitaskonomy.md): a zoo whose right answers are
 known. Each can be loaded by its name: ``pyattrx.load("pyattrx.demo.minitaskonomy:rgb2depth")``.
 Weights of convolutions are in half precision. The files are written by
-``python -m benchmarks transfer --export``.
+``python -m studies transfer --export``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pyattrx.probes import Probes
 
 __all__ = ["FOLDER", "encoders", "probes", "specifications", "tasks", "transfers"]
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "data" / "minitaskonomy"
 _SIZE = 64
 
 
