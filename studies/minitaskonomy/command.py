@@ -1,4 +1,4 @@
-"""``python -m benchmarks minitaskonomy``: renders, trains, transfers; stopped, it goes on."""
+"""``python -m studies minitaskonomy``: renders, trains, transfers; stopped, it goes on."""
 
 from __future__ import annotations
 

@@ -18,10 +18,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.measure import Say, limited_threads
 from pyattrx.errors import PyattrxError
-
-# Not by its full name: an installation has the benchmarks as pyattrx.benchmarks.
-from ..measure import Say, limited_threads
 
 __all__ = ["Job", "JobError", "Say", "run_jobs"]
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks real``: which score names the network that is best for a real task?"""
+"""``python -m studies real``: which score names the network that is best for a real task?"""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.options import Json
 from pyattrx.errors import InvalidValue
 
+from .. import pages
 from ..minitaskonomy.command import cache_folder
-from ..options import Json, among, say_at
+from ..options import among, say_at
 from .agreements import PLACES, measure_between
 from .consensus_study import by_copies, by_forms, by_images, by_size, choose_form
 from .entrants import GROUPS, entrants
-from .evidence import write as write_page
+from .evidence import TABLES
 from .facts import (
     TASK_COLUMNS,
     Facts,
@@ -127,7 +129,7 @@ def real_command(
         return
     found = document(results)
     if page is not None:
-        write_page(page, found)
+        pages.write(page, TABLES, found)
         judged_file(results).write_text(json.dumps(found, allow_nan=False) + "\n")
     elif as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
@@ -179,7 +181,7 @@ def _measure(
 
 
 # What of a work folder stands in which table.
-_TABLES = {
+_KEPT = {
     "truths": ("truths.csv", "mixed-truths.csv"),
     "scores": ("scores.csv", "mixed-scores.csv"),
 }
@@ -194,7 +196,7 @@ def take_up(results: Path, work: Path) -> None:
         What is in `work` already stays as it is.
     """
     files: dict[Path, list[Row]] = {}
-    for kind, names in _TABLES.items():
+    for kind, names in _KEPT.items():
         for row in (row for name in names for row in read_rows(results / name)):
             tuned = row.name == "fine-tuned"
             stem = row.task if tuned else f"{row.task}-{row.labels}-{row.draw}"

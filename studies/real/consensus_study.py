@@ -115,7 +115,7 @@ def by_size(study: Study, tasks: Sequence[str], samples: int) -> Judged:
 
 
 def choose_form(forms: Judged, copies: Judged) -> str:
-    """Choose by the criterion of `benchmarks.real.agreements`: ``FORM@PLACE``."""
+    """Choose by the criterion of `studies.real.agreements`: ``FORM@PLACE``."""
 
     def gain(judged: Judged, one: str, other: str) -> tuple[float, float, float]:
         """How much better one is: the mean, and its 95 % interval."""

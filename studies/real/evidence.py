@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-__all__ = ["TABLES", "filled", "write"]
+from ..pages import markdown, number
+
+__all__ = ["TABLES"]
 
 _Found = dict[str, Any]
-_MARK = re.compile(r"<!-- table: ([a-z -]+) -->\n.*?<!-- end -->", re.DOTALL)
 _LABELS = ("5", "20", "60")
 
 # What is shown of all rankings, and what the page calls it.
@@ -64,44 +63,14 @@ _SETS = {
 }
 
 
-def filled(text: str, found: _Found) -> str:
-    """Put tables where a page has marks for them.
-
-    Parameters
-    ----------
-    text : str
-        Markdown with ``<!-- table: NAME --> ... <!-- end -->``, NAME a key of `TABLES`.
-    found : dict
-        See `benchmarks.real.command.document`.
-    """
-
-    def table(match: re.Match[str]) -> str:
-        name = match.group(1)
-        return f"<!-- table: {name} -->\n{TABLES[name](found)}\n<!-- end -->"
-
-    return _MARK.sub(table, text)
-
-
-def write(file: Path, found: _Found) -> None:
-    """Fill a page."""
-    file.write_text(filled(file.read_text(), found))
-
-
 def _number(value: float, points: bool = False) -> str:
-    if points:
-        return f"{value:.1f}"
-    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
+    return f"{value:.1f}" if points else number(value)
 
 
 def _cells(row: _Found | None, measures: Sequence[str]) -> list[str]:
     if row is None:
         return ["–"] * len(measures)
     return [_number(row[m][0], m.startswith("regret")) for m in measures]
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _short(found: _Found) -> str:
@@ -127,7 +96,7 @@ def _short(found: _Found) -> str:
             ]
         )
     head = ["you have", "w. Kendall", "95 %", "points lost by the first", "by the first three"]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _rankings(found: _Found) -> str:
@@ -139,7 +108,7 @@ def _rankings(found: _Found) -> str:
         if any(name in tables[n] for n in _LABELS):
             cells = [cell for n in _LABELS for cell in _cells(tables[n].get(name), measures)]
             rows.append([called, *cells])
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _intervals(found: _Found) -> str:
@@ -151,7 +120,7 @@ def _intervals(found: _Found) -> str:
             _, low, high = tables[n][name]["weighted_kendall"]
             cells.append(f"{_number(low)} to {_number(high)}")
         rows.append([_RANKINGS[name], *cells])
-    return _markdown(["weighted Kendall, 95 %", *(f"{n} labels" for n in _LABELS)], rows)
+    return markdown(["weighted Kendall, 95 %", *(f"{n} labels" for n in _LABELS)], rows)
 
 
 def _ahead(found: _Found) -> str:
@@ -163,7 +132,7 @@ def _ahead(found: _Found) -> str:
             rows.append(
                 [called, *(f"{_number(v)} ({_number(a)} to {_number(b)})" for v, a, b in cells)]
             )
-    return _markdown(["ahead of the default", *(f"{n} labels" for n in _LABELS)], rows)
+    return markdown(["ahead of the default", *(f"{n} labels" for n in _LABELS)], rows)
 
 
 def _halves(found: _Found) -> str:
@@ -184,7 +153,7 @@ def _halves(found: _Found) -> str:
         for n in ("5", "20")
         for h in ("w. Kendall", "regret@1")
     ]
-    return _markdown(["", *heads], rows)
+    return markdown(["", *heads], rows)
 
 
 def _traps(found: _Found) -> str:
@@ -198,7 +167,7 @@ def _traps(found: _Found) -> str:
         if n == "20":
             rows.append(["objects, without who has seen them", *_trap(one["without"])])
             rows.append(["objects, with ResNet-20 and -56 for CIFAR", *_trap(one["with"])])
-    return _markdown(["w. Kendall, regret@1", *(_RANKINGS[name] for name in _FEW)], rows)
+    return markdown(["w. Kendall, regret@1", *(_RANKINGS[name] for name in _FEW)], rows)
 
 
 def _trap(table: _Found) -> list[str]:
@@ -218,7 +187,7 @@ def _consensus(part: str) -> Callable[[_Found], str]:
                     *_cells(row, ("regret@1",)),
                 ]
             )
-        return _markdown(["", "Spearman", "w. Kendall", "95 %", "regret@1"], rows)
+        return markdown(["", "Spearman", "w. Kendall", "95 %", "regret@1"], rows)
 
     return made
 
@@ -232,7 +201,7 @@ def _targets(found: _Found) -> str:
         name = "linear_probe@both"
         rows.append([f"{_RANKINGS[name]}, {n} labels", *_cells(table[name], measures)])
     rows.append([_RANKINGS["consensus@pooled"], *_cells(table["consensus@pooled"], measures)])
-    return _markdown(["objects alone", "Spearman", "w. Kendall", "regret@1"], rows)
+    return markdown(["objects alone", "Spearman", "w. Kendall", "regret@1"], rows)
 
 
 def _truths(found: _Found) -> str:
@@ -252,7 +221,7 @@ def _truths(found: _Found) -> str:
         for kind, value in one["agreement of truths"].items()
         if value is not None
     ]
-    return _markdown(["Spearman of two truths", ""], rows)
+    return markdown(["Spearman of two truths", ""], rows)
 
 
 TABLES: dict[str, Callable[[_Found], str]] = {

@@ -1,4 +1,4 @@
-"""``python -m benchmarks recommend``: which score names the source that transfers best?"""
+"""``python -m studies recommend``: which score names the source that transfers best?"""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.options import Json
 from pyattrx.errors import InvalidValue
 from pyattrx.evaluate import interval
 
+from .. import pages
 from ..minitaskonomy.command import cache_folder
-from ..options import Json, say_at
+from ..options import say_at
 from ..transfer.command import ROOT as TRANSFERS
+from .page import TABLES
 from .races import measure_races, read_races, summary
 from .scores import COUNTS, Scores, compute, read
 from .study import (
@@ -25,6 +28,7 @@ from .study import (
     MEASURES,
     Form,
     Result,
+    apart,
     baseline,
     choose,
     difference,
@@ -46,6 +50,10 @@ _ANEW = "Make the results anew, from what `minitaskonomy` made"
 def recommend_command(
     results: Annotated[Path, typer.Option(metavar="FOLDER", help="Scores.")] = ROOT,
     as_json: Json = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fill the tables of a page: docs/recommend.md."),
+    ] = None,
     scores: Annotated[
         bool, typer.Option("--scores", help="Score all sources.", rich_help_panel=_ANEW)
     ] = False,
@@ -73,7 +81,9 @@ def recommend_command(
                 measure_races(made, seed, TRANSFERS, race_file(results, seed), say_at)
         return
     found = document(results)
-    if as_json:
+    if page is not None:
+        pages.write(page, TABLES, found)
+    elif as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
     else:
         show(found)
@@ -120,6 +130,7 @@ def document(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
             kind: _rows({seed: every[seed] for seed in seeds}, which)
             for kind, which in kinds.items()
         },
+        "other seeds": apart(every, of_images),
         "races": _races(root),
     }
 

@@ -33,6 +33,7 @@ __all__ = [
     "Form",
     "Measure",
     "Result",
+    "apart",
     "baseline",
     "choose",
     "difference",
@@ -99,6 +100,10 @@ FORMS = tuple(
     for weight in WEIGHTS
 )
 
+
+# What other seeds are compared by, on targets with a label an image and on those with maps.
+_FIRST_OF_IMAGES = ("linear_probe@both", "logme@both", "knn@both", "linear_probe@pooled")
+_FIRST_OF_MAPS = tuple(f"{s}@locations" for s in ("label_ridge", "linear_probe", "knn", "logme"))
 
 # What ranks without the labels of the task: the consensus, the mean rank in the other targets'
 # transfers, and chance.
@@ -246,6 +251,37 @@ def difference(
     drawn = np.random.default_rng(0).integers(0, len(gaps), (samples, len(gaps)))
     low, high = np.quantile(gaps[drawn].mean(1), [0.025, 0.975])
     return float(gaps.mean()), float(low), float(high)
+
+
+def apart(
+    every: Mapping[int, Mapping[str, Result]], of_images: NDArray[np.bool_]
+) -> dict[str, float | None]:
+    """How far the figures of other seeds are from those of the first.
+
+    Parameters
+    ----------
+    every : mapping of int to mapping of str to Result
+        Of every seed, by rankings.
+    of_images : ndarray [T], bool
+        Targets with one label an image.
+
+    Returns
+    -------
+    dict
+        "within .05", a share, and "largest"; None where there is one seed.
+    """
+    first, *others = every.values()
+    at = [list(MEASURES).index(measure) for measure in ("weighted_kendall", "regret@1")]
+    gaps = []
+    for names, which in ((_FIRST_OF_IMAGES, of_images), (_FIRST_OF_MAPS, ~of_images)):
+        for name in (name for name in names if name in first):
+            means = [one[name][at][:, which].mean(1) for one in (first, *others)]
+            gaps += [np.abs(other - means[0]).ravel() for other in means[1:]]
+    if not gaps:
+        return {"within .05": None, "largest": None}
+    flat = np.concatenate(gaps)
+    flat = flat[np.isfinite(flat)]
+    return {"within .05": float(np.mean(flat <= 0.05)), "largest": float(flat.max())}
 
 
 def choose(results: dict[Form, Result], chosen: NDArray[np.bool_]) -> Form:

@@ -1,4 +1,4 @@
-"""``python -m benchmarks transfer``: does the ranking predict transfer?"""
+"""``python -m studies transfer``: does the ranking predict transfer?"""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from typing import Annotated, NamedTuple
 import typer
 
 import pyattrx.demo.minitaskonomy
+from benchmarks.options import Json
 from pyattrx import report
 
+from .. import pages
 from ..minitaskonomy.command import cache_folder
 from ..minitaskonomy.networks import ARCHITECTURES
 from ..minitaskonomy.presets import PRESETS, Preset, find_preset
 from ..minitaskonomy.tasks import TARGETS
 from ..minitaskonomy.transfer import transfer_folder
-from ..options import Json, among, say_at
+from ..options import among, say_at
 from .figures import draw
 from .fitted import compute_fitted
 from .methods import CANDIDATES, JUDGED
 from .networks import both_architectures, one_architecture
+from .page import TABLES
 from .probes import PROBE_SETS
 from .scores import compute_scores, describe_networks
 from .shipping import ship
@@ -42,6 +45,13 @@ def transfer_command(
         Path | None, typer.Option(metavar="FOLDER", help="Draw the figures there.")
     ] = None,
     results: Annotated[Path, typer.Option(metavar="FOLDER", help="Tables.")] = ROOT,
+    page: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE...",
+            help="Fill the tables of pages: docs/transfer.md docs/transfer-details.md.",
+        ),
+    ] = None,
     as_json: Json = False,
     describe: Annotated[
         bool,
@@ -95,6 +105,10 @@ def transfer_command(
         _make(steps, results, folder or cache_folder(), find_preset(preset), seeds or [0])
         return
     study = Study(results)
+    if page:
+        for file in page:
+            pages.write(file, TABLES, study)
+        return
     found = document(study)
     files = [] if pictures is None else draw(study, pictures)
     if as_json:

@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.text import Text
 
+from benchmarks import tables
 from pyattrx._progress import progress
 
-from .. import tables
 from ..minitaskonomy.tasks import TARGETS
 from .across import CONDITIONS, Across
 from .methods import BASE, CANDIDATES, FEWER_PROBES, PUBLISHED

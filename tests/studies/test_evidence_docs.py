@@ -1,23 +1,17 @@
 """The tables of docs/evidence.md are made of the committed results, and those of the tables."""
 
-import importlib
 import json
 from pathlib import Path
 
 import pytest
 
-from pyattrx.cli._bench import load_benchmarks
-
-
-def part(name):
-    """A module of the benchmarks, wherever they are."""
-    return importlib.import_module(f"{load_benchmarks().__package__}.real.{name}")
-
+from studies import pages
+from studies.real import command, evidence, facts, study, tables
 
 SOURCES = Path(__file__).resolve().parents[2]
 DOCS = SOURCES / "docs" / "evidence.md"
-ROOT = SOURCES / "benchmarks" / "results" / "real"
-MAKE = "run python -m benchmarks real --page docs/evidence.md"
+ROOT = SOURCES / "studies" / "results" / "real"
+MAKE = "run python -m studies real --page docs/evidence.md"
 
 pytestmark = pytest.mark.skipif(
     not DOCS.is_file() or not ROOT.is_dir(), reason="not in the sources"
@@ -26,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def kept():
-    return json.loads(part("command").judged_file(ROOT).read_text())
+    return json.loads(command.judged_file(ROOT).read_text())
 
 
 def leaves(found, at=()):
@@ -41,15 +35,15 @@ def leaves(found, at=()):
 
 
 def test_the_page_has_the_tables_of_the_results(kept):
-    evidence, text = part("evidence"), DOCS.read_text()
-    assert evidence.filled(text, kept) == text, MAKE
+    text = DOCS.read_text()
+    assert pages.filled(text, evidence.TABLES, kept) == text, MAKE
     for name in evidence.TABLES:
         assert f"<!-- table: {name} -->" in text, name
 
 
 def test_the_results_are_those_of_the_tables(kept):
     """But for intervals, which would take a minute, and what is chosen by them."""
-    found = json.loads(json.dumps(part("command").document(ROOT, samples=1)))
+    found = json.loads(json.dumps(command.document(ROOT, samples=1)))
     now, before = dict(leaves(found)), dict(leaves(kept))
     assert now.keys() == before.keys(), MAKE
     for at, value in now.items():
@@ -58,7 +52,6 @@ def test_the_results_are_those_of_the_tables(kept):
 
 
 def test_an_interval_is_that_of_the_tables(kept):
-    tables, study, facts = part("tables"), part("study"), part("facts")
     names = [
         n
         for n, row in facts.read_facts(ROOT / "networks.csv").items()
@@ -69,7 +62,7 @@ def test_an_interval_is_that_of_the_tables(kept):
     form = study.Form("linear_probe", "both")
     found = own.judged([form], 20, own.tasks, samples=500)[form.name]["weighted_kendall"]
     expected = kept["sets"]["strangers"]["tables"]["all"]["20"][form.name]["weighted_kendall"]
-    assert part("command").estimate(found) == expected
+    assert command.estimate(found) == expected
 
 
 def test_the_readme_says_the_same(kept):

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib
 import json
 
 import numpy as np
@@ -11,20 +10,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from pyattrx import cli
-from pyattrx.cli._bench import load_benchmarks
 from pyattrx.errors import InvalidValue
-
-
-def part(name):
-    """A module of the benchmarks, wherever they are."""
-    return importlib.import_module(f"{load_benchmarks().__package__}.minitaskonomy.{name}")
-
-
-data, jobs, tasks = part("data"), part("jobs"), part("tasks")
-presets, trainer, transfers, command = (
-    part("presets"), part("train"), part("transfer"), part("command"),
-)  # fmt: skip
+from studies.cli import main
+from studies.minitaskonomy import command, data, export, jobs, labels, presets, render, tasks
+from studies.minitaskonomy import train as trainer
+from studies.minitaskonomy import transfer as transfers
 
 TINY = presets.Preset("tiny", 20, 14, 6, 4, 4, 2, 6, 4, batch=8, transfer_batch=4, seed=5)
 
@@ -74,10 +64,10 @@ def test_splits_do_not_overlap(folder):
 
 
 def test_labels_belong_to_their_images(folder):
-    scene, frame = part("render").view(5, 35)
+    scene, frame = render.view(5, 35)
     found = data.Data(folder, TINY)
     np.testing.assert_array_equal(found.images("test")[1], frame.image)
-    expected = part("labels").make_labels(scene, frame)
+    expected = labels.make_labels(scene, frame)
     for name in ("rgb2sfnorm", "class_1000", "room_layout", "segmentsemantic"):
         label = found.labels(tasks.TASKS[name], "test")[1].numpy()
         np.testing.assert_array_equal(label, expected[name])
@@ -260,7 +250,7 @@ def test_a_frozen_source_is_learnt_from(fresh):
 def test_what_is_kept(fresh, tmp_path):
     sources = ("class_1000", "untrained")
     command.run_all(fresh, TINY, "mixer", 2, 1, quiet, sources, ("rgb2depth",))
-    written = part("export").export(fresh, tmp_path / "kept", "mixer", 2, sources)
+    written = export.export(fresh, tmp_path / "kept", "mixer", 2, sources)
     into = tmp_path / "kept" / "mixer-seed2"
     assert {path.relative_to(into).as_posix() for path in written} == {
         "encoders/class_1000.safetensors", "encoders/untrained.safetensors", "encoders.csv",
@@ -278,28 +268,28 @@ def test_what_is_kept(fresh, tmp_path):
     assert float(row["trivial"]) == pytest.approx(report["trivial"], abs=1e-6)
 
 
-def bench(*arguments):
+def studies(*arguments):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["bench", *(str(a) for a in arguments)])
+        main([str(a) for a in arguments])
     return stop.value.code or 0
 
 
 def test_command_line(fresh, monkeypatch, capsys):
     monkeypatch.setitem(presets.PRESETS, "smoke", TINY)
     common = ("--folder", fresh, "--preset", "smoke", "--jobs", 1, "--sources", "class_places")
-    assert bench("minitaskonomy", "train", *common, "--quiet", "--seeds", 0, 1) == 0
+    assert studies("minitaskonomy", "train", *common, "--quiet", "--seeds", 0, 1) == 0
     assert capsys.readouterr().err == ""
     for seed in (0, 1):
         assert trainer.encoder_file(fresh, "residual", seed, "class_places").is_file()
-    assert bench("minitaskonomy", "transfer", *common, "--targets", "rgb2depth") == 0
+    assert studies("minitaskonomy", "transfer", *common, "--targets", "rgb2depth") == 0
     err = capsys.readouterr().err
     assert "transfer to rgb2depth, residual seed 0: best from class_places" in err
     capsys.readouterr()
-    assert bench("minitaskonomy", "export", *common, "--out", fresh / "kept") == 0
+    assert studies("minitaskonomy", "export", *common, "--out", fresh / "kept") == 0
     assert (fresh / "kept" / "residual-seed0" / "transfers.csv").is_file()
-    assert bench("minitaskonomy", "train", *common[:-1], "nothing") == 2
-    assert bench("minitaskonomy", "train", *common, "--seeds", "-1") == 2
-    assert bench("minitaskonomy", "--help") == 0
+    assert studies("minitaskonomy", "train", *common[:-1], "nothing") == 2
+    assert studies("minitaskonomy", "train", *common, "--seeds", "-1") == 2
+    assert studies("minitaskonomy", "--help") == 0
     assert "--architecture" in capsys.readouterr().out
 
 
@@ -308,5 +298,5 @@ def test_an_interrupt_says_how_to_go_on(fresh, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "prepare", interrupted)
-    assert bench("minitaskonomy", "render", "--folder", fresh) != 0
+    assert studies("minitaskonomy", "render", "--folder", fresh) != 0
     assert "goes on from here" in capsys.readouterr().err

@@ -1,24 +1,14 @@
 """Rendered rooms against closed forms, and labels against rooms whose answer is known."""
 
 import dataclasses
-import importlib
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from pyattrx.cli._bench import load_benchmarks
-
-
-def part(name):
-    """A module of the benchmarks, wherever they are."""
-    return importlib.import_module(f"{load_benchmarks().__package__}.minitaskonomy.{name}")
-
-
-scenes, renderer, furniture = part("scenes"), part("render"), part("furniture")
-labels, tasks, textures = part("labels"), part("tasks"), part("textures")
-rooms = part("rooms")
+from studies.minitaskonomy import furniture, labels, rooms, scenes, tasks, textures
+from studies.minitaskonomy import render as renderer
 
 ROOM = (4.0, 6.0, 3.0)
 EYE = (1.5, 2.0, 1.25)

@@ -1,21 +1,11 @@
 """Labels, losses and networks of MiniTaskonomy's tasks."""
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
 
-from pyattrx.cli._bench import load_benchmarks
 from pyattrx.errors import InvalidValue
-
-
-def part(name):
-    """A module of the benchmarks, wherever they are."""
-    return importlib.import_module(f"{load_benchmarks().__package__}.minitaskonomy.{name}")
-
-
-tasks, networks = part("tasks"), part("networks")
+from studies.minitaskonomy import networks, tasks
 
 
 def test_twenty_tasks_eighteen_targets():

@@ -1,6 +1,4 @@
-"""The benchmark on real images, without the images: how they are dealt out, probed and judged."""
-
-import importlib
+"""The study of real images, without the images: how they are dealt out, probed and judged."""
 
 import numpy as np
 import pytest
@@ -9,23 +7,24 @@ from PIL import Image
 from scipy.stats import spearmanr, weightedtau
 
 import pyattrx
-from pyattrx.cli._bench import load_benchmarks
 from pyattrx.errors import InvalidValue
-
-
-def part(name):
-    """A module of the benchmarks, wherever they are."""
-    return importlib.import_module(f"{load_benchmarks().__package__}.real.{name}")
-
-
-tasks, tables, probes, decoders, finetuning, study, agreements, consensus_study, mixed = (
-    part(n)
-    for n in (
-        "tasks", "tables", "probes", "decoders", "finetuning", "study", "agreements",
-        "consensus_study", "mixed",
-    )
-)  # fmt: skip
-
+from studies import pages
+from studies.real import (
+    agreements,
+    command,
+    consensus_study,
+    decoders,
+    evidence,
+    facts,
+    finetuning,
+    fitted,
+    mixed,
+    probes,
+    reading,
+    study,
+    tables,
+    tasks,
+)
 
 # Images
 
@@ -72,7 +71,6 @@ def test_no_tasks(tmp_path):
 
 
 def test_what_the_command_refuses(tmp_path):
-    command = part("command")
     with pytest.raises(InvalidValue, match="weights=None"):
         command.real_command(data=tmp_path)
     with pytest.raises(InvalidValue, match="another folder"):
@@ -266,7 +264,6 @@ def test_committed_tables_are_judged(tmp_path, capsys):
     truths, scores = rows({"knn@pooled": 0.9, "logme@pooled": 0.0})
     tables.write_rows(tmp_path / "truths.csv", truths)
     tables.write_rows(tmp_path / "scores.csv", scores)
-    facts = part("facts")
     known = {"group": "strangers", "parameters": "7", "width": "3", "input_size": "32"}
     facts.write_facts(tmp_path / "networks.csv", {n: {"name": n, **known} for n in NETWORKS})
     facts.write_facts(
@@ -275,7 +272,6 @@ def test_committed_tables_are_judged(tmp_path, capsys):
         facts.TASK_COLUMNS,
     )
     tables.write_rows(tmp_path / "between.csv", between())
-    command = part("command")
     found = command.document(tmp_path, samples=30)
     assert found["consensus"]["chosen"].partition("@")[0] in agreements.FORMS
     assert found["seen images"] == found["target networks"] == {}
@@ -405,7 +401,6 @@ def test_a_form_is_chosen_only_where_it_is_better():
 
 
 def test_who_is_called_like_the_task():
-    facts = part("facts")
     networks = {
         "a": {"name": "mtcnn", "trained_for": "face detection"},
         "b": {"name": "net", "trained_for": "fruit and leaves"},
@@ -415,7 +410,6 @@ def test_who_is_called_like_the_task():
 
 
 def test_a_run_goes_on_from_tables(tmp_path):
-    command = part("command")
     truths, scores = rows({"knn@pooled": 0.9})
     truths.append(tables.Row("scenes", study.FULL, 0, "fine-tuned", {"net0": 0.5}))
     tables.write_rows(tmp_path / "truths.csv", truths)
@@ -443,7 +437,7 @@ def test_classes_of_all_tasks_in_one(tmp_path):
 
     def seen(name, scale):
         return [
-            part("reading").Seen(
+            reading.Seen(
                 name,
                 pyattrx.features.Features(name, scale * x, scale * m, "output", None, 0, None, {}),
             )
@@ -476,7 +470,6 @@ class Colours(torch.nn.Module):
 
 
 def test_sources_are_ranked_by_a_fitted_target(tmp_path, monkeypatch):
-    fitted, reading = part("fitted"), part("reading")
     task = blobs(tmp_path / "data")
     asked = []
 
@@ -536,7 +529,6 @@ def test_a_page_of_the_evidence(tmp_path):
     tables.write_rows(tmp_path / "fitted.csv", fitted)
     names = ("scenes", "textures", "groceries", "objects")
     tables.write_rows(tmp_path / "between.csv", between(networks, names))
-    facts, command, evidence = part("facts"), part("command"), part("evidence")
     known = {"group": "strangers", "parameters": "7", "width": "3", "input_size": "32"}
     known |= {"multiply_adds": "5", "trained_for": "leaves"}
     facts.write_facts(tmp_path / "networks.csv", {n: {"name": n, **known} for n in networks})
@@ -551,10 +543,10 @@ def test_a_page_of_the_evidence(tmp_path):
         + "".join(f"<!-- table: {name} -->\nold\n<!-- end -->\n\n" for name in evidence.TABLES)
     )
     found = command.document(tmp_path, samples=10)
-    evidence.write(page, found)
+    pages.write(page, evidence.TABLES, found)
     text = page.read_text()
     assert "old" not in text
-    assert evidence.filled(text, found) == text
+    assert pages.filled(text, evidence.TABLES, found) == text
     value = found["sets"]["strangers"]["tables"]["all"]["5"]["knn@pooled"]["regret@1"][0]
     line = next(one for one in text.splitlines() if one.startswith("| kNN, pooled | "))
     assert line.split(" | ")[2] == f"{value:.1f}"

@@ -15,12 +15,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pyattrx import Probes
-from pyattrx.cli._bench import load_benchmarks
 from pyattrx.errors import EncoderError, InvalidValue, UntrustedError
 from pyattrx.features import extract
+from studies.real import networks
+from studies.real.networks import catalogue, onnx
 
-PACKAGE = f"{load_benchmarks().__package__}.real.networks"
-networks, onnx = (importlib.import_module(PACKAGE + name) for name in ("", ".onnx"))
 MODULES = (
     "catalogue", "cifar_resnet", "mobilefacenet", "mobilenet_v2", "mtcnn", "open_nsfw",
     "ultraface", "zero_dce",
@@ -114,7 +113,7 @@ def tensors(answer):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
-    assert doctest.testmod(importlib.import_module(f"{PACKAGE}.{name}")).failed == 0
+    assert doctest.testmod(importlib.import_module(f"{networks.__name__}.{name}")).failed == 0
 
 
 def test_names_are_unique_and_every_network_says_whence_it_is():
@@ -243,7 +242,6 @@ def test_candidates_are_at_hand_or_say_how_to_get_them(tmp_path, monkeypatch):
 
 
 def test_candidates_of_the_demo_are_missing_where_their_packages_are(tmp_path, monkeypatch):
-    catalogue = importlib.import_module(f"{PACKAGE}.catalogue")
 
     def none(package):
         raise catalogue.PackageNotFoundError(package)

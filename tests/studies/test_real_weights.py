@@ -6,7 +6,6 @@ what was seen, and farther from what a slip in the architecture leaves of it, wh
 them.
 """
 
-import importlib
 import os
 from functools import cache
 from pathlib import Path
@@ -18,14 +17,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from pyattrx.cli._bench import load_benchmarks
 from pyattrx.demo.photos import demo_faces, demo_photos
+from studies.real import networks
+from studies.real.networks import cifar_resnet, mobilefacenet, ultraface
 
-PACKAGE = f"{load_benchmarks().__package__}.real.networks"
-networks, cifar_resnet, mobilefacenet, ultraface = (
-    importlib.import_module(PACKAGE + name)
-    for name in ("", ".cifar_resnet", ".mobilefacenet", ".ultraface")
-)
 WEIGHTS, TASKS = (os.environ.get(f"PYATTRX_REAL_{name}") for name in ("WEIGHTS", "TASKS"))
 NETWORKS = {network.name: network for network in networks.real_networks()}
 

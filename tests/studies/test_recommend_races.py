@@ -1,15 +1,11 @@
 """What a race saves, on candidates of which everything is known."""
 
-import importlib
-
 import numpy as np
 import pytest
 
 from pyattrx import Task
-from pyattrx.cli._bench import load_benchmarks
 from pyattrx.features import Features
-
-races = importlib.import_module(f"{load_benchmarks().__package__}.recommend.races")
+from studies.recommend import races
 
 
 def made(strengths, images=160):

@@ -1,33 +1,21 @@
 """Scores, transfers and shipped weights of tiny runs: right, resumable, and readable again."""
 
-import importlib
-
 import numpy as np
 import pytest
 import torch
 
 import pyattrx
 from pyattrx import evaluate
-from pyattrx.cli._bench import load_benchmarks
 from pyattrx.demo import minitaskonomy
 from pyattrx.demo.networks.mini_taskonomy import as_encoder, load_encoder
-
-
-def part(name):
-    """A module of the benchmarks, wherever they are."""
-    return importlib.import_module(f"{load_benchmarks().__package__}.{name}")
-
-
-scores, truth, methods, describing, shipping, probe_sets, fitting, sets = (
-    part(f"transfer.{name}")
-    for name in (
-        "scores", "truth", "methods", "describe", "shipping", "probes", "fitted", "networks"
-    )
-)  # fmt: skip
-data, presets, trainer, networks, transfers, tasks = (
-    part(f"minitaskonomy.{name}")
-    for name in ("data", "presets", "train", "networks", "transfer", "tasks")
-)
+from studies.minitaskonomy import networks, presets, tasks
+from studies.minitaskonomy import train as trainer
+from studies.minitaskonomy import transfer as transfers
+from studies.transfer import describe as describing
+from studies.transfer import fitted as fitting
+from studies.transfer import methods, scores, shipping, truth
+from studies.transfer import networks as sets
+from studies.transfer import probes as probe_sets
 
 TINY = presets.Preset("tiny", 4, 4, 4, 12, 1, 2, 2, 1, seed=5)
 NAMES = ("rgb2depth", "edge2d", "colorization")

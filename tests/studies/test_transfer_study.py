@@ -1,6 +1,5 @@
 """The study on made-up tables: what the choice may see, and that numbers are those of evaluate."""
 
-import importlib
 import json
 import shutil
 from pathlib import Path
@@ -8,26 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyattrx import cli, evaluate
-from pyattrx.cli._bench import load_benchmarks
+from benchmarks import tables as printed_tables
+from pyattrx import evaluate
 from pyattrx.descriptors import RECOMMENDED
 from pyattrx.errors import PyattrxError
+from studies.cli import main
+from studies.minitaskonomy import tasks
+from studies.transfer import across, methods, scores, study, table, trees, truth
+from studies.transfer import networks as sets
 
-
-def part(name):
-    """A module of the benchmarks, wherever they are."""
-    return importlib.import_module(f"{load_benchmarks().__package__}.{name}")
-
-
-study, table, scores, truth, methods, figures, trees, across, sets = (
-    part(f"transfer.{name}")
-    for name in (
-        "study", "table", "scores", "truth", "methods", "figures", "trees", "across",
-        "networks",
-    )
-)  # fmt: skip
-tasks = part("minitaskonomy.tasks")
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "transfer"
+RESULTS = Path(__file__).parents[2] / "studies" / "results" / "transfer"
 NETWORKS = (*tasks.TASKS, "untrained")
 
 
@@ -281,10 +270,10 @@ def test_a_cell_leaves_out_the_zero_before_the_point(value, sign, shown):
 
 def test_long_names_are_shown_to_their_ends(capsys):
     names = ["perturbation_response_code_window3", "perturbation_response_code_window5"]
-    made_ = part("tables").new_table("method", *(f">number {i}" for i in range(12)))
+    made_ = printed_tables.new_table("method", *(f">number {i}" for i in range(12)))
     for name in names:
         made_.add_row(name, *["0.123456"] * 12)
-    part("tables").console().print(made_)
+    printed_tables.console().print(made_)
     first = [line.split("│")[1].strip() for line in capsys.readouterr().out.splitlines()
              if "│" in line]  # fmt: skip
     assert "".join(first) == "".join(names)
@@ -331,13 +320,13 @@ def test_held_out_parts(made, found):
 def test_a_zoo_finds_the_nearest_and_puts_them_in_order(made):
     for finalists in (1, 4, 19):
         found = study.rerank(made.runs("rsa", "photos"), made.runs("ridge", "photos"), finalists)
-        for (table, measured), (near, _), (order, _) in zip(
+        for (mixed, measured), (near, _), (order, _) in zip(
             found, made.runs("rsa", "photos"), made.runs("ridge", "photos"), strict=True
         ):
             row = measured.targets.index("edge2d")
             others = [i for i, name in enumerate(measured.sources) if name != "edge2d"]
             by = {kind: [others[i] for i in np.argsort(-t.values[row, others])]
-                  for kind, t in (("near", near), ("order", order), ("both", table))}  # fmt: skip
+                  for kind, t in (("near", near), ("order", order), ("both", mixed))}  # fmt: skip
             first = set(by["near"][:finalists])
             assert by["both"][:finalists] == [i for i in by["order"] if i in first]
             assert by["both"][finalists:] == by["near"][finalists:]
@@ -379,14 +368,14 @@ def test_the_control_is_placed(made):
     assert 1 <= places["truth"] <= 20
 
 
-def bench(*arguments):
+def studies(*arguments):
     with pytest.raises(SystemExit) as stop:
-        cli.main(["bench", *(str(a) for a in arguments)])
+        main([str(a) for a in arguments])
     return stop.value.code or 0
 
 
 def test_command_line(root, tmp_path, capsys, found):
-    assert bench("transfer", "--results", root, "--json", "--pictures", tmp_path / "drawn") == 0
+    assert studies("transfer", "--results", root, "--json", "--pictures", tmp_path / "drawn") == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["benchmark"] == "transfer"
     assert [file.rpartition("/")[2] for file in printed["files"]] == [
@@ -400,7 +389,7 @@ def test_command_line(root, tmp_path, capsys, found):
     assert "No say in the choice: other encoders, seeds [1]" in out
     assert "Across architectures: target mixer, sources residual, seeds [0]" in out
     assert "What is lost" in out
-    assert bench("transfer", "--results", tmp_path) == 1
+    assert studies("transfer", "--results", tmp_path) == 1
     assert "no seed 0 with transfers and all scores" in capsys.readouterr().err
 
 
