@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyattrx
+from pyattrx.cli._bench import load_benchmarks
 
 # A package imports only from those before it. What stands together may import one another.
 ORDER = [
@@ -51,18 +52,21 @@ MODULES = sorted(
 )
 
 
+def named(path):
+    """What a file imports, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
 def imported(path):
     """Top-level packages of pyattrx that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "pyattrx" and len(parts) > 1 and parts[1] in LEVEL:
-                yield parts[1]
+    for name in named(path):
+        parts = name.split(".")
+        if parts[0] == "pyattrx" and len(parts) > 1 and parts[1] in LEVEL:
+            yield parts[1]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -75,6 +79,12 @@ def test_imports_go_one_way(path):
     for other in imported(path):
         if other != own:
             assert LEVEL[other] <= LEVEL[own], f"{own} imports {other}"
+
+
+def test_nothing_that_is_installed_imports_studies():
+    benchmarks = Path(load_benchmarks().__file__).parent
+    for path in [*FILES, *benchmarks.rglob("*.py")]:
+        assert "studies" not in {name.partition(".")[0] for name in named(path)}, path
 
 
 @pytest.mark.parametrize("name", MODULES)
