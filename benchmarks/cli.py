@@ -17,10 +17,6 @@ from pyattrx import ops as native
 
 from . import gpu, ops, options, pipeline, plot, results, scores, tables, zoo
 from .measure import Say, Settings, results_path, write_results
-from .minitaskonomy.command import minitaskonomy_command
-from .real.command import real_command
-from .recommend.command import recommend_command
-from .transfer.command import transfer_command
 
 __all__ = ["app"]
 
@@ -214,34 +210,6 @@ add_measured("gpu", "The ops on a GPU against PyTorch, and the whole run.", gpu.
 add_measured("scores", "Every score of features against labels.", scores.run)
 add("zoo", "Zoos of a thousand to a million.", _zoo, "zoo --sizes 1000 10000", "zoo --families")
 add("all", "ops, pipeline and, with a device, gpu.", _all, "all", "all --quick --out results")
-add(
-    "minitaskonomy",
-    "20 tasks on rendered rooms, and real transfers.",
-    minitaskonomy_command,
-    "minitaskonomy all --seeds 0 1 2 --jobs 2",
-    "minitaskonomy all --preset smoke",
-)
-add(
-    "transfer",
-    "Does the ranking predict transfer? From committed results.",
-    transfer_command,
-    "transfer --pictures figures",
-    "transfer --gather --scores --seeds 0 1 2",
-)
-add(
-    "recommend",
-    "Which score names the source that transfers best? From committed results.",
-    recommend_command,
-    "recommend",
-    "recommend --scores --races --seeds 0 1 2",
-)
-add(
-    "real",
-    "Which score names the network that is best for a real task? From tables, or anew.",
-    real_command,
-    "real --json",
-    "real --data tasks/ --weights weights/ --work run/",
-)
 add(
     "compare",
     "Two result files side by side.",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +20,6 @@ __all__ = [
     "Rounds",
     "Several",
     "Threads",
-    "among",
-    "say_at",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the JSON, too, and no table.")]
@@ -73,20 +69,3 @@ def _repeated(arguments: list[str], lists: Collection[str]) -> list[str]:
             found.append(current)
         found.append(argument)
     return found
-
-
-def among(names: Collection[str]) -> Callable[[Any], Any]:
-    """Return a check that a value, or each of several, is one of the names."""
-
-    def check(given: Any) -> Any:
-        for value in [given] if isinstance(given, str) else given or ():
-            if value not in names:
-                raise typer.BadParameter(f"{value!r}: expected one of {', '.join(names)}")
-        return given
-
-    return check
-
-
-def say_at(line: str) -> None:
-    """Tell standard error, with the time of day."""
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

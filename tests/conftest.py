@@ -1,5 +1,8 @@
 """Shared by all tests: one thread, no progress bars, fixed probes, and the gpu marker."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +10,9 @@ import pyattrx
 from durations import Durations
 from pyattrx.affinities import describing
 from pyattrx.affinities.feeding import Arriving
+
+# Studies are in no installation. Last, for an installation of the package to be found first.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 
 def pytest_addoption(parser):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyattrx
+from pyattrx.cli._bench import load_benchmarks
 
 # A package imports only from those before it. What stands together may import one another.
 ORDER = [
@@ -91,6 +92,12 @@ def test_rooms_are_entered_by_their_face(room):
         if module.startswith(f"pyattrx.{room}.") and module in MODULES
     ]
     assert past == []
+
+
+def test_nothing_that_is_installed_imports_studies():
+    benchmarks = Path(load_benchmarks().__file__).parent
+    for path in [*FILES, *benchmarks.rglob("*.py")]:
+        assert "studies" not in {name.partition(".")[0] for name in imported_modules(path)}, path
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -20,12 +20,16 @@ from pyattrx.errors import MissingDependency
 
 __all__ = ["add_commands", "load_benchmarks"]
 
+_STUDIES = ("minitaskonomy", "transfer", "recommend", "real")  # commands of `bench` once
+
 
 class _Benchmarks(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self._loaded().list_commands(ctx))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in _STUDIES:
+            ctx.fail(f"a study: run `python -m studies {cmd_name}` in the sources")
         return self._loaded().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: Any) -> Any:

@@ -50,7 +50,7 @@ class Commands(TyperGroup):
             raise typer.Exit(WRONG_ARGUMENTS if wrong else FAILED) from None
 
 
-def run(app: typer.Typer, arguments: Sequence[str], *, ends: bool) -> int:
+def run(app: typer.Typer, arguments: Sequence[str], *, ends: bool, program: str = "pyattrx") -> int:
     """Run a command line and return its exit code.
 
     Parameters
@@ -60,11 +60,13 @@ def run(app: typer.Typer, arguments: Sequence[str], *, ends: bool) -> int:
     arguments : sequence of str
     ends : bool
         The process ends afterwards.
+    program : str
+        What help and errors call it.
     """
     code = FAILED
     try:
         with streams(only_documents=_wants_documents(arguments), ends=ends), _own_warnings():
-            code = _run(app, arguments)
+            code = _run(app, arguments, program)
     except Unread:
         return UNREAD
     except OSError as error:
@@ -73,9 +75,9 @@ def run(app: typer.Typer, arguments: Sequence[str], *, ends: bool) -> int:
     return code
 
 
-def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
+def _run(app: typer.Typer, arguments: Sequence[str], program: str) -> int:
     try:
-        found = app(args=list(arguments), prog_name="pyattrx", standalone_mode=False)
+        found = app(args=list(arguments), prog_name=program, standalone_mode=False)
     except SystemExit:  # Typer's, when help has no reader; commands end with typer.Exit
         raise Unread from None
     except Exception as raised:

@@ -1,6 +1,6 @@
 """The encoders of MiniTaskonomy: small enough to train twenty of them on a laptop in an hour.
 
-``python -m benchmarks minitaskonomy`` trains them; `pyattrx.demo.minitaskonomy` has one set.
+``python -m studies minitaskonomy`` trains them; `pyattrx.demo.minitaskonomy` has one set.
 """
 
 from __future__ import annotations
