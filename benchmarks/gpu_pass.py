@@ -23,7 +23,8 @@ import torch
 import pyattrx
 from pyattrx.affinities import describing, feeding
 from pyattrx.affinities import run as whole_run
-from pyattrx.descriptors import AttributionMaps, Method, arithmetic
+from pyattrx.methods import AttributionMaps, Method
+from pyattrx.running import arithmetic
 
 from .measure import Say
 from .networks import resnet18, resnet50

@@ -6,7 +6,7 @@ import torch
 import pyattrx
 from durations import Durations
 from pyattrx.affinities import describing
-from pyattrx.affinities.feeding import Arriving
+from pyattrx.running import Arriving
 
 
 def pytest_addoption(parser):

@@ -18,9 +18,14 @@ from torch import Tensor
 
 from pyattrx import Encoder, FeatureMethod, Probes
 from pyattrx._files import atomic_write
-from pyattrx.attribution import ELRP, Attribution, resolve_attribution, resolve_scalar
-from pyattrx.descriptors import AttributionMaps, feature_descriptor
 from pyattrx.encoders import PreparedEncoder
+from pyattrx.methods import (
+    ELRP,
+    Attribution,
+    AttributionMaps,
+    resolve_attribution,
+    resolve_scalar,
+)
 
 from .methods import BASE, CODE, LAYER
 
@@ -130,7 +135,7 @@ def _features(
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     method = BASE[names[0]]
     assert isinstance(method, FeatureMethod)
-    descriptor = feature_descriptor(method)
+    descriptor = method
     for numbers, images in _batches(probes):
         with torch.no_grad():
             observed = descriptor.observe(prepared, images, numbers)

@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.jackknife import jackknife_residuals
-from pyattrx.descriptors import (
-    AnyMethod,
+from pyattrx.methods import (
     AttributionMaps,
     Combined,
+    ComparisonMethod,
     FeatureMethod,
     Method,
     Summary,
-    feature_descriptor,
 )
 from pyattrx.probes import Probes
+from pyattrx.statistics import jackknife_residuals
 
 __all__ = ["BlockSums", "Plan", "Scores", "Spill", "by_blocks", "combined"]
 
@@ -39,7 +38,7 @@ class Plan:
     Attributes
     ----------
     maps : list of AttributionMaps
-    sets : list of ProbeSetDescriptor
+    sets : list of FeatureMethod
 
     Raises
     ------
@@ -47,13 +46,13 @@ class Plan:
         The probes are too few, or a map too small.
     """
 
-    def __init__(self, method: AnyMethod, probes: Probes) -> None:
+    def __init__(self, method: ComparisonMethod, probes: Probes) -> None:
         self.method = method
         self.terms: list[Method | FeatureMethod] = (
             [one for one, _ in method.terms] if isinstance(method, Combined) else [method]
         )
         self.maps = [AttributionMaps(m, probes.size) for m in self.terms if isinstance(m, Method)]
-        self.sets = [feature_descriptor(m) for m in self.terms if isinstance(m, FeatureMethod)]
+        self.sets = [m for m in self.terms if isinstance(m, FeatureMethod)]
         for descriptor in self.sets:
             descriptor.check_probes(np.asarray(probes.groups))
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyattrx.affinities.describing import Description, Source, encoders_of, versions
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidValue, ZooDamaged, ZooMismatch
+from pyattrx.running import Description, Source, encoders_of, versions
 from pyattrx.zoo.arguments import BESIDE, Run, check_name, fingerprint, now
 from pyattrx.zoo.catalog import EntryRow
 from pyattrx.zoo.entry import Report, note_failure

@@ -11,13 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from pyattrx.affinities import Affinity
-from pyattrx.affinities.describing import versions
 from pyattrx.affinities.rows import RowStore
 from pyattrx.affinities.run import compare
 from pyattrx.affinities.scoring import by_blocks
-from pyattrx.descriptors import quantise
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EntryGone, ZooDamaged
+from pyattrx.methods import quantize
+from pyattrx.running import versions
 from pyattrx.zoo.arguments import Run, now
 from pyattrx.zoo.catalog import EntryRow
 from pyattrx.zoo.entry import Matches
@@ -75,7 +75,7 @@ def answer(
         elif isinstance(target, Tensor):
             name = "maps"
             maps = check_maps(store, "target", target, stored)
-            found = search.of_maps(quantise(maps, stored.method.storage), rows, question)
+            found = search.of_maps(quantize(maps, stored.method.storage), rows, question)
         else:
             name = target.name
             raced = asked.early

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyattrx.affinities import Match
 from pyattrx.errors import PyattrxError, ZooError, ZooMismatch
+from pyattrx.statistics import Match
 
 __all__ = ["Entry", "Matches", "Report", "Verification", "note_failure"]
 

@@ -9,17 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.affinities.describing import Description
-from pyattrx.descriptors import (
-    AnyMethod,
-    FeatureMethod,
-    Method,
-    ProbeSetDescriptor,
-    Summary,
-    feature_descriptor,
-    resolve_method,
-)
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import ComparisonMethod, FeatureMethod, Method, Summary
+from pyattrx.methods import get as get_method
+from pyattrx.running import Description
 from pyattrx.zoo.catalog import EntryRow
 
 __all__ = [
@@ -52,20 +45,20 @@ class StoredFeatures:
     id: int
     name: str
     method: FeatureMethod
-    descriptor: ProbeSetDescriptor
+    descriptor: FeatureMethod
     digest: int
 
     @classmethod
     def of(cls, method: FeatureMethod, digest: int) -> StoredFeatures:
         """Make one of a method, and of the hash of its definition."""
-        return cls(FEATURES_ID, str(method), method, feature_descriptor(method), digest)
+        return cls(FEATURES_ID, str(method), method, method, digest)
 
     def is_meant(self, method: Any) -> bool:
         """Whether somebody asks for this method: by its definition, or by a name of it."""
         if method in (self.method, self.name):
             return True
         try:
-            return isinstance(method, str) and resolve_method(method) == self.method
+            return isinstance(method, str) and get_method(method) == self.method
         except InvalidValue:
             return False
 
@@ -77,7 +70,7 @@ def resolve_features(method: Any) -> FeatureMethod:
     ------
     InvalidValue, InvalidType
     """
-    found: AnyMethod = resolve_method(method)
+    found: ComparisonMethod = get_method(method)
     if not isinstance(found, FeatureMethod):
         raise InvalidValue("rerank", str(method), "a FeatureMethod, or its kind")
     return found
@@ -85,7 +78,7 @@ def resolve_features(method: Any) -> FeatureMethod:
 
 def summarised(description: Description, features: StoredFeatures) -> Summary:
     """Reduce a network to what a feature method keeps."""
-    return features.descriptor.summarise(description.observed(features.descriptor))
+    return features.descriptor.summarize(description.observed(features.descriptor))
 
 
 def tensors_of(summary: Summary) -> list[tuple[str, Tensor]]:

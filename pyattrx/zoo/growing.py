@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.describing import Description, Source, encoders_of
-from pyattrx.descriptors import check_precision
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged
 from pyattrx.probes import Probes
+from pyattrx.running import Description, Source, check_precision, encoders_of
 from pyattrx.zoo.arguments import Run
 from pyattrx.zoo.catalog import EntryRow
 from pyattrx.zoo.entry import Report, note_failure

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyattrx.descriptors import FeatureMethod
 from pyattrx.errors import ZooDamaged, ZooMismatch
+from pyattrx.methods import FeatureMethod
 from pyattrx.zoo.entry import Report
 from pyattrx.zoo.features import StoredFeatures
 from pyattrx.zoo.sameness import same_entries

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from pyattrx import ops
-from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.rows import RowStore
-from pyattrx.affinities.statistics import Residuals
 from pyattrx.errors import ZooDamaged, ZooMismatch, ZooWarning
+from pyattrx.statistics import Match, Residuals, rank
 from pyattrx.zoo.catalog import ROWS, SKETCH, Located
 from pyattrx.zoo.sketches import Sketcher, block_cosines
 from pyattrx.zoo.store import Store, StoredMethod

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyattrx.affinities.describing import Description
-from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
-from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.scoring import Scores
-from pyattrx.descriptors import Summary
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EntryGone, InvalidType, InvalidValue, ZooDamaged, ZooMismatch
+from pyattrx.methods import Summary
+from pyattrx.running import Description
+from pyattrx.statistics import Match, jackknife_blocks, jackknife_residuals, rank
 from pyattrx.zoo.arguments import not_integer
 from pyattrx.zoo.catalog import SUMMARY, EntryRow, Located
 from pyattrx.zoo.features import (

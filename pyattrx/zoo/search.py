@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyattrx.affinities.describing import Description
 from pyattrx.affinities.rows import Place, RowStore
-from pyattrx.affinities.statistics import Residuals
 from pyattrx.encoders import Encoder
+from pyattrx.running import Description
+from pyattrx.statistics import Residuals
 from pyattrx.zoo.candidates import Candidates
 from pyattrx.zoo.catalog import ROWS
 from pyattrx.zoo.querying import (

@@ -16,10 +16,10 @@ from torch import Tensor
 from xxhash import xxh3_64_intdigest
 
 from pyattrx._files import sync_folder
-from pyattrx.affinities.statistics import degrees_of_freedom
-from pyattrx.descriptors import AttributionMaps, FeatureMethod, Method, Summary
 from pyattrx.errors import InvalidValue, ProbeError, UntrustedError, ZooDamaged, ZooError
+from pyattrx.methods import AttributionMaps, FeatureMethod, Method, Summary
 from pyattrx.probes import Probes
+from pyattrx.statistics import degrees_of_freedom
 from pyattrx.zoo.catalog import ROWS, SKETCH, SUMMARY, Catalog, EntryRow, Located
 from pyattrx.zoo.features import FACTS, StoredFeatures, tensors_of
 from pyattrx.zoo.lock import WriterLock

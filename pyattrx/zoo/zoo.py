@@ -19,23 +19,13 @@ from torch import Tensor
 from pyattrx._ambient import neutrally
 from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
-from pyattrx.affinities.describing import (
-    Source,
-    check_sources,
-    versions,
-)
-from pyattrx.affinities.ranking import check_ranking
-from pyattrx.descriptors import (
-    FeatureMethod,
-    Method,
-    feature_descriptor,
-    quantise,
-    resolve_maps_method,
-)
 from pyattrx.encoders import Encoder, load_many
 from pyattrx.encoders.encoder import refused
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooError, ZooWarning
+from pyattrx.methods import FeatureMethod, Method, quantize, resolve_maps_method
 from pyattrx.probes import Probes
+from pyattrx.running import Source, check_sources, versions
+from pyattrx.statistics import check_ranking
 from pyattrx.zoo.adding import add_given, add_network, add_source
 from pyattrx.zoo.answering import Asked, answer, stored_affinity
 from pyattrx.zoo.arguments import (
@@ -177,7 +167,7 @@ class Zoo:
         }
         if rerank is not None:
             features = resolve_features(rerank)
-            feature_descriptor(features).check_probes(np.asarray(probes.groups))
+            features.check_probes(np.asarray(probes.groups))
             facts["rerank"] = features.to_dict()
         for one in methods:
             StoredMethod.check(one, probes.size)
@@ -521,7 +511,7 @@ class Zoo:
         said = check_facts(facts)
         store.refresh()
         rows = [
-            quantise(some, stored.method.storage)
+            quantize(some, stored.method.storage)
             for stored, some in zip(store.methods, check_all_maps(store, maps), strict=True)
         ]
         digest = "".join(maps_hash(some) for some in rows)

@@ -11,8 +11,8 @@ from torch import nn
 
 import pyattrx
 from networks import ARCHITECTURES, build
-from pyattrx.descriptors import map_cosines
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.running import map_cosines
 
 METHODS = ["saliency", "grad_x_input", "elrp"]
 

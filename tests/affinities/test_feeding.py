@@ -13,11 +13,10 @@ import pyattrx
 from networks import build
 from pyattrx.affinities import describing, feeding
 from pyattrx.affinities import rows as row_store
-from pyattrx.affinities.describing import Description
-from pyattrx.affinities.feeding import Arriving, beside, feed, in_turn, unit_floats
-from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.errors import EncoderError, NonFiniteError, ProbeError
+from pyattrx.methods import AttributionMaps, Method
 from pyattrx.probes import Probes, _store
+from pyattrx.running import Arriving, Description, beside, feed, in_turn, unit_floats
 
 CPU = torch.device("cpu")
 NOISE = torch.rand(11, 3, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -217,7 +216,7 @@ def test_rows_leave_with_their_batch_if_they_wait_on_the_host(
         return place
 
     monkeypatch.setattr(row_store.RowStore, "begin", elsewhere)
-    method = pyattrx.Combined([("saliency", 1.0), ("grad_x_input", 1.0)], standardise=False)
+    method = pyattrx.Combined([("saliency", 1.0), ("grad_x_input", 1.0)], standardize=False)
     encoders = [pyattrx.Encoder(build("plain"), name=name) for name in ("one", "two")]
     found = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
     assert leaving == [2 * on_host] * 8

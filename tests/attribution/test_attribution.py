@@ -6,8 +6,8 @@ import torch
 
 import pyattrx
 from networks import ARCHITECTURES, build
-from pyattrx.attribution import resolve_attribution, resolve_scalar
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.methods import resolve_attribution, resolve_scalar
 
 MEAN = resolve_scalar("mean")
 

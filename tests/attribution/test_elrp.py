@@ -8,8 +8,8 @@ from scipy.special import erf
 from torch import nn
 
 from pyattrx import ELRP
-from pyattrx.attribution import resolve_scalar
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import resolve_scalar
 
 EPS = 1e-4
 MEAN = resolve_scalar("mean")

@@ -10,8 +10,8 @@ import pytest
 
 from pyattrx import cli, evaluate
 from pyattrx.cli._bench import load_benchmarks
-from pyattrx.descriptors import RECOMMENDED
 from pyattrx.errors import PyattrxError
+from pyattrx.methods import RECOMMENDED
 
 
 def part(name):

@@ -6,31 +6,32 @@ import numpy as np
 import pytest
 
 import pyattrx
-from pyattrx import Combined, FeatureMethod, Method
-from pyattrx.descriptors import FEATURE_KINDS, RECOMMENDED, resolve_method
+from pyattrx import Combined, FeatureMethod, Method, methods
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods import FEATURE_METHODS, RECOMMENDED
+from pyattrx.methods import get as get_method
 
 
-@pytest.mark.parametrize("kind", FEATURE_KINDS)
+@pytest.mark.parametrize("kind", FEATURE_METHODS)
 def test_a_kind_is_a_method_that_can_be_written_down(kind):
-    method = resolve_method(kind)
+    method = get_method(kind)
     assert method == FeatureMethod(kind)
     assert hash(method) == hash(FeatureMethod(kind))
     assert str(method) == kind
     written = json.loads(json.dumps(method.to_dict()))
-    assert written == {"kind": kind, **FEATURE_KINDS[kind]}
+    assert written == {"kind": kind, **FEATURE_METHODS[kind]}
     assert FeatureMethod.from_dict(written) == method
     assert FeatureMethod(**written) == method  # an option with its kind's own value is no other
 
 
 def test_options():
-    method = FeatureMethod("perturbation_response", draws=2, strength=1)
+    method = methods.PerturbationResponse(draws=2, strength=1)
     assert (method.draws, method.strength, method.penalty, method.variance) == (2, 1.0, 0.01, None)
     assert str(method) == "perturbation_response, draws=2, strength=1.0"
     assert FeatureMethod.from_dict(method.to_dict()) == method
-    assert method != FeatureMethod("perturbation_response")
-    assert repr(FeatureMethod("ridge", penalty=1)) == "FeatureMethod(ridge, penalty=1.0)"
-    assert repr(FeatureMethod("rsa")) == "FeatureMethod(rsa)"
+    assert method != methods.PerturbationResponse()
+    assert repr(methods.Ridge(penalty=1)) == "FeatureMethod(ridge, penalty=1.0)"
+    assert repr(methods.RSA()) == "FeatureMethod(rsa)"
 
 
 @pytest.mark.parametrize(
@@ -70,22 +71,22 @@ def test_wrong_dictionaries():
 
 
 def test_names():
-    assert resolve_method("saliency") == Method("saliency")
-    assert resolve_method("depara") == Combined.depara()
-    assert resolve_method("recommended") is RECOMMENDED
-    for method in (Method("elrp"), FeatureMethod("rsa"), Combined.depara()):
-        assert resolve_method(method) is method
+    assert get_method("saliency") == Method("saliency")
+    assert get_method("depara") == Combined.depara()
+    assert get_method("recommended") is RECOMMENDED
+    for method in (Method("elrp"), methods.RSA(), Combined.depara()):
+        assert get_method(method) is method
     with pytest.raises(InvalidValue, match="'saliency', .*'recommended', 'depara', 'rsa', 'cka'"):
-        resolve_method("cka2")
+        get_method("cka2")
     with pytest.raises(InvalidType, match="method=3"):
-        resolve_method(3)
+        get_method(3)
 
 
 def test_combined():
-    method = Combined([("saliency", 1), (FeatureMethod("ridge", penalty=0.1), 0.5)])
+    method = Combined([("saliency", 1), (methods.Ridge(penalty=0.1), 0.5)])
     assert method.terms == (
         (Method("saliency"), 1.0),
-        (FeatureMethod("ridge", penalty=0.1), 0.5),
+        (methods.Ridge(penalty=0.1), 0.5),
     )
     assert Combined.from_dict(json.loads(json.dumps(method.to_dict()))) == method
     assert len({method, Combined.from_dict(method.to_dict())}) == 1
@@ -103,7 +104,7 @@ def test_combined():
         (InvalidType, [("depara", 1)], True),
         (InvalidType, [("rsa", 1)], 1),
         (InvalidValue, [("rsa", float("nan"))], True),
-        (InvalidValue, [("rsa", 1), (FeatureMethod("rsa"), 2)], True),
+        (InvalidValue, [("rsa", 1), (methods.RSA(), 2)], True),
         (InvalidValue, [("unknown", 1)], True),
         (InvalidValue, [("rsa", 1), ("cka", -1)], False),
         (InvalidValue, [("rsa", 0)], False),

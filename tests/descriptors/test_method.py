@@ -10,15 +10,10 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.descriptors import (
-    AttributionMaps,
-    Method,
-    choose_pixels,
-    map_cosines,
-    quantise,
-    resolve_method,
-)
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods import AttributionMaps, Method, choose_pixels, quantize
+from pyattrx.methods import get as get_method
+from pyattrx.running import map_cosines
 
 EXPECTED_CHOICE = [9539, 10062, 25727, 30320, 34952]  # written down: zoos depend on it
 
@@ -30,7 +25,7 @@ def module_level_scalar(output):
 METHODS = [
     pyattrx.Method(),
     pyattrx.Method("elrp", scalar="half_squared_norm", reduce="abs_mean"),
-    pyattrx.Method(pyattrx.ELRP(eps=1e-3), grid=(7, 9), centre=True),
+    pyattrx.Method(pyattrx.ELRP(eps=1e-3), grid=(7, 9), center=True),
     pyattrx.Method(pixels=10, pixel_seed=3, reduce="none"),
     pyattrx.Method(scalar=module_level_scalar),
 ]
@@ -62,7 +57,7 @@ def test_a_local_function_cannot_be_written_down():
         ({"grid": (0, 3)}, InvalidValue, "grid"),
         ({"grid": (3,)}, InvalidType, "grid"),
         ({"grid": 3.5}, InvalidType, "grid=3.5"),
-        ({"centre": 1}, InvalidType, "centre=1"),
+        ({"centre": 1}, InvalidType, "center=1"),
         ({"pixels": 0}, InvalidValue, "pixels=0"),
         ({"pixels": True}, InvalidValue, "pixels=True"),
         ({"pixel_seed": -1}, InvalidValue, "pixel_seed=-1"),
@@ -81,9 +76,9 @@ def test_from_dict_refuses_what_it_does_not_know():
 
 
 def test_resolve_method():
-    assert resolve_method("saliency") == pyattrx.Method("saliency")
+    assert get_method("saliency") == pyattrx.Method("saliency")
     with pytest.raises(InvalidValue, match="method='best'"):
-        resolve_method("best")
+        get_method("best")
 
 
 def maps_of(method, images, **options):
@@ -129,7 +124,7 @@ def test_the_grid_is_the_probes_whatever_the_network_sees(images):
 
 
 def test_centring(images):
-    centred = maps_of(pyattrx.Method(centre=True), images)
+    centred = maps_of(pyattrx.Method(center=True), images)
     plain = maps_of(pyattrx.Method(), images)
     assert torch.allclose(centred, plain - plain.mean(1, keepdim=True))
 
@@ -141,7 +136,7 @@ def test_pixels_are_a_fixed_choice(images):
 
 
 def test_chosen_pixels_go_to_a_device_once():
-    descriptor = AttributionMaps(pyattrx.Method(pixels=50, centre=True), (24, 24))
+    descriptor = AttributionMaps(pyattrx.Method(pixels=50, center=True), (24, 24))
     there = torch.device("meta")
     found = descriptor._pixels_on(there, 24 * 24)
     assert found.device == there
@@ -174,7 +169,7 @@ def test_a_centred_constant_map_is_zero():
     for seed in range(3):
         torch.manual_seed(seed)
         networks.append(pyattrx.Encoder(torch.nn.Conv2d(3, 5, 1), name=f"linear{seed}"))
-    method = pyattrx.Method("saliency", centre=True)
+    method = pyattrx.Method("saliency", center=True)
     result = pyattrx.affinity(networks, pyattrx.Probes.from_tensor(images), method)
     assert result.zero_maps == {"linear0": 3, "linear1": 3, "linear2": 3}
     assert not result.values.any()
@@ -186,7 +181,7 @@ def test_stored_rows_keep_their_direction_at_any_scale(storage, scale):
     maps = torch.randn(5, 97, generator=torch.Generator().manual_seed(0)).double()
     maps[3] = 0
     scaled = maps * scale
-    stored = quantise(scaled.float() if scale > 1e-30 else scaled, storage)
+    stored = quantize(scaled.float() if scale > 1e-30 else scaled, storage)
     assert stored.dtype == getattr(torch, storage)
     cosines = map_cosines(stored, maps)
     limit = {"float16": 1e-6, "bfloat16": 2e-5, "int8": 1e-4}[storage]

@@ -8,7 +8,7 @@ import torch
 
 import pyattrx
 from networks import build
-from pyattrx.descriptors import arithmetic
+from pyattrx.running import arithmetic
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -34,7 +34,7 @@ def test_settings_come_back(before, precision, inside):
 
 NEW = """
 import torch
-from pyattrx.descriptors import arithmetic
+from pyattrx.running import arithmetic
 backends = torch.backends
 places = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul]
 CHANGE

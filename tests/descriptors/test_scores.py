@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import linalg, stats
 from scipy.spatial.distance import pdist
 
-from pyattrx import FeatureMethod
-from pyattrx.descriptors import FEATURE_KINDS, feature_descriptor
-from pyattrx.descriptors.points import average_ranks
+from pyattrx import FeatureMethod, methods
+from pyattrx.methods import FEATURE_METHODS, feature_descriptor
+from pyattrx.methods.points import average_ranks
 
 SYMMETRIC = ["rsa", "cka", "dds", "edges", "svcca"]
 DIRECTIONAL = ["ridge", "normalized_ridge", "perturbation_response"]
@@ -20,12 +20,12 @@ DIRECTIONAL = ["ridge", "normalized_ridge", "perturbation_response"]
 
 def summary(kind, latent, features=None, **options):
     """What a descriptor keeps of outputs [N, ...] (or, for regressions, [N, draws, ...])."""
-    observed = {"latent": torch.tensor(np.array(latent))}
+    observed = {"output": torch.tensor(np.array(latent))}
     if features is not None:
         observed["features"] = torch.tensor(np.array(features))
     elif kind in DIRECTIONAL[1:]:
         observed["features"] = torch.tensor(unit(np.array(latent)))
-    return feature_descriptor(FeatureMethod(kind, **options)).summarise(observed)
+    return feature_descriptor(FeatureMethod(kind, **options)).summarize(observed)
 
 
 def compare(kind, targets, sources, groups=None, blocks=None, **options):
@@ -210,7 +210,7 @@ def test_ridge_is_an_inner_product():
     rng = np.random.default_rng(5)
     z, c = rng.normal(size=(9, 4)), rng.normal(size=(9, 6))
     keep = groups = np.arange(9)
-    descriptor = feature_descriptor(FeatureMethod("ridge"))
+    descriptor = methods.Ridge()
     query = descriptor.query(summary("ridge", z), keep, groups).reshape(9, 9)
     key = descriptor.key(summary("ridge", c), keep, groups).reshape(9, 9)
     zc, cc = z - z.mean(0), c - c.mean(0)
@@ -308,14 +308,14 @@ def test_many_targets_are_taken_some_at_a_time(monkeypatch):
     rng = np.random.default_rng(10)
     kept = [summary("normalized_ridge", rng.normal(size=(8, 1, 3, 2, 2))) for _ in range(5)]
     whole = compare("normalized_ridge", kept, kept)
-    monkeypatch.setattr("pyattrx.descriptors.regression._TARGET_BYTES", 1)
+    monkeypatch.setattr("pyattrx.methods._TARGET_BYTES", 1)
     parts = compare("normalized_ridge", kept, kept)
     for a, b in zip(whole, parts, strict=True):
         assert a == pytest.approx(b, abs=1e-12)
     for kind in ("cka", "ridge"):
         kept = [summary(kind, rng.normal(size=(8, 3))) for _ in range(5)]
         whole = compare(kind, kept, kept)
-        monkeypatch.setattr("pyattrx.descriptors.points._VECTOR_BYTES", 2 * 8 * 64)
+        monkeypatch.setattr("pyattrx.methods._VECTOR_BYTES", 2 * 8 * 64)
         parts = compare(kind, kept, kept)
         assert whole[0] == pytest.approx(parts[0], abs=1e-12)
         monkeypatch.undo()
@@ -376,7 +376,7 @@ def test_invariances_are_those_that_are_declared(kind, how, side, seed):
         assert abs(after - before) > 1e-9
 
 
-@pytest.mark.parametrize("kind", FEATURE_KINDS)
+@pytest.mark.parametrize("kind", FEATURE_METHODS)
 def test_symmetric_kinds_are_those_that_are_declared(kind):
     rng = np.random.default_rng(11)
     draws = (1,) if kind in REGRESSIONS else ()
@@ -392,7 +392,7 @@ def test_symmetric_kinds_are_those_that_are_declared(kind):
 # Features that say nothing
 
 
-@pytest.mark.parametrize("kind", FEATURE_KINDS)
+@pytest.mark.parametrize("kind", FEATURE_METHODS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_constant_network(kind, dtype):
     """0 with everything, as a target; counted; as a source nothing better than the mean."""
@@ -429,8 +429,8 @@ def test_a_constant_feature_changes_nothing_and_is_counted(kind):
     z = rng.normal(size=(12, *draws, 5)).astype(np.float32)
     more = np.concatenate([z, np.full_like(z[..., :2], 1e3)], axis=-1)
     plain, padded = (summary(kind, x, z) for x in (z, more))
-    assert padded.facts["constant latent"] == 2
-    assert "constant latent" not in plain.facts
+    assert padded.facts["constant output"] == 2
+    assert "constant output" not in plain.facts
     assert padded.zero_probes == 0
     other = summary(kind, rng.normal(size=z.shape), z)
     expected = score(kind, plain, other)
@@ -478,7 +478,7 @@ def test_features_in_pieces(monkeypatch):
     rng = np.random.default_rng(16)
     z = rng.normal(size=(7, 50)).astype(np.float32)
     whole = {kind: summary(kind, z) for kind in ("rsa", "cka", "dds")}
-    monkeypatch.setattr("pyattrx.descriptors.probe_sets._CHUNK_ELEMENTS", 7 * 8)
+    monkeypatch.setattr("pyattrx.methods._CHUNK_ELEMENTS", 7 * 8)
     for kind, kept in whole.items():
         for name, array in summary(kind, z).arrays.items():
             assert array == pytest.approx(kept.arrays[name], abs=1e-12)

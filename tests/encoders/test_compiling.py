@@ -16,10 +16,9 @@ from torch import Tensor, nn
 import pyattrx
 from networks import ARCHITECTURES, build
 from pyattrx import Encoder, Method
-from pyattrx.attribution import ELRP
-from pyattrx.descriptors import AttributionMaps, Combined
 from pyattrx.encoders import compiling
 from pyattrx.errors import EncoderError, InvalidType
+from pyattrx.methods import ELRP, AttributionMaps, Combined
 
 CPU = torch.device("cpu")
 

@@ -115,7 +115,7 @@ def clustered_stderr(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.affinities.statistics import clustered_stderr
+    >>> from pyattrx.statistics.clustered import clustered_stderr
     >>> values = np.array([1.0, 2.0, 3.0, 6.0])
     >>> bool(np.isclose(clustered_stderr(values, np.arange(4)), values.std(ddof=1) / 2))
     True
@@ -196,7 +196,7 @@ def degrees_of_freedom(groups: np.ndarray) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.affinities.statistics import degrees_of_freedom
+    >>> from pyattrx.statistics.clustered import degrees_of_freedom
     >>> round(degrees_of_freedom(np.arange(12) // 2), 6), len(set(np.arange(12) // 2))
     (5.0, 6)
     """
@@ -233,7 +233,7 @@ def reach(level: float, df: float) -> float:
 
     Examples
     --------
-    >>> from pyattrx.affinities.statistics import reach
+    >>> from pyattrx.statistics.clustered import reach
     >>> round(reach(0.95, 10), 3)
     2.228
     """

@@ -1,4 +1,4 @@
-"""The descriptor of attribution maps: one row per probe, made by one backward pass per batch."""
+"""Attribution maps of a network: one row per probe, made by one backward pass per batch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyattrx import ops
-from pyattrx.attribution import resolve_attribution, resolve_scalar
-from pyattrx.descriptors.method import Method
 from pyattrx.encoders import PreparedEncoder
 from pyattrx.errors import EncoderError, InvalidValue, PyattrxError
+from pyattrx.methods.map_method import Method, resolve_attribution
+from pyattrx.methods.scalars import resolve_scalar
 
 __all__ = ["AttributionMaps", "choose_pixels"]
 
@@ -61,8 +61,8 @@ class AttributionMaps:
             Not normalised, on the encoder's device; float64 for a float64 network, float32
             otherwise. Zero where the output does not depend on the input at all.
         sizes : Tensor [N], float64
-            Norms of what the attribution's backward pass left; of a centred map as much of them as
-            centring left of the map.
+            Norms of what the attribution's backward pass left; of a centered map as much of them as
+            centering left of the map.
 
         Raises
         ------
@@ -105,12 +105,12 @@ class AttributionMaps:
         return self._made(gradient, x)[0]
 
     def _made(self, gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Maps, and the share of each that centring has left of it."""
+        """Maps, and the share of each that centering has left of it."""
         left = None
         count, channels, height, width = x.shape
         kept = channels if self.method.reduce == "none" else 1
-        # What has to be resampled or centred is needed whole.
-        whole = (height, width) != self.grid or self.method.centre or self.method.pixels is None
+        # What has to be resampled or centered is needed whole.
+        whole = (height, width) != self.grid or self.method.center or self.method.pixels is None
         maps = ops.attribution_maps(
             gradient.to(x.dtype),
             x,
@@ -122,13 +122,13 @@ class AttributionMaps:
         if (height, width) != self.grid:
             image = maps.view(count, kept, height, width)
             maps = F.interpolate(image, size=self.grid, mode="area").flatten(1)
-        if self.method.centre:
+        if self.method.center:
             # In float64, so that a constant map becomes zero and not what rounding left of it.
             wide = maps.double()
-            centred = wide - wide.mean(1, keepdim=True)
+            centered = wide - wide.mean(1, keepdim=True)
             norm = wide.norm(dim=1)
-            left = centred.norm(dim=1) / torch.where(norm > 0, norm, 1.0)
-            maps = centred.to(maps.dtype)
+            left = centered.norm(dim=1) / torch.where(norm > 0, norm, 1.0)
+            maps = centered.to(maps.dtype)
         if whole and self.method.pixels is not None:
             maps = maps[:, self._pixels_on(maps.device, maps.shape[1])]
         return maps, left
@@ -160,7 +160,7 @@ def choose_pixels(size: int, count: int, seed: int) -> np.ndarray:
 
     Examples
     --------
-    >>> from pyattrx.descriptors import choose_pixels
+    >>> from pyattrx.methods import choose_pixels
     >>> len(choose_pixels(100, 10, seed=0))
     10
     """

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pyattrx.descriptors.feature_method import FEATURE_KINDS, FeatureMethod
-from pyattrx.descriptors.method import Method, resolve_maps_method
+from pyattrx._checks import flag, number
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods.base import ComparisonMethod
+from pyattrx.methods.edges import Edges
+from pyattrx.methods.map_method import Method
 
-__all__ = ["RECOMMENDED", "AnyMethod", "Combined", "resolve_method", "standardized"]
-
-Part = Method | FeatureMethod
+__all__ = ["Combined", "standardized"]
 
 
 @dataclass(frozen=True)
-class Combined:
+class Combined(ComparisonMethod):
     """A weighted sum of the scores of several methods.
 
     Parameters
     ----------
-    terms : sequence of (str, Method or FeatureMethod, float)
+    terms : sequence of (str or ComparisonMethod, float)
         Methods, or their names, and their weights.
-    standardise : bool
+    standardize : bool
         Take every method's scores for a target less their mean over the other networks, over their
         standard deviation, before they are added; where all are alike they add nothing. Scores then
         have no unit, depend on which networks take part, and are directional. Otherwise the result
@@ -41,12 +42,14 @@ class Combined:
     >>> import pyattrx
     >>> maps = pyattrx.Method("saliency", scalar="half_squared_norm")
     >>> method = pyattrx.Combined([(maps, 1), ("ridge", 1)])
-    >>> pyattrx.Combined.from_dict(method.to_dict()) == method
+    >>> pyattrx.methods.from_dict(method.to_dict()) == method
     True
     """
 
-    terms: tuple[tuple[Part, float], ...]
-    standardise: bool = True
+    terms: tuple[tuple[ComparisonMethod, float], ...]
+    standardize: bool = True
+
+    name = "combined"
 
     def __post_init__(self) -> None:
         given: Any = self.terms
@@ -56,19 +59,15 @@ class Combined:
         for term in given:
             if not isinstance(term, (list, tuple)) or len(term) != 2:
                 raise InvalidType("terms", term, "pairs of a method and a weight")
-            method, weight = resolve_method(term[0]), term[1]
+            # Names are known where all methods are.
+            method = importlib.import_module("pyattrx.methods.names").get(term[0])
             if isinstance(method, Combined):
-                raise InvalidType("terms", term[0], "a Method or a FeatureMethod")
-            if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-                raise InvalidType("terms", term, "a number for a weight")
-            if not np.isfinite(weight):
-                raise InvalidValue("terms", term, "a finite weight")
-            terms.append((method, float(weight)))
+                raise InvalidType("terms", term[0], "a method that is not combined itself")
+            terms.append((method, number("terms", term[1])))
         if len({method for method, _ in terms}) < len(terms):
             raise InvalidValue("terms", given, "different methods")
-        if not isinstance(self.standardise, bool):
-            raise InvalidType("standardise", self.standardise, "True or False")
-        if not self.standardise and not (
+        flag("standardize", self.standardize)
+        if not self.standardize and not (
             all(weight >= 0 for _, weight in terms) and any(weight for _, weight in terms)
         ):
             raise InvalidValue("terms", given, "weights of a mean: none negative, one not zero")
@@ -92,7 +91,41 @@ class Combined:
         >>> str(pyattrx.Combined.depara("saliency", weight=0.25))
         'mean of 1 * (saliency), 0.25 * (edges)'
         """
-        return cls(((maps, 1.0), (FeatureMethod("edges"), weight)), standardise=False)  # type: ignore[arg-type]
+        return cls(((maps, 1.0), (Edges(), weight)), standardize=False)  # type: ignore[arg-type]
+
+    @property
+    def parts(self) -> tuple[ComparisonMethod, ...]:
+        """The methods whose scores are added up."""
+        return tuple(method for method, _ in self.terms)
+
+    @property
+    def symmetric(self) -> bool:  # type: ignore[override]
+        """Whether target and source can be swapped."""
+        return not self.standardize and all(part.symmetric for part in self.parts)
+
+    @property
+    def bounds(self) -> tuple[float, float]:  # type: ignore[override]
+        """Least and largest score."""
+        if self.standardize:
+            return float("-inf"), float("inf")
+        lows, highs = zip(*(part.bounds for part in self.parts), strict=True)
+        return min(lows), max(highs)
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        """What of a network."""
+        return frozenset().union(*(part.needs for part in self.parts))
+
+    @property
+    def invariant_to(self) -> frozenset[str]:  # type: ignore[override]
+        """What changes no score."""
+        first, *others = (part.invariant_to for part in self.parts)
+        return first.intersection(*others)
+
+    def check_probes(self, groups: np.ndarray) -> None:
+        """Raise `InvalidValue` for probes that are too few for one of the methods."""
+        for part in self.parts:
+            part.check_probes(groups)
 
     def combine(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         """Add scores.
@@ -107,10 +140,10 @@ class Combined:
         ndarray [..., M, M]
         """
         weights = [weight for _, weight in self.terms]
-        if self.standardise:
+        if self.standardize:
             scores = [standardized(some) for some in scores]
         total = sum(weight * some for weight, some in zip(weights, scores, strict=True))
-        return np.asarray(total if self.standardise else total / sum(weights))
+        return np.asarray(total if self.standardize else total / sum(weights))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method as JSON types.
@@ -121,58 +154,11 @@ class Combined:
             As for `Method.to_dict`.
         """
         terms = [[method.to_dict(), weight] for method, weight in self.terms]
-        return {"terms": terms, "standardise": self.standardise}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Combined:
-        """Rebuild a method from `to_dict`.
-
-        Raises
-        ------
-        InvalidValue
-            Unknown fields or values.
-        """
-        if set(values) != {"terms", "standardise"}:
-            raise InvalidValue("values", sorted(values), "the fields of Combined.to_dict()")
-        terms: list[Any] = [
-            (FeatureMethod.from_dict(one) if "kind" in one else Method.from_dict(one), weight)
-            for one, weight in values["terms"]
-        ]
-        return cls(tuple(terms), values["standardise"])
+        return {"terms": terms, "standardize": self.standardize}
 
     def __str__(self) -> str:
         terms = ", ".join(f"{weight:g} * ({method})" for method, weight in self.terms)
-        return f"{'sum of standardised' if self.standardise else 'mean of'} {terms}"
-
-
-AnyMethod = Method | FeatureMethod | Combined
-
-
-def resolve_method(method: Any) -> AnyMethod:
-    """Turn a name into a method; methods are themselves.
-
-    Parameters
-    ----------
-    method : str or Method, FeatureMethod or Combined
-        A form of attribution, a kind of `FeatureMethod`, "depara", or "recommended": the method
-        that predicted transfers best where they were measured (docs/transfer.md).
-
-    Raises
-    ------
-    InvalidValue
-        No method has this name.
-    InvalidType
-        Neither a name nor a method.
-    """
-    if isinstance(method, (FeatureMethod, Combined)):
-        return method
-    if method == "depara":
-        return Combined.depara()
-    if method == "recommended":
-        return RECOMMENDED
-    if isinstance(method, str) and method in FEATURE_KINDS:
-        return FeatureMethod(method)
-    return resolve_maps_method(method, others=("recommended", "depara", *FEATURE_KINDS))
+        return f"{'sum of standardized' if self.standardize else 'mean of'} {terms}"
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:
@@ -185,7 +171,3 @@ def standardized(scores: np.ndarray) -> np.ndarray:
     # What rounding leaves of equal scores is no difference.
     nothing = deviation <= 1e-12 * np.abs(others).max(-1, keepdims=True)
     return np.where(nothing, 0.0, (scores - mean) / np.where(nothing, 1.0, deviation))
-
-
-# What "recommended" means: chosen where transfers were measured, see docs/transfer.md.
-RECOMMENDED: AnyMethod = FeatureMethod("normalized_ridge", penalty=0.1)

@@ -9,7 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
-from pyattrx.affinities.describing import Source, encoder_of
 from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import (
     EncoderError,
@@ -18,6 +17,7 @@ from pyattrx.errors import (
     PyattrxError,
     SkippedWarning,
 )
+from pyattrx.running import Source, encoder_of
 from pyattrx.tasks._level import outside
 
 __all__ = ["Failures", "OnError", "all_failed", "one_by_one"]
@@ -49,7 +49,7 @@ class Failures:
     Examples
     --------
     >>> import warnings
-    >>> from pyattrx.affinities.failing import Failures
+    >>> from pyattrx.running.failing import Failures
     >>> failures = Failures("skip")
     >>> with warnings.catch_warnings():
     ...     warnings.simplefilter("ignore")
@@ -124,7 +124,7 @@ def all_failed(found: dict[str, str]) -> EncoderError:
 
     Examples
     --------
-    >>> from pyattrx.affinities.failing import all_failed
+    >>> from pyattrx.running.failing import all_failed
     >>> print(all_failed({"net": "no such layer"}))
     the only network failed: net: no such layer
     """

@@ -41,7 +41,7 @@ class Moments:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.descriptors.ridge import Moments
+    >>> from pyattrx.methods.moments import Moments
     >>> sums = Moments(1, 1)
     >>> sums.add(np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]]))
     >>> sums.count, float(sums.gram[0, 0]), float(sums.cross[0, 0])
@@ -116,7 +116,7 @@ def cross_fitted_r2(
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.descriptors.ridge import Moments, cross_fitted_r2
+    >>> from pyattrx.methods.moments import Moments, cross_fitted_r2
     >>> u = np.random.default_rng(0).standard_normal((40, 3))
     >>> def moments(chosen):
     ...     sums = Moments(3, 1)
@@ -162,7 +162,7 @@ def narrowed(rows: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.descriptors.ridge import narrowed
+    >>> from pyattrx.methods.moments import narrowed
     >>> narrowed(np.array([[3.0, 4.0]])).shape
     (1, 1)
     """

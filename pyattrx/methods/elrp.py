@@ -25,14 +25,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyattrx._modes import Arguments, Function, FunctionMode, Named
-from pyattrx.attribution.base import Attribution, Forward, differentiated
-from pyattrx.attribution.scalars import Scalar
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.methods.attribution import Forward, InputAttribution, differentiated
+from pyattrx.methods.scalars import Scalar
 
 __all__ = ["ELRP"]
 
 
-class ELRP(Attribution):
+class ELRP(InputAttribution):
     """Epsilon layer-wise relevance propagation (Bach et al. 2015), gradient form.
 
     Parameters

@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.linalg import eigh
 from torch import Tensor
 
-from pyattrx.descriptors.points import recentred
-from pyattrx.descriptors.probe_sets import ProbeSetDescriptor, Summary, centred
+from pyattrx._checks import number
+from pyattrx.methods.feature_method import FeatureMethod, Summary, centered
+from pyattrx.methods.points import recentered
 
 __all__ = ["SVCCA"]
 
 
-class SVCCA(ProbeSetDescriptor):
+@dataclass(frozen=True)
+class SVCCA(FeatureMethod):
     """Mean canonical correlation of the components that cover most of the variance.
+
+    Raghu, Gilmer, Yosinski, Sohl-Dickstein, *SVCCA*, NeurIPS 2017.
 
     Pairwise: no vectors of single networks have it as their product. Where the components of one
     network span everything, as they may with no more probes than features, it is 1 for any two.
+
+    Parameters
+    ----------
+    variance : float
+        Share of the variance that the components cover, in (0, 1].
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> pyattrx.methods.SVCCA(variance=0.9)
+    SVCCA(variance=0.9)
     """
 
-    bounds = (0.0, 1.0)
+    variance: float = 0.99
 
-    def summarise(self, observed: dict[str, Tensor]) -> Summary:
-        """Keep the Gram matrix of the centred output."""
-        latent = observed["latent"]
-        gram, constant = centred(latent)
-        facts: dict[str, Any] = {"latent": list(latent.shape[1:])}
+    name = "svcca"
+    bounds = (0.0, 1.0)
+    invariant_to = frozenset({"scale", "rotation", "shift", "permutation of probes"})
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "variance", number("variance", self.variance, above=0, most=1))
+
+    def summarize(self, observed: dict[str, Tensor]) -> Summary:
+        """Keep the Gram matrix of the centered output."""
+        latent = observed["output"]
+        gram, constant = centered(latent)
+        facts: dict[str, Any] = {"output": list(latent.shape[1:])}
         if constant:
-            facts["constant latent"] = constant
-        return Summary({"latent": gram}, 0 if gram.any() else len(gram), facts)
+            facts["constant output"] = constant
+        return Summary({"output": gram}, 0 if gram.any() else len(gram), facts)
 
     def compare(
         self,
@@ -40,7 +63,7 @@ class SVCCA(ProbeSetDescriptor):
         groups: np.ndarray,
         blocks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compare all pairs; see `ProbeSetDescriptor.compare`."""
+        """Compare all pairs; see `FeatureMethod.compare`."""
         everything = np.arange(len(groups))
         values = self._values(targets, sources, everything)
         without = np.full((int(blocks.max()) + 1, *values.shape), np.nan)
@@ -64,13 +87,12 @@ class SVCCA(ProbeSetDescriptor):
 
     def _components(self, summary: Summary, keep: np.ndarray) -> np.ndarray:
         """Directions [n, r] of the probes' leading principal components."""
-        values, vectors = eigh(recentred(summary.arrays["latent"], keep))
+        values, vectors = eigh(recentered(summary.arrays["output"], keep))
         values = np.maximum(values[::-1], 0)
         covered = np.cumsum(values)
-        assert self.method.variance is not None
         # What rounding makes of a rank that is not full is no component.
         rank = int((values > _NOTHING * values[0]).sum())
-        share = self.method.variance * covered[-1]
+        share = self.variance * covered[-1]
         count = min(rank, int(np.searchsorted(covered, share * (1 - 1e-12))) + 1)
         return np.ascontiguousarray(vectors[:, ::-1][:, :count])
 

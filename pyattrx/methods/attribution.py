@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from pyattrx._layouts import any_layout
-from pyattrx.attribution.scalars import Scalar
+from pyattrx.methods.scalars import Scalar
 
-__all__ = ["Attribution", "Forward", "GradXInput", "Saliency"]
+__all__ = ["Forward", "GradXInput", "InputAttribution", "Saliency"]
 
 Forward = Callable[[Tensor], Tensor]
 
 
-class Attribution:
+class InputAttribution:
     """One way of tracing a network's output back to its input by one backward pass.
 
     Subclass it for a method of your own: either change the derivatives that the pass sees
@@ -37,7 +37,7 @@ class Attribution:
     Integrated gradients in eight steps, as a method of one's own:
 
     >>> import torch, pyattrx
-    >>> class IntegratedGradients(pyattrx.Attribution):
+    >>> class IntegratedGradients(pyattrx.InputAttribution):
     ...     name = "integrated_gradients"
     ...     combine = "grad_x_input"
     ...     def gradient(self, forward, x, scalar):
@@ -119,14 +119,14 @@ def differentiated(value: Tensor, x: Tensor) -> Tensor | None:
     return found
 
 
-class Saliency(Attribution):
+class Saliency(InputAttribution):
     """Magnitude of the gradient (Simonyan et al. 2014)."""
 
     name = "saliency"
     combine = "saliency"
 
 
-class GradXInput(Attribution):
+class GradXInput(InputAttribution):
     """Gradient times input (Shrikumar et al. 2016)."""
 
     name = "grad_x_input"

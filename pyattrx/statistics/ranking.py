@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.statistics import Residuals, paired_p_values, reach
 from pyattrx.errors import InvalidValue
+from pyattrx.statistics.clustered import Residuals, paired_p_values, reach
 
 __all__ = ["Match", "check_ranking", "interval", "jsonable", "rank"]
 

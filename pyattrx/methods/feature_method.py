@@ -1,4 +1,4 @@
-"""Descriptors of a set of probes as a whole: what they observe, what they keep, how they compare.
+"""Methods that compare networks by what they answer to a set of probes as a whole.
 
 Attribution maps are rows, one for each probe, whose cosines are averaged. The methods here say
 nothing about one probe alone: a network's outputs on all probes are reduced to a `Summary`, and
@@ -9,24 +9,24 @@ these methods mistake for structure (a dissimilarity of 0, a probe left out that
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.descriptors.feature_method import FeatureMethod
 from pyattrx.encoders import PreparedEncoder
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods.base import ComparisonMethod, reference_to
 
 __all__ = [
     "ROUNDINGS",
-    "ProbeSetDescriptor",
+    "FeatureMethod",
     "Summary",
-    "centred",
+    "centered",
     "chunks",
     "is_constant",
     "widened",
@@ -57,30 +57,69 @@ class Summary:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-class ProbeSetDescriptor(ABC):
-    """A network as its outputs on all probes.
+class FeatureMethod(ComparisonMethod):
+    """A way of comparing networks by their features: forward passes only.
 
-    Parameters
-    ----------
-    method : FeatureMethod
+    Each is a frozen dataclass of its own, such as `pyattrx.methods.Ridge`; a name such as "ridge"
+    is short for one with the options that it has by itself. For a method of your own derive from
+    this class: say in `observe` what is seen of a network, in `summarize` what is kept of it, and
+    in `compare` how two are compared.
 
     Attributes
     ----------
-    symmetric : bool
-        Whether target and source can be swapped.
-    bounds : (float, float)
-        Least and largest score.
-    directional : bool
-        Whether sources are read at `Encoder.features`.
+    least_probes, least_groups : int
+        How many probes, and groups of them, are needed.
+    all_units_alike : bool
+        Whether a unit that hardly changes counts as much as any other, so that what rounding left
+        of it would, too.
+
+    Examples
+    --------
+    How far the mean outputs of two networks are apart, on a scale of its own:
+
+    >>> from dataclasses import dataclass
+    >>> import numpy as np, torch, pyattrx
+    >>> @dataclass(frozen=True)
+    ... class MeanGap(pyattrx.FeatureMethod):
+    ...     name = "mean_gap"
+    ...     bounds = (float("-inf"), 0.0)
+    ...     def summarize(self, observed):
+    ...         means = observed["output"].flatten(1).double().mean(1)
+    ...         return pyattrx.methods.Summary({"means": means.numpy()})
+    ...     def compare(self, targets, sources, groups, blocks):
+    ...         def gaps(keep):
+    ...             t, s = ([one.arrays["means"][keep].mean() for one in some]
+    ...                     for some in (targets, sources))
+    ...             return -np.abs(np.subtract.outer(t, s))
+    ...         return gaps(blocks >= 0), np.stack([gaps(blocks != b) for b in np.unique(blocks)])
+    >>> probes = pyattrx.Probes.from_tensor(torch.rand(8, 3, 16, 16))
+    >>> nets = [pyattrx.Encoder(torch.nn.Conv2d(3, 2, 3), name=name) for name in "ab"]
+    >>> found = pyattrx.affinity(nets, probes, MeanGap())
+    >>> found.values[0, 0], found.symmetric
+    (0.0, True)
     """
 
-    symmetric: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     least_probes: ClassVar[int] = 3
     least_groups: ClassVar[int] = 1
+    all_units_alike: ClassVar[bool] = False
 
-    def __init__(self, method: FeatureMethod) -> None:
-        self.method = method
+    def __new__(cls, *args: Any, **options: Any) -> FeatureMethod:  # noqa: D102
+        if cls is FeatureMethod:
+            raise InvalidType(
+                "method", cls, "one of its forms, such as pyattrx.methods.Ridge(penalty=0.1)"
+            )
+        return super().__new__(cls)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the method as JSON types.
+
+        Raises
+        ------
+        InvalidValue
+            A method of one's own that cannot be imported again by its module and name.
+        """
+        kind = self.name if _is_own(self) else reference_to("method", type(self))
+        return {"kind": kind, **{one.name: getattr(self, one.name) for one in fields(self)}}  # type: ignore[arg-type]
 
     def check_probes(self, groups: np.ndarray) -> None:
         """Refuse probes that are too few.
@@ -92,13 +131,13 @@ class ProbeSetDescriptor(ABC):
         count, independent = len(groups), len(np.unique(groups))
         if count < self.least_probes:
             raise InvalidValue(
-                "probes", count, f"at least {self.least_probes} probe images for {self.method}"
+                "probes", count, f"at least {self.least_probes} probe images for {self}"
             )
         if independent < self.least_groups:
             raise InvalidValue(
                 "probes.groups",
                 independent,
-                f"at least {self.least_groups} groups of probes for {self.method}",
+                f"at least {self.least_groups} groups of probes for {self}",
             )
 
     def enough(self, groups: np.ndarray) -> bool:
@@ -123,10 +162,10 @@ class ProbeSetDescriptor(ABC):
             float64 for a float64 network, float32 otherwise.
         """
         output, _ = encoder.outputs(encoder.preprocess(images))
-        return {"latent": widened(output)}
+        return {"output": widened(output)}
 
     @abstractmethod
-    def summarise(self, observed: dict[str, Tensor]) -> Summary:
+    def summarize(self, observed: dict[str, Tensor]) -> Summary:
         """Reduce what was observed on all probes, [N, ...] each, finite, on the host."""
 
     @abstractmethod
@@ -153,12 +192,16 @@ class ProbeSetDescriptor(ABC):
         """
 
 
+def _is_own(method: FeatureMethod) -> bool:
+    return type(method).__module__.startswith("pyattrx.")
+
+
 def widened(output: Tensor) -> Tensor:
     """An output in a type that its values can be compared in."""
     return output if output.dtype in (torch.float32, torch.float64) else output.float()
 
 
-def centred(features: Tensor, *, scale: bool = False) -> tuple[np.ndarray, int]:
+def centered(features: Tensor, *, scale: bool = False) -> tuple[np.ndarray, int]:
     """Gram matrix of features, less each feature's mean over the probes.
 
     Parameters

@@ -80,7 +80,7 @@ def feed(
     Examples
     --------
     >>> import numpy as np, torch
-    >>> from pyattrx.affinities.feeding import feed
+    >>> from pyattrx.running.feeding import feed
     >>> from pyattrx.probes import Probes
     >>> probes = Probes.from_tensor(torch.rand(5, 3, 4, 4))
     >>> [len(batch) for batch in feed(probes, torch.device("cpu"), 2, np.arange(5))]
@@ -187,7 +187,7 @@ def beside(function: Callable[[], _Done], device: torch.device) -> Iterator[Call
     Examples
     --------
     >>> import torch
-    >>> from pyattrx.affinities.feeding import beside
+    >>> from pyattrx.running.feeding import beside
     >>> with beside(lambda: 6 * 7, torch.device("cpu")) as answer:
     ...     pass
     >>> answer()
@@ -245,7 +245,7 @@ def in_turn(
 
     Examples
     --------
-    >>> from pyattrx.affinities.feeding import in_turn
+    >>> from pyattrx.running.feeding import in_turn
     >>> list(in_turn(range(3), lambda number: 10 * number, behind=1))
     [0, 10, 20]
     """

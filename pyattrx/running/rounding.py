@@ -17,14 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.attribution import resolve_scalar
-from pyattrx.descriptors import AttributionMaps
-from pyattrx.descriptors.probe_sets import ROUNDINGS
 from pyattrx.encoders import PreparedEncoder
 from pyattrx.encoders.passes import Pass
 from pyattrx.errors import AssumptionError, PyattrxError
+from pyattrx.methods import ROUNDINGS, AttributionMaps, resolve_scalar
 
-__all__ = ["MapFloor", "needs_other_arithmetic", "refuse_maps"]
+__all__ = ["ENOUGH", "MapFloor", "needs_other_arithmetic", "refuse_maps"]
 
 # Roundings of what a network does to its input that a gradient may be, and be nothing else.
 _ROUNDINGS = 1000

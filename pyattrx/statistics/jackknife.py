@@ -2,7 +2,7 @@
 
 Blocks are made of whole groups. With ``t`` the score on all N probes and ``t_b`` that without the
 n_b probes of block b, the block's pseudo-values sum to ``N t - (N - n_b) t_b``, which for a mean is
-the sum of its values; so what `pyattrx.affinities.statistics` says of sums over groups holds, with
+the sum of its values; so what `pyattrx.statistics.clustered` says of sums over groups holds, with
 blocks as groups (Busing, Meijer, van der Leeden 1999 for blocks of unequal sizes). It is
 deterministic, and unlike a bootstrap it never shows a probe twice.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pyattrx.affinities.statistics import Residuals, degrees_of_freedom
+from pyattrx.statistics.clustered import Residuals, degrees_of_freedom
 
 __all__ = ["jackknife_blocks", "jackknife_residuals"]
 
@@ -38,7 +38,7 @@ def jackknife_blocks(groups: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.affinities.jackknife import jackknife_blocks
+    >>> from pyattrx.statistics.jackknife import jackknife_blocks
     >>> int(jackknife_blocks(np.arange(100)).max())
     15
     """

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pyattrx.attribution import (
-    ATTRIBUTIONS,
-    Attribution,
-    Scalar,
-    resolve_attribution,
-    resolve_scalar,
-)
-from pyattrx.descriptors.storage import STORAGES
+from pyattrx._checks import flag, integer
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods.attribution import GradXInput, InputAttribution, Saliency
+from pyattrx.methods.base import ComparisonMethod, imported, reference_to
+from pyattrx.methods.elrp import ELRP
+from pyattrx.methods.scalars import Scalar, resolve_scalar
+from pyattrx.methods.storage import STORAGES
 
-__all__ = ["Method", "resolve_maps_method"]
+__all__ = ["ATTRIBUTIONS", "Method", "resolve_attribution", "resolve_maps_method"]
 
+ATTRIBUTIONS: dict[str, type[InputAttribution]] = {
+    "saliency": Saliency,
+    "grad_x_input": GradXInput,
+    "elrp": ELRP,
+}
 _REDUCTIONS = ("mean", "abs_mean", "none")
 
 
 @dataclass(frozen=True)
-class Method:
+class Method(ComparisonMethod):
     """How a network is described by attribution maps; two networks compare under one method only.
 
     Parameters
     ----------
-    attribution : {"saliency", "grad_x_input", "elrp"} or Attribution
+    attribution : {"saliency", "grad_x_input", "elrp"} or InputAttribution
         How the output is traced back to the input.
     scalar : {"mean", "half_squared_norm"} or callable
         What is attributed: one number per image, from the output [N, ...].
@@ -36,7 +38,7 @@ class Method:
         What becomes of the channels of the attribution.
     grid : (int, int), optional
         Height and width that every map is area-resampled to; the probes' size if left out.
-    centre : bool
+    center : bool
         Subtract each map's mean.
     pixels : int, optional
         Keep this many elements of the map, a fixed random choice; all if left out.
@@ -54,7 +56,7 @@ class Method:
     Notes
     -----
     ``Method("saliency")``, ``Method("grad_x_input")`` and ``Method("elrp")`` are the three forms of
-    Song et al., NeurIPS 2019: the mean output, the mean over channels, no centring.
+    Song et al., NeurIPS 2019: the mean output, the mean over channels, no centering.
 
     Examples
     --------
@@ -64,14 +66,17 @@ class Method:
     True
     """
 
-    attribution: str | Attribution = "grad_x_input"
+    attribution: str | InputAttribution = "grad_x_input"
     scalar: str | Scalar = "mean"
     reduce: str = "mean"
     grid: tuple[int, int] | None = None
-    centre: bool = False
+    center: bool = False
     pixels: int | None = None
     pixel_seed: int = 0
     storage: str | None = None
+
+    needs = frozenset({"gradients"})
+    invariant_to = frozenset({"scale", "permutation of probes"})
 
     def __post_init__(self) -> None:
         resolve_attribution(self.attribution)
@@ -80,17 +85,13 @@ class Method:
             raise InvalidValue("reduce", self.reduce, "one of 'mean', 'abs_mean', 'none'")
         if self.grid is not None:
             grid = self.grid
-            if not isinstance(grid, (tuple, list)) or len(grid) != 2 or not all(map(_is_int, grid)):
+            if not isinstance(grid, (tuple, list)) or len(grid) != 2:
                 raise InvalidType("grid", self.grid, "two integers, height and width, or None")
-            if min(grid) < 1:
-                raise InvalidValue("grid", self.grid, "a height and a width of at least 1")
-            object.__setattr__(self, "grid", (int(grid[0]), int(grid[1])))
-        if not isinstance(self.centre, bool):
-            raise InvalidType("centre", self.centre, "True or False")
-        if self.pixels is not None and not (_is_int(self.pixels) and self.pixels >= 1):
-            raise InvalidValue("pixels", self.pixels, "an integer of at least 1, or None")
-        if not (_is_int(self.pixel_seed) and 0 <= self.pixel_seed < 2**64):
-            raise InvalidValue("pixel_seed", self.pixel_seed, "an integer from 0 to 2**64 - 1")
+            object.__setattr__(self, "grid", tuple(integer("grid", n, least=1) for n in grid))
+        flag("center", self.center)
+        if self.pixels is not None:
+            integer("pixels", self.pixels, least=1, more=", or None")
+        integer("pixel_seed", self.pixel_seed, least=0, most=2**64 - 1)
         if self.storage is not None and self.storage not in STORAGES:
             names = ", ".join(repr(name) for name in STORAGES)
             raise InvalidValue("storage", self.storage, f"one of {names}, or None")
@@ -107,11 +108,11 @@ class Method:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.grid is not None:
             values["grid"] = list(self.grid)
-        if isinstance(self.attribution, Attribution):
+        if isinstance(self.attribution, InputAttribution):
             options = dict(vars(self.attribution))
             named = {kind: name for name, kind in ATTRIBUTIONS.items()}
             kind = type(self.attribution)
-            reference = named.get(kind) or _importable("attribution", kind)
+            reference = named.get(kind) or reference_to("attribution", kind)
             try:
                 json.dumps(options)
             except TypeError as error:
@@ -120,7 +121,7 @@ class Method:
                 ) from error
             values["attribution"] = {"class": reference, "options": options}
         if not isinstance(self.scalar, str):
-            values["scalar"] = _importable("scalar", self.scalar)
+            values["scalar"] = reference_to("scalar", self.scalar)
         return values
 
     @classmethod
@@ -133,20 +134,22 @@ class Method:
             Unknown fields, or a reference that cannot be imported.
         """
         values = dict(values)
+        if "center" in values:  # as older zoos have it
+            values["center"] = values.pop("center")
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise InvalidValue("values", sorted(unknown), "the fields of Method.to_dict()")
         attribution = values.get("attribution")
         if isinstance(attribution, dict):
             name = attribution["class"]
-            kind = ATTRIBUTIONS[name] if name in ATTRIBUTIONS else _imported("attribution", name)
+            kind = ATTRIBUTIONS[name] if name in ATTRIBUTIONS else imported("attribution", name)
             # Nothing else is ever called on behalf of a file.
-            if not (isinstance(kind, type) and issubclass(kind, Attribution)):
-                raise InvalidValue("attribution", name, "a subclass of Attribution")
+            if not (isinstance(kind, type) and issubclass(kind, InputAttribution)):
+                raise InvalidValue("attribution", name, "a subclass of InputAttribution")
             values["attribution"] = kind(**attribution["options"])
         scalar = values.get("scalar")
         if isinstance(scalar, str) and ":" in scalar:
-            values["scalar"] = _imported("scalar", scalar)
+            values["scalar"] = imported("scalar", scalar)
         if values.get("grid") is not None:
             values["grid"] = tuple(values["grid"])
         return cls(**values)
@@ -159,15 +162,43 @@ class Method:
         outside += [scalar] if isinstance(scalar, str) else []
         return [name for name in outside if ":" in name]
 
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """That of the attribution."""
+        return self.attribution if isinstance(self.attribution, str) else self.attribution.name
+
     def __str__(self) -> str:
-        attribution = self.attribution
-        name = attribution if isinstance(attribution, str) else attribution.name
-        parts = [name]
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "attribution" and value != field.default:
-                parts.append(f"{field.name}={getattr(value, '__name__', value)}")
-        return ", ".join(parts)
+        options = {k: v for k, v in self.options().items() if k != "attribution"}
+        shown = [f"{k}={getattr(v, '__name__', v)}" for k, v in options.items()]
+        return ", ".join([self.name, *shown])
+
+
+def resolve_attribution(attribution: str | InputAttribution | Any) -> InputAttribution:
+    """Turn a name, or an `InputAttribution`, into an `InputAttribution`.
+
+    Raises
+    ------
+    InvalidValue
+        Unknown name, or an attribution whose `combine` no op knows.
+    InvalidType
+        Neither a name nor an `InputAttribution`.
+    """
+    if isinstance(attribution, str):
+        if attribution not in ATTRIBUTIONS:
+            names = ", ".join(repr(name) for name in ATTRIBUTIONS)
+            raise InvalidValue(
+                "attribution", attribution, f"one of {names}, or an InputAttribution"
+            )
+        return ATTRIBUTIONS[attribution]()
+    if not isinstance(attribution, InputAttribution):
+        raise InvalidType("attribution", attribution, "a name or an InputAttribution (an instance)")
+    if attribution.combine not in ("grad_x_input", "saliency", "identity"):
+        raise InvalidValue(
+            "attribution.combine",
+            attribution.combine,
+            "'grad_x_input', 'saliency' or 'identity'",
+        )
+    return attribution
 
 
 def resolve_maps_method(method: Any, others: tuple[str, ...] = (), more: str = "") -> Method:
@@ -195,31 +226,3 @@ def resolve_maps_method(method: Any, others: tuple[str, ...] = (), more: str = "
         names = ", ".join(map(repr, (*ATTRIBUTIONS, *others)))
         raise InvalidValue("method", method, f"one of {names}, or a pyattrx.Method{more}")
     return Method(method)
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _importable(argument: str, value: Any) -> str:
-    reference = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
-    try:
-        found = _imported(argument, reference)
-    except InvalidValue:
-        found = None
-    if found is not value:
-        raise InvalidValue(
-            argument,
-            value,
-            "a name, or something defined at the top of an importable module: "
-            "nothing else can be written down",
-        )
-    return reference
-
-
-def _imported(argument: str, reference: str) -> Any:
-    module, _, name = reference.partition(":")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidValue(argument, reference, f"module:name that imports ({error})") from error

@@ -1,4 +1,4 @@
-"""Rows in fewer bytes: the quantisation that a method may ask for."""
+"""Rows in fewer bytes: the quantization that a method may ask for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyattrx.ops.reference import near_one
 
-__all__ = ["STORAGES", "quantise"]
+__all__ = ["STORAGES", "quantize"]
 
 STORAGES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
@@ -16,7 +16,7 @@ _HALF_EXPONENT = 15
 _INT8_LARGEST = 127
 
 
-def quantise(maps: Tensor, storage: str | None) -> Tensor:
+def quantize(maps: Tensor, storage: str | None) -> Tensor:
     """Round maps to the type that they are stored in; a cosine does not see the row's scale.
 
     Parameters
@@ -36,8 +36,8 @@ def quantise(maps: Tensor, storage: str | None) -> Tensor:
     Examples
     --------
     >>> import torch
-    >>> from pyattrx.descriptors.storage import quantise
-    >>> quantise(torch.tensor([[1e-30, -2e-30, 0.0]]), "int8").tolist()
+    >>> from pyattrx.methods.storage import quantize
+    >>> quantize(torch.tensor([[1e-30, -2e-30, 0.0]]), "int8").tolist()
     [[64, -127, 0]]
     """
     if storage is None:

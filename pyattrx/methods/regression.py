@@ -1,4 +1,4 @@
-"""Directional scores over image and location: normalised ridge and perturbation response.
+"""What directional methods over image and location share: ridge regression between halves.
 
 Samples are the locations of all images where both features are maps, [N, C, H, W]: maps of
 different sizes are area-resampled to the smaller height and the smaller width, after features have
@@ -17,40 +17,53 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyattrx.descriptors.probe_sets import ROUNDINGS, ProbeSetDescriptor, Summary, widened
-from pyattrx.descriptors.ridge import Moments, cross_fitted_r2, narrowed
+from pyattrx._checks import integer, number
 from pyattrx.encoders import PreparedEncoder
+from pyattrx.errors import InvalidValue
+from pyattrx.methods.feature_method import ROUNDINGS, FeatureMethod, Summary, widened
+from pyattrx.methods.moments import Moments, cross_fitted_r2, narrowed
 
-__all__ = ["NormalizedRidge", "PerturbationResponse", "perturbations"]
+__all__ = ["Regression", "shaped", "shrunk", "unit_length"]
 
 # Targets' samples in memory at once, in float64.
 _TARGET_BYTES = 256 << 20
-_NOISE = 8  # rows and columns of the noise that perturbations are made of
 
 
-class _Regression(ProbeSetDescriptor):
+class Regression(FeatureMethod):
     """R^2 of ridge regression between halves of the probes, the mean of both ways.
 
     Groups of probes go to the halves in turn.
     """
 
-    symmetric = False
-    bounds = (float("-inf"), 1.0)
     least_probes = 2
     least_groups = 2
     intercept: ClassVar[bool]
 
-    def summarise(self, observed: dict[str, Tensor]) -> Summary:
+    penalty: float
+    largest_grid: int
+    window: int
+
+    symmetric = False
+    bounds = (float("-inf"), 1.0)
+    needs = frozenset({"output", "features"})
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "penalty", number("penalty", self.penalty, above=0))
+        integer("largest_grid", self.largest_grid, least=1)
+        if integer("window", self.window, least=1) % 2 == 0:
+            raise InvalidValue("window", self.window, "an odd number of rows and columns")
+
+    def summarize(self, observed: dict[str, Tensor]) -> Summary:
         """Keep the features themselves: [N, draws, C, H, W] where they are maps, or [N, draws, D].
 
         Without perturbations there is one draw.
         """
         arrays = {name: part.numpy() for name, part in observed.items()}
         # Near one, exactly: no square under- or overflows.
-        exponent = np.frexp(np.abs(arrays["latent"]).max())[1]
-        arrays["latent"] = np.ldexp(arrays["latent"], -exponent)
+        exponent = np.frexp(np.abs(arrays["output"]).max())[1]
+        arrays["output"] = np.ldexp(arrays["output"], -exponent)
         facts: dict[str, Any] = {name: list(part.shape[2:]) for name, part in observed.items()}
-        nothing = np.zeros(len(arrays["latent"]), bool)
+        nothing = np.zeros(len(arrays["output"]), bool)
         for name, array in arrays.items():
             if self.intercept:
                 still = _still(array)
@@ -66,7 +79,7 @@ class _Regression(ProbeSetDescriptor):
     def observe(
         self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray
     ) -> dict[str, Tensor]:
-        """Run a network: "latent" and "features", of unit length at every location."""
+        """Run a network: "output" and "features", of unit length at every location."""
 
     def compare(
         self,
@@ -75,7 +88,7 @@ class _Regression(ProbeSetDescriptor):
         groups: np.ndarray,
         blocks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Predict every target from every source; see `ProbeSetDescriptor.compare`."""
+        """Predict every target from every source; see `FeatureMethod.compare`."""
         halves = _halves(groups)
         values = np.empty((len(targets), len(sources)))
         without = np.empty((int(blocks.max()) + 1, *values.shape))
@@ -92,15 +105,14 @@ class _Regression(ProbeSetDescriptor):
         features = source.arrays["features"]
         alike: dict[tuple[int, int] | None, list[int]] = {}
         for index, target in enumerate(targets):
-            alike.setdefault(_common(features, target.arrays["latent"]), []).append(index)
+            alike.setdefault(_common(features, target.arrays["output"]), []).append(index)
         for grid, members in alike.items():
-            assert self.method.window is not None
-            u = _Source.of(_samples(features, grid, self.method.window), centred=self.intercept)
+            u = _Source.of(_samples(features, grid, self.window), centered=self.intercept)
             rows: list[int] = []
             zs: list[np.ndarray] = []
             for index in members:
                 rows.append(index)
-                zs.append(_narrow(_samples(targets[index].arrays["latent"], grid)))
+                zs.append(_narrow(_samples(targets[index].arrays["output"], grid)))
                 if sum(z.nbytes for z in zs) >= _TARGET_BYTES:
                     yield rows, u, zs
                     rows, zs = [], []
@@ -127,105 +139,10 @@ class _Regression(ProbeSetDescriptor):
             sums.add(*(x[chosen].reshape(-1, x.shape[2]) for x in (u, z)))
             return sums
 
-        penalty = self.method.penalty
-        assert penalty is not None
         return cross_fitted_r2(
-            moments, halves, blocks, penalty,
+            moments, halves, blocks, self.penalty,
             width=source.width, starts=starts, intercept=self.intercept,
         )  # fmt: skip
-
-
-class NormalizedRidge(_Regression):
-    """From a source's features, of unit length at every location, to a target's output."""
-
-    intercept = True
-
-    def observe(
-        self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray
-    ) -> dict[str, Tensor]:
-        """Run a network; both of its outputs count."""
-        output, features = encoder.outputs(encoder.preprocess(images))
-        assert self.method.largest_grid is not None
-        most = self.method.largest_grid
-        return {
-            "latent": _shrunk(_shaped(output), most)[:, None],
-            "features": _shrunk(_unit(_shaped(features)), most)[:, None],
-        }
-
-
-class PerturbationResponse(_Regression):
-    """From the change of a source's features, of unit length, to that of a target's output."""
-
-    intercept = False
-
-    def observe(
-        self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray
-    ) -> dict[str, Tensor]:
-        """Run a network on the images, and on each perturbation of them."""
-        method = self.method
-        assert method.draws is not None
-        assert method.strength is not None
-        assert method.seed is not None
-        assert method.largest_grid is not None
-
-        def seen(x: Tensor) -> list[Tensor]:
-            output, features = encoder.outputs(encoder.preprocess(x))
-            return [_shaped(output), _unit(_shaped(features))]
-
-        plain = seen(images)
-        changes: list[list[Tensor]] = [[], []]
-        for draw in range(method.draws):
-            noise = perturbations(probes, draw, images.shape[-2:], method.strength, method.seed)
-            for which, moved in enumerate(seen(images + _sent(noise, images))):
-                changes[which].append(_shrunk(moved - plain[which], method.largest_grid))
-        latent, features = (torch.stack(part, dim=1) for part in changes)
-        return {"latent": latent, "features": features}
-
-
-def _sent(noise: Tensor, images: Tensor) -> Tensor:
-    """Noise where the images are; nobody waits for what a GPU has still to do."""
-    if images.is_cuda:
-        noise = noise.pin_memory()
-    return noise.to(images.device, images.dtype, non_blocking=True)
-
-
-def perturbations(
-    probes: np.ndarray, draw: int, size: Sequence[int], strength: float, seed: int
-) -> Tensor:
-    """Noise to add to images, the same for every network: 8 x 8 normal numbers, made as large.
-
-    Parameters
-    ----------
-    probes : ndarray [B], int64
-        Numbers of the probes; each has noise of its own.
-    draw : int
-        Which of the perturbations of a probe.
-    size : (int, int)
-        Height and width.
-    strength : float
-        Root mean square of each image of noise.
-    seed : int
-
-    Returns
-    -------
-    Tensor [B, 3, H, W], float32
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pyattrx.descriptors.regression import perturbations
-    >>> noise = perturbations(np.array([5]), 0, (32, 32), 0.25, seed=0)
-    >>> round(float(noise.square().mean().sqrt()), 6)
-    0.25
-    """
-    coarse = [
-        np.random.default_rng([seed, draw, int(probe)]).standard_normal((3, _NOISE, _NOISE))
-        for probe in probes
-    ]
-    noise = torch.from_numpy(np.stack(coarse))
-    noise = F.interpolate(noise, size=tuple(size), mode="bicubic", align_corners=False)
-    power = noise.square().mean((1, 2, 3), keepdim=True).sqrt()
-    return (strength * noise / power).float()
 
 
 @dataclass(frozen=True)
@@ -234,10 +151,10 @@ class _Source:
     width: int  # features before they were turned into fewer
 
     @classmethod
-    def of(cls, samples: np.ndarray, *, centred: bool) -> _Source:
+    def of(cls, samples: np.ndarray, *, centered: bool) -> _Source:
         """Make one of samples that nobody else has; they are overwritten."""
         width = samples.shape[2]
-        if centred:  # a feature may be 1e6 times what others vary by, and rounding with it
+        if centered:  # a feature may be 1e6 times what others vary by, and rounding with it
             samples -= samples.mean((0, 1))
         return cls(_narrow(samples), width)
 
@@ -250,11 +167,11 @@ def _halves(groups: np.ndarray) -> np.ndarray:
     return halves
 
 
-def _common(features: np.ndarray, latent: np.ndarray) -> tuple[int, int] | None:
+def _common(features: np.ndarray, output: np.ndarray) -> tuple[int, int] | None:
     """Height and width of the maps that both are compared on; None where one of them is no map."""
-    if features.ndim != 5 or latent.ndim != 5:
+    if features.ndim != 5 or output.ndim != 5:
         return None
-    height, width = np.minimum(features.shape[-2:], latent.shape[-2:])
+    height, width = np.minimum(features.shape[-2:], output.shape[-2:])
     return int(height), int(width)
 
 
@@ -293,7 +210,7 @@ def _still(array: np.ndarray) -> np.ndarray:
     return still
 
 
-def _shaped(output: Tensor) -> Tensor:
+def shaped(output: Tensor) -> Tensor:
     """Maps as they are, [B, C, H, W]; everything else flattened, [B, D]."""
     output = widened(output)
     if output.dim() == 4:
@@ -301,7 +218,7 @@ def _shaped(output: Tensor) -> Tensor:
     return output.flatten(1) if output.dim() > 1 else output[:, None]
 
 
-def _unit(features: Tensor) -> Tensor:
+def unit_length(features: Tensor) -> Tensor:
     """Features over their length, at every location; zeros stay zeros."""
     wide = features.double()
     # Scaled first: no square under- or overflows.
@@ -311,7 +228,8 @@ def _unit(features: Tensor) -> Tensor:
     return (wide / torch.where(norm == 0, 1.0, norm)).to(features.dtype)
 
 
-def _shrunk(features: Tensor, most: int) -> Tensor:
+def shrunk(features: Tensor, most: int) -> Tensor:
+    """Maps of at most so many rows and columns."""
     if features.dim() != 4 or max(features.shape[-2:]) <= most:
         return features
     height, width = features.shape[-2:]
