@@ -85,7 +85,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from pyattrx import errors, evaluate, ops, scores
+    from pyattrx import errors, evaluate, methods, ops, scores
     from pyattrx._progress import set_progress
     from pyattrx.affinities import Affinity, affinity, attribute
     from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
@@ -93,16 +93,17 @@ if TYPE_CHECKING:
     from pyattrx.fitting import FitReport, FittedEncoder, fit_target
     from pyattrx.methods import (
         ELRP,
-        Attribution,
         AttributionMaps,
         Combined,
         FeatureMethod,
         GradXInput,
+        InputAttribution,
         Method,
         Saliency,
     )
     from pyattrx.probes import Probes
     from pyattrx.recommending import Recommendation, Standing, recommend
+    from pyattrx.statistics import Match
     from pyattrx.tasks import Task
     from pyattrx.tree import Tree
     from pyattrx.zoo import Matches, Zoo

@@ -72,11 +72,11 @@ def number(
     expected = "a positive number" if bounds == " above 0" else f"a number{bounds}"
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidType(argument, value, expected)
-    wrong = bool(not math.isfinite(value))
-    wrong = wrong or (above is not None and value <= above) or (least is not None and value < least)
-    if wrong or (most is not None and value > most):
+    given = float(value)
+    too_low = (above is not None and given <= above) or (least is not None and given < least)
+    if not math.isfinite(given) or too_low or (most is not None and given > most):
         raise InvalidValue(argument, value, expected)
-    return float(value)
+    return given
 
 
 def flag(argument: str, value: Any) -> bool:

@@ -5,8 +5,7 @@ import torch
 
 import pyattrx
 from durations import Durations
-from pyattrx.affinities import describing
-from pyattrx.running import Arriving
+from pyattrx.running import Arriving, description
 
 
 def pytest_addoption(parser):
@@ -45,8 +44,8 @@ def leaving(monkeypatch):
             counts.append(sum(tensor.dtype != torch.bool for tensor in tensors))
             super().__init__(tensors)
 
-    monkeypatch.setattr(describing, "Arriving", Spied)
-    monkeypatch.setattr(describing, "lag", lambda device: 1)
+    monkeypatch.setattr(description, "Arriving", Spied)
+    monkeypatch.setattr(description, "lag", lambda device: 1)
     return counts
 
 

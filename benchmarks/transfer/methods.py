@@ -131,12 +131,12 @@ class Candidate:
     ----------
     terms : mapping of str to float
         Names in `BASE` and their weights.
-    standardise : bool
+    standardize : bool
         As for `pyattrx.Combined`; of no meaning for one term.
     """
 
     terms: Mapping[str, float]
-    standardise: bool = True
+    standardize: bool = True
 
     @property
     def method(self) -> ComparisonMethod:
@@ -144,7 +144,7 @@ class Candidate:
         if len(self.terms) == 1:
             return BASE[next(iter(self.terms))]
         terms = tuple((BASE[name], weight) for name, weight in self.terms.items())
-        return Combined(terms, standardize=self.standardise)
+        return Combined(terms, standardize=self.standardize)
 
     def scores(self, tables: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Put its scores [M, M] together from those in `BASE`."""

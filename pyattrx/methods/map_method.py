@@ -134,8 +134,8 @@ class Method(ComparisonMethod):
             Unknown fields, or a reference that cannot be imported.
         """
         values = dict(values)
-        if "center" in values:  # as older zoos have it
-            values["center"] = values.pop("center")
+        if "centre" in values:  # as older zoos have it
+            values["center"] = values.pop("centre")
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise InvalidValue("values", sorted(unknown), "the fields of Method.to_dict()")

@@ -43,9 +43,14 @@ def list_methods() -> dict[str, ComparisonMethod]:
     >>> sorted(n for n, one in pyattrx.methods.list().items() if not one.symmetric)
     ['normalized_ridge', 'perturbation_response', 'recommended', 'ridge']
     """
-    maps: dict[str, ComparisonMethod] = {name: Method(name) for name in ATTRIBUTIONS}
+    maps = {name: Method(name) for name in ATTRIBUTIONS}
     features = {name: kind() for name, kind in FEATURE_METHODS.items()}
-    return {"recommended": RECOMMENDED, **maps, **features, "depara": Combined.depara()}
+    return {
+        "recommended": RECOMMENDED,
+        **maps,
+        **features,
+        "depara": Combined.depara(maps["grad_x_input"]),
+    }
 
 
 def get(method: Any) -> ComparisonMethod:

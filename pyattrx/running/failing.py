@@ -17,7 +17,7 @@ from pyattrx.errors import (
     PyattrxError,
     SkippedWarning,
 )
-from pyattrx.running import Source, encoder_of
+from pyattrx.running.sources import Source, encoder_of
 from pyattrx.tasks._level import outside
 
 __all__ = ["Failures", "OnError", "all_failed", "one_by_one"]

@@ -11,12 +11,20 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.affinities import describing, feeding
 from pyattrx.affinities import rows as row_store
 from pyattrx.errors import EncoderError, NonFiniteError, ProbeError
 from pyattrx.methods import AttributionMaps, Method
 from pyattrx.probes import Probes, _store
-from pyattrx.running import Arriving, Description, beside, feed, in_turn, unit_floats
+from pyattrx.running import (
+    Arriving,
+    Description,
+    beside,
+    description,
+    feed,
+    feeding,
+    in_turn,
+    unit_floats,
+)
 
 CPU = torch.device("cpu")
 NOISE = torch.rand(11, 3, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -121,7 +129,7 @@ class Spoiled(nn.Module):
 
 def described(probes, encoder, monkeypatch=None, lag=0, batch_size=2, method="saliency", count=1):
     if monkeypatch is not None:
-        monkeypatch.setattr(describing, "lag", lambda device: lag)
+        monkeypatch.setattr(description, "lag", lambda device: lag)
     descriptors = [AttributionMaps(Method(method), probes.size)] * count
     return Description(
         encoder, probes, descriptors, batch_size=batch_size, device=CPU, precision="float32"
@@ -197,7 +205,7 @@ def test_a_run_with_a_lag_is_the_same_run(on_file, monkeypatch):
     for method in ("saliency", "ridge"):
         plain = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
         with monkeypatch.context() as patched:
-            patched.setattr(describing, "lag", lambda device: 1)
+            patched.setattr(description, "lag", lambda device: 1)
             late = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
         np.testing.assert_array_equal(late.values, plain.values)
     assert threads() == []

@@ -77,7 +77,7 @@ def test_the_stabiliser_of_elrp_counts(images, compilations):
 
 
 def test_integrated_gradients_of_ones_own(images, compilations):
-    class Steps(pyattrx.Attribution):
+    class Steps(pyattrx.InputAttribution):
         combine = "grad_x_input"
 
         def gradient(self, forward, x, scalar):

@@ -83,7 +83,7 @@ def test_unknown_attributions():
         resolve_attribution(pyattrx.Saliency)
 
 
-class Occlusion(pyattrx.Attribution):
+class Occlusion(pyattrx.InputAttribution):
     """Not a gradient at all: the answer to hiding each quarter."""
 
     name = "occlusion"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import linalg, stats
 from scipy.spatial.distance import pdist
 
-from pyattrx import FeatureMethod, methods
-from pyattrx.methods import FEATURE_METHODS, feature_descriptor
+from pyattrx import methods
+from pyattrx.methods import FEATURE_METHODS
 from pyattrx.methods.points import average_ranks
 
 SYMMETRIC = ["rsa", "cka", "dds", "edges", "svcca"]
@@ -25,14 +25,14 @@ def summary(kind, latent, features=None, **options):
         observed["features"] = torch.tensor(np.array(features))
     elif kind in DIRECTIONAL[1:]:
         observed["features"] = torch.tensor(unit(np.array(latent)))
-    return feature_descriptor(FeatureMethod(kind, **options)).summarize(observed)
+    return FEATURE_METHODS[kind](**options).summarize(observed)
 
 
 def compare(kind, targets, sources, groups=None, blocks=None, **options):
     first = next(iter(targets[0].arrays.values()))
     groups = np.arange(len(first)) if groups is None else np.asarray(groups)
     blocks = groups if blocks is None else np.asarray(blocks)
-    descriptor = feature_descriptor(FeatureMethod(kind, **options))
+    descriptor = FEATURE_METHODS[kind](**options)
     return descriptor.compare(targets, sources, groups, blocks)
 
 
@@ -308,14 +308,14 @@ def test_many_targets_are_taken_some_at_a_time(monkeypatch):
     rng = np.random.default_rng(10)
     kept = [summary("normalized_ridge", rng.normal(size=(8, 1, 3, 2, 2))) for _ in range(5)]
     whole = compare("normalized_ridge", kept, kept)
-    monkeypatch.setattr("pyattrx.methods._TARGET_BYTES", 1)
+    monkeypatch.setattr("pyattrx.methods.regression._TARGET_BYTES", 1)
     parts = compare("normalized_ridge", kept, kept)
     for a, b in zip(whole, parts, strict=True):
         assert a == pytest.approx(b, abs=1e-12)
     for kind in ("cka", "ridge"):
         kept = [summary(kind, rng.normal(size=(8, 3))) for _ in range(5)]
         whole = compare(kind, kept, kept)
-        monkeypatch.setattr("pyattrx.methods._VECTOR_BYTES", 2 * 8 * 64)
+        monkeypatch.setattr("pyattrx.methods.points._VECTOR_BYTES", 2 * 8 * 64)
         parts = compare(kind, kept, kept)
         assert whole[0] == pytest.approx(parts[0], abs=1e-12)
         monkeypatch.undo()
@@ -382,9 +382,9 @@ def test_symmetric_kinds_are_those_that_are_declared(kind):
     draws = (1,) if kind in REGRESSIONS else ()
     kept = [summary(kind, rng.normal(size=(15, *draws, width))) for width in (2, 5, 9)]
     values, _ = compare(kind, kept, kept)
-    assert feature_descriptor(FeatureMethod(kind)).symmetric == (kind in SYMMETRIC)
+    assert FEATURE_METHODS[kind]().symmetric == (kind in SYMMETRIC)
     assert (np.abs(values - values.T).max() < 1e-12) == (kind in SYMMETRIC)
-    low, high = feature_descriptor(FeatureMethod(kind)).bounds
+    low, high = FEATURE_METHODS[kind]().bounds
     assert low - 1e-12 <= values.min()
     assert values.max() <= high + 1e-12
 
@@ -478,7 +478,7 @@ def test_features_in_pieces(monkeypatch):
     rng = np.random.default_rng(16)
     z = rng.normal(size=(7, 50)).astype(np.float32)
     whole = {kind: summary(kind, z) for kind in ("rsa", "cka", "dds")}
-    monkeypatch.setattr("pyattrx.methods._CHUNK_ELEMENTS", 7 * 8)
+    monkeypatch.setattr("pyattrx.methods.feature_method._CHUNK_ELEMENTS", 7 * 8)
     for kind, kept in whole.items():
         for name, array in summary(kind, z).arrays.items():
             assert array == pytest.approx(kept.arrays[name], abs=1e-12)

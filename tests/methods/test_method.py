@@ -57,9 +57,9 @@ def test_a_local_function_cannot_be_written_down():
         ({"grid": (0, 3)}, InvalidValue, "grid"),
         ({"grid": (3,)}, InvalidType, "grid"),
         ({"grid": 3.5}, InvalidType, "grid=3.5"),
-        ({"centre": 1}, InvalidType, "center=1"),
+        ({"center": 1}, InvalidType, "center=1"),
         ({"pixels": 0}, InvalidValue, "pixels=0"),
-        ({"pixels": True}, InvalidValue, "pixels=True"),
+        ({"pixels": True}, InvalidType, "pixels=True"),
         ({"pixel_seed": -1}, InvalidValue, "pixel_seed=-1"),
     ],
 )
