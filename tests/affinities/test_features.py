@@ -113,10 +113,10 @@ def test_noise_waits_for_no_gpu():
             sent.append((device, dtype, non_blocking))
 
     images = SimpleNamespace(is_cuda=True, device="cuda", dtype=torch.float32)
-    regression._sent(Noise(), images)
+    perturbation_response._sent(Noise(), images)
     assert sent == ["pinned", ("cuda", torch.float32, True)]
     noise = torch.rand(1, 3, 4, 4)
-    assert regression._sent(noise, torch.rand(1, 3, 4, 4)) is noise
+    assert perturbation_response._sent(noise, torch.rand(1, 3, 4, 4)) is noise
 
 
 def test_perturbation_response(images, probes):

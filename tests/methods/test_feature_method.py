@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import pyattrx
-from pyattrx import Combined, Method, methods
+from pyattrx import Combined, FeatureMethod, Method, methods
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.methods import RECOMMENDED
 from pyattrx.methods import get as get_method
