@@ -16,7 +16,7 @@ import pyattrx
 from networks import build
 from pyattrx import Combined, methods
 from pyattrx.errors import InvalidValue, NonFiniteError
-from pyattrx.methods import FEATURE_METHODS, perturbations, regression
+from pyattrx.methods import FEATURE_METHODS, perturbation_response, perturbations
 
 DIRECTIONAL = ["ridge", "normalized_ridge", "perturbation_response"]
 METHODS = [*FEATURE_METHODS, "depara", Combined([("saliency", 1), ("ridge", 1)])]
