@@ -21,9 +21,9 @@ import numpy as np
 import torch
 
 import pyattrx
-from pyattrx.affinities import describing, feeding
 from pyattrx.affinities import run as whole_run
-from pyattrx.descriptors import AttributionMaps, Method, arithmetic
+from pyattrx.methods import AttributionMaps, Method
+from pyattrx.running import arithmetic, description, feeding
 
 from .measure import Say
 from .networks import resnet18, resnet50
@@ -174,7 +174,7 @@ def _overlap(wanted: bool) -> Iterator[None]:
             stack.enter_context(
                 patch.object(feeding, "_loader", lambda *its: _InTurn(loader_of(*its), its[1]))
             )
-            stack.enter_context(patch.object(describing, "lag", lambda device: 0))
+            stack.enter_context(patch.object(description, "lag", lambda device: 0))
             stack.enter_context(patch.object(whole_run, "beside", _afterwards))
         yield
 

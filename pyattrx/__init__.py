@@ -27,7 +27,6 @@ except _NotInstalled:  # a source tree
 __all__ = [
     "ELRP",
     "Affinity",
-    "Attribution",
     "AttributionMaps",
     "Combined",
     "Encoder",
@@ -35,6 +34,7 @@ __all__ = [
     "FitReport",
     "FittedEncoder",
     "GradXInput",
+    "InputAttribution",
     "Match",
     "Matches",
     "Method",
@@ -56,6 +56,7 @@ __all__ = [
     "fit_target",
     "load",
     "load_many",
+    "methods",
     "ops",
     "recommend",
     "scores",
@@ -67,9 +68,10 @@ _HOMES = {
     name: home
     for home, names in {
         "_progress": "set_progress",
-        "affinities": "Affinity, Match, affinity, attribute",
-        "attribution": "ELRP, Attribution, GradXInput, Saliency",
-        "descriptors": "AttributionMaps, Combined, FeatureMethod, Method",
+        "affinities": "Affinity, affinity, attribute",
+        "statistics": "Match",
+        "methods": "ELRP, AttributionMaps, Combined, FeatureMethod, GradXInput, InputAttribution, "
+        "Method, Saliency",
         "encoders": "Encoder, Normalize, PreparedEncoder, load, load_many",
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
@@ -83,16 +85,25 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from pyattrx import errors, evaluate, ops, scores
+    from pyattrx import errors, evaluate, methods, ops, scores
     from pyattrx._progress import set_progress
-    from pyattrx.affinities import Affinity, Match, affinity, attribute
-    from pyattrx.attribution import ELRP, Attribution, GradXInput, Saliency
-    from pyattrx.descriptors import AttributionMaps, Combined, FeatureMethod, Method
+    from pyattrx.affinities import Affinity, affinity, attribute
     from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
     from pyattrx.errors import PyattrxError
     from pyattrx.fitting import FitReport, FittedEncoder, fit_target
+    from pyattrx.methods import (
+        ELRP,
+        AttributionMaps,
+        Combined,
+        FeatureMethod,
+        GradXInput,
+        InputAttribution,
+        Method,
+        Saliency,
+    )
     from pyattrx.probes import Probes
     from pyattrx.recommending import Recommendation, Standing, recommend
+    from pyattrx.statistics import Match
     from pyattrx.tasks import Task
     from pyattrx.tree import Tree
     from pyattrx.zoo import Matches, Zoo

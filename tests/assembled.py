@@ -367,7 +367,7 @@ METHODS = {
     "saliency": pyattrx.Method("saliency"),
     "grad_x_input": pyattrx.Method("grad_x_input"),
     "norm": pyattrx.Method("grad_x_input", scalar="half_squared_norm"),
-    "cka": pyattrx.FeatureMethod("cka"),
+    "cka": pyattrx.methods.CKA(),
 }
 PROBES = 6
 

@@ -8,8 +8,7 @@ import torch
 
 import pyattrx
 from durations import Durations
-from pyattrx.affinities import describing
-from pyattrx.affinities.feeding import Arriving
+from pyattrx.running import Arriving, description
 
 # Studies are in no installation. Last, for an installation of the package to be found first.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
@@ -51,8 +50,8 @@ def leaving(monkeypatch):
             counts.append(sum(tensor.dtype != torch.bool for tensor in tensors))
             super().__init__(tensors)
 
-    monkeypatch.setattr(describing, "Arriving", Spied)
-    monkeypatch.setattr(describing, "lag", lambda device: 1)
+    monkeypatch.setattr(description, "Arriving", Spied)
+    monkeypatch.setattr(description, "lag", lambda device: 1)
     return counts
 
 

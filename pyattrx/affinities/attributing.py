@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from pyattrx._ambient import neutrally
-from pyattrx.affinities.describing import Description, check_batch_size, resolve_device
-from pyattrx.descriptors import AttributionMaps
-from pyattrx.descriptors.method import resolve_maps_method
 from pyattrx.encoders import Encoder, load
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods import AttributionMaps, resolve_maps_method
 from pyattrx.probes import Probes
+from pyattrx.running import Description, check_batch_size, resolve_device
 
 __all__ = ["attribute"]
 

@@ -10,10 +10,17 @@ import numpy as np
 
 from pyattrx._saved import saved, write_saved
 from pyattrx.affinities.html import as_html
-from pyattrx.affinities.jackknife import jackknife_residuals
-from pyattrx.affinities.ranking import Match, check_ranking, jsonable, rank
-from pyattrx.affinities.statistics import Residuals, degrees_of_freedom, paired_p_values
 from pyattrx.errors import InvalidType, InvalidValue, MissingDependency
+from pyattrx.statistics import (
+    Match,
+    Residuals,
+    check_ranking,
+    degrees_of_freedom,
+    jackknife_residuals,
+    jsonable,
+    paired_p_values,
+    rank,
+)
 
 if TYPE_CHECKING:
     from pyattrx.tree import Tree, TreeForm

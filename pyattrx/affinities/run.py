@@ -16,26 +16,29 @@ from torch import Tensor
 from pyattrx import ops
 from pyattrx._ambient import neutrally
 from pyattrx._progress import progress
-from pyattrx.affinities.describing import (
-    Description,
-    Source,
-    check_batch_size,
-    check_compile,
-    check_sources,
-    device_name,
-    resolve_device,
-    versions,
-)
-from pyattrx.affinities.failing import Failures, OnError, one_by_one
-from pyattrx.affinities.feeding import beside
-from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.rows import Place, Room, RowStore, check_scratch
 from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
-from pyattrx.affinities.statistics import PairMoments, clustered_stderr
-from pyattrx.descriptors import AnyMethod, Method, Summary, check_precision, resolve_method
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.methods import ComparisonMethod, Method, Summary
+from pyattrx.methods import get as get_method
 from pyattrx.probes import Probes
+from pyattrx.running import (
+    Description,
+    Failures,
+    OnError,
+    Source,
+    beside,
+    check_batch_size,
+    check_compile,
+    check_precision,
+    check_sources,
+    device_name,
+    one_by_one,
+    resolve_device,
+    versions,
+)
+from pyattrx.statistics import PairMoments, clustered_stderr, jackknife_blocks
 
 __all__ = ["Rows", "affinity", "compare"]
 
@@ -51,7 +54,7 @@ _COSINE_BYTES = 64 << 20
 def affinity(
     encoders: Iterable[Source],
     probes: Probes,
-    method: str | AnyMethod = "recommended",
+    method: str | ComparisonMethod = "recommended",
     batch_size: int = 32,
     device: str | torch.device | None = None,
     *,
@@ -135,7 +138,7 @@ def affinity(
 
     Of a directional method, ``values[i, j]`` says how well source j suits target i. Standard errors
     of methods that are no mean over probes come from a delete-a-block jackknife over the probes'
-    groups (`pyattrx.affinities.jackknife`); they are NaN where the groups are too few for one.
+    groups (`pyattrx.statistics.jackknife`); they are NaN where the groups are too few for one.
 
     Examples
     --------
@@ -155,7 +158,7 @@ def affinity(
     if len(probes) == 0:
         raise InvalidValue("probes", probes, "at least one probe image")
     check_batch_size(batch_size)
-    method = resolve_method(method)
+    method = get_method(method)
     place = resolve_device(device)
     check_precision(precision, place)
     check_compile(compile)
@@ -210,7 +213,11 @@ def affinity(
                 for kept in summaries:
                     del kept[done:]
                 continue
-            zeros = max([*network.zero_maps, *(kept[-1].zero_probes for kept in summaries)])
+            zeros = max(
+                *(checks.zero for checks in network.checks),
+                *(kept[-1].zero_probes for kept in summaries),
+                0,
+            )
             if zeros:
                 zero_maps[encoder.name] = zeros
         failures.check_some_are_left(names)
@@ -248,12 +255,12 @@ def affinity(
         names=names,
         values=values,
         stderr=stderr,
-        symmetric=plan.symmetric,
+        symmetric=method.symmetric,
         groups=np.asarray(probes.groups),
         cosines=cosines,
         zero_maps=zero_maps,
         provenance=provenance,
-        bounds=plan.bounds,
+        bounds=method.bounds,
         blocks=None if without is None else blocks,
         without=without,
         failures=failures.found,
@@ -276,10 +283,10 @@ def _describe(
     with network:
         if stores:
             _describe_maps(network, stores, name)
-        for descriptor, kept in zip(plan.sets, summaries, strict=True):
-            summary = descriptor.summarise(network.observed(descriptor))
+        for method, kept in zip(plan.sets, summaries, strict=True):
+            summary = method.summarize(network.observed(method))
             kept.append(spill.keep(summary))
-            observed[str(descriptor.method)] = summary.facts
+            observed[str(method)] = summary.facts
     return {"observed": observed} if observed else {}
 
 
@@ -290,7 +297,8 @@ def _observed(network: Description) -> dict[str, Any]:
         "compile": network.compile_effect,
         "untrained": network.untrained,
     }
-    noise, exact = max(network.noise_maps, default=0), max(network.exact_maps, default=0)
+    noise = max((checks.noise for checks in network.checks), default=0)
+    exact = max((checks.exact for checks in network.checks), default=0)
     if noise:
         facts["noise_maps"] = noise
     if exact:
@@ -405,7 +413,7 @@ def _block_cosines(rows: Rows, probes: np.ndarray, m: int) -> np.ndarray:
     return out
 
 
-def _method_dict(method: AnyMethod) -> dict[str, Any]:
+def _method_dict(method: ComparisonMethod) -> dict[str, Any]:
     try:
         return method.to_dict()
     except InvalidValue:  # parts that cannot be imported again are still worth a description

@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.jackknife import jackknife_residuals
-from pyattrx.descriptors import (
-    AnyMethod,
+from pyattrx.methods import (
     AttributionMaps,
     Combined,
+    ComparisonMethod,
     FeatureMethod,
     Method,
     Summary,
-    feature_descriptor,
 )
 from pyattrx.probes import Probes
+from pyattrx.statistics import jackknife_residuals
 
 __all__ = ["BlockSums", "Plan", "Scores", "Spill", "by_blocks", "combined"]
 
@@ -33,13 +32,15 @@ class Plan:
 
     Parameters
     ----------
-    method : Method, FeatureMethod or Combined
+    method : ComparisonMethod
     probes : Probes
 
     Attributes
     ----------
     maps : list of AttributionMaps
-    sets : list of ProbeSetDescriptor
+        What makes the maps of its parts that compare maps.
+    sets : list of FeatureMethod
+        Its other parts.
 
     Raises
     ------
@@ -47,38 +48,19 @@ class Plan:
         The probes are too few, or a map too small.
     """
 
-    def __init__(self, method: AnyMethod, probes: Probes) -> None:
+    def __init__(self, method: ComparisonMethod, probes: Probes) -> None:
         self.method = method
-        self.terms: list[Method | FeatureMethod] = (
-            [one for one, _ in method.terms] if isinstance(method, Combined) else [method]
-        )
-        self.maps = [AttributionMaps(m, probes.size) for m in self.terms if isinstance(m, Method)]
-        self.sets = [feature_descriptor(m) for m in self.terms if isinstance(m, FeatureMethod)]
-        for descriptor in self.sets:
-            descriptor.check_probes(np.asarray(probes.groups))
-
-    @property
-    def symmetric(self) -> bool:
-        """Whether target and source can be swapped."""
-        if isinstance(self.method, Combined) and self.method.standardise:
-            return False
-        return all(descriptor.symmetric for descriptor in self.sets)
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """Least and largest score that there can be."""
-        if isinstance(self.method, Combined) and self.method.standardise:
-            return float("-inf"), float("inf")
-        all_bounds = [descriptor.bounds for descriptor in self.sets]
-        all_bounds += [(-1.0, 1.0)] * len(self.maps)
-        if len(all_bounds) == 1:
-            return all_bounds[0]
-        return min(low for low, _ in all_bounds), max(high for _, high in all_bounds)
+        of_maps = [part for part in method.parts if isinstance(part, Method)]
+        self.maps = [AttributionMaps(part, probes.size) for part in of_maps]
+        self.sets = [part for part in method.parts if isinstance(part, FeatureMethod)]
+        method.check_probes(np.asarray(probes.groups))
 
     def in_order(self, maps: Sequence[Any], sets: Sequence[Any]) -> list[Any]:
-        """What belongs to the maps, and to the sets of probes, in the order of the terms."""
+        """What belongs to the maps, and to the sets of probes, in the order of the parts."""
         of_maps, of_sets = iter(maps), iter(sets)
-        return [next(of_maps if isinstance(m, Method) else of_sets) for m in self.terms]
+        return [
+            next(of_maps if isinstance(part, Method) else of_sets) for part in self.method.parts
+        ]
 
 
 @dataclass(frozen=True)

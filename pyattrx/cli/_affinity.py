@@ -10,9 +10,8 @@ import typer
 
 from pyattrx import report
 from pyattrx._help import examples
-from pyattrx.affinities import Affinity, Match
+from pyattrx.affinities import Affinity
 from pyattrx.affinities import affinity as compute_affinity
-from pyattrx.affinities.describing import Source
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import (
     affinity_table,
@@ -24,9 +23,11 @@ from pyattrx.cli._output import (
 from pyattrx.cli._places import check_save, check_specifications, make_pictures_folder
 from pyattrx.cli._running import FAILED
 from pyattrx.cli._streams import complain
-from pyattrx.descriptors import Method
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import Method
+from pyattrx.running import Source
+from pyattrx.statistics import Match
 
 __all__ = ["add_commands"]
 

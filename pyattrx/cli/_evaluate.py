@@ -32,7 +32,7 @@ from pyattrx.evaluate import (
     read_table,
     recall_of,
     spearman,
-    summarise,
+    summarize,
 )
 from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.tables import as_table
@@ -141,7 +141,7 @@ def evaluate_command(
         scores = baseline_scores(found.truth, families=groups, retest=again)
     settings: dict[str, Any] = {"samples": bootstrap, "level": level, "seed": seed}
     runs = {name: [(table, found.truth)] for name, table in {**judged, **scores}.items()}
-    estimates = summarise(runs, k=counts, relevant=relevant, **settings)
+    estimates = summarize(runs, k=counts, relevant=relevant, **settings)
     first, *others = judged
     differences = {
         name: paired_difference(spearman, runs[first], runs[name], **settings) for name in others

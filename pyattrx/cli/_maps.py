@@ -11,15 +11,15 @@ from PIL import Image
 from pyattrx import report
 from pyattrx._help import examples
 from pyattrx.affinities import attribute
-from pyattrx.affinities.describing import check_batch_size, resolve_device
 from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json
 from pyattrx.cli._places import check_specifications, check_there, make_pictures_folder
-from pyattrx.descriptors import Method
 from pyattrx.encoders import load
 from pyattrx.errors import InvalidValue, ProbeError
+from pyattrx.methods import Method
 from pyattrx.probes import Probes
 from pyattrx.probes._photos import open_photo
+from pyattrx.running import check_batch_size, resolve_device
 
 __all__ = ["add_commands"]
 
@@ -65,7 +65,7 @@ def maps_command(
     options.set_threads(threads)
     if reduce == "none":
         raise InvalidValue("reduce", reduce, "mean or abs_mean: one map an image")
-    chosen = Method(method, scalar=scalar, reduce=reduce, centre=centre)
+    chosen = Method(method, scalar=scalar, reduce=reduce, center=centre)
     check_batch_size(batch_size)
     place = resolve_device(device)
     check_specifications([specification])

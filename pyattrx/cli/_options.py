@@ -12,13 +12,20 @@ import torch
 import typer
 
 from pyattrx._progress import set_progress
-from pyattrx.attribution import ATTRIBUTIONS, SCALARS
 from pyattrx.cli._output import print_json
 from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._streams import complain
-from pyattrx.descriptors import FEATURE_KINDS, STORAGES, AnyMethod, Method, resolve_method
 from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import (
+    ATTRIBUTIONS,
+    FEATURE_METHODS,
+    SCALARS,
+    STORAGES,
+    ComparisonMethod,
+    Method,
+)
+from pyattrx.methods import get as get_method
 from pyattrx.probes import Probes
 
 __all__ = [
@@ -100,7 +107,7 @@ AnyMethodName = Annotated[
     str,
     typer.Option(
         help=f"Attribution: {', '.join(ATTRIBUTIONS)}; or features: "
-        f"{', '.join(FEATURE_KINDS)}; or depara; or recommended, the best where transfers were "
+        f"{', '.join(FEATURE_METHODS)}; or depara; or recommended, the best where transfers were "
         "measured. The options of maps go with attribution only.",
         rich_help_panel=METHOD,
     ),
@@ -280,10 +287,10 @@ def method(
     centre: bool,
     pixels: int | None,
     storage: str | None,
-) -> AnyMethod:
+) -> ComparisonMethod:
     """Make a method of its options."""
     if name not in ATTRIBUTIONS:
-        chosen = resolve_method(name)
+        chosen = get_method(name)
         usual = {"scalar": "mean", "reduce": "mean", "centre": False}
         given = {
             "scalar": scalar,
@@ -306,7 +313,7 @@ def method(
         scalar=scalar,
         reduce=reduce,
         grid=parse_grid(grid),
-        centre=centre,
+        center=centre,
         pixels=pixels,
         storage=storage,
     )

@@ -12,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pyattrx._names import FEWEST, shortened
-from pyattrx.affinities import Affinity, Match
+from pyattrx.affinities import Affinity
 from pyattrx.cli._streams import put_document
 from pyattrx.probes import Probes
+from pyattrx.statistics import Match
 
 __all__ = ["affinity_table", "console", "nearest_table", "print_json", "said_of_probes"]
 

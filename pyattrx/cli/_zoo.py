@@ -14,9 +14,9 @@ from pyattrx.cli import _options as options
 from pyattrx.cli._output import console, print_json, said_of_probes
 from pyattrx.cli._places import check_specifications, check_there
 from pyattrx.cli._running import FAILED
-from pyattrx.descriptors import FEATURE_KINDS, resolve_maps_method
 from pyattrx.encoders import expand
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import FEATURE_METHODS, resolve_maps_method
 from pyattrx.storage import FEATURES_RERANK, NEAREST
 from pyattrx.zoo import Entry, Report, Zoo
 
@@ -69,7 +69,7 @@ def create_command(
     ] = False,
     rerank: Annotated[
         str | None,
-        typer.Option(help=f"Keep features, too, to re-rank by: {', '.join(FEATURE_KINDS)}."),
+        typer.Option(help=f"Keep features, too, to re-rank by: {', '.join(FEATURE_METHODS)}."),
     ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from pyattrx import evaluate
-from pyattrx.affinities import Affinity, Match, affinity
+from pyattrx.affinities import Affinity, affinity
 from pyattrx.demo import minitaskonomy
 from pyattrx.errors import InvalidValue
+from pyattrx.statistics import Match
 
 __all__ = ["KnownZoo", "rank_known"]
 

@@ -16,9 +16,9 @@ from pyattrx.affinities import Affinity
 from pyattrx.demo.known import KnownZoo, rank_known
 from pyattrx.demo.networks import DemoNetwork, demo_networks
 from pyattrx.demo.photos import demo_faces, demo_photos
-from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.encoders import Encoder, Normalize
 from pyattrx.errors import EncoderError, InvalidValue, ZooMismatch
+from pyattrx.methods import AttributionMaps, Method
 from pyattrx.probes import Probes
 from pyattrx.recommending import Recommendation, recommend
 from pyattrx.tasks import Task

@@ -46,7 +46,7 @@ from pyattrx.evaluate.measures import (
 from pyattrx.evaluate.published import read_accuracies, read_all_accuracies
 from pyattrx.evaluate.reading import read_table, write_table
 from pyattrx.evaluate.repeating import Reliability, reliability
-from pyattrx.evaluate.summary import precision_curve, recall_of, summarise
+from pyattrx.evaluate.summary import precision_curve, recall_of, summarize
 from pyattrx.evaluate.tables import Table, align
 from pyattrx.evaluate.transfers import transfer_affinities
 
@@ -86,7 +86,7 @@ __all__ = [
     "retest_scores",
     "spearman",
     "static_scores",
-    "summarise",
+    "summarize",
     "symmetrised_scores",
     "transfer_affinities",
     "weighted_kendall",

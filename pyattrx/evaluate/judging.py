@@ -13,7 +13,7 @@ from pyattrx.evaluate.accuracies import Accuracies
 from pyattrx.evaluate.baselines import popularity_scores, static_scores
 from pyattrx.evaluate.intervals import Difference, Estimate, paired_difference
 from pyattrx.evaluate.measures import weighted_kendall
-from pyattrx.evaluate.summary import summarise
+from pyattrx.evaluate.summary import summarize
 from pyattrx.evaluate.tables import Table, align, as_table
 from pyattrx.evaluate.usual import usual_relevant
 
@@ -32,7 +32,7 @@ class Judgement:
     ----------
     methods : mapping of str to mapping of str to Estimate
         For every score, then for ``static ranker``, ``popularity`` and ``random``, the measures of
-        `summarise`.
+        `summarize`.
     ahead : mapping of str to Difference
         By how much the weighted Kendall of a score is above that of the static ranker.
     truth : Table
@@ -91,7 +91,7 @@ def judge_scores(
         With names: targets are data sets, sources are models. Larger is better. They need not have
         all of them, nor in the same order.
     relevant, samples, level, seed
-        As for `summarise`; draws are over data sets.
+        As for `summarize`; draws are over data sets.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def judge_scores(
         `accuracies` are none, `scores` is no mapping.
     InvalidValue
         A score has the name of a baseline, an infinite accuracy, or no data set in common with
-        three models; as `summarise`.
+        three models; as `summarize`.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def judge_scores(
     settings: dict[str, Any] = {"samples": samples, "level": level, "seed": seed}
     counts = [count for count in _COUNTS if count <= fewest]
     wanted = usual_relevant(fewest) if relevant is None else relevant
-    methods = summarise(runs, k=counts, relevant=wanted, **settings)
+    methods = summarize(runs, k=counts, relevant=wanted, **settings)
     ahead = {
         name: paired_difference(weighted_kendall, runs[name], runs[_STATIC], **settings)
         for name in given

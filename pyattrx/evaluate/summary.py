@@ -18,10 +18,10 @@ from pyattrx.evaluate.measures import (
 from pyattrx.evaluate.tables import paired
 from pyattrx.evaluate.usual import usual_counts, usual_relevant
 
-__all__ = ["precision_curve", "recall_of", "summarise"]
+__all__ = ["precision_curve", "recall_of", "summarize"]
 
 
-def summarise(
+def summarize(
     methods: Mapping[str, Sequence[Run]],
     *,
     k: Sequence[int] | None = None,
@@ -59,7 +59,7 @@ def summarise(
     --------
     >>> import numpy as np
     >>> truth = np.random.default_rng(0).random((8, 8))
-    >>> found = summarise({"itself": [(truth, truth)]}, k=[1], relevant=2)
+    >>> found = summarize({"itself": [(truth, truth)]}, k=[1], relevant=2)
     >>> for measure, estimate in found["itself"].items():
     ...     print(measure, round(estimate.value, 3))
     spearman 1.0
@@ -108,7 +108,7 @@ def precision_curve(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[Estimate]:
-    """Precision with its interval for every number of sources, as in `summarise`.
+    """Precision with its interval for every number of sources, as in `summarize`.
 
     Examples
     --------

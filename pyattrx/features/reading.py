@@ -15,10 +15,6 @@ from torch import Tensor
 
 from pyattrx._ambient import neutral
 from pyattrx._progress import progress
-from pyattrx.affinities.describing import device_name, examples
-from pyattrx.affinities.feeding import feed
-from pyattrx.affinities.rounding import ENOUGH, needs_other_arithmetic
-from pyattrx.descriptors import arithmetic
 from pyattrx.encoders import Encoder, PreparedEncoder
 from pyattrx.encoders.imagenet import imagenet_top1
 from pyattrx.encoders.originals import original_untouched
@@ -35,6 +31,7 @@ from pyattrx.features.place import (
     readable,
 )
 from pyattrx.probes import Probes
+from pyattrx.running import ENOUGH, arithmetic, device_name, examples, feed, needs_other_arithmetic
 
 __all__ = ["Features", "extract"]
 

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyattrx._ambient import neutrally
-from pyattrx.affinities.describing import resolve_device
 from pyattrx.encoders import Normalize
 from pyattrx.encoders.copying import random_state_kept
 from pyattrx.errors import EncoderError, FitWarning, InvalidType, InvalidValue
@@ -24,6 +23,7 @@ from pyattrx.fitting.networks import SmallEncoder, make_head
 from pyattrx.fitting.splitting import split
 from pyattrx.fitting.training import Training
 from pyattrx.probes import Probes
+from pyattrx.running import resolve_device
 from pyattrx.tasks import Task
 
 __all__ = ["fit_target"]

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from pyattrx import ops
-from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.rows import RowStore
-from pyattrx.affinities.statistics import Residuals
 from pyattrx.errors import ZooDamaged, ZooMismatch
 from pyattrx.query.query import Target
+from pyattrx.statistics import Match, Residuals, rank
 from pyattrx.storage import (
     ROWS,
     SKETCH,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
-from pyattrx.affinities import Match
+from pyattrx.statistics import Match
 
 __all__ = ["Matches"]
 

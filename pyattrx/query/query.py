@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.affinities.ranking import check_ranking
-from pyattrx.descriptors import FeatureMethod, Method
 from pyattrx.encoders import Encoder, load
 from pyattrx.encoders.encoder import refused
 from pyattrx.encoders.specifications import FORMS, is_file
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged
+from pyattrx.methods import FeatureMethod, Method
+from pyattrx.statistics import check_ranking
 from pyattrx.storage import (
     Run,
     Store,

@@ -11,16 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyattrx.affinities.describing import Description
-from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
-from pyattrx.affinities.ranking import Match, rank
 from pyattrx.affinities.scoring import Scores
-from pyattrx.descriptors import Summary
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EntryGone, ZooDamaged
+from pyattrx.methods import Summary
 from pyattrx.query.comparing import Compared
 from pyattrx.query.query import Query, Target
-from pyattrx.storage import Store, StoredFeatures, read_summaries, summarised
+from pyattrx.running import Description
+from pyattrx.statistics import Match, jackknife_blocks, jackknife_residuals, rank
+from pyattrx.storage import Store, StoredFeatures, read_summaries, summarized
 
 __all__ = ["feature_scores", "reranked"]
 
@@ -52,7 +51,7 @@ def reranked(
     if isinstance(target.given, Encoder):
         options = query.run.description_options()
         with Description(target.given, store.probes, [], **options) as description:
-            asked = summarised(description, features)
+            asked = summarized(description, features)
     else:
         assert target.entry is not None
         (asked,) = _summaries(store, features, [target.entry], [target.name])
@@ -67,7 +66,7 @@ def reranked(
         return [], len(sources)
     blocks = jackknife_blocks(store.groups)
     kept = [sources[number] for number in there]
-    values, without = features.descriptor.compare([asked], kept, store.groups, blocks)
+    values, without = features.method.compare([asked], kept, store.groups, blocks)
     residuals = jackknife_residuals(values[0], without[:, 0], blocks)
     matches = rank(
         [names[number] for number in there],
@@ -77,7 +76,7 @@ def reranked(
         residuals.df,
         k=query.k,
         level=query.level,
-        bounds=features.descriptor.bounds,
+        bounds=features.method.bounds,
     )
     return matches, len(sources)
 
@@ -98,7 +97,7 @@ def feature_scores(
     """
     kept = _summaries(store, features, numbers, names)
     blocks = jackknife_blocks(store.groups)
-    return Scores(*features.descriptor.compare(kept, kept, store.groups, blocks)), blocks
+    return Scores(*features.method.compare(kept, kept, store.groups, blocks)), blocks
 
 
 def _summaries(

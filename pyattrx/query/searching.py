@@ -8,11 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from pyattrx.affinities.describing import Description
 from pyattrx.affinities.rows import Place, RowStore
-from pyattrx.affinities.statistics import Residuals
-from pyattrx.descriptors import quantise
 from pyattrx.encoders import Encoder
+from pyattrx.methods import quantize
 from pyattrx.query.candidates import Candidates, Near
 from pyattrx.query.comparing import (
     Compared,
@@ -25,6 +23,8 @@ from pyattrx.query.comparing import (
 )
 from pyattrx.query.query import Query, Target
 from pyattrx.query.stopping import Race, rounds
+from pyattrx.running import Description
+from pyattrx.statistics import Residuals
 from pyattrx.storage import ROWS, Store, check_maps
 
 __all__ = ["race", "search"]
@@ -235,7 +235,7 @@ def _seen(
             continue
         arriving = _Arriving(rows)
         if target.label in maps:
-            given = quantise(maps[target.label], method.method.storage)
+            given = quantize(maps[target.label], method.method.storage)
             arriving.begin([given])
             arriving.place.write(0, given)
         else:

@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import stdtrit
 
-from pyattrx.affinities.statistics import degrees_of_freedom
+from pyattrx.statistics import degrees_of_freedom
 from pyattrx.storage import blocks_of
 
 __all__ = ["Race", "rounds"]

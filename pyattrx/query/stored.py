@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pyattrx.affinities import Affinity
-from pyattrx.affinities.describing import versions
 from pyattrx.affinities.run import compare
 from pyattrx.affinities.scoring import by_blocks
-from pyattrx.descriptors import FeatureMethod, Method
 from pyattrx.errors import EntryGone, InvalidValue, ZooDamaged
+from pyattrx.methods import FeatureMethod, Method
 from pyattrx.query.comparing import floating
 from pyattrx.query.reranking import feature_scores
+from pyattrx.running import versions
 from pyattrx.storage import ROWS, EntryRow, Store, StoredFeatures, StoredMethod, now
 
 __all__ = ["stored_affinity"]
@@ -81,8 +81,8 @@ def _compared(
         return values, {"symmetric": True, "stderr": stderr, "cosines": cosines}
     scores, blocks = feature_scores(store, stored, numbers, names)
     stderr, without = by_blocks(scores, blocks)
-    descriptor = stored.descriptor
-    parts = {"symmetric": descriptor.symmetric, "bounds": descriptor.bounds, "stderr": stderr}
+    method = stored.method
+    parts = {"symmetric": method.symmetric, "bounds": method.bounds, "stderr": stderr}
     if without is not None:
         parts |= {"without": without, "blocks": blocks}
     return scores.values, parts

@@ -14,15 +14,10 @@ import numpy as np
 import torch
 
 from pyattrx._progress import progress
-from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
-from pyattrx.affinities.statistics import Residuals
-from pyattrx.descriptors import FeatureMethod
-from pyattrx.descriptors.combined import standardized
-from pyattrx.descriptors.probe_sets import Summary
-from pyattrx.descriptors.regression import NormalizedRidge
-from pyattrx.descriptors.ridge import narrowed
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import NormalizedRidge, Summary, narrowed, standardized
 from pyattrx.scores import Score
+from pyattrx.statistics import Residuals, jackknife_blocks, jackknife_residuals
 
 __all__ = ["MANY", "Consensus", "by_every_target", "consensus"]
 
@@ -105,7 +100,7 @@ def consensus(
 
     Notes
     -----
-    The score is that of ``FeatureMethod("normalized_ridge", penalty=0.1)``: ridge regression from
+    The score is that of ``methods.NormalizedRidge(penalty=0.1)``: ridge regression from
     features of unit length, on one half of the images and tested on the other, both ways. Features
     are of unit length on both sides, so that no image counts for more than another.
 
@@ -127,8 +122,7 @@ def consensus(
         raise InvalidValue(
             "groups", int(groups.max(initial=-1)) + 1, "at least four groups of images"
         )
-    method = FeatureMethod("normalized_ridge", penalty=0.1)
-    descriptor = NormalizedRidge(method)
+    descriptor = NormalizedRidge(penalty=0.1)
     networks = [_summary(descriptor, values[chosen]) for values in features]
     blocks = jackknife_blocks(groups)
     count = len(networks)
@@ -195,4 +189,4 @@ def _summary(descriptor: NormalizedRidge, values: np.ndarray) -> Summary:
     if wide.ndim == 2 and wide.shape[1] > len(wide):
         wide = narrowed(wide)  # here, once, and not for every other network
     unit = torch.from_numpy(wide).float()[:, None]
-    return descriptor.summarise({"latent": unit, "features": unit.clone()})
+    return descriptor.summarize({"output": unit, "features": unit.clone()})

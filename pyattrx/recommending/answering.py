@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyattrx.affinities.describing import device_name, versions
 from pyattrx.errors import InvalidValue
 from pyattrx.recommending.finding import Finding, places
 from pyattrx.recommending.notes import comparable_times, score_in_words, what_to_know, where_read
@@ -15,6 +14,7 @@ from pyattrx.recommending.options import Options
 from pyattrx.recommending.ordering import Order
 from pyattrx.recommending.result import Recommendation, Standing
 from pyattrx.recommending.rule import CONSENSUS, Rule
+from pyattrx.running import device_name, versions
 from pyattrx.tasks import Task
 
 __all__ = ["answer"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from pyattrx.affinities.failing import Failures
 from pyattrx.errors import UntrainedWarning
 from pyattrx.features import Features, extract
 from pyattrx.recommending.candidates import Candidate
 from pyattrx.recommending.options import Options
+from pyattrx.running import Failures
 from pyattrx.tasks import Task
 from pyattrx.tasks._level import outside
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pyattrx.affinities.failing import Failures
 from pyattrx.features import FeatureCache, Features
 from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate
@@ -18,6 +17,7 @@ from pyattrx.recommending.ordering import Order
 from pyattrx.recommending.racing import part_sizes, race
 from pyattrx.recommending.result import Recommendation
 from pyattrx.recommending.rule import Rule
+from pyattrx.running import Failures
 from pyattrx.scores import Score
 from pyattrx.tasks import Task
 

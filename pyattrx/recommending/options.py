@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from pyattrx.affinities.describing import check_batch_size, resolve_device
-from pyattrx.affinities.failing import OnError
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.features import FeatureCache
+from pyattrx.running import OnError, check_batch_size, resolve_device
 
 __all__ = ["Options", "check_stop"]
 

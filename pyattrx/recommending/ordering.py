@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyattrx.affinities.statistics import Residuals, paired_p_values, reach
 from pyattrx.scores import Score
+from pyattrx.statistics import Residuals, paired_p_values, reach
 
 __all__ = ["Evidence", "Order", "factor_of", "order"]
 
@@ -123,7 +123,7 @@ def order(parts: Sequence[Evidence], factors: Sequence[float]) -> Order:
     Examples
     --------
     >>> import numpy as np
-    >>> from pyattrx.affinities.statistics import Residuals
+    >>> from pyattrx.statistics.clustered import Residuals
     >>> from pyattrx.recommending.ordering import Evidence, order
     >>> terms = np.random.default_rng(0).normal([1.0, 2.0, 3.0], 0.1, (50, 3))
     >>> evidence = Evidence(terms.mean(0), Residuals.of(terms, np.arange(50)))

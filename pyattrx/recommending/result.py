@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from pyattrx._saved import saved, write_saved
-from pyattrx.affinities.ranking import jsonable
 from pyattrx.errors import InvalidValue, MissingDependency
 from pyattrx.features import Costs
 from pyattrx.recommending.racing import Dropped
+from pyattrx.statistics import jsonable
 
 __all__ = ["Recommendation", "Standing"]
 

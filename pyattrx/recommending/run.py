@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from pyattrx._ambient import neutrally
-from pyattrx.affinities.failing import Failures, OnError
 from pyattrx.errors import InvalidValue
 from pyattrx.features import FeatureCache
 from pyattrx.recommending.answering import answer
@@ -25,6 +24,7 @@ from pyattrx.recommending.result import Recommendation
 from pyattrx.recommending.rule import Rule
 from pyattrx.recommending.shortlist import FINALISTS, shortlist
 from pyattrx.recommending.targeted import rank_for_target
+from pyattrx.running import Failures, OnError
 from pyattrx.tasks import Task
 from pyattrx.zoo import Zoo
 

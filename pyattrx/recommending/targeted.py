@@ -9,13 +9,12 @@ import numpy as np
 import torch
 
 from pyattrx.affinities import affinity
-from pyattrx.affinities.describing import device_name, versions
-from pyattrx.affinities.failing import OnError, all_failed
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EncoderError
 from pyattrx.recommending.candidates import Candidate, read_candidates
 from pyattrx.recommending.notes import score_in_words
 from pyattrx.recommending.result import Recommendation, Standing
+from pyattrx.running import OnError, all_failed, device_name, versions
 from pyattrx.tasks import Task
 
 __all__ = ["rank_for_target"]

@@ -10,7 +10,7 @@ from pyattrx.scores._labels import KINDS, Labels, read_labels
 
 __all__ = ["blocks", "deal", "in_order"]
 
-# As in pyattrx.affinities.jackknife: more give more degrees of freedom, and cost more.
+# As in pyattrx.statistics.jackknife: more give more degrees of freedom, and cost more.
 _MOST_BLOCKS = 16
 
 

@@ -1,4 +1,4 @@
-"""Features as the scores read them: in float64, some rows at a time, centred where asked.
+"""Features as the scores read them: in float64, some rows at a time, centered where asked.
 
 The array stays as it is, whatever its type: copies are of a few rows. Values are scaled as a whole
 by a power of two, exactly, so that no square under- or overflows. Features that differ between
@@ -15,8 +15,8 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from pyattrx.descriptors.probe_sets import ROUNDINGS
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods import ROUNDINGS
 
 __all__ = ["Features", "Spectrum", "read_array", "read_features"]
 
@@ -142,7 +142,7 @@ class Features:
 
     @cached_property
     def squares(self) -> float:
-        """Sum of all squares of the centred features."""
+        """Sum of all squares of the centered features."""
         return float(sum(np.square(self.rows(some)).sum() for some in self.slices()))
 
     @cached_property
@@ -161,9 +161,9 @@ class Features:
             total += (self.raw(some) - self._first).sum(0)
         return total / len(self)
 
-    def gram(self, *, centre: bool = True, rows: np.ndarray | None = None) -> np.ndarray:
+    def gram(self, *, center: bool = True, rows: np.ndarray | None = None) -> np.ndarray:
         """Sums of products of two features, [D, D] float64; over some rows only, if given."""
-        read = self.rows if centre else self.raw
+        read = self.rows if center else self.raw
         total = np.zeros((self.width, self.width))
         for some in self.slices():
             x = read(some if rows is None else rows[some])
@@ -175,9 +175,9 @@ class Features:
             ).T
         return _mirrored(total)
 
-    def kernel(self, *, centre: bool = True) -> np.ndarray:
+    def kernel(self, *, center: bool = True) -> np.ndarray:
         """Inner products of any two images, [N, N] float64."""
-        read = self.rows if centre else self.raw
+        read = self.rows if center else self.raw
         total = np.zeros((len(self), len(self)))
         pieces = [(some, read(some)) for some in self.slices()]
         for index, (some, x) in enumerate(pieces):
@@ -186,9 +186,9 @@ class Features:
                 total[others, some] = total[some, others].T
         return total
 
-    def spectrum(self, *, centre: bool = True) -> Spectrum:
+    def spectrum(self, *, center: bool = True) -> Spectrum:
         """Principal directions, without those that only rounding is left of."""
-        return Spectrum(self, centre=centre)
+        return Spectrum(self, center=center)
 
 
 class Spectrum:
@@ -197,7 +197,7 @@ class Spectrum:
     Parameters
     ----------
     features : Features
-    centre : bool
+    center : bool
 
     Attributes
     ----------
@@ -205,12 +205,12 @@ class Spectrum:
         Sum of squares in each direction, over all images; the largest first.
     """
 
-    def __init__(self, features: Features, *, centre: bool = True) -> None:
-        self._read = features.rows if centre else features.raw
+    def __init__(self, features: Features, *, center: bool = True) -> None:
+        self._read = features.rows if center else features.raw
         self._slices = features.slices
         self._count = len(features)
         wide = features.width > len(features)
-        matrix = features.kernel(centre=centre) if wide else features.gram(centre=centre)
+        matrix = features.kernel(center=center) if wide else features.gram(center=center)
         squares, vectors = scipy.linalg.eigh(
             matrix, driver="evd", overwrite_a=True, check_finite=False
         )

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.errors import InvalidValue
 from pyattrx.scores._blocks import deal
 from pyattrx.scores._features import read_features
 from pyattrx.scores._labels import read_labels
 from pyattrx.scores._making import check_number, from_blocks
 from pyattrx.scores._result import Score
+from pyattrx.statistics import jackknife_residuals
 
 __all__ = ["gbc"]
 

@@ -53,9 +53,9 @@ def knn(features: Any, labels: Any, *, groups: Any = None, k: int = 5) -> Score:
     Notes
     -----
     Cover and Hart, Nearest neighbor pattern classification, 1967. It depends neither on the scale
-    of the features nor on a rotation, but on their origin. Features are not centred. An image whose
-    features are all zero is predicted by the mean of all. Of neighbours with the same cosine any
-    may be taken. The standard error takes the images' terms for independent between groups,
+    of the features nor on a rotation, but on their origin. Features are not centered. An image
+    whose features are all zero is predicted by the mean of all. Of neighbours with the same cosine
+    any may be taken. The standard error takes the images' terms for independent between groups,
     though they share neighbours.
 
     Examples

@@ -8,16 +8,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
-from pyattrx.descriptors.probe_sets import ROUNDINGS
-from pyattrx.descriptors.ridge import Moments, cross_fitted_r2, narrowed
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import ROUNDINGS, Moments, cross_fitted_r2, narrowed
 from pyattrx.scores._blocks import in_order
 from pyattrx.scores._dense import is_dense, read_dense
 from pyattrx.scores._features import read_array
 from pyattrx.scores._labels import read_labels
 from pyattrx.scores._making import check_groups, check_number, from_blocks
 from pyattrx.scores._result import Score
+from pyattrx.statistics import jackknife_blocks, jackknife_residuals
 
 __all__ = ["label_ridge"]
 
@@ -73,7 +72,7 @@ def label_ridge(
 
     Notes
     -----
-    The numbers are those of ``FeatureMethod("normalized_ridge", penalty=0.1)``, with labels as the
+    The numbers are those of ``methods.NormalizedRidge(penalty=0.1)``, with labels as the
     target's output, but for the halves: those have every class evenly (or large and small numbers),
     in whatever order the images come. Maps of classes are dealt out by the class that has most of
     an image, and by its share. Each image's own scale does not matter, nor does a rotation

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.scores._blocks import deal
 from pyattrx.scores._features import read_array
 from pyattrx.scores._labels import Labels, read_labels
 from pyattrx.scores._making import from_blocks
 from pyattrx.scores._result import Score
+from pyattrx.statistics import jackknife_residuals
 
 __all__ = ["leep", "likelihood", "nce"]
 

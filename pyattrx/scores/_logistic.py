@@ -41,7 +41,7 @@ class Design:
     Attributes
     ----------
     x : ndarray [N, R], float32 or float64
-        Centred, of root mean squared length 1.
+        Centered, of root mean squared length 1.
     gram : ndarray [R, R] or [R]
         Of all images; its diagonal where the features are principal directions, which have no
         other products.

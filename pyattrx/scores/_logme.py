@@ -52,8 +52,8 @@ def logme(features: Any, labels: Any, *, groups: Any = None) -> Score:
     in closed form, so that the maximum is sought over one number, on a grid first: it does not
     depend on where a fixed-point iteration begins. The ratio stays between 1e-10 and 1e6 of the
     largest squared singular value, without which labels that are an exact linear function of the
-    features would have infinite evidence. As in the paper, features are not centred and there is no
-    intercept: the origin matters; neither scale nor a rotation does.
+    features would have infinite evidence. As in the paper, features are not centered and there is
+    no intercept: the origin matters; neither scale nor a rotation does.
 
     The standard error is that of an infinitesimal jackknife (Jaeckel 1972): at the maximum the
     evidence's derivative by an image's weight is a closed form. It is too small where features are
@@ -71,7 +71,7 @@ def logme(features: Any, labels: Any, *, groups: Any = None) -> Score:
     """
     read = read_labels(labels, groups, ("classification", "regression", "multilabel"))
     found = read_features(features, len(read))
-    spectrum = found.spectrum(centre=False)
+    spectrum = found.spectrum(center=False)
     squares = spectrum.squares
     count = len(read)
     cross = spectrum.cross(read.columns)

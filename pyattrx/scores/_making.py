@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.statistics import Residuals
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.scores._labels import Labels
 from pyattrx.scores._result import Score
+from pyattrx.statistics import Residuals
 
 __all__ = ["check_groups", "check_number", "from_blocks", "from_terms", "r_squared"]
 

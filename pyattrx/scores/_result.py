@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.statistics import Residuals, paired_p_values, reach
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.statistics import Residuals, paired_p_values, reach
 
 __all__ = ["Comparison", "Score", "compare"]
 

@@ -18,7 +18,7 @@ __all__ = ["ridge_loo"]
 def ridge_loo(features: Any, labels: Any, *, groups: Any = None, penalty: float = 0.01) -> Score:
     """Score features by the leave-one-out R^2 of ridge regression on the labels.
 
-    With the hat matrix ``H = 11'/N + X (X'X + lambda I)^-1 X'`` of centred features, the residuals
+    With the hat matrix ``H = 11'/N + X (X'X + lambda I)^-1 X'`` of centered features, the residuals
     of a fit without group g are exactly ``(I - H_gg)^-1 r_g``: nothing is fitted twice. Classes are
     one-hot. The value is R^2, pooled over columns.
 
@@ -32,7 +32,7 @@ def ridge_loo(features: Any, labels: Any, *, groups: Any = None, penalty: float 
         Images that are left out together.
     penalty : float, positive
         Of the squared weights, in units of the mean diagonal of the smaller Gram matrix, that of
-        centred features or of images.
+        centered features or of images.
 
     Returns
     -------

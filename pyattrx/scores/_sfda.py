@@ -96,11 +96,11 @@ def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 5.
         return np.asarray(p * x + (1 - p) * others[codes])
 
     means, within = _moments(mixed, slices, read)
-    centre = read.means @ means
-    second = _discriminants(means - centre, within, shrinkage, found.width, read)
+    center = read.means @ means
+    second = _discriminants(means - center, within, shrinkage, found.width, read)
     terms, right = np.empty(len(read)), np.empty(len(read))
     for some in slices:
-        logs = second(mixed(some) - centre)
+        logs = second(mixed(some) - center)
         terms[some] = logs[np.arange(len(logs)), read.codes[some]]
         right[some] = terms[some] >= logs.max(1)
     facts = {"accuracy": float(right.mean()), "shrinkage": shrinkage}

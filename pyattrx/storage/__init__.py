@@ -28,7 +28,7 @@ from pyattrx.storage.features import (
     arrays_of,
     facts_of,
     resolve_features,
-    summarised,
+    summarized,
 )
 from pyattrx.storage.given import check_all_maps, check_facts, check_maps, row_width
 from pyattrx.storage.reading import read_sketches, read_summaries, without_records
@@ -78,7 +78,7 @@ __all__ = [
     "resolve_features",
     "row_width",
     "segment_sizes",
-    "summarised",
+    "summarized",
     "verify",
     "without_records",
 ]

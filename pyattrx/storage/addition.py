@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 from xxhash import xxh3_64_intdigest
 
-from pyattrx.descriptors import Summary
+from pyattrx.methods import Summary
 from pyattrx.storage.catalog import ROWS, SKETCH, SUMMARY, EntryRow, Located
 from pyattrx.storage.features import FACTS, StoredFeatures, tensors_of
 from pyattrx.storage.segments import Appender, Record

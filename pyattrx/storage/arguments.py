@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 from xxhash import xxh3_128_hexdigest
 
-from pyattrx.affinities.describing import (
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.running import (
     Source,
     check_batch_size,
     check_compile,
+    check_precision,
     check_sources,
     device_name,
     resolve_device,
     versions,
 )
-from pyattrx.descriptors import check_precision
-from pyattrx.errors import InvalidType, InvalidValue
 
 __all__ = [
     "BESIDE",

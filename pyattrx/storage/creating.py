@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.describing import versions
-from pyattrx.descriptors import FeatureMethod, Method, feature_descriptor, resolve_maps_method
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods import FeatureMethod, Method, resolve_maps_method
 from pyattrx.probes import Probes
+from pyattrx.running import versions
 from pyattrx.storage.arguments import check_path, not_integer, now
 from pyattrx.storage.features import FEATURES_RERANK, NEAREST, resolve_features
 from pyattrx.storage.store import Store, StoredMethod
@@ -53,7 +53,7 @@ def create(
     }
     if rerank is not None:
         features = resolve_features(rerank)
-        feature_descriptor(features).check_probes(np.asarray(probes.groups))
+        features.check_probes(np.asarray(probes.groups))
         facts["rerank"] = features.to_dict()
     for one in methods:
         StoredMethod.check(one, probes.size)

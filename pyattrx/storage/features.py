@@ -9,17 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.affinities.describing import Description
-from pyattrx.descriptors import (
-    AnyMethod,
-    FeatureMethod,
-    Method,
-    ProbeSetDescriptor,
-    Summary,
-    feature_descriptor,
-    resolve_method,
-)
+from pyattrx import methods
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import FeatureMethod, Method, Summary
+from pyattrx.running import Description
 from pyattrx.storage.catalog import EntryRow
 
 __all__ = [
@@ -31,7 +24,7 @@ __all__ = [
     "arrays_of",
     "facts_of",
     "resolve_features",
-    "summarised",
+    "summarized",
     "tensors_of",
 ]
 
@@ -52,20 +45,19 @@ class StoredFeatures:
     id: int
     name: str
     method: FeatureMethod
-    descriptor: ProbeSetDescriptor
     digest: int
 
     @classmethod
     def of(cls, method: FeatureMethod, digest: int) -> StoredFeatures:
         """Make one of a method, and of the hash of its definition."""
-        return cls(FEATURES_ID, str(method), method, feature_descriptor(method), digest)
+        return cls(FEATURES_ID, str(method), method, digest)
 
     def is_meant(self, method: Any) -> bool:
         """Whether somebody asks for this method: by its definition, or by a name of it."""
         if method in (self.method, self.name):
             return True
         try:
-            return isinstance(method, str) and resolve_method(method) == self.method
+            return isinstance(method, str) and methods.get(method) == self.method
         except InvalidValue:
             return False
 
@@ -77,15 +69,15 @@ def resolve_features(method: Any) -> FeatureMethod:
     ------
     InvalidValue, InvalidType
     """
-    found: AnyMethod = resolve_method(method)
+    found = methods.get(method)
     if not isinstance(found, FeatureMethod):
         raise InvalidValue("rerank", str(method), "a FeatureMethod, or its kind")
     return found
 
 
-def summarised(description: Description, features: StoredFeatures) -> Summary:
+def summarized(description: Description, features: StoredFeatures) -> Summary:
     """Reduce a network to what a feature method keeps."""
-    return features.descriptor.summarise(description.observed(features.descriptor))
+    return features.method.summarize(description.observed(features.method))
 
 
 def tensors_of(summary: Summary) -> list[tuple[str, Tensor]]:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pyattrx.descriptors import Summary
 from pyattrx.errors import EntryGone, ZooDamaged, ZooMismatch
+from pyattrx.methods import Summary
 from pyattrx.storage.catalog import SKETCH, SUMMARY, EntryRow, Located
 from pyattrx.storage.features import FACTS, FEATURES_ID, StoredFeatures, arrays_of
 from pyattrx.storage.store import Store, StoredMethod
 
 __all__ = ["read_sketches", "read_summaries", "without_records"]
+
+# Names of arrays as older zoos have them.
+_RENAMED = {"latent": "output"}
 
 
 def read_sketches(
@@ -94,6 +97,6 @@ def _read(store: Store, entry: EntryRow, records: Mapping[int, Sequence[Located]
         if len(parts) != 1:
             raise ZooDamaged("what is kept of its features is damaged")
         rows = store.segments.read(parts[0].record).numpy()
-        arrays[name] = rows.reshape(len(rows), *shapes[name])
+        arrays[_RENAMED.get(name, name)] = rows.reshape(len(rows), *shapes[name])
     facts = entry.facts[FACTS]
     return Summary(arrays, facts["zero_probes"], facts["observed"])

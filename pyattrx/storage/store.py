@@ -17,9 +17,8 @@ import torch
 from torch import Tensor
 from xxhash import xxh3_64_intdigest
 
+from pyattrx import methods
 from pyattrx._files import sync_folder
-from pyattrx.affinities.statistics import degrees_of_freedom
-from pyattrx.descriptors import AttributionMaps, FeatureMethod, Method
 from pyattrx.errors import (
     InvalidType,
     InvalidValue,
@@ -29,7 +28,9 @@ from pyattrx.errors import (
     ZooError,
     ZooWarning,
 )
+from pyattrx.methods import AttributionMaps, FeatureMethod, Method
 from pyattrx.probes import Probes
+from pyattrx.statistics import degrees_of_freedom
 from pyattrx.storage.addition import GROWN, Addition
 from pyattrx.storage.arguments import check_tags, encodable
 from pyattrx.storage.catalog import SKETCH, Catalog, Located
@@ -97,7 +98,7 @@ class Store:
             _stored_method(number, definition, self.probes.size, trust, folder)
             for number, _, definition in self.catalog.methods()
         ]
-        self.features = _stored_features(facts.get("rerank"))
+        self.features = _stored_features(facts.get("rerank"), trust, folder)
 
     def _load_probes(self) -> dict[str, Any]:
         """Open the probes; returns what is known of the zoo."""
@@ -205,7 +206,9 @@ class Store:
     @property
     def imports_code(self) -> bool:
         """Whether a method of it refers to code of somebody's own."""
-        return any(list(Method.imports(stored.method.to_dict())) for stored in self.methods)
+        every: list[methods.ComparisonMethod] = [stored.method for stored in self.methods]
+        every += [] if self.features is None else [self.features.method]
+        return any(methods.imports(method.to_dict()) for method in every)
 
     def method(self, asked: str | Method | FeatureMethod | None) -> StoredMethod:
         """Find one of the zoo's methods: the first one, or by its name or definition."""
@@ -367,22 +370,30 @@ class Store:
 def _stored_method(
     number: int, definition: dict[str, Any], size: tuple[int, int], trust: bool, folder: Path
 ) -> StoredMethod:
-    outside = Method.imports(definition)
+    method = _read_back(definition, trust, folder)
+    assert isinstance(method, Method)
+    digest = xxh3_64_intdigest(_canonical(definition).encode())
+    return StoredMethod(number, str(method), method, AttributionMaps(method, size), digest)
+
+
+def _stored_features(
+    definition: dict[str, Any] | None, trust: bool, folder: Path
+) -> StoredFeatures | None:
+    if definition is None:
+        return None
+    method = _read_back(definition, trust, folder)
+    assert isinstance(method, FeatureMethod)
+    return StoredFeatures.of(method, xxh3_64_intdigest(_canonical(definition).encode()))
+
+
+def _read_back(definition: dict[str, Any], trust: bool, folder: Path) -> methods.ComparisonMethod:
+    outside = methods.imports(definition)
     if outside and not trust:
         raise UntrustedError(
             f"{folder}: opening this zoo would import {', '.join(outside)}; if you know "
             "where it comes from, allow that with Zoo.open(path, trust=True) (--trust in the shell)"
         )
-    method = Method.from_dict(definition)
-    digest = xxh3_64_intdigest(_canonical(definition).encode())
-    return StoredMethod(number, str(method), method, AttributionMaps(method, size), digest)
-
-
-def _stored_features(definition: dict[str, Any] | None) -> StoredFeatures | None:
-    if definition is None:
-        return None
-    digest = xxh3_64_intdigest(_canonical(definition).encode())
-    return StoredFeatures.of(FeatureMethod.from_dict(definition), digest)
+    return methods.from_dict(definition)
 
 
 def _canonical(definition: dict[str, Any]) -> str:

@@ -9,17 +9,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyattrx.affinities.describing import (
-    Description,
-    Source,
-    check_sources,
-    encoders_of,
-    versions,
-)
-from pyattrx.descriptors import quantise
 from pyattrx.encoders import Encoder, load_many
 from pyattrx.encoders.encoder import refused
 from pyattrx.errors import InvalidValue, ZooDamaged, ZooMismatch
+from pyattrx.methods import quantize
+from pyattrx.running import Description, Source, check_sources, encoders_of, versions
 from pyattrx.storage import (
     BESIDE,
     FACTS,
@@ -38,7 +32,7 @@ from pyattrx.storage import (
     note_failure,
     now,
     row_width,
-    summarised,
+    summarized,
 )
 from pyattrx.zoo.sameness import BEHAVIOUR, differences
 
@@ -142,10 +136,10 @@ def _add_network(
             batches = _checked(store, encoder.name, description.rows(on_host=True))
             addition.feed(store.methods, batches)
             names = [stored.name for stored in store.methods]
-            zeros = dict(zip(names, description.zero_maps, strict=True))
+            zeros = dict(zip(names, [checks.zero for checks in description.checks], strict=True))
             kept: dict[str, Any] = {}
             if store.features is not None:
-                summary = summarised(description, store.features)
+                summary = summarized(description, store.features)
                 addition.put_summary(store.features, summary)
                 kept[FACTS] = facts_of(summary)
                 zeros[store.features.name] = summary.zero_probes
@@ -174,7 +168,7 @@ def add_given(
     said = check_facts(facts)
     store.refresh()
     rows = [
-        quantise(some, stored.method.storage)
+        quantize(some, stored.method.storage)
         for stored, some in zip(store.methods, check_all_maps(store, maps), strict=True)
     ]
     digest = "".join(maps_hash(some) for some in rows)

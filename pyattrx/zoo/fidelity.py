@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from pyattrx.affinities import affinity
-from pyattrx.affinities.describing import Source
-from pyattrx.affinities.ranking import jsonable
 from pyattrx.affinities.result import Affinity
-from pyattrx.descriptors import Method
 from pyattrx.errors import InvalidValue
+from pyattrx.methods import Method
 from pyattrx.probes import Probes
+from pyattrx.running import Source
+from pyattrx.statistics import jsonable
 from pyattrx.storage import Run, Store, check_encoders, not_integer
 from pyattrx.zoo.loading import load_named, loadable
 

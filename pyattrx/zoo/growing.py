@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities.describing import Description, Source, encoders_of
-from pyattrx.descriptors import check_precision
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooWarning
 from pyattrx.probes import Probes
+from pyattrx.running import Description, Source, check_precision, encoders_of
 from pyattrx.storage import (
     EntryRow,
     Report,
@@ -28,7 +27,7 @@ from pyattrx.storage import (
     check_encoders,
     facts_of,
     note_failure,
-    summarised,
+    summarized,
 )
 from pyattrx.zoo.loading import load_entry
 from pyattrx.zoo.sameness import check_same
@@ -180,10 +179,10 @@ class Growth:
                 store.methods, batches, first, count, groups=np.asarray(self.probes.groups)
             )
             names = [stored.name for stored in store.methods]
-            zeros = dict(zip(names, description.zero_maps, strict=True))
+            zeros = dict(zip(names, [checks.zero for checks in description.checks], strict=True))
             kept = None
             if store.features is not None:  # of all probes together: anew
-                summary = summarised(description, store.features)
+                summary = summarized(description, store.features)
                 addition.put_summary(store.features, summary, first)
                 kept = facts_of(summary)
             addition.stage(entry.id, zeros, kept)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyattrx._progress import progress
-from pyattrx.descriptors import FeatureMethod
 from pyattrx.errors import ZooDamaged, ZooMismatch
+from pyattrx.methods import FeatureMethod
 from pyattrx.storage import Report, Store, StoredFeatures, StoredMethod
 from pyattrx.zoo.sameness import same_entries
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pyattrx.descriptors import FeatureMethod, Method
 from pyattrx.errors import InvalidType, ZooError
+from pyattrx.methods import FeatureMethod, Method
 from pyattrx.probes import Probes
 from pyattrx.query import Candidates
 from pyattrx.storage import Entry, Store, Verification, check_tags, segment_sizes, verify

@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
-from pyattrx.affinities.describing import described_behaviour
-from pyattrx.descriptors import arithmetic
 from pyattrx.encoders import Encoder
 from pyattrx.encoders.identity import behaves_alike
 from pyattrx.errors import ZooMismatch
 from pyattrx.probes import Probes
+from pyattrx.running import arithmetic, described_behaviour
 from pyattrx.storage import EntryRow, Run, fingerprint
 
 __all__ = ["BEHAVIOUR", "check_same", "differences", "same_entries"]

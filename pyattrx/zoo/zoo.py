@@ -12,9 +12,8 @@ from torch import Tensor
 
 from pyattrx._ambient import neutrally
 from pyattrx.affinities import Affinity
-from pyattrx.affinities.describing import Source
-from pyattrx.descriptors import FeatureMethod, Method
 from pyattrx.encoders import Encoder
+from pyattrx.methods import FeatureMethod, Method
 from pyattrx.probes import Probes
 from pyattrx.query import (
     Asked,
@@ -26,6 +25,7 @@ from pyattrx.query import (
     answer,
     stored_affinity,
 )
+from pyattrx.running import Source
 from pyattrx.storage import Entry, Report, Run, Store, check_path, check_wait, create
 from pyattrx.zoo.adding import add_all, add_given, add_one
 from pyattrx.zoo.fidelity import Fidelity, fidelity

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.descriptors.combined import standardized
+from pyattrx.methods import standardized
 from pyattrx.recommending import consensus
 
 from .reading import Seen

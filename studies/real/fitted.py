@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import pyattrx
-from pyattrx import Encoder
-from pyattrx.descriptors import FeatureMethod
-from pyattrx.descriptors.regression import NormalizedRidge
+from pyattrx import Encoder, methods
 from pyattrx.fitting import FittedEncoder
 
 from .measuring import parts
@@ -55,7 +53,7 @@ def measure_fitted(
     Returns
     -------
     list of Row
-        R^2, as of ``FeatureMethod("normalized_ridge")``: of the target's output at 4 x 4 locations
+        R^2, as of ``methods.NormalizedRidge()``: of the target's output at 4 x 4 locations
         (as `recommended` reads it), of all of them as one vector, of 2 x 2, of their mean, of the
         mean of the layer before ("96 wide"), and, of all labels, of the mean after four times as
         many steps.
@@ -147,13 +145,13 @@ def ridge_r2(
         Images that belong together; each is one of its own if left out.
     penalty : float
     """
-    descriptor = NormalizedRidge(FeatureMethod("normalized_ridge", penalty=penalty))
+    descriptor = methods.NormalizedRidge(penalty=penalty)
     groups = np.arange(len(target)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    asked = descriptor.summarise({"latent": _shaped(target), "features": _shaped(target)})
+    asked = descriptor.summarize({"output": _shaped(target), "features": _shaped(target)})
     values = []
     for source in sources:
         unit = source / np.maximum(np.linalg.norm(source, axis=1, keepdims=True), 1e-30)
-        known = descriptor.summarise({"latent": _shaped(unit), "features": _shaped(unit)})
+        known = descriptor.summarize({"output": _shaped(unit), "features": _shaped(unit)})
         values.append(float(descriptor.compare([asked], [known], groups, groups % 2)[0][0, 0]))
     return np.array(values)
 

@@ -16,11 +16,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyattrx import Encoder, FeatureMethod, Probes
+from pyattrx import Encoder, FeatureMethod, Probes, methods
 from pyattrx._files import atomic_write
-from pyattrx.attribution import ELRP, Attribution, resolve_attribution, resolve_scalar
-from pyattrx.descriptors import AttributionMaps, feature_descriptor
 from pyattrx.encoders import PreparedEncoder
+from pyattrx.methods import (
+    ELRP,
+    AttributionMaps,
+    InputAttribution,
+    resolve_attribution,
+    resolve_scalar,
+)
 
 from .methods import BASE, CODE, LAYER
 
@@ -34,10 +39,10 @@ def group_of(name: str) -> str:
     method = BASE[name]
     if isinstance(method, FeatureMethod):
         place = "-code" if name in CODE else ""
-        if method.kind in ("ridge", "normalized_ridge"):
-            return method.kind + place
-        if method.kind == "perturbation_response":
-            return f"{method.kind}-{method.strength:g}-{method.draws}-{method.seed}{place}"
+        if isinstance(method, methods.PerturbationResponse):
+            return f"{method.name}-{method.strength:g}-{method.draws}-{method.seed}{place}"
+        if "features" in method.needs:
+            return method.name + place
         return "output"
     rules = "elrp" if isinstance(resolve_attribution(method.attribution), ELRP) else "gradient"
     scalar = str(getattr(method.scalar, "__name__", method.scalar))
@@ -116,7 +121,7 @@ def _maps(
         assert not isinstance(method, FeatureMethod)
         descriptors[name] = AttributionMaps(method, probes.size)
     first = descriptors[names[0]].method
-    attribution: Attribution = resolve_attribution(first.attribution)
+    attribution: InputAttribution = resolve_attribution(first.attribution)
     scalar = resolve_scalar(first.scalar)
     for _, images in _batches(probes):
         x = prepared.preprocess(images)
@@ -130,7 +135,7 @@ def _features(
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     method = BASE[names[0]]
     assert isinstance(method, FeatureMethod)
-    descriptor = feature_descriptor(method)
+    descriptor = method
     for numbers, images in _batches(probes):
         with torch.no_grad():
             observed = descriptor.observe(prepared, images, numbers)

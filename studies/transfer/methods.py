@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyattrx import Combined, FeatureMethod, Method
-from pyattrx.descriptors import AnyMethod
+from pyattrx import Combined, FeatureMethod, Method, methods
+from pyattrx.methods import ComparisonMethod
 
 __all__ = [
     "BASE",
@@ -62,41 +62,41 @@ BASE: dict[str, Part] = {
     "abs_elrp_hsn": Method("elrp", scalar="half_squared_norm", reduce="abs_mean"),
     "saliency_norms": Method("saliency", scalar=place_norms),
     # What becomes of the map.
-    "saliency_centred": _saliency("mean", centre=True),
-    "saliency_hsn_centred": _saliency(centre=True),
+    "saliency_centred": _saliency("mean", center=True),
+    "saliency_hsn_centred": _saliency(center=True),
     "saliency_hsn_channels": _saliency(reduce="none"),
     "saliency_hsn_grid32": _saliency(grid=(32, 32)),
     "saliency_hsn_grid16": _saliency(grid=(16, 16)),
     "saliency_hsn_grid8": _saliency(grid=(8, 8)),
-    "saliency_hsn_grid16_centred": _saliency(grid=(16, 16), centre=True),
+    "saliency_hsn_grid16_centred": _saliency(grid=(16, 16), center=True),
     "saliency_hsn_pixels512": _saliency(pixels=512),
     # Another layer.
     "saliency_hsn_last_block": _saliency(),
     # Features.
-    "rsa": FeatureMethod("rsa"),
-    "cka": FeatureMethod("cka"),
-    "dds": FeatureMethod("dds"),
-    "edges": FeatureMethod("edges"),
-    "svcca": FeatureMethod("svcca"),
-    "ridge": FeatureMethod("ridge"),
-    "normalized_ridge": FeatureMethod("normalized_ridge"),
-    "perturbation_response": FeatureMethod("perturbation_response"),
+    "rsa": methods.RSA(),
+    "cka": methods.CKA(),
+    "dds": methods.DDS(),
+    "edges": methods.Edges(),
+    "svcca": methods.SVCCA(),
+    "ridge": methods.Ridge(),
+    "normalized_ridge": methods.NormalizedRidge(),
+    "perturbation_response": methods.PerturbationResponse(),
     # Their penalties, and a weaker perturbation.
-    "ridge_p0.1": FeatureMethod("ridge", penalty=0.1),
-    "ridge_p0.001": FeatureMethod("ridge", penalty=0.001),
-    "normalized_ridge_p0.1": FeatureMethod("normalized_ridge", penalty=0.1),
-    "normalized_ridge_p0.001": FeatureMethod("normalized_ridge", penalty=0.001),
-    "perturbation_response_p0.1": FeatureMethod("perturbation_response", penalty=0.1),
-    "perturbation_response_p0.001": FeatureMethod("perturbation_response", penalty=0.001),
-    "perturbation_response_weak": FeatureMethod("perturbation_response", strength=0.05),
+    "ridge_p0.1": methods.Ridge(penalty=0.1),
+    "ridge_p0.001": methods.Ridge(penalty=0.001),
+    "normalized_ridge_p0.1": methods.NormalizedRidge(penalty=0.1),
+    "normalized_ridge_p0.001": methods.NormalizedRidge(penalty=0.001),
+    "perturbation_response_p0.1": methods.PerturbationResponse(penalty=0.1),
+    "perturbation_response_p0.001": methods.PerturbationResponse(penalty=0.001),
+    "perturbation_response_weak": methods.PerturbationResponse(strength=0.05),
     # The source's output, on which transfers are trained, in place of its last block; and windows.
-    "ridge_code": FeatureMethod("ridge"),
-    "normalized_ridge_code": FeatureMethod("normalized_ridge"),
-    "perturbation_response_code": FeatureMethod("perturbation_response"),
-    "normalized_ridge_code_window3": FeatureMethod("normalized_ridge", window=3),
-    "perturbation_response_code_window3": FeatureMethod("perturbation_response", window=3),
-    "normalized_ridge_code_window5": FeatureMethod("normalized_ridge", window=5),
-    "perturbation_response_code_window5": FeatureMethod("perturbation_response", window=5),
+    "ridge_code": methods.Ridge(),
+    "normalized_ridge_code": methods.NormalizedRidge(),
+    "perturbation_response_code": methods.PerturbationResponse(),
+    "normalized_ridge_code_window3": methods.NormalizedRidge(window=3),
+    "perturbation_response_code_window3": methods.PerturbationResponse(window=3),
+    "normalized_ridge_code_window5": methods.NormalizedRidge(window=5),
+    "perturbation_response_code_window5": methods.PerturbationResponse(window=5),
 }
 
 # Where a network is read, if not at its output.
@@ -131,20 +131,20 @@ class Candidate:
     ----------
     terms : mapping of str to float
         Names in `BASE` and their weights.
-    standardise : bool
+    standardize : bool
         As for `pyattrx.Combined`; of no meaning for one term.
     """
 
     terms: Mapping[str, float]
-    standardise: bool = True
+    standardize: bool = True
 
     @property
-    def method(self) -> AnyMethod:
+    def method(self) -> ComparisonMethod:
         """The method that computes it; where networks are read (`LAYER`, `CODE`) aside."""
         if len(self.terms) == 1:
             return BASE[next(iter(self.terms))]
         terms = tuple((BASE[name], weight) for name, weight in self.terms.items())
-        return Combined(terms, standardise=self.standardise)
+        return Combined(terms, standardize=self.standardize)
 
     def scores(self, tables: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Put its scores [M, M] together from those in `BASE`."""
@@ -158,7 +158,7 @@ def _candidates() -> dict[str, Candidate]:
     for maps in ("grad_x_input", "saliency", "saliency_hsn"):
         for weight in (1.0, 0.25):
             name = f"depara, {maps} + {weight:g} edges"
-            found[name] = Candidate({maps: 1.0, "edges": weight}, standardise=False)
+            found[name] = Candidate({maps: 1.0, "edges": weight}, standardize=False)
     for count in (2, 3):
         for names in combinations(_SHORTLIST, count):
             if len({name in CODE for name in names if name.startswith(_DIRECTIONAL)}) > 1:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from pyattrx import FeatureMethod, Probes, evaluate, ops
 from pyattrx._files import atomic_write
-from pyattrx.affinities.jackknife import jackknife_blocks
 from pyattrx.affinities.scoring import BlockSums, Scores
-from pyattrx.descriptors import Summary, feature_descriptor
 from pyattrx.errors import PyattrxError
+from pyattrx.methods import Summary
+from pyattrx.statistics import jackknife_blocks
 
 from ..minitaskonomy.jobs import Say
 from ..minitaskonomy.presets import Preset
@@ -275,7 +275,7 @@ def score(
         sums = BlockSums(blocks)
         sums.add(np.arange(len(some)), np.asarray(ops.probe_cosines(maps).numpy()))
         return sums.scores(values)
-    descriptor = feature_descriptor(method)
-    summaries: list[Summary] = [descriptor.summarise(part) for part in parts]
+    descriptor = method
+    summaries: list[Summary] = [descriptor.summarize(part) for part in parts]
     of_probe = np.zeros(len(some), np.int64) if blocks is None else blocks
     return Scores(*descriptor.compare(summaries, summaries, some, of_probe))

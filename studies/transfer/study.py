@@ -296,7 +296,7 @@ def rerank(near: Sequence[Run], order: Sequence[Run], finalists: int) -> list[Ru
 
 def judge(runs: Sequence[Run], samples: int = 2000) -> dict[str, Estimate]:
     """Judge a method by all measures; sources with equal scores count the mean of their orders."""
-    found = evaluate.summarise({"it": runs}, samples=samples)["it"]
+    found = evaluate.summarize({"it": runs}, samples=samples)["it"]
     return {measure: found[measure] for measure in (*MEASURES, *COSTS)}
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 import pyattrx
 from networks import ARCHITECTURES, build
-from pyattrx.descriptors import map_cosines
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.running import map_cosines
 
 METHODS = ["saliency", "grad_x_input", "elrp"]
 
@@ -233,7 +233,7 @@ def test_names_must_differ(probes):
         ({"method": "gradcam"}, InvalidValue, "method='gradcam'"),
         ({"method": 3}, InvalidType, "method=3"),
         ({"batch_size": 0}, InvalidValue, "batch_size=0"),
-        ({"batch_size": 2.5}, InvalidValue, "batch_size=2.5"),
+        ({"batch_size": 2.5}, InvalidType, "batch_size=2.5"),
         ({"device": "gpu"}, InvalidValue, "device='gpu'"),
         ({"device": "meta"}, InvalidValue, "device='meta'"),
         ({"precision": "half"}, InvalidValue, "precision='half'"),

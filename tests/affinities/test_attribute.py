@@ -88,7 +88,7 @@ def test_the_module_is_left_as_it_was():
         ((Net(), "photo.jpg"), InvalidType, "images"),
         ((Net(), images()[:, :1]), InvalidValue, "images"),
         ((Net(), images(), "cka"), InvalidValue, "method='cka'"),
-        ((Net(), images(), pyattrx.FeatureMethod("cka")), InvalidType, "method"),
+        ((Net(), images(), pyattrx.methods.CKA()), InvalidType, "method"),
         ((Net(), images(), pyattrx.Method("saliency", reduce="none")), InvalidValue, "reduce"),
         ((Net(), images(), pyattrx.Method("saliency", pixels=5)), InvalidValue, "pixels"),
     ],

@@ -149,8 +149,8 @@ def test_a_network_of_one_number_an_image_without_a_dimension_of_its_own(scalar)
     result = compared(make(), pyattrx.Method("saliency", scalar=scalar))
     assert result.values[0, 1] == pytest.approx(cosines.mean(), abs=1e-6)
     # Where rounding has to be looked at closely, too.
-    expected = compared(make(), pyattrx.FeatureMethod("cka")).values
-    found = compared(make(shift=1e4), pyattrx.FeatureMethod("cka"))
+    expected = compared(make(), pyattrx.methods.CKA()).values
+    found = compared(make(shift=1e4), pyattrx.methods.CKA())
     assert found.provenance["networks"][0]["features_in"] == "float64"
     np.testing.assert_allclose(found.values, expected, rtol=1e-4)
 
@@ -170,9 +170,7 @@ def test_what_was_computed_in_float64_is_said():
     method = pyattrx.Method("saliency")
     facts = compared(SMALL["saturated"][0](), method).provenance["networks"]
     assert [one.get("exact_maps") for one in facts] == [PROBES, None]
-    facts = compared(Head(lambda m, z: z + 1e5), pyattrx.FeatureMethod("cka")).provenance[
-        "networks"
-    ]
+    facts = compared(Head(lambda m, z: z + 1e5), pyattrx.methods.CKA()).provenance["networks"]
     assert [one.get("features_in") for one in facts] == ["float64", None]
 
 
@@ -195,7 +193,7 @@ def test_a_dead_network_is_no_saturated_one():
     dead = other()
     nn.init.zeros_(dead.body[2].weight)
     assert compared(dead, "saliency").zero_maps == {"one": PROBES}
-    assert compared(dead, pyattrx.FeatureMethod("cka")).zero_maps == {"one": PROBES}
+    assert compared(dead, pyattrx.methods.CKA()).zero_maps == {"one": PROBES}
 
 
 # Features that vary by little of what they are.
@@ -251,7 +249,7 @@ def ridge_of(source, target):
         gram = x @ x.T
         # The penalty is one of all probes, as docs/conventions.md says.
         whole = source - source.mean(0)
-        penalty = pyattrx.FeatureMethod("ridge").penalty * np.trace(whole @ whole.T) / PROBES
+        penalty = pyattrx.methods.Ridge().penalty * np.trace(whole @ whole.T) / PROBES
         weights = np.linalg.solve(gram + penalty * np.eye(PROBES - 1), target[rest] - aim)
         predicted = aim + (source[left] - mean) @ x.T @ weights
         residual += np.square(target[left] - predicted).sum()
@@ -262,10 +260,10 @@ def ridge_of(source, target):
 @pytest.mark.parametrize("name", VARYING)
 def test_features_that_vary_a_little_are_compared_rightly(name):
     a, b = features_of(VARYING[name]()), features_of(other())
-    result = compared(VARYING[name](), pyattrx.FeatureMethod("cka"))
+    result = compared(VARYING[name](), pyattrx.methods.CKA())
     assert result.zero_maps == {}
     assert result.values[0, 1] == pytest.approx(cka_of(a, b), abs=1e-4)
-    result = compared(VARYING[name](), pyattrx.FeatureMethod("ridge"))
+    result = compared(VARYING[name](), pyattrx.methods.Ridge())
     # Rows are targets; a regression multiplies rounding.
     assert result.values[1, 0] == pytest.approx(ridge_of(a, b), abs=2e-3)
 
@@ -281,7 +279,7 @@ def test_features_that_vary_by_rounding_are_refused(name, kind):
 def test_features_that_vary_by_rounding_in_float64_are_refused():
     network = STILL["means of an instance norm over many locations"]()
     with pytest.raises(AssumptionError, match="'one': its output hardly varies"):
-        compared(network, pyattrx.FeatureMethod("cka"), dtype=torch.float64)
+        compared(network, pyattrx.methods.CKA(), dtype=torch.float64)
 
 
 def test_rounding_within_a_network_is_not_taken_for_a_mixed_batch():

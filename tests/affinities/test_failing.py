@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import pyattrx
-from pyattrx.affinities.failing import Failures
 from pyattrx.affinities.rows import Room, RowStore
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, SkippedWarning
+from pyattrx.running import Failures
 
 
 def network(seed, channels=4):

@@ -14,13 +14,12 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx import Combined, FeatureMethod
-from pyattrx.descriptors import FEATURE_KINDS, regression
-from pyattrx.descriptors.regression import perturbations
+from pyattrx import Combined, methods
 from pyattrx.errors import InvalidValue, NonFiniteError
+from pyattrx.methods import FEATURE_METHODS, perturbation_response, perturbations
 
 DIRECTIONAL = ["ridge", "normalized_ridge", "perturbation_response"]
-METHODS = [*FEATURE_KINDS, "depara", Combined([("saliency", 1), ("ridge", 1)])]
+METHODS = [*FEATURE_METHODS, "depara", Combined([("saliency", 1), ("ridge", 1)])]
 
 
 class Net(nn.Module):
@@ -114,14 +113,14 @@ def test_noise_waits_for_no_gpu():
             sent.append((device, dtype, non_blocking))
 
     images = SimpleNamespace(is_cuda=True, device="cuda", dtype=torch.float32)
-    regression._sent(Noise(), images)
+    perturbation_response._sent(Noise(), images)
     assert sent == ["pinned", ("cuda", torch.float32, True)]
     noise = torch.rand(1, 3, 4, 4)
-    assert regression._sent(noise, torch.rand(1, 3, 4, 4)) is noise
+    assert perturbation_response._sent(noise, torch.rand(1, 3, 4, 4)) is noise
 
 
 def test_perturbation_response(images, probes):
-    method = FeatureMethod("perturbation_response", draws=3, strength=0.1, seed=4, penalty=0.1)
+    method = methods.PerturbationResponse(draws=3, strength=0.1, seed=4, penalty=0.1)
     got = pyattrx.affinity(encoders(torch.float64), probes, method, batch_size=5)
 
     def responses(net):
@@ -312,7 +311,7 @@ def test_one_group_of_probes(method, images):
 
 
 @pytest.mark.parametrize("count", [3, 4])
-@pytest.mark.parametrize("method", FEATURE_KINDS)
+@pytest.mark.parametrize("method", FEATURE_METHODS)
 def test_as_few_probes_as_there_can_be(method, count, images):
     result = pyattrx.affinity(encoders(), pyattrx.Probes.from_tensor(images[:count]), method)
     assert np.isfinite(result.values).all()
@@ -343,7 +342,7 @@ def test_a_network_that_says_nothing(probes):
             assert (result.values[:, 3] == 0).all()
 
 
-@pytest.mark.parametrize("method", FEATURE_KINDS)
+@pytest.mark.parametrize("method", FEATURE_METHODS)
 def test_not_a_number(method, probes):
     class Broken(nn.Module):
         def forward(self, x):
@@ -393,12 +392,12 @@ def test_large_maps_are_made_smaller(images):
     net = nn.Conv2d(3, 4, 1)
     result = pyattrx.affinity([pyattrx.Encoder(net, name="a")], big, "normalized_ridge")
     assert result.provenance["networks"][0]["observed"]["normalized_ridge"] == {
-        "latent": [4, 16, 16],
+        "output": [4, 16, 16],
         "features": [4, 16, 16],
     }
 
 
-@pytest.mark.parametrize("method", FEATURE_KINDS)
+@pytest.mark.parametrize("method", FEATURE_METHODS)
 @pytest.mark.parametrize(
     ("scale", "dtype"),
     [

@@ -11,13 +11,20 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.affinities import describing, feeding
 from pyattrx.affinities import rows as row_store
-from pyattrx.affinities.describing import Description
-from pyattrx.affinities.feeding import Arriving, beside, feed, in_turn, unit_floats
-from pyattrx.descriptors import AttributionMaps, Method
 from pyattrx.errors import EncoderError, NonFiniteError, ProbeError
+from pyattrx.methods import AttributionMaps, Method
 from pyattrx.probes import Probes, _store
+from pyattrx.running import (
+    Arriving,
+    Description,
+    beside,
+    description,
+    feed,
+    feeding,
+    in_turn,
+    unit_floats,
+)
 
 CPU = torch.device("cpu")
 NOISE = torch.rand(11, 3, 8, 8, generator=torch.Generator().manual_seed(3))
@@ -122,7 +129,7 @@ class Spoiled(nn.Module):
 
 def described(probes, encoder, monkeypatch=None, lag=0, batch_size=2, method="saliency", count=1):
     if monkeypatch is not None:
-        monkeypatch.setattr(describing, "lag", lambda device: lag)
+        monkeypatch.setattr(description, "lag", lambda device: lag)
     descriptors = [AttributionMaps(Method(method), probes.size)] * count
     return Description(
         encoder, probes, descriptors, batch_size=batch_size, device=CPU, precision="float32"
@@ -151,7 +158,7 @@ def test_rows_do_not_depend_on_the_lag(on_file, monkeypatch, lag):
         expected = list(plain.rows(order))
     with described(on_file, encoder, monkeypatch, lag) as late:
         found = list(late.rows(order, on_host=True))
-    assert late.zero_maps == plain.zero_maps
+    assert [one.zero for one in late.checks] == [one.zero for one in plain.checks]
     for (probes, (rows,)), (others, (theirs,)) in zip(found, expected, strict=True):
         np.testing.assert_array_equal(probes, others)
         assert torch.equal(rows, theirs)
@@ -198,7 +205,7 @@ def test_a_run_with_a_lag_is_the_same_run(on_file, monkeypatch):
     for method in ("saliency", "ridge"):
         plain = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
         with monkeypatch.context() as patched:
-            patched.setattr(describing, "lag", lambda device: 1)
+            patched.setattr(description, "lag", lambda device: 1)
             late = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
         np.testing.assert_array_equal(late.values, plain.values)
     assert threads() == []
@@ -217,7 +224,7 @@ def test_rows_leave_with_their_batch_if_they_wait_on_the_host(
         return place
 
     monkeypatch.setattr(row_store.RowStore, "begin", elsewhere)
-    method = pyattrx.Combined([("saliency", 1.0), ("grad_x_input", 1.0)], standardise=False)
+    method = pyattrx.Combined([("saliency", 1.0), ("grad_x_input", 1.0)], standardize=False)
     encoders = [pyattrx.Encoder(build("plain"), name=name) for name in ("one", "two")]
     found = pyattrx.affinity(encoders, on_file, method, batch_size=3, device="cpu")
     assert leaving == [2 * on_host] * 8

@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from pyattrx import FeatureMethod
-from pyattrx.affinities.jackknife import jackknife_blocks, jackknife_residuals
+from pyattrx import FeatureMethod, methods
 from pyattrx.affinities.scoring import BlockSums
-from pyattrx.affinities.statistics import Residuals
-from pyattrx.descriptors import feature_descriptor
+from pyattrx.statistics import Residuals, jackknife_blocks, jackknife_residuals
 
 
 @pytest.mark.parametrize("sizes", [[1] * 9, [3] * 5, [1, 2, 7, 2]])
@@ -68,7 +66,7 @@ def test_errors_are_those_of_fresh_probes(kind):
     rng = np.random.default_rng(3)
     mix = rng.normal(size=(6, 6))
     method = FeatureMethod(kind)
-    descriptor = feature_descriptor(method)
+    descriptor = method
     groups = np.arange(48)
     blocks = jackknife_blocks(groups)
     values, errors = [], []
@@ -78,10 +76,10 @@ def test_errors_are_those_of_fresh_probes(kind):
         kept = []
         for x in (z, c):
             part = torch.tensor(x)
-            observed = {"latent": part}
+            observed = {"output": part}
             if kind == "normalized_ridge":
-                observed = {"latent": part[:, None], "features": part[:, None].clone()}
-            kept.append(descriptor.summarise(observed))
+                observed = {"output": part[:, None], "features": part[:, None].clone()}
+            kept.append(descriptor.summarize(observed))
         value, without = descriptor.compare(kept[:1], kept[1:], groups, blocks)
         values.append(value[0, 0])
         errors.append(jackknife_residuals(value, without, blocks).stderr()[0, 0])
@@ -96,7 +94,7 @@ def test_errors_of_dds_are_a_little_too_large():
     Below one they would promise too much.
     """
     rng = np.random.default_rng(4)
-    descriptor = feature_descriptor(FeatureMethod("dds"))
+    descriptor = methods.DDS()
     groups = np.arange(64)
     blocks = jackknife_blocks(groups)
     ratios = []
@@ -105,7 +103,7 @@ def test_errors_of_dds_are_a_little_too_large():
         z = c[:, :4] + rng.standard_t(5, size=(64, 4))
 
         def compare(keep, kept_blocks, z=z, c=c):
-            kept = [descriptor.summarise({"latent": torch.tensor(x[keep])}) for x in (z, c)]
+            kept = [descriptor.summarize({"output": torch.tensor(x[keep])}) for x in (z, c)]
             return descriptor.compare(kept[:1], kept[1:], groups[: keep.sum()], kept_blocks)
 
         value, without = compare(groups >= 0, blocks)

@@ -15,7 +15,7 @@ def make(cosines, groups=None, names=None):
     cosines = np.asarray(cosines, dtype=float)
     n, m, _ = cosines.shape
     groups = np.arange(n) if groups is None else np.asarray(groups)
-    from pyattrx.affinities.statistics import clustered_stderr
+    from pyattrx.statistics.clustered import clustered_stderr
 
     return Affinity(
         names=names or [f"n{i}" for i in range(m)],

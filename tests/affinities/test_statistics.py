@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pyattrx.affinities.statistics import (
+from pyattrx.statistics import (
     PairMoments,
     clustered_stderr,
     degrees_of_freedom,

@@ -16,10 +16,10 @@ import torch
 
 import pyattrx
 from pyattrx import cli, ops
-from pyattrx.affinities import describing, feeding
 from pyattrx.affinities import run as whole_run
 from pyattrx.cli._bench import load_benchmarks
 from pyattrx.encoders import compiling
+from pyattrx.running import description, feeding
 
 pytestmark = pytest.mark.skipif(
     not ops.backends()["cpu"].startswith("native"), reason="no compiled kernels to measure"
@@ -319,7 +319,7 @@ def test_without_overlap_nothing_else_is_different():
         with whole_run.beside(lambda: log.append("beside"), place) as known:
             log.append("passes")
         known()
-        return describing.lag(place)
+        return description.lag(place)
 
     with (
         patch.object(feeding, "_loader", Loader),
@@ -329,7 +329,7 @@ def test_without_overlap_nothing_else_is_different():
         assert run() == 0
     each = ["hand over", "wait for cuda", "use"]
     assert log == ["load 3", *each, "load 2", *each, "passes", "beside"]
-    assert describing.lag(place) == 1
+    assert description.lag(place) == 1
 
 
 @pytest.mark.parametrize("compiled", [False, True])

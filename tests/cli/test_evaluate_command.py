@@ -55,7 +55,7 @@ def test_json_is_what_python_gives(folder, capsys):
     assert code == 0
     printed = json.loads(out)
     affinity, truth = read_table("good.csv"), read_table("truth.csv")
-    expected = pyattrx.evaluate.summarise(
+    expected = pyattrx.evaluate.summarize(
         {"good": [(affinity, truth)]}, k=[2], relevant=3, samples=200, seed=4
     )["good"]
     assert printed["methods"] == {"good": {m: e.to_dict() for m, e in expected.items()}}

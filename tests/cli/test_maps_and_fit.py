@@ -10,7 +10,7 @@ from PIL import Image
 
 import pyattrx
 from pyattrx import report
-from pyattrx.descriptors import AttributionMaps
+from pyattrx.methods import AttributionMaps
 
 DRAW = ("--size", 16, "--device", "cpu")
 

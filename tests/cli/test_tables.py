@@ -10,8 +10,8 @@ from rich.console import Console
 
 import pyattrx
 from pyattrx._names import FEWEST, shortened
-from pyattrx.affinities import Match
 from pyattrx.cli._output import affinity_table, nearest_table
+from pyattrx.statistics import Match
 
 NAME = st.text("abcdefghijkl:.-_0123456789", min_size=1, max_size=60)
 NAMES = st.lists(NAME, min_size=2, max_size=18, unique=True)

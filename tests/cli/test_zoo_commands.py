@@ -9,7 +9,7 @@ from cli.test_cli import folder  # noqa: F401
 
 import pyattrx
 from pyattrx.cli import main
-from pyattrx.descriptors import resolve_method
+from pyattrx.methods import get as get_method
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_zoo_is_made_for_the_recommended_method(run, folder):  # noqa: F811
     made = ["zoo", "create", "r", "--probes", "photos", "--size", 16, "--pixels", 64, "--json"]
     found = json.loads(run(*made).out)
     assert found["methods"] == ["saliency, scalar=half_squared_norm, pixels=64"]
-    assert found["rerank"] == resolve_method("recommended").to_dict()
+    assert found["rerank"] == get_method("recommended").to_dict()
     wrong = run("zoo", "create", "s", "--probes", "photos", "--scalar", "sum", code=2)
     assert "scalar='sum': expected nothing: recommended has half_squared_norm" in wrong.err
 

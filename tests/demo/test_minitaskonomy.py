@@ -65,7 +65,7 @@ def test_predictions_beside_the_truth(monkeypatch):
     best = [truth.sources[i] for i in order if truth.sources[i] != "reshade"][:3]
     assert [name for name, _ in made.best] == best
     assert [m.name for m in made.predicted] == [m.name for m in made.affinity.nearest("reshade", 3)]
-    assert made.affinity.provenance["method"] == pyattrx.descriptors.RECOMMENDED.to_dict()
+    assert made.affinity.provenance["method"] == pyattrx.methods.RECOMMENDED.to_dict()
     table = evaluate.Table(made.affinity.values, tuple(made.affinity.names),
                            tuple(made.affinity.names))  # fmt: skip
     pair = evaluate.align(table, minitaskonomy.transfers())

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 import pyattrx
 from networks import ARCHITECTURES, build
 from pyattrx import Encoder, Method
-from pyattrx.attribution import ELRP
-from pyattrx.descriptors import AttributionMaps, Combined
 from pyattrx.encoders import compiling
 from pyattrx.errors import EncoderError, InvalidType
+from pyattrx.methods import ELRP, AttributionMaps, Combined
 
 CPU = torch.device("cpu")
 
@@ -78,7 +77,7 @@ def test_the_stabiliser_of_elrp_counts(images, compilations):
 
 
 def test_integrated_gradients_of_ones_own(images, compilations):
-    class Steps(pyattrx.Attribution):
+    class Steps(pyattrx.InputAttribution):
         combine = "grad_x_input"
 
         def gradient(self, forward, x, scalar):

@@ -278,7 +278,7 @@ class TestScoresThatAreNoMean:
     def test_of_an_affinity(self):
         encoders = [pyattrx.Encoder(build("plain", s), f"n{s}", input_size=8) for s in range(4)]
         probes = pyattrx.Probes.from_tensor(torch.rand(12, 3, 8, 8))
-        found = pyattrx.affinity(encoders, probes, pyattrx.FeatureMethod("cka"))
+        found = pyattrx.affinity(encoders, probes, pyattrx.methods.CKA())
         truth = np.random.default_rng(0).normal(size=(4, 4))
         probed = bootstrap(spearman, [(found, truth)])
         plain = bootstrap(spearman, [(found.values, truth)])

@@ -15,7 +15,7 @@ from pyattrx.evaluate import (
     read_names,
     recall_at_k,
     spearman,
-    summarise,
+    summarize,
     weighted_kendall,
 )
 
@@ -25,7 +25,7 @@ RUNS = [(AFFINITY, TRUTH)]
 
 
 def test_a_summary_is_made_of_the_measures():
-    found = summarise({"a": RUNS, "b": [(TRUTH, TRUTH)] * 2}, k=[1, 4], relevant=3, samples=200)
+    found = summarize({"a": RUNS, "b": [(TRUTH, TRUTH)] * 2}, k=[1, 4], relevant=3, samples=200)
     assert list(found) == ["a", "b"]
     assert list(found["a"]) == [
         "spearman", "kendall", "weighted_kendall", "P@1", "R@1", "regret@1", "P@4", "R@4",
@@ -45,38 +45,38 @@ def test_a_summary_is_made_of_the_measures():
 
 def test_numbers_of_sources_may_be_an_array():
     runs = {"a": RUNS}
-    assert summarise(runs, k=np.array([1, 4]), samples=200) == summarise(
+    assert summarize(runs, k=np.array([1, 4]), samples=200) == summarize(
         runs, k=[1, 4], samples=200
     )
 
 
 def test_a_curve_has_a_precision_for_every_k():
     curve = precision_curve(RUNS, k=[2, 5], relevant=4, samples=100)
-    found = summarise({"a": RUNS}, k=[2, 5], relevant=4, samples=100)["a"]
+    found = summarize({"a": RUNS}, k=[2, 5], relevant=4, samples=100)["a"]
     assert curve == [found["P@2"], found["P@5"]]
 
 
 def test_defaults_fit_the_target_with_fewest_sources():
     few = TRUTH[:5, :5]
-    found = summarise({"a": [(few, few)], "b": RUNS}, samples=100)
-    assert found == summarise({"a": [(few, few)], "b": RUNS}, k=[1, 3], relevant=2, samples=100)
+    found = summarize({"a": [(few, few)], "b": RUNS}, samples=100)
+    assert found == summarize({"a": [(few, few)], "b": RUNS}, k=[1, 3], relevant=2, samples=100)
     assert found["a"]["R@1"].value == 0.5
     curve = precision_curve([(few, few)], k=[1, 3], samples=100)
     assert curve == [found["a"]["P@1"], found["a"]["P@3"]]
-    assert "P@5" in summarise({"b": RUNS}, samples=100)["b"]
-    assert summarise({}) == {}
+    assert "P@5" in summarize({"b": RUNS}, samples=100)["b"]
+    assert summarize({}) == {}
 
 
 def test_what_a_summary_refuses():
     with pytest.raises(InvalidType, match="methods="):
-        summarise(RUNS)
+        summarize(RUNS)
     for k in ([], [1, 1]):
         with pytest.raises(InvalidValue, match="k="):
-            summarise({"a": RUNS}, k=k)
+            summarize({"a": RUNS}, k=k)
     with pytest.raises(InvalidType, match="k=3"):
-        summarise({"a": RUNS}, k=3)
+        summarize({"a": RUNS}, k=3)
     with pytest.raises(InvalidValue, match="k=9"):
-        summarise({"a": RUNS}, k=[9])
+        summarize({"a": RUNS}, k=[9])
 
 
 def test_names(tmp_path):

@@ -14,8 +14,8 @@ from torch import nn
 
 import pyattrx
 from pyattrx import Probes
-from pyattrx.affinities.statistics import clustered_stderr
 from pyattrx.probes import _file
+from pyattrx.statistics import clustered_stderr
 
 # Which of a few images every probe shows, and the groups that it is given.
 chosen = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 7)), min_size=1, max_size=14)

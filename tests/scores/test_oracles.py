@@ -6,13 +6,11 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from pyattrx import scores
-from pyattrx.affinities.jackknife import jackknife_residuals
-from pyattrx.descriptors import FeatureMethod
-from pyattrx.descriptors.probe_sets import Summary
-from pyattrx.descriptors.regression import NormalizedRidge
+from pyattrx import methods, scores
+from pyattrx.methods import Summary
 from pyattrx.scores import _logistic
 from pyattrx.scores._features import read_features
+from pyattrx.statistics import jackknife_residuals
 
 
 def drawn(seed=0, n=60, d=7, k=3, spread=1.0):
@@ -280,12 +278,12 @@ def compared(features, latent, order, penalty=0.1):
     """
     features, latent = features[order], latent[order]
     blocks = np.arange(len(order)) // 2 % 16
-    method = NormalizedRidge(FeatureMethod("normalized_ridge", penalty=penalty))
+    method = methods.NormalizedRidge(penalty=penalty)
     wide = torch.from_numpy(features)
     unit = (wide.double() / wide.double().norm(dim=1, keepdim=True)).to(wide.dtype)
     latent = torch.from_numpy(latent)
     source, target = (
-        method.summarise({"latent": a[:, None].clone(), "features": b[:, None].clone()})
+        method.summarize({"output": a[:, None].clone(), "features": b[:, None].clone()})
         for a, b in ((latent, unit), (latent, unit))
     )
     assert isinstance(source, Summary)

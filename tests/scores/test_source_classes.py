@@ -7,8 +7,8 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, spearmanr
 
 from pyattrx import scores
-from pyattrx.affinities.jackknife import jackknife_residuals
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.statistics import jackknife_residuals
 
 
 def drawn(seed=0, n=60, d=5, k=3, spread=1.0):

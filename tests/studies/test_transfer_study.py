@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks import tables as printed_tables
 from pyattrx import evaluate
-from pyattrx.descriptors import RECOMMENDED
 from pyattrx.errors import PyattrxError
+from pyattrx.methods import RECOMMENDED
 from studies.cli import main
 from studies.minitaskonomy import tasks
 from studies.transfer import across, methods, scores, study, table, trees, truth

@@ -7,9 +7,9 @@ from zoo.conftest import encoder
 
 import pyattrx
 from pyattrx import Probes, Zoo
-from pyattrx.affinities.describing import Description
 from pyattrx.encoders import PreparedEncoder, compiling
 from pyattrx.errors import InvalidValue, ZooError, ZooWarning
+from pyattrx.running import Description
 
 IMAGES = torch.rand(20, 3, 14, 14, generator=torch.Generator().manual_seed(5))
 GROUPS = np.arange(20) // 2

@@ -10,9 +10,10 @@ import torch
 from zoo.conftest import encoder
 
 import pyattrx
-from pyattrx import FeatureMethod
-from pyattrx.descriptors import FEATURE_KINDS, resolve_method
+from pyattrx import methods
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooMismatch, ZooWarning
+from pyattrx.methods import FEATURE_METHODS
+from pyattrx.methods import get as get_method
 from pyattrx.storage.catalog import SUMMARY
 
 KINDS = ["ridge", "rsa", "normalized_ridge", "perturbation_response"]
@@ -49,7 +50,7 @@ def same(matches, expected):
         assert got.ties == wanted.ties
 
 
-@pytest.mark.parametrize("method", [*FEATURE_KINDS, "recommended"])
+@pytest.mark.parametrize("method", [*FEATURE_METHODS, "recommended"])
 def test_answers_are_those_of_affinity(tmp_path, probes, method):
     direct = pyattrx.affinity(networks(), probes, method)
     with make(tmp_path / "zoo", probes, method) as zoo:
@@ -66,10 +67,10 @@ def test_answers_are_those_of_affinity(tmp_path, probes, method):
             direct.values[2, 2], abs=1e-7
         )
         assert (found.reranked, found.method) == (5, "saliency")
-        assert found.reranked_by == str(resolve_method(method))
+        assert found.reranked_by == str(get_method(method))
         assert found.complete
         assert zoo.verify().ok
-        got = zoo.affinity(method=resolve_method(method))
+        got = zoo.affinity(method=get_method(method))
         assert got.values == pytest.approx(direct.values, abs=1e-7)
         assert got.stderr == pytest.approx(direct.stderr, abs=1e-7)
         assert (got.symmetric, got.bounds) == (direct.symmetric, direct.bounds)
@@ -79,11 +80,11 @@ def test_answers_are_those_of_affinity(tmp_path, probes, method):
 def test_a_zoo_is_what_it_was_after_opening(tmp_path, ranked):
     expected = ranked.query("net0", rerank="ridge")
     with pyattrx.Zoo.open(tmp_path / "ranked") as zoo:
-        assert zoo.rerank == FeatureMethod("ridge")
-        assert list(zoo.query("net0", rerank=FeatureMethod("ridge"))) == list(expected)
+        assert zoo.rerank == methods.Ridge()
+        assert list(zoo.query("net0", rerank=methods.Ridge())) == list(expected)
         assert zoo.describe()["rerank"] == {"kind": "ridge", "penalty": 0.01}
         facts = zoo.entry("net0").facts["features_kept"]
-        assert facts["arrays"] == {"features": [12], "latent": [12]}
+        assert facts["arrays"] == {"features": [12], "output": [12]}
         assert facts["observed"]["features"] == [4, 12, 12]
         assert zoo.entry("net0").facts["features"] == "1"
         assert expected.to_dict()["reranked_by"] == "ridge"
@@ -200,7 +201,7 @@ def test_wrong_questions(zoo, ranked, tmp_path, probes):
     with pytest.raises(InvalidValue, match="rerank='rsa': expected this zoo's 'ridge'"):
         ranked.query("net0", rerank="rsa")
     with pytest.raises(InvalidValue, match="penalty=0.1.*this zoo's 'ridge'"):
-        ranked.query("net0", rerank=FeatureMethod("ridge", penalty=0.1))
+        ranked.query("net0", rerank=methods.Ridge(penalty=0.1))
     with pytest.raises(InvalidValue, match="rerank='saliency'"):
         ranked.query("net0", rerank="saliency")
     with pytest.raises(InvalidValue, match="finalists=3: expected an integer of at least k=5"):
@@ -220,7 +221,7 @@ def test_wrong_questions(zoo, ranked, tmp_path, probes):
     with pytest.raises(InvalidValue, match="probes=1"):
         pyattrx.Zoo.create(tmp_path / "none", single, rerank="ridge")
     with pytest.raises(InvalidType, match="method=FeatureMethod"):
-        pyattrx.Zoo.create(tmp_path / "none", probes, FeatureMethod("ridge"))
+        pyattrx.Zoo.create(tmp_path / "none", probes, methods.Ridge())
     assert not (tmp_path / "none").exists()
 
 

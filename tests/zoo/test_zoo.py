@@ -12,7 +12,6 @@ from zoo.conftest import encoder, network
 
 import pyattrx
 from pyattrx import Method, Zoo
-from pyattrx.descriptors import resolve_method
 from pyattrx.errors import (
     InvalidType,
     InvalidValue,
@@ -24,12 +23,13 @@ from pyattrx.errors import (
     ZooMismatch,
     ZooWarning,
 )
+from pyattrx.methods import get as get_method
 
 METHODS = [
     Method("saliency"),
     Method("grad_x_input", scalar="half_squared_norm", pixels=33, storage="float16"),
     Method("elrp", reduce="abs_mean", pixels=50, storage="int8"),
-    Method("saliency", grid=(7, 5), centre=True, storage="bfloat16"),
+    Method("saliency", grid=(7, 5), center=True, storage="bfloat16"),
     Method("grad_x_input", reduce="none"),
 ]
 
@@ -513,20 +513,20 @@ def test_the_default_is_that_of_affinity(tmp_path, probes):
     with Zoo.create(tmp_path / "zoo", probes) as made:
         made.add_many(networks)
         assert made.methods == [Method("saliency", scalar="half_squared_norm")]
-        assert made.rerank == resolve_method("recommended")
+        assert made.rerank == get_method("recommended")
         found = made.affinity()
         assert found.provenance["method"] == direct.provenance["method"]
         assert found.values == pytest.approx(direct.values, abs=1e-7)
         assert [m.name for m in made.query("net1")] == [m.name for m in direct.nearest("net1")]
         assert made.affinity(method=made.methods[0]).symmetric
     with Zoo.create(tmp_path / "other", probes, rerank="cka") as made:
-        assert made.rerank == resolve_method("cka")
+        assert made.rerank == get_method("cka")
     with Zoo.create(tmp_path / "maps", probes, "saliency") as made:
         assert made.rerank is None
 
 
 def test_a_method_of_features_re_ranks(tmp_path):
     probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8))
-    for method in (["recommended"], resolve_method("cka")):
+    for method in (["recommended"], get_method("cka")):
         with pytest.raises((InvalidValue, InvalidType), match="rerank='recommended'"):
             pyattrx.Zoo.create(tmp_path / "zoo", probes, method)

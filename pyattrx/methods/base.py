@@ -1,0 +1,109 @@
+"""What every way of comparing networks has: a name, properties, and a form that can be kept."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from dataclasses import MISSING, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from pyattrx.errors import InvalidValue
+
+__all__ = ["ComparisonMethod", "imported", "reference_to"]
+
+# What may be done to a network, or to the probes, that changes no score.
+TRANSFORMATIONS = ("scale", "rotation", "shift", "permutation of probes")
+
+
+class ComparisonMethod(ABC):
+    """A way of comparing networks: a frozen dataclass whose fields are its options.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in tables and titles.
+    symmetric : bool
+        Whether target and source can be swapped.
+    bounds : (float, float)
+        Least and largest score.
+    needs : frozenset of str
+        What of a network: "gradients" (backward passes), "output" (of a target; of a source, too,
+        where it needs no "features"), "features" (of a source; see `Encoder`).
+    invariant_to : frozenset of str
+        What may be done without a change of any score: "scale" of the output, "rotation" of its
+        units, "shift" of each unit by a constant, "permutation of probes".
+    """
+
+    name: ClassVar[str] = ""
+    symmetric: bool = True
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    needs: frozenset[str] = frozenset({"output"})
+    invariant_to: frozenset[str] = frozenset()
+
+    @property
+    def parts(self) -> tuple[ComparisonMethod, ...]:
+        """The methods whose scores are added up; itself where there is one."""
+        return (self,)
+
+    def check_probes(self, groups: np.ndarray) -> None:  # noqa: B027 - one is enough for most
+        """Raise `InvalidValue` for probes that are too few, by the group of each."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the method as JSON types; `pyattrx.methods.from_dict` makes it again."""
+
+    def options(self) -> dict[str, Any]:
+        """Return the options that are not as if nobody had given them, by name."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)  # type: ignore[arg-type]
+            if field.default is MISSING or getattr(self, field.name) != field.default
+        }
+
+    def __str__(self) -> str:
+        options = self.options()
+        return ", ".join([self.name, *(f"{name}={_shown(v)}" for name, v in options.items())])
+
+
+def _shown(value: Any) -> str:
+    return str(getattr(value, "__name__", value))
+
+
+def reference_to(argument: str, value: Any) -> str:
+    """Say where something can be imported from, as ``module:name``.
+
+    Raises
+    ------
+    InvalidValue
+        It cannot be.
+    """
+    reference = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
+    try:
+        found = imported(argument, reference)
+    except InvalidValue:
+        found = None
+    if found is not value:
+        raise InvalidValue(
+            argument,
+            value,
+            "a name, or something defined at the top of an importable module: "
+            "nothing else can be written down",
+        )
+    return reference
+
+
+def imported(argument: str, reference: str) -> Any:
+    """Import ``module:name``.
+
+    Raises
+    ------
+    InvalidValue
+        There is nothing.
+    """
+    module, _, name = reference.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidValue(argument, reference, f"module:name that imports ({error})") from error

@@ -1,0 +1,173 @@
+"""Attribution maps of a network: one row per probe, made by one backward pass per batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyattrx import ops
+from pyattrx.encoders import PreparedEncoder
+from pyattrx.errors import EncoderError, InvalidValue, PyattrxError
+from pyattrx.methods.map_method import Method, resolve_attribution
+from pyattrx.methods.scalars import resolve_scalar
+
+__all__ = ["AttributionMaps", "choose_pixels"]
+
+
+class AttributionMaps:
+    """Attribution maps of any network, on one grid, under one method.
+
+    Parameters
+    ----------
+    method : Method
+    size : (int, int)
+        Height and width of the probes, the grid unless the method has its own.
+
+    Raises
+    ------
+    InvalidValue
+        ``method.pixels`` exceeds the map.
+    """
+
+    def __init__(self, method: Method, size: tuple[int, int]) -> None:
+        self.method = method
+        self.grid = method.grid or size
+        self._attribution = resolve_attribution(method.attribution)
+        self._scalar = resolve_scalar(method.scalar)
+        area = self.grid[0] * self.grid[1]
+        if method.pixels is not None and method.reduce != "none" and method.pixels > area:
+            raise InvalidValue("pixels", method.pixels, f"at most {area}, the pixels of a map")
+        self._chosen: dict[int, Tensor] = {}
+        self._chosen_there: dict[tuple[int, torch.device], Tensor] = {}
+
+    def rows(self, encoder: PreparedEncoder, images: Tensor) -> Tensor:
+        """Describe a batch of probes: the maps of `rows_and_sizes`."""
+        return self.rows_and_sizes(encoder, images)[0]
+
+    def rows_and_sizes(self, encoder: PreparedEncoder, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Describe a batch of probes.
+
+        Parameters
+        ----------
+        encoder : PreparedEncoder
+        images : Tensor [N, 3, H, W]
+            Probes, float32 in [0, 1], on any device.
+
+        Returns
+        -------
+        maps : Tensor [N, D]
+            Not normalised, on the encoder's device; float64 for a float64 network, float32
+            otherwise. Zero where the output does not depend on the input at all.
+        sizes : Tensor [N], float64
+            Norms of what the attribution's backward pass left; of a centered map as much of them as
+            centering left of the map.
+
+        Raises
+        ------
+        EncoderError
+            The network fails, or depends on its input in a way that has no derivative.
+        """
+        x = encoder.preprocess(images)
+        gradient = self._gradient(encoder, x)
+        if gradient is None:
+            encoder.explain_no_gradient(x)  # raises unless the input is ignored
+            gradient = torch.zeros_like(x)
+        if gradient.shape != x.shape:
+            raise EncoderError(
+                f"network {encoder.name!r}: the attribution {self._attribution!r} returned shape "
+                f"{tuple(gradient.shape)} for an input of shape {tuple(x.shape)}"
+            )
+        gradient = gradient.detach()
+        sizes = torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
+        maps, left = self._made(gradient, x)
+        return maps, sizes if left is None else sizes * left
+
+    def _gradient(self, encoder: PreparedEncoder, x: Tensor) -> Tensor | None:
+        try:
+            self._attribution.check(encoder.module)
+            return self._attribution.gradient(encoder.forward, x, self._scalar)
+        except EncoderError as error:
+            named = encoder.name in str(error)
+            raise error if named else EncoderError(f"network {encoder.name!r}: {error}") from error
+        except PyattrxError:
+            raise
+        except Exception as error:
+            remedy = encoder.remedy and f"; {encoder.remedy}"
+            raise EncoderError(
+                f"network {encoder.name!r} cannot be differentiated: "
+                f"{type(error).__name__}: {error}{remedy}"
+            ) from error
+
+    def of_gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
+        """Make maps [N, D] of what the attribution's backward pass left, [N, C, H, W], at x."""
+        return self._made(gradient, x)[0]
+
+    def _made(self, gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Maps, and the share of each that centering has left of it."""
+        left = None
+        count, channels, height, width = x.shape
+        kept = channels if self.method.reduce == "none" else 1
+        # What has to be resampled or centered is needed whole.
+        whole = (height, width) != self.grid or self.method.center or self.method.pixels is None
+        maps = ops.attribution_maps(
+            gradient.to(x.dtype),
+            x,
+            self._attribution.combine,
+            self.method.reduce,
+            normalize=False,
+            places=None if whole else self._pixels(kept * height * width),
+        )
+        if (height, width) != self.grid:
+            image = maps.view(count, kept, height, width)
+            maps = F.interpolate(image, size=self.grid, mode="area").flatten(1)
+        if self.method.center:
+            # In float64, so that a constant map becomes zero and not what rounding left of it.
+            wide = maps.double()
+            centered = wide - wide.mean(1, keepdim=True)
+            norm = wide.norm(dim=1)
+            left = centered.norm(dim=1) / torch.where(norm > 0, norm, 1.0)
+            maps = centered.to(maps.dtype)
+        if whole and self.method.pixels is not None:
+            maps = maps[:, self._pixels_on(maps.device, maps.shape[1])]
+        return maps, left
+
+    def _pixels_on(self, device: torch.device, size: int) -> Tensor:
+        if (size, device) not in self._chosen_there:
+            # Waited for once, so that it is there for any stream.
+            self._chosen_there[size, device] = self._pixels(size).to(device)
+        return self._chosen_there[size, device]
+
+    def _pixels(self, size: int) -> Tensor:
+        if size not in self._chosen:
+            assert self.method.pixels is not None
+            if self.method.pixels > size:
+                raise InvalidValue("pixels", self.method.pixels, f"at most {size}")
+            chosen = choose_pixels(size, self.method.pixels, self.method.pixel_seed)
+            self._chosen[size] = torch.from_numpy(chosen)
+        return self._chosen[size]
+
+
+def choose_pixels(size: int, count: int, seed: int) -> np.ndarray:
+    """Choose `count` of `size` elements at random, the same on every machine and version.
+
+    Elements are ranked by a 64-bit hash (the SplitMix64 finaliser) of seed and place.
+
+    Returns
+    -------
+    ndarray [count], int64, rising
+
+    Examples
+    --------
+    >>> from pyattrx.methods import choose_pixels
+    >>> len(choose_pixels(100, 10, seed=0))
+    10
+    """
+    with np.errstate(over="ignore"):
+        z = (np.arange(size, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z ^= np.uint64(seed) * np.uint64(0xD1342543DE82EF95)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+    return np.sort(np.argsort(z, kind="stable")[:count]).astype(np.int64)

@@ -1,0 +1,157 @@
+"""Names that are short for methods, and methods from what was written down of them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods.base import ComparisonMethod, imported
+from pyattrx.methods.cka import CKA
+from pyattrx.methods.combined import Combined
+from pyattrx.methods.dds import DDS
+from pyattrx.methods.edges import Edges
+from pyattrx.methods.feature_method import FeatureMethod
+from pyattrx.methods.map_method import ATTRIBUTIONS, Method
+from pyattrx.methods.normalized_ridge import NormalizedRidge
+from pyattrx.methods.perturbation_response import PerturbationResponse
+from pyattrx.methods.ridge import Ridge
+from pyattrx.methods.rsa import RSA
+from pyattrx.methods.svcca import SVCCA
+
+__all__ = ["FEATURE_METHODS", "RECOMMENDED", "from_dict", "get", "imports", "list_methods"]
+
+FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
+    kind.name: kind
+    for kind in (RSA, CKA, DDS, Edges, SVCCA, Ridge, NormalizedRidge, PerturbationResponse)
+}
+# Chosen where transfers were measured, see docs/transfer.md.
+RECOMMENDED: ComparisonMethod = NormalizedRidge(penalty=0.1)
+
+
+def list_methods() -> dict[str, ComparisonMethod]:
+    """List the methods that have a name.
+
+    Returns
+    -------
+    dict of str to ComparisonMethod
+        "recommended" first.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> sorted(n for n, one in pyattrx.methods.list().items() if not one.symmetric)
+    ['normalized_ridge', 'perturbation_response', 'recommended', 'ridge']
+    """
+    maps = {name: Method(name) for name in ATTRIBUTIONS}
+    features = {name: kind() for name, kind in FEATURE_METHODS.items()}
+    return {
+        "recommended": RECOMMENDED,
+        **maps,
+        **features,
+        "depara": Combined.depara(maps["grad_x_input"]),
+    }
+
+
+def get(method: Any) -> ComparisonMethod:
+    """Turn a name into a method; methods are themselves.
+
+    Parameters
+    ----------
+    method : str or ComparisonMethod
+        A name in `list_methods`, ``module:name`` of a method of your own, or a method.
+
+    Raises
+    ------
+    InvalidValue
+        No method has this name.
+    InvalidType
+        Neither a name nor a method.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> pyattrx.methods.get("ridge")
+    Ridge(penalty=0.01)
+    """
+    if isinstance(method, ComparisonMethod):
+        return method
+    if not isinstance(method, str):
+        what = " (an instance, not the class)" if _is_kind(method) else ""
+        raise InvalidType("method", method, f"a name, or a method of pyattrx.methods{what}")
+    if ":" in method:
+        return _of_ones_own(method)
+    known = list_methods()
+    if method not in known:
+        names = ", ".join(map(repr, known))
+        raise InvalidValue("method", method, f"one of {names}, or a method of pyattrx.methods")
+    return known[method]
+
+
+def _of_ones_own(reference: str) -> ComparisonMethod:
+    """A method, or a kind of methods whose options all have values of their own."""
+    found = imported("method", reference)
+    if _is_kind(found):
+        try:
+            found = found()
+        except TypeError as error:
+            raise InvalidValue(
+                "method", reference, f"a method without options ({error})"
+            ) from error
+    if not isinstance(found, ComparisonMethod):
+        raise InvalidValue("method", reference, "a method, such as a FeatureMethod")
+    return found
+
+
+def _is_kind(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, ComparisonMethod)
+
+
+def from_dict(values: dict[str, Any]) -> ComparisonMethod:
+    """Make a method of what `to_dict` returned; imports what a method of one's own refers to.
+
+    Raises
+    ------
+    InvalidValue
+        Unknown fields or values, or a reference that cannot be imported.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> pyattrx.methods.from_dict({"kind": "ridge", "penalty": 0.1})
+    Ridge(penalty=0.1)
+    """
+    values = dict(values)
+    if "terms" in values:
+        standardize = values.get("standardize", values.get("standardise", True))
+        terms = tuple((from_dict(one), weight) for one, weight in values["terms"])
+        return Combined(terms, standardize)
+    if "kind" not in values:
+        return Method.from_dict(values)
+    name = values.pop("kind")
+    kind: Any = imported("method", name) if ":" in name else FEATURE_METHODS.get(name)
+    # Nothing else is ever called on behalf of a file.
+    if not (_is_kind(kind) and issubclass(kind, FeatureMethod)):
+        raise InvalidValue("kind", name, f"one of {', '.join(map(repr, FEATURE_METHODS))}")
+    unknown = set(values) - {field.name for field in fields(kind)}
+    if unknown:
+        raise InvalidValue("values", sorted(unknown), f"options of {name!r}")
+    made: ComparisonMethod = kind(**values)
+    return made
+
+
+def imports(values: dict[str, Any]) -> list[str]:
+    """List what `from_dict` would import that is not part of this package.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> pyattrx.methods.imports({"kind": "my_package.near:MeanGap"})
+    ['my_package.near:MeanGap']
+    """
+    if "terms" in values:
+        return [name for one, _ in values["terms"] for name in imports(one)]
+    attribution = values.get("attribution")
+    by_class = attribution["class"] if isinstance(attribution, dict) else None
+    references = (values.get("kind"), by_class, values.get("scalar"))
+    return [one for one in references if isinstance(one, str) and ":" in one]

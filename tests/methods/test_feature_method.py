@@ -1,0 +1,158 @@
+"""FeatureMethod, Combined and the names of methods."""
+
+import json
+
+import numpy as np
+import pytest
+
+import pyattrx
+from pyattrx import Combined, FeatureMethod, Method, methods
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods import RECOMMENDED
+from pyattrx.methods import get as get_method
+
+
+@pytest.mark.parametrize("name", methods.list())
+def test_a_named_method_can_be_written_down(name):
+    method = methods.get(name)
+    assert method == methods.list()[name]
+    assert hash(method) == hash(methods.list()[name])
+    assert str(method).startswith(method.name) or name == "depara"
+    written = json.loads(json.dumps(method.to_dict()))
+    assert methods.from_dict(written) == method
+    assert method.needs <= {"gradients", "output", "features"}
+    assert method.invariant_to <= {"scale", "rotation", "shift", "permutation of probes"}
+
+
+def test_options():
+    method = methods.PerturbationResponse(draws=2, strength=1)
+    assert (method.draws, method.strength, method.penalty) == (2, 1.0, 0.01)
+    assert str(method) == "perturbation_response, draws=2, strength=1.0"
+    assert methods.from_dict(method.to_dict()) == method
+    assert method != methods.PerturbationResponse()
+    assert repr(methods.Ridge(penalty=1)) == "Ridge(penalty=1.0)"
+    assert methods.Ridge(penalty=0.01) == methods.get("ridge")
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "kind", "options"),
+    [
+        (InvalidValue, "penalty=0: expected a positive", "Ridge", {"penalty": 0}),
+        (InvalidValue, "penalty=nan", "Ridge", {"penalty": float("nan")}),
+        (InvalidValue, "penalty=inf", "Ridge", {"penalty": float("inf")}),
+        (InvalidType, "penalty='1'", "Ridge", {"penalty": "1"}),
+        (InvalidType, "penalty=True", "Ridge", {"penalty": True}),
+        (InvalidValue, "variance=1.5", "SVCCA", {"variance": 1.5}),
+        (InvalidValue, "draws=0", "PerturbationResponse", {"draws": 0}),
+        (InvalidType, "draws=1.5", "PerturbationResponse", {"draws": 1.5}),
+        (InvalidValue, "seed=-1", "PerturbationResponse", {"seed": -1}),
+        (InvalidValue, "largest_grid=0", "NormalizedRidge", {"largest_grid": 0}),
+        (InvalidValue, "window=2: expected an odd", "NormalizedRidge", {"window": 2}),
+        (InvalidValue, "window=-1", "PerturbationResponse", {"window": -1}),
+        (TypeError, "window", "Ridge", {"window": 3}),
+    ],
+)
+def test_wrong_options(error, text, kind, options):
+    with pytest.raises(error, match=text):
+        getattr(methods, kind)(**options)
+
+
+def test_the_base_of_methods_is_none():
+    base = FeatureMethod
+    with pytest.raises(InvalidType, match=r"such as pyattrx.methods.Ridge"):
+        base("ridge")
+    with pytest.raises(InvalidType, match="an instance, not the class"):
+        methods.get(methods.Ridge)
+
+
+def test_wrong_dictionaries():
+    with pytest.raises(InvalidValue, match="'colour'.*options of 'rsa'"):
+        methods.from_dict({"kind": "rsa", "colour": 1})
+    with pytest.raises(InvalidValue, match="fields of Method"):
+        methods.from_dict({"penalty": 1})
+    with pytest.raises(InvalidValue, match="kind='rssa'.*did you mean 'rsa'"):
+        methods.from_dict({"kind": "rssa"})
+    with pytest.raises(InvalidValue, match="kind='os:getcwd'"):
+        methods.from_dict({"kind": "os:getcwd"})
+
+
+def test_older_files_are_read():
+    maps = {**Method("saliency", center=True).to_dict()}
+    maps["centre"] = maps.pop("center")
+    assert methods.from_dict(maps) == Method("saliency", center=True)
+    combined = Combined([("rsa", 1), ("cka", 2)]).to_dict()
+    combined["standardise"] = combined.pop("standardize")
+    assert methods.from_dict(combined) == Combined([("rsa", 1), ("cka", 2)])
+
+
+def test_names():
+    assert get_method("saliency") == Method("saliency")
+    assert get_method("depara") == Combined.depara()
+    assert get_method("recommended") is RECOMMENDED
+    for method in (Method("elrp"), methods.RSA(), Combined.depara()):
+        assert get_method(method) is method
+    with pytest.raises(InvalidValue, match="'recommended', 'saliency', .*'rsa', 'cka'"):
+        get_method("cka2")
+    with pytest.raises(InvalidType, match="method=3"):
+        get_method(3)
+
+
+def test_combined():
+    method = Combined([("saliency", 1), (methods.Ridge(penalty=0.1), 0.5)])
+    assert method.terms == (
+        (Method("saliency"), 1.0),
+        (methods.Ridge(penalty=0.1), 0.5),
+    )
+    assert methods.from_dict(json.loads(json.dumps(method.to_dict()))) == method
+    assert len({method, methods.from_dict(method.to_dict())}) == 1
+    assert str(method) == "sum of standardized 1 * (saliency), 0.5 * (ridge, penalty=0.1)"
+
+
+@pytest.mark.parametrize(
+    ("error", "terms", "standardize"),
+    [
+        (InvalidType, [], True),
+        (InvalidType, "rsa", True),
+        (InvalidType, ["rsa", "cka"], True),
+        (InvalidType, [("rsa", "much")], True),
+        (InvalidType, [("rsa", True)], True),
+        (InvalidType, [("depara", 1)], True),
+        (InvalidType, [("rsa", 1)], 1),
+        (InvalidValue, [("rsa", float("nan"))], True),
+        (InvalidValue, [("rsa", 1), (methods.RSA(), 2)], True),
+        (InvalidValue, [("unknown", 1)], True),
+        (InvalidValue, [("rsa", 1), ("cka", -1)], False),
+        (InvalidValue, [("rsa", 0)], False),
+    ],
+)
+def test_wrong_combinations(error, terms, standardize):
+    with pytest.raises(error):
+        Combined(terms, standardize)
+
+
+def test_standardised_scores():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 5, 5))
+    b[2] = 3.0  # nothing to tell apart for this target
+    got = Combined([("rsa", 2), ("cka", -1)]).combine([a, b])
+    for i in range(5):
+        others = [j for j in range(5) if j != i]
+        expected = 2 * (a[i] - a[i, others].mean()) / a[i, others].std()
+        if i != 2:
+            expected = expected - (b[i] - b[i, others].mean()) / b[i, others].std()
+        assert got[i] == pytest.approx(expected)
+    # The units of a score do not count.
+    scaled = Combined([("rsa", 2), ("cka", -1)]).combine([1e9 * a - 3, 1e-9 * b])
+    assert scaled == pytest.approx(got, rel=1e-6)
+
+
+def test_mean_of_scores():
+    a, b = np.random.default_rng(0).normal(size=(2, 3, 4, 4))
+    got = pyattrx.Combined.depara("saliency", weight=0.25).combine([a, b])
+    assert got == pytest.approx((a + 0.25 * b) / 1.25)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_nothing_to_standardise_against(count):
+    got = Combined([("rsa", 1)]).combine([np.full((count, count), 0.3)])
+    assert (got == 0).all()
