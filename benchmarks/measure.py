@@ -26,7 +26,7 @@ import torch
 
 from pyattrx import ops
 from pyattrx.errors import PyattrxError
-from pyattrx.ops._native import core
+from pyattrx.ops import core
 
 __all__ = [
     "Case",

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pyattrx.ops._native import core
+from pyattrx.ops import core
 
 from . import cases
 from .measure import (

@@ -10,8 +10,7 @@ from typing import Any
 import typer
 
 from benchmarks.options import Several
-from pyattrx.cli._running import Commands, run
-from pyattrx.cli._streams import documents
+from pyattrx.cli import Commands, documents, run
 
 from .minitaskonomy.command import minitaskonomy_command
 from .real.command import real_command

@@ -11,9 +11,9 @@ from unittest import mock
 import torch
 
 from pyattrx import ops
-from pyattrx.ops import _library
-from pyattrx.ops._kernels import Kernels
-from pyattrx.ops._native import core
+from pyattrx.ops import library
+from pyattrx.ops.kernels import Kernels
+from pyattrx.ops.native import core
 
 EMULATED = core is not None and core.emulated
 DEVICE = "cpu" if EMULATED else "cuda"
@@ -36,14 +36,14 @@ def cuda_ops():
         probe_cosines=kernels.probe_cosines,
         fused_probe_cosines=kernels.fused_probe_cosines,
         sketch=kernels.sketch,
-        cosine_affinity=_library._cosine_affinity,
-        fused_affinity=_library._fused_affinity,
+        cosine_affinity=library._cosine_affinity,
+        fused_affinity=library._fused_affinity,
     )
     stream = SimpleNamespace(cuda_stream=0)
     with contextlib.ExitStack() as stack:
         for owner, name, value in [
             (ops, "operators", operators),
-            (_library, "operators", operators),
+            (library, "operators", operators),
             (torch.cuda, "device", lambda _: contextlib.nullcontext()),
             (torch.cuda, "current_stream", lambda: stream),
             (torch.cuda, "synchronize", lambda: None),

@@ -15,7 +15,7 @@ import pyattrx
 from pyattrx import ops
 from pyattrx.errors import InvalidType, InvalidValue
 from pyattrx.ops import reference
-from pyattrx.ops._native import core
+from pyattrx.ops.native import core
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
 METHODS = ["grad_x_input", "elrp", "saliency", "identity"]
@@ -340,7 +340,7 @@ def test_fused_is_the_two_ops_to_the_bit(dtype, method, reduce):
 def test_mean_over_blocks_of_probes_is_the_mean(monkeypatch):
     maps = draw((6, 11, 1, 50), torch.float32).flatten(2)
     whole = ops.cosine_affinity(maps)
-    monkeypatch.setattr("pyattrx.ops._library._BLOCK_BYTES", 8 * 36 * 4)
+    monkeypatch.setattr("pyattrx.ops.library._BLOCK_BYTES", 8 * 36 * 4)
     assert torch.allclose(ops.cosine_affinity(maps), whole, rtol=0, atol=1e-15)
 
 
@@ -554,7 +554,7 @@ def test_half_types_cover_every_value():
 def test_freed_memory_is_kept_only_while_asked(tmp_path):
     code = """
 import torch
-from pyattrx.ops._heap import freed_memory_kept
+from pyattrx.ops.heap import freed_memory_kept
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
 def use():

@@ -14,8 +14,8 @@ import torch
 
 from emulated import DEVICE, EMULATED, cuda_ops, sized
 from pyattrx import ops
-from pyattrx.ops._kernels import Kernels
-from pyattrx.ops._native import core
+from pyattrx.ops.kernels import Kernels
+from pyattrx.ops.native import core
 
 pytestmark = (
     []

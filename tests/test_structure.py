@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pyattrx
-from pyattrx.cli._bench import load_benchmarks
+from pyattrx.cli.bench import load_benchmarks
 
 # A package imports only from those before it. What stands together may import one another.
 ORDER = [

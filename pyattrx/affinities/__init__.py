@@ -2,7 +2,20 @@
 
 from pyattrx.affinities.attributing import attribute
 from pyattrx.affinities.result import Affinity
-from pyattrx.affinities.run import affinity
+from pyattrx.affinities.rows import Place, RowStore
+from pyattrx.affinities.run import affinity, compare
+from pyattrx.affinities.scoring import BlockSums, Scores, by_blocks
 from pyattrx.statistics import Match
 
-__all__ = ["Affinity", "Match", "affinity", "attribute"]
+__all__ = [
+    "Affinity",
+    "BlockSums",
+    "Match",
+    "Place",
+    "RowStore",
+    "Scores",
+    "affinity",
+    "attribute",
+    "by_blocks",
+    "compare",
+]

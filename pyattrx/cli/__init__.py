@@ -9,10 +9,17 @@ from typing import Annotated
 import typer
 
 import pyattrx
-from pyattrx.cli._later import COMMANDS, LaterCommands
-from pyattrx.cli._running import run
+from pyattrx.cli.later import COMMANDS, LaterCommands
+from pyattrx.cli.running import Commands, run
+from pyattrx.cli.streams import documents
 
-__all__ = ["app", "main"]
+__all__ = [
+    "Commands",
+    "app",
+    "documents",
+    "main",
+    "run",
+]
 
 
 app = typer.Typer(

@@ -45,21 +45,25 @@ from pyattrx.evaluate.measures import (
 )
 from pyattrx.evaluate.published import read_accuracies, read_all_accuracies
 from pyattrx.evaluate.reading import read_table, write_table
+from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.repeating import Reliability, reliability
 from pyattrx.evaluate.summary import precision_curve, recall_of, summarize
-from pyattrx.evaluate.tables import Table, align
+from pyattrx.evaluate.tables import Table, align, as_table, mean_ranks
 from pyattrx.evaluate.transfers import transfer_affinities
+from pyattrx.evaluate.usual import usual_counts, usual_relevant
 
 __all__ = [
     "Accuracies",
     "Difference",
     "Estimate",
     "Judgement",
+    "ProbeParts",
     "RankAgreement",
     "Reliability",
     "Table",
     "adjusted_rand_index",
     "align",
+    "as_table",
     "baseline_scores",
     "bootstrap",
     "cophenetic_correlation",
@@ -67,6 +71,7 @@ __all__ = [
     "interval",
     "judge_scores",
     "kendall",
+    "mean_ranks",
     "paired_difference",
     "popularity_scores",
     "precision_at_k",
@@ -89,6 +94,8 @@ __all__ = [
     "summarize",
     "symmetrised_scores",
     "transfer_affinities",
+    "usual_counts",
+    "usual_relevant",
     "weighted_kendall",
     "write_table",
 ]

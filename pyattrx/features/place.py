@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyattrx.encoders.outputs import Output, pick_tensor, run_until
+from pyattrx.encoders import Output, pick_tensor, run_until
 from pyattrx.errors import EncoderError
 from pyattrx.features.activated import is_activated
 

@@ -15,10 +15,13 @@ from torch import Tensor
 
 from pyattrx._ambient import neutral
 from pyattrx._progress import progress
-from pyattrx.encoders import Encoder, PreparedEncoder
-from pyattrx.encoders.imagenet import imagenet_top1
-from pyattrx.encoders.originals import original_untouched
-from pyattrx.encoders.untrained import looks_untrained
+from pyattrx.encoders import (
+    Encoder,
+    PreparedEncoder,
+    imagenet_top1,
+    looks_untrained,
+    original_untouched,
+)
 from pyattrx.errors import AssumptionError, EncoderError, NonFiniteError, PyattrxError
 from pyattrx.features.cache import CachedNetwork, FeatureCache, Rows, rounded, stacked
 from pyattrx.features.costs import Costs, multiply_adds, origin

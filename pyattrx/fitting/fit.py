@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyattrx._ambient import neutrally
-from pyattrx.encoders import Normalize
-from pyattrx.encoders.copying import random_state_kept
+from pyattrx.encoders import Normalize, random_state_kept
 from pyattrx.errors import EncoderError, FitWarning, InvalidType, InvalidValue
 from pyattrx.fitting.encoder import FittedEncoder
 from pyattrx.fitting.given import labelled_part

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyattrx._files import atomic_write
-from pyattrx.encoders import Normalize, load_weights
-from pyattrx.encoders.saved import SUFFIX, register
+from pyattrx.encoders import SUFFIX, Normalize, load_weights, register
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 from pyattrx.fitting.encoder import FitReport, FittedEncoder
 from pyattrx.fitting.networks import SmallEncoder

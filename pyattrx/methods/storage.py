@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyattrx.ops.reference import near_one
+from pyattrx.ops import near_one
 
 __all__ = ["STORAGES", "quantize"]
 

@@ -15,15 +15,20 @@ import torch
 from torch import Tensor
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.ops._layout import COMBINE_CODES, DTYPE_CODES, REDUCE_CODES
-from pyattrx.ops._library import operators
-from pyattrx.ops._native import core, core_error
+from pyattrx.ops.heap import freed_memory_kept
+from pyattrx.ops.layout import COMBINE_CODES, DTYPE_CODES, REDUCE_CODES
+from pyattrx.ops.library import operators
+from pyattrx.ops.native import core, core_error
+from pyattrx.ops.reference import near_one
 
 __all__ = [
     "attribution_maps",
     "backends",
+    "core",
     "cosine_affinity",
+    "freed_memory_kept",
     "fused_affinity",
+    "near_one",
     "probe_cosines",
     "sketch",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyattrx.ops._layout import check_places, map_dtype
+from pyattrx.ops.layout import check_places, map_dtype
 
 __all__ = ["attribution_maps", "fused_probe_cosines", "near_one", "probe_cosines", "sketch"]
 

@@ -1,6 +1,6 @@
 """Probes: the unlabelled images that every network sees."""
 
-from pyattrx.probes._photos import Skipped
+from pyattrx.photos import Skipped
 from pyattrx.probes.probes import Probes
 
 __all__ = ["Probes", "Skipped"]

@@ -17,24 +17,33 @@ from torch import Tensor
 
 from pyattrx._progress import progress
 from pyattrx.errors import InvalidType, InvalidValue, ProbeError
-from pyattrx.probes._arguments import (
+from pyattrx.photos import (
+    Decoded,
+    GroupOf,
+    PixelStore,
+    Skipped,
+    as_float32,
     check_count,
     check_cuts,
+    check_images,
     check_names,
     check_order,
     check_photos,
+    count_copies,
+    decode,
     dense_groups,
     group_keys,
+    in_order,
+    join_copies,
+    list_images,
+    ordered_map,
+    read_batches,
+    read_photos,
+    store_images,
+    to_rgb,
 )
-from pyattrx.probes._copies import count_copies, join_copies
-from pyattrx.probes._file import open_file, write_file
-from pyattrx.probes._listing import GroupOf, in_order, list_images
-from pyattrx.probes._parallel import ordered_map
-from pyattrx.probes._photos import Decoded, Skipped, decode, to_rgb
-from pyattrx.probes._reading import read_batches, read_photos, store_images
-from pyattrx.probes._selected import Selected, read_runs
-from pyattrx.probes._store import PixelStore, as_float32
-from pyattrx.probes._tensors import check_images
+from pyattrx.probes.file import open_file, write_file
+from pyattrx.probes.selected import Selected, read_runs
 
 __all__ = ["Probes"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from pyattrx.affinities.rows import RowStore
+from pyattrx.affinities import RowStore
 from pyattrx.encoders import Encoder
 from pyattrx.errors import ZooWarning
 from pyattrx.query.candidates import Candidates

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyattrx import ops
-from pyattrx.affinities.rows import RowStore
+from pyattrx.affinities import RowStore
 from pyattrx.errors import ZooDamaged, ZooMismatch
 from pyattrx.query.query import Target
 from pyattrx.statistics import Match, Residuals, rank

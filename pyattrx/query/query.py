@@ -12,9 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.encoders import Encoder, load
-from pyattrx.encoders.encoder import refused
-from pyattrx.encoders.specifications import FORMS, is_file
+from pyattrx.encoders import FORMS, Encoder, is_file, load, refused
 from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged
 from pyattrx.methods import FeatureMethod, Method
 from pyattrx.statistics import check_ranking

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pyattrx.affinities.scoring import Scores
+from pyattrx.affinities import Scores
 from pyattrx.encoders import Encoder
 from pyattrx.errors import EntryGone, ZooDamaged
 from pyattrx.methods import Summary

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from pyattrx.affinities.rows import Place, RowStore
+from pyattrx.affinities import Place, RowStore
 from pyattrx.encoders import Encoder
 from pyattrx.methods import quantize
 from pyattrx.query.candidates import Candidates, Near

@@ -10,9 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.affinities import Affinity
-from pyattrx.affinities.run import compare
-from pyattrx.affinities.scoring import by_blocks
+from pyattrx.affinities import Affinity, by_blocks, compare
 from pyattrx.errors import EntryGone, InvalidValue, ZooDamaged
 from pyattrx.methods import FeatureMethod, Method
 from pyattrx.query.comparing import floating

@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from pyattrx.encoders import Encoder, expand, load
-from pyattrx.encoders.specifications import Parts
+from pyattrx.encoders import Encoder, Parts, expand, load
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue, PyattrxError
 
 __all__ = ["Candidate", "read_candidates"]

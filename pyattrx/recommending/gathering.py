@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+from pyattrx._level import outside
 from pyattrx.errors import UntrainedWarning
 from pyattrx.features import Features, extract
 from pyattrx.recommending.candidates import Candidate
 from pyattrx.recommending.options import Options
 from pyattrx.running import Failures
 from pyattrx.tasks import Task
-from pyattrx.tasks._level import outside
 
 __all__ = ["read_all"]
 

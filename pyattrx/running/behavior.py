@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyattrx.encoders import PreparedEncoder
-from pyattrx.encoders.identity import behaviour_of
+from pyattrx.encoders import PreparedEncoder, behaviour_of
 from pyattrx.probes import Probes
 
 __all__ = ["described_behaviour", "examples"]

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from pyattrx._progress import progress
-from pyattrx.encoders import Encoder, PreparedEncoder
-from pyattrx.encoders.untrained import looks_untrained
+from pyattrx.encoders import Encoder, PreparedEncoder, looks_untrained
 from pyattrx.errors import (
     AssumptionError,
     EncoderError,
@@ -24,7 +23,7 @@ from pyattrx.errors import (
     UntrainedWarning,
 )
 from pyattrx.methods import ROUNDINGS, AttributionMaps, FeatureMethod, quantize
-from pyattrx.ops._heap import freed_memory_kept
+from pyattrx.ops import freed_memory_kept
 from pyattrx.probes import Probes
 from pyattrx.running.behavior import described_behaviour, examples
 from pyattrx.running.feeding import Arriving, feed, in_turn, lag

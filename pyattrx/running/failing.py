@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
+from pyattrx._level import outside
 from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import (
     EncoderError,
@@ -18,7 +19,6 @@ from pyattrx.errors import (
     SkippedWarning,
 )
 from pyattrx.running.sources import Source, encoder_of
-from pyattrx.tasks._level import outside
 
 __all__ = ["Failures", "OnError", "all_failed", "one_by_one"]
 

@@ -22,9 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx.photos import as_float32, ordered_map
 from pyattrx.probes import Probes
-from pyattrx.probes._parallel import ordered_map
-from pyattrx.probes._store import as_float32
 
 __all__ = ["Arriving", "beside", "feed", "in_turn", "lag", "unit_floats"]
 

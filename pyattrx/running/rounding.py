@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.encoders import PreparedEncoder
-from pyattrx.encoders.passes import Pass
+from pyattrx.encoders import Pass, PreparedEncoder
 from pyattrx.errors import AssumptionError, PyattrxError
 from pyattrx.methods import ROUNDINGS, AttributionMaps, resolve_scalar
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from pyattrx.encoders import Encoder, load_many
-from pyattrx.encoders.encoder import refused
+from pyattrx.encoders import Encoder, load_many, refused
 from pyattrx.errors import EncoderError, InvalidType, InvalidValue
 
 __all__ = ["Source", "check_sources", "encoder_of", "encoders_of"]

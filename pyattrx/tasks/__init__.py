@@ -1,6 +1,6 @@
 """Tasks: images and what is known of them."""
 
-from pyattrx.tasks._report import TaskReport
+from pyattrx.tasks.report import TaskReport
 from pyattrx.tasks.task import Task
 
 __all__ = ["Task", "TaskReport"]

@@ -14,22 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.photos import GroupOf, check_count, check_cuts
 from pyattrx.probes import Probes
-from pyattrx.probes._arguments import check_count, check_cuts
-from pyattrx.probes._listing import GroupOf
-from pyattrx.tasks._arrays import read_arrays
-from pyattrx.tasks._copies import contradicting
-from pyattrx.tasks._datasets import Options, read_dataset
-from pyattrx.tasks._drawing import at_most, draw, of_every_class
-from pyattrx.tasks._given import given_task
-from pyattrx.tasks._labelling import Kind, Labelling
-from pyattrx.tasks._labels import read_labels
-from pyattrx.tasks._pixels import check_normalisation
-from pyattrx.tasks._report import TaskReport, count_of
-from pyattrx.tasks._sources import from_class_folders, from_table
-from pyattrx.tasks._tables import SUFFIXES
-from pyattrx.tasks._telling import check_kind
-from pyattrx.tasks._warnings import warn_of
+from pyattrx.tasks.arrays import read_arrays
+from pyattrx.tasks.copies import contradicting
+from pyattrx.tasks.datasets import Options, read_dataset
+from pyattrx.tasks.drawing import at_most, draw, of_every_class
+from pyattrx.tasks.given import given_task
+from pyattrx.tasks.labelling import Kind, Labelling
+from pyattrx.tasks.labels import read_labels
+from pyattrx.tasks.pixels import check_normalisation
+from pyattrx.tasks.report import TaskReport, count_of
+from pyattrx.tasks.sources import from_class_folders, from_table
+from pyattrx.tasks.tables import SUFFIXES
+from pyattrx.tasks.telling import check_kind
+from pyattrx.tasks.warnings import warn_of
 
 __all__ = ["Task"]
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyattrx.encoders import Encoder, load_many
-from pyattrx.encoders.encoder import refused
+from pyattrx.encoders import Encoder, load_many, refused
 from pyattrx.errors import InvalidValue, ZooDamaged, ZooMismatch
 from pyattrx.methods import quantize
 from pyattrx.running import Description, Source, check_sources, encoders_of, versions

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.affinities import affinity
-from pyattrx.affinities.result import Affinity
+from pyattrx.affinities import Affinity, affinity
 from pyattrx.errors import InvalidValue
 from pyattrx.methods import Method
 from pyattrx.probes import Probes

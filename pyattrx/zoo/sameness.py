@@ -6,8 +6,7 @@ from typing import Any
 
 import torch
 
-from pyattrx.encoders import Encoder
-from pyattrx.encoders.identity import behaves_alike
+from pyattrx.encoders import Encoder, behaves_alike
 from pyattrx.errors import ZooMismatch
 from pyattrx.probes import Probes
 from pyattrx.running import arithmetic, described_behaviour

@@ -24,9 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.evaluate.rankings import spearman, weighted_kendall
-from pyattrx.evaluate.tables import mean_ranks
-from pyattrx.recommending.agreement import by_every_target
+from pyattrx.evaluate import mean_ranks, rankings
+from pyattrx.recommending import by_every_target
 
 from ..recommend.study import WEIGHTS
 from .agreements import FORMS, Between
@@ -78,8 +77,8 @@ def _points(k: int) -> Callable[[_Vector, _Vector], _Vector]:
 
 # Of many rankings [F, S] and one truth [S], as shares of 1 and of right images.
 MEASURES: dict[str, Callable[[_Vector, _Vector], _Vector]] = {
-    "spearman": spearman,
-    "weighted_kendall": weighted_kendall,
+    "spearman": rankings.spearman,
+    "weighted_kendall": rankings.weighted_kendall,
     "P@1": _first,
     "regret@1": _points(1),
     "regret@3": _points(3),
@@ -193,7 +192,7 @@ class Study:
             a, b = (self.truth(task, kind) for kind in (first, second))
             both = np.isfinite(a) & np.isfinite(b) & self.candidates(task)
             if both.sum() > 2:
-                found.append(spearman(a[None, both], b[both])[0])
+                found.append(rankings.spearman(a[None, both], b[both])[0])
         return float(np.mean(found)) if found else None
 
     def retest(self, kind: str, labels: int) -> float | None:
@@ -205,7 +204,7 @@ class Study:
                 row.of(self.networks)[self.candidates(task)] for row in rows if row is not None
             ]
             found += [
-                spearman(a[None], b)[0]
+                rankings.spearman(a[None], b)[0]
                 for i, a in enumerate(draws)
                 for b in draws[:i]
                 if np.isfinite(a + b).all()

@@ -13,9 +13,7 @@ import numpy as np
 import pyattrx
 from pyattrx._files import atomic_write
 from pyattrx.features import Features
-from pyattrx.recommending.heats import Heats
-from pyattrx.recommending.labelled import main_score
-from pyattrx.recommending.racing import race
+from pyattrx.recommending import Heats, main_score, race
 
 from ..minitaskonomy.data import Data
 from ..minitaskonomy.presets import FULL

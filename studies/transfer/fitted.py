@@ -18,8 +18,7 @@ from torch import Tensor
 
 from pyattrx import Encoder, Normalize, fit_target
 from pyattrx._files import atomic_write
-from pyattrx.fitting.labels import Kind
-from pyattrx.fitting.networks import SmallEncoder
+from pyattrx.fitting import Kind, SmallEncoder
 
 from ..minitaskonomy.data import Data, to_tensor
 from ..minitaskonomy.jobs import Say

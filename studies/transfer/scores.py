@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pyattrx import FeatureMethod, Probes, evaluate, ops
 from pyattrx._files import atomic_write
-from pyattrx.affinities.scoring import BlockSums, Scores
+from pyattrx.affinities import BlockSums, Scores
 from pyattrx.errors import PyattrxError
 from pyattrx.methods import Summary
 from pyattrx.statistics import jackknife_blocks

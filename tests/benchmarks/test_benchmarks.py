@@ -17,7 +17,7 @@ import torch
 import pyattrx
 from pyattrx import cli, ops
 from pyattrx.affinities import run as whole_run
-from pyattrx.cli._bench import load_benchmarks
+from pyattrx.cli.bench import load_benchmarks
 from pyattrx.encoders import compiling
 from pyattrx.running import description, feeding
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyattrx.cli._bench import load_benchmarks
+from pyattrx.cli.bench import load_benchmarks
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "conventions.md"

@@ -9,7 +9,7 @@ import typer
 from cli.test_cli import run
 
 from pyattrx.cli import app
-from pyattrx.cli._later import COMMANDS
+from pyattrx.cli.later import COMMANDS
 
 ROOT = typer.main.get_command(app)
 

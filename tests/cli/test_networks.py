@@ -7,7 +7,7 @@ import pytest
 import typer
 from cli.test_cli import NETS, folder, run  # noqa: F401
 
-from pyattrx.cli import _options as options
+from pyattrx.cli import options
 from pyattrx.encoders import loading
 
 COMMON = ("--probes", "photos", "--size", 16, "--device", "cpu", "--method", "saliency")
@@ -28,7 +28,7 @@ def terminal(monkeypatch):
     answers, questions = [], []
     monkeypatch.setattr("sys.stdin", types.SimpleNamespace(isatty=lambda: True))
 
-    def confirm(text, **_options):
+    def confirm(text, **options):
         questions.append(text)
         return answers.pop()
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import pyattrx
-from pyattrx.cli import _streams, app, main
+from pyattrx.cli import app, main, running, streams
 
 NETWORKS = """
 import ctypes, logging, os, subprocess, sys
@@ -208,7 +208,7 @@ def test_an_error_that_nobody_expected_is_a_document_and_a_traceback(folder, mon
     def fails():
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr("pyattrx.cli._environment.environment", fails)
+    monkeypatch.setattr("pyattrx.cli.environment.environment", fails)
     with pytest.raises(ZeroDivisionError):
         main(["env", "--json"])
     found = json.loads(capsys.readouterr().out)
@@ -216,11 +216,10 @@ def test_an_error_that_nobody_expected_is_a_document_and_a_traceback(folder, mon
 
 
 def test_only_what_asks_for_documents_gets_them():
-    assert _streams.documents() is sys.stdout
-    from pyattrx.cli import _running
+    assert streams.documents() is sys.stdout
 
-    assert _running._wants_documents(["zoo", "list", "--json", "z"])
-    assert not _running._wants_documents(["zoo", "tag", "z", "n", "--", "--json"])
+    assert running._wants_documents(["zoo", "list", "--json", "z"])
+    assert not running._wants_documents(["zoo", "tag", "z", "n", "--", "--json"])
 
 
 def test_the_standard_streams_come_back(folder, capfd):

@@ -10,7 +10,7 @@ from rich.console import Console
 
 import pyattrx
 from pyattrx._names import FEWEST, shortened
-from pyattrx.cli._output import affinity_table, nearest_table
+from pyattrx.cli.output import affinity_table, nearest_table
 from pyattrx.statistics import Match
 
 NAME = st.text("abcdefghijkl:.-_0123456789", min_size=1, max_size=60)

@@ -14,7 +14,7 @@ from torch import nn
 
 import pyattrx
 from pyattrx import Probes
-from pyattrx.probes import _file
+from pyattrx.probes import file
 from pyattrx.statistics import clustered_stderr
 
 # Which of a few images every probe shows, and the groups that it is given.
@@ -164,7 +164,7 @@ def test_probes_that_were_saved_before_stay_what_they_were(tmp_path):
     assert loaded.head(3).groups.tolist() == [0, 1, 2]
     data = (tmp_path / "old.probes").read_bytes()
     length = struct.unpack_from("<Q", data, 8)[0]
-    assert "duplicates" not in json.loads(data[_file._HEAD.size :][:length])
+    assert "duplicates" not in json.loads(data[file._HEAD.size :][:length])
 
 
 def test_images_of_a_task_that_are_copies_are_not_divided(monkeypatch):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.photos.photos import Cuts
 from pyattrx.probes import Probes
-from pyattrx.probes._photos import Cuts
 
 
 def noise(height=20, width=30, channels=3, seed=0):

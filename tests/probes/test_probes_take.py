@@ -6,13 +6,13 @@ import torch
 
 import pyattrx
 from pyattrx import Probes
-from pyattrx.probes import _store
+from pyattrx.photos import store
 
 
 @pytest.mark.parametrize("spilled", [False, True])
 def test_pixels_names_and_groups_are_those_chosen(monkeypatch, spilled):
     if spilled:
-        monkeypatch.setattr(_store, "_MEMORY_BYTES", 100)
+        monkeypatch.setattr(store, "_MEMORY_BYTES", 100)
     images = torch.rand(7, 3, 5, 4)
     probes = Probes.from_tensor(images, groups=[0, 0, 1, 2, 2, 3, 4])
     taken = probes.take(np.array([6, 1, 2, 3, 0]))

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from pyattrx import Probes, Task
 from pyattrx.errors import InvalidType, InvalidValue, ProbeError, TaskWarning
+from pyattrx.photos import store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* with one image:pyattrx.errors.TaskWarning")
 
@@ -362,9 +363,8 @@ def test_samples_are_read_by_the_thread_that_asks():
 
 
 def test_pixels_do_not_stay_in_memory(monkeypatch):
-    from pyattrx.probes import _store
 
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", 3 * 64)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", 3 * 64)
     for dataset in (TensorDataset(UINT8, LABELS), DataLoader(TensorDataset(UINT8, LABELS), 2)):
         task = Task.from_dataset(dataset)
         assert not task.probes.in_memory

@@ -12,7 +12,7 @@ from tasks.photos import class_folders, photo
 import pyattrx
 from pyattrx import Probes, Task
 from pyattrx.errors import InvalidType, InvalidValue, ProbeError, TaskError, TaskWarning
-from pyattrx.tasks import _folders, _gathering
+from pyattrx.tasks import _gathering, folders
 
 
 def test_subfolders_are_classes_in_the_order_of_image_folder(tmp_path):
@@ -178,8 +178,8 @@ def test_a_limit_reads_what_a_part_of_all_would_have(tmp_path, limit, monkeypatc
     whole = Task.from_folder(tmp_path, size=8)
     opened = []
     monkeypatch.setattr(
-        "pyattrx.tasks._paths.open_photo",
-        lambda path, own=pyattrx.tasks._paths.open_photo: opened.append(path) or own(path),
+        "pyattrx.tasks.paths.open_photo",
+        lambda path, own=pyattrx.tasks.paths.open_photo: opened.append(path) or own(path),
     )
     if limit == 1:
         with pytest.raises(TaskError, match="1 image read, of one class"):
@@ -286,6 +286,6 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(_folders.os, "scandir", refuse)
+    monkeypatch.setattr(folders.os, "scandir", refuse)
     with pytest.raises(TaskError, match="cannot read this folder: Permission denied"):
         Task.from_folder(tmp_path, size=8)

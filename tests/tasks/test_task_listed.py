@@ -8,7 +8,7 @@ from tasks.photos import class_folders
 
 from pyattrx import Task
 from pyattrx.errors import InvalidType, InvalidValue, ProbeError
-from pyattrx.tasks._listed import as_paths
+from pyattrx.tasks.listed import as_paths
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pyattrx.errors import (
     PyattrxError,
     TaskError,
 )
-from pyattrx.tasks import _tables
+from pyattrx.tasks import tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* with one image:pyattrx.errors.TaskWarning")
 
@@ -248,12 +248,12 @@ def test_parquet_with_pandas(tmp_path, monkeypatch):
     monkeypatch.setattr(pandas, "read_parquet", lambda path: frame)
     task = Task.from_manifest(tmp_path / "table.pq", size=8)
     assert task.labels.tolist() == [0, 1, 0, -1, -1, 1]
-    table = _tables.read_table(tmp_path / "table.pq")
+    table = tables.read_table(tmp_path / "table.pq")
     assert [type(cell) for cell in table.columns["y"]] == [float] * 6
 
 
 def test_rows_of_a_table_without_lines_are_numbered(tmp_path, monkeypatch):
-    table = _tables.Table(tmp_path / "t.pq", {"path": ["a", "b"], "y": [1.5, float("nan")]}, None)
-    monkeypatch.setattr("pyattrx.tasks._sources.read_table", lambda path: table)
+    table = tables.Table(tmp_path / "t.pq", {"path": ["a", "b"], "y": [1.5, float("nan")]}, None)
+    monkeypatch.setattr("pyattrx.tasks.sources.read_table", lambda path: table)
     with pytest.raises(InvalidValue, match="^column 'y', row 1=nan: expected a number, or nothing"):
         Task.from_manifest("t.pq", label="y")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pyattrx import Task
 from pyattrx.errors import InvalidType, InvalidValue, TaskWarning
-from pyattrx.tasks._drawing import at_most, draw, of_every_class
+from pyattrx.tasks.drawing import at_most, draw, of_every_class
 
 LABELS = st.lists(st.sampled_from(["a", "b", "c", "dd", None]), min_size=2, max_size=40).filter(
     lambda labels: {"a", "b"} <= set(labels)

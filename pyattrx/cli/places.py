@@ -1,0 +1,77 @@
+"""Files and folders that a command is given, checked before anything runs.
+
+One that should be there and is not is a wrong argument; one that is there and cannot be read has
+failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pyattrx import report
+from pyattrx.encoders import Parts, is_file
+from pyattrx.errors import InvalidValue
+
+__all__ = ["check_save", "check_specifications", "check_there", "make_pictures_folder"]
+
+
+def check_specifications(specifications: Iterable[str]) -> None:
+    """Refuse specifications of single networks whose files are not there.
+
+    Raises
+    ------
+    InvalidValue
+    """
+    for given in specifications:
+        parts = Parts.of(given)
+        place = parts.target.rpartition(":")[0]
+        network = parts.target if is_file(parts.target) else place if place.endswith(".py") else ""
+        for file in filter(None, (network, parts.weights)):
+            if not Path(file).is_file():
+                raise InvalidValue("SPEC", given, f"an existing file; there is no {file}")
+
+
+def check_there(option: str, place: Path | None, expected: str) -> None:
+    """Refuse a file or folder to read that is not there.
+
+    Raises
+    ------
+    InvalidValue
+    """
+    if place is not None and not place.exists():
+        raise InvalidValue(option, str(place), f"an existing {expected}")
+
+
+def check_save(file: Path | None, suffix: str = ".npz") -> None:
+    """Refuse a file to write that has another suffix, or no folder.
+
+    Raises
+    ------
+    InvalidValue
+    """
+    if file is None:
+        return
+    if file.suffix != suffix:
+        raise InvalidValue("save", str(file), f"a file name that ends in {suffix}")
+    if not file.parent.is_dir():
+        raise InvalidValue("save", str(file), "a file in an existing folder")
+
+
+def make_pictures_folder(option: str, folder: Path | None) -> None:
+    """Make the folder of pictures, if there is to be one and Matplotlib can draw them.
+
+    Raises
+    ------
+    InvalidValue
+        It cannot be made.
+    MissingDependency
+        Matplotlib is not installed.
+    """
+    if folder is None:
+        return
+    report.require_matplotlib()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidValue(option, str(folder), f"a folder to write to: {error}") from None

@@ -1,0 +1,257 @@
+"""``pyattrx published``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from pyattrx._help import examples
+from pyattrx.cli import options
+from pyattrx.cli.output import console, print_json
+from pyattrx.cli.places import check_there
+from pyattrx.errors import InvalidValue
+from pyattrx.evaluate import (
+    Accuracies,
+    Judgement,
+    RankAgreement,
+    Reliability,
+    judge_scores,
+    rank_agreement,
+    read_accuracies,
+    read_all_accuracies,
+    reliability,
+)
+
+__all__ = ["add_commands"]
+
+_FILE = "How the file is read"
+_MEASURES = ("weighted_kendall", "spearman", "P@1", "regret@1", "regret@3")
+_MOST_LISTED = 8
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command(
+        "published",
+        **examples(
+            "pyattrx published accuracies.csv --scores mine.csv",
+            "pyattrx published accuracies.py --kind full --other-kind head_only --json",
+        ),
+    )(published_command)
+
+
+def published_command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="Accuracies of models on data sets: CSV, JSON, JSON lines, or a Python program "
+            "with dictionaries, which is not executed.",
+        ),
+    ],
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Scores of the same models on the same data sets, larger is better, in any of "
+            "these shapes; may be given several times."
+        ),
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="Which truth, where FILE has several.")] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option(help="Another truth, of the same models on the same data sets."),
+    ] = None,
+    other_kind: Annotated[
+        str | None, typer.Option(help="Which one, in that file, or in FILE itself.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ROLE=NAME",
+            help="What a column is: model, source, dataset, accuracy, seed, kind; with no name: "
+            "there is none.",
+            rich_help_panel=_FILE,
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE", help="Only records with this value.", rich_help_panel=_FILE
+        ),
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="What rows are, or outer names: datasets or models.", rich_help_panel=_FILE
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Of the accuracies: percent, fraction, raw.", rich_help_panel=_FILE),
+    ] = None,
+    relevant: Annotated[
+        int | None,
+        typer.Option(
+            help="How many of the best models are good enough for P@1.  [default: 5, or half where "
+            "there are 5 or fewer]"
+        ),
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 2000,
+    level: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Judge scores by accuracies that others published, beside rankings without any network."""
+    options.be_quiet(quiet)
+    for option, path in {"FILE": file, "other": other}.items():
+        check_there(option, path, "file")
+    for path in scores or ():
+        check_there("scores", path, "file")
+    read: dict[str, Any] = {
+        "columns": _columns(column), "where": _where(where), "rows": rows, "unit": unit,
+    }  # fmt: skip
+    truth = read_accuracies(file, kind=kind, **read)
+    settings: dict[str, Any] = {"samples": bootstrap, "level": level, "seed": seed}
+    judged = judge_scores(truth, _scores(scores or [], truth), relevant=relevant, **settings)
+    repeated = None
+    if ((truth.seeds >= 2).sum(1) >= 3).any():
+        repeated = reliability(truth, **settings)
+    agreed = None
+    if other is not None or other_kind is not None:
+        agreed = rank_agreement(
+            truth, read_accuracies(other or file, kind=other_kind, **read), **settings
+        )
+    if as_json:
+        print_json(
+            {
+                "kind": truth.kind,
+                "notes": list(truth.notes),
+                **settings,
+                **judged.to_dict(),
+                "reliability": None if repeated is None else repeated.to_dict(),
+                "agreement": None if agreed is None else agreed.to_dict(),
+            }
+        )
+        return
+    _show(truth, judged, repeated, agreed, level)
+
+
+def _columns(given: list[str] | None) -> dict[str, Any] | None:
+    found: dict[str, Any] = {}
+    for text in given or ():
+        role, name = _halves("column", text, "ROLE=NAME")
+        names = found.setdefault(role, [])
+        if name:
+            names.append(name)
+    return {role: names or None for role, names in found.items()} or None
+
+
+def _where(given: list[str] | None) -> dict[str, str] | None:
+    return dict(_halves("where", text, "COLUMN=VALUE") for text in given or ()) or None
+
+
+def _halves(option: str, text: str, expected: str) -> tuple[str, str]:
+    first, equals, second = text.partition("=")
+    if not first or not equals:
+        raise InvalidValue(option, text, expected)
+    return first.strip(), second.strip()
+
+
+def _scores(paths: list[Path], truth: Accuracies) -> dict[str, Accuracies]:
+    found: dict[str, Accuracies] = {}
+    for path in paths:
+        for kind, table in _of_file(path, truth).items():
+            name = f"{path.stem}: {kind}" if kind else path.stem
+            if name in found:
+                raise InvalidValue("scores", str(path), "files of different names")
+            found[name] = table
+    return found
+
+
+def _of_file(path: Path, truth: Accuracies) -> dict[str, Accuracies]:
+    """Read scores; what is a model and what a data set is known from the truth."""
+    try:
+        return read_all_accuracies(path, unit="raw")
+    except InvalidValue as error:
+        if error.argument != "rows":
+            expected = f"scores whose columns and names tell what they are ({error})"
+            raise InvalidValue("scores", str(path), expected) from error
+    found = read_all_accuracies(path, unit="raw", rows="datasets")
+    if all(set(table.datasets) & set(truth.datasets) for table in found.values()):
+        return found
+    return read_all_accuracies(path, unit="raw", rows="models")
+
+
+def _show(
+    truth: Accuracies,
+    judged: Judgement,
+    repeated: Reliability | None,
+    agreed: RankAgreement | None,
+    level: float,
+) -> None:
+    out = console()
+    out.print(f"{truth}: {_listed(truth.datasets)}")
+    for note in truth.notes:
+        out.print(f"  {note}")
+    where = f"{len(judged.truth.targets)} data sets, {len(judged.truth.sources)} models"
+    table = RichTable(title=f"{where}; {100 * level:g} % intervals over data sets")
+    table.title_justify = "left"
+    table.add_column("score")
+    shown = [m for m in _MEASURES if m in judged.methods["random"]]
+    for measure in shown:
+        table.add_column(measure.replace("_", " "), justify="right", no_wrap=True)
+    for place, (name, measures) in enumerate(judged.methods.items(), 1):
+        cells = [Text(_cell(measures[measure])) for measure in shown]
+        table.add_row(Text(name), *cells, end_section=place == len(judged.ahead))
+    out.print(table)
+    out.print(
+        f"P@1: the first is one of the {judged.relevant} best; regret@K: what is lost by trying "
+        "only the first K, 1 is one picked by chance"
+    )
+    for name, found in judged.ahead.items():
+        out.print(
+            f"weighted kendall of {name} less that of the static ranker: {_cell(found)}, "
+            f"p = {found.p_value:.3f}"
+        )
+    if len(truth.datasets) == 1:
+        out.print("The static ranker and popularity need a second data set: here they are chance.")
+    if judged.left_out:
+        out.print(f"left out, with too few models to rank: {_listed(judged.left_out)}")
+    if judged.unscored:
+        out.print(f"{judged.unscored} accuracies do not count, as a score lacks them")
+    if repeated is not None:
+        out.print(
+            f"reliability on {len(repeated.datasets)} data sets: halves of the seeds agree at "
+            f"{_cell(repeated.halves)}; all seeds, by Spearman and Brown, {_cell(repeated.whole)}"
+        )
+    if agreed is not None:
+        out.print(_agreement(agreed, level))
+
+
+def _agreement(agreed: RankAgreement, level: float) -> RichTable:
+    table = RichTable(title=f"both truths: spearman, {100 * level:g} % intervals over models")
+    table.title_justify = "left"
+    table.add_column("data set")
+    table.add_column("models", justify="right")
+    table.add_column("spearman", justify="right", no_wrap=True)
+    for place, (name, found) in enumerate(agreed.per_dataset.items(), 1):
+        last = place == len(agreed.per_dataset)
+        table.add_row(Text(name), str(agreed.models[name]), _cell(found), end_section=last)
+    table.add_row("mean, over data sets", "", _cell(agreed.mean))
+    return table
+
+
+def _cell(estimate: Any) -> str:
+    if estimate.low != estimate.low:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.2f} .. {estimate.high:.2f})"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(names[:_MOST_LISTED]) + more
