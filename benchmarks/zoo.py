@@ -28,7 +28,8 @@ from pyattrx.index import KINDS, SketchIndex, faiss_or_none
 from pyattrx.zoo.catalog import SKETCH, EntryRow
 from pyattrx.zoo.store import Addition
 
-from .measure import Say, Settings, document, limited_threads, machine, results_path
+from .measure import Say, Settings, document, limited_threads, machine
+from .results import results_path
 
 __all__ = ["families", "run"]
 
