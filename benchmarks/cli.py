@@ -16,7 +16,8 @@ import pyattrx
 from pyattrx import ops as native
 
 from . import gpu, ops, options, pipeline, plot, results, scores, tables, zoo
-from .measure import Say, Settings, results_path, write_results
+from .measure import Say, Settings
+from .results import results_path, write_results
 
 __all__ = ["app"]
 

@@ -12,8 +12,9 @@ so.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -84,8 +85,54 @@ def measure_pass(
     AssertionError
         A variant's affinities are something else.
     """
-    networks, count, side = (2, 6, 32) if quick else (20, 1000, 256)
     batch_size = min(batch_size, 4) if quick else batch_size
+    encoders, probes, job = _made(quick, say)
+    networks = len(encoders)
+    found: dict[str, Any] = {}
+    left_out: dict[str, str] = {}
+    exact = None
+    deadline = time.monotonic() + seconds
+    for name, (precision, compiled, overlapped) in VARIANTS.items():
+        unavailable = precision == "tf32" and device.type != "cuda"
+        if unavailable or time.monotonic() > deadline:
+            left_out[name] = "CUDA only" if unavailable else "no time left"
+            continue
+        run = partial(_run, probes, batch_size, device, precision, compiled, overlapped)
+        say(f"pass: {name}, two networks")
+        first, _ = run(encoders[:2])
+        second = first if quick else run(encoders[:2])[0]
+        expected = second * networks / 2
+        if not quick and time.monotonic() + expected > deadline:
+            left_out[name] = f"{networks} networks would take {expected:.0f} s: no time left"
+            continue
+        say(f"pass: {name}, all networks ({expected:.0f} s expected)")
+        taken, result = run(encoders)
+        if exact is None:
+            exact = result.values
+        difference = float(np.abs(result.values - exact).max())
+        if difference > _ALIKE[precision]:
+            raise AssertionError(f"{name}: an affinity differs by {difference} from float32's")
+        own = networks * _pass_seconds(encoders[0], probes, device, batch_size, precision, compiled)
+        found[name] = {
+            "seconds": taken,
+            "images_per_second": networks * len(probes) / taken,
+            "share_of_passes_and_maps": own / taken,
+            "seconds_of_two": first,
+            "comparison_seconds": result.provenance["seconds"]["comparison"],
+            "least_cosines": _least_cosines(result),
+            "difference": difference,
+        }
+    return {
+        "job": {**job, "batch_size": batch_size, "method": METHOD},
+        "variants": found,
+        "left_out": left_out,
+        "seconds_of": _seconds_of(encoders[0], probes, device),
+    }
+
+
+def _made(quick: bool, say: Say) -> tuple[list[pyattrx.Encoder], pyattrx.Probes, dict[str, Any]]:
+    """Networks, probes, and what a document says of both."""
+    networks, count, side = (2, 6, 32) if quick else (20, 1000, 256)
     make = resnet18 if quick else resnet50
     say(f"pass: making {networks} networks and {count} probes")
     generator = np.random.default_rng(0)
@@ -96,72 +143,33 @@ def measure_pass(
         for seed in range(networks)
     ]
     job = {"networks": networks, "network": make.__name__, "probes": count, "side": side}
-    found: dict[str, Any] = {}
-    left_out: dict[str, str] = {}
-    exact = None
-    deadline = time.monotonic() + seconds
-    for name, (precision, compiled, overlapped) in VARIANTS.items():
-        if precision == "tf32" and device.type != "cuda":
-            left_out[name] = "CUDA only"
-            continue
-        if time.monotonic() > deadline:
-            left_out[name] = "no time left"
-            continue
+    return encoders, probes, job
 
-        def run(
-            some: int,
-            precision: str = precision,
-            compiled: bool = compiled,
-            overlapped: bool = overlapped,
-        ) -> tuple[float, pyattrx.Affinity]:
-            with _overlap(overlapped):
-                return _timed(
-                    lambda: pyattrx.affinity(
-                        encoders[:some],
-                        probes,
-                        METHOD,
-                        batch_size,
-                        device,
-                        precision=precision,
-                        compile=compiled,
-                    ),
-                    device,
-                )
 
-        say(f"pass: {name}, two networks")
-        first, _ = run(2)
-        second = first if quick else run(2)[0]
-        expected = second * networks / 2
-        if not quick and time.monotonic() + expected > deadline:
-            left_out[name] = f"{networks} networks would take {expected:.0f} s: no time left"
-            continue
-        say(f"pass: {name}, all networks ({expected:.0f} s expected)")
-        taken, result = run(networks)
-        if exact is None:
-            exact = result.values
-        difference = float(np.abs(result.values - exact).max())
-        if difference > _ALIKE[precision]:
-            raise AssertionError(f"{name}: an affinity differs by {difference} from float32's")
-        own = networks * _pass_seconds(encoders[0], probes, device, batch_size, precision, compiled)
-        facts = result.provenance["networks"]
-        found[name] = {
-            "seconds": taken,
-            "images_per_second": networks * count / taken,
-            "share_of_passes_and_maps": own / taken,
-            "seconds_of_two": first,
-            "comparison_seconds": result.provenance["seconds"]["comparison"],
-            "least_cosines": {
-                key: min(one[key]["least_cosine"] for one in facts)
-                for key in ("precision", "compile")
-                if facts[0][key] is not None
-            },
-            "difference": difference,
-        }
+def _run(
+    probes: pyattrx.Probes,
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+    compiled: bool,
+    overlapped: bool,
+    encoders: Sequence[pyattrx.Encoder],
+) -> tuple[float, pyattrx.Affinity]:
+    def affinity() -> pyattrx.Affinity:
+        return pyattrx.affinity(
+            encoders, probes, METHOD, batch_size, device, precision=precision, compile=compiled
+        )
+
+    with _overlap(overlapped):
+        return _timed(affinity, device)
+
+
+def _least_cosines(result: pyattrx.Affinity) -> dict[str, float]:
+    facts = result.provenance["networks"]
     return {
-        "job": {**job, "batch_size": batch_size, "method": METHOD},
-        "variants": found,
-        "left_out": left_out,
-        "seconds_of": _seconds_of(encoders[0], probes, device),
+        key: min(one[key]["least_cosine"] for one in facts)
+        for key in ("precision", "compile")
+        if facts[0][key] is not None
     }
 
 

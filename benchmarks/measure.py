@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import json
 import math
 import os
 import platform
 import random
-import secrets
 import shutil
 import statistics
 import subprocess
@@ -43,17 +41,14 @@ __all__ = [
     "peak_rss_mib",
     "ratios_to",
     "require_native",
-    "results_path",
     "time_rounds",
     "wall_seconds",
     "with_peak_memory",
-    "write_results",
 ]
 
 Run = Callable[[], Any]
 Say = Callable[[str], None]
 
-_FOLDER = Path(__file__).parent
 # A rival may be inexact, as single precision is, but it must compute the same thing.
 _RIVAL_LIMIT = 1e-3
 _FEWEST_ROUNDS, _MOST_ROUNDS = 5, 30
@@ -413,41 +408,3 @@ def document(benchmark: str, settings: Settings, **parts: Any) -> dict[str, Any]
         "settings": asdict(settings),
         **parts,
     }
-
-
-def results_path(benchmark: str, quick: bool = False) -> Path:
-    """Return where results go by default: into the sources, or the current folder elsewhere.
-
-    Quick ones are to see that it works, and never take the place of others.
-    """
-    if quick:
-        return Path(f"pyattrx-bench-{benchmark}-quick.json")
-    if (_FOLDER.parent / "pyproject.toml").is_file():
-        return _FOLDER / "results" / f"{benchmark}.json"
-    return Path(f"pyattrx-bench-{benchmark}.json")
-
-
-def write_results(document: dict[str, Any], path: Path | None) -> Path:
-    """Write a benchmark's results as JSON, whole or not at all.
-
-    Parameters
-    ----------
-    document : dict
-        What a benchmark returned.
-    path : Path, optional
-        Where to; `results_path` of the benchmark if left out.
-
-    Returns
-    -------
-    Path
-        Where it was written.
-    """
-    path = path or results_path(document["benchmark"], document["settings"]["quick"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        part.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path

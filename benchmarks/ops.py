@@ -48,7 +48,7 @@ def run(settings: Settings, say: Say) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `benchmarks.measure.write_results` takes.
+        What `benchmarks.results.write_results` takes.
 
     Raises
     ------

@@ -94,7 +94,7 @@ def run(settings: Settings, say: Say, *, networks: int = 2, probes: int = 64) ->
     Returns
     -------
     dict
-        What `benchmarks.measure.write_results` takes.
+        What `benchmarks.results.write_results` takes.
 
     Raises
     ------
@@ -156,15 +156,7 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
         wall_seconds,
         replace(settings, rounds=settings.rounds or (1 if settings.quick else 3)),
     )
-    values = results.pop("pyattrx")
-    # The diagonal is 1; what the loops have there is the error of their own float32 product.
-    pairs = ~np.eye(networks, dtype=bool)
-    difference, diagonal_error = {}, {}
-    for name, loop in results.items():
-        difference[name] = float(np.abs(np.subtract(loop, values))[:, pairs].max())
-        diagonal_error[name] = float(np.abs(np.subtract(loop, 1))[:, ~pairs].max())
-        if difference[name] > 1e-5:
-            raise AssertionError(f"{name} and pyattrx differ by {difference[name]}")
+    difference, diagonal_error = _checked(results.pop("pyattrx"), results)
     candidates = ratios_to("pyattrx", seconds)
     for name, candidate in candidates.items():
         candidate["difference"] = difference.get(name, 0.0)
@@ -193,6 +185,21 @@ def _measure(settings: Settings, say: Say, networks: int, probes: int, side: int
         loops_error_on_the_diagonal=diagonal_error,
         peak_memory_mib=memory,
     )
+
+
+def _checked(
+    values: list[np.ndarray], loops: dict[str, list[np.ndarray]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """How far the loops are from ours, by pairs of networks and on the diagonal."""
+    # The diagonal is 1; what the loops have there is the error of their own float32 product.
+    pairs = ~np.eye(len(values[0]), dtype=bool)
+    difference, diagonal_error = {}, {}
+    for name, loop in loops.items():
+        difference[name] = float(np.abs(np.subtract(loop, values))[:, pairs].max())
+        diagonal_error[name] = float(np.abs(np.subtract(loop, 1))[:, ~pairs].max())
+        if difference[name] > 1e-5:
+            raise AssertionError(f"{name} and pyattrx differ by {difference[name]}")
+    return difference, diagonal_error
 
 
 def _peak_memory(probes: int, say: Say) -> float:

@@ -1,17 +1,57 @@
-"""Result files: read and checked, and two of them side by side."""
+"""Result files: written whole, read and checked, and two of them side by side."""
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pyattrx.errors import InvalidValue
 
-__all__ = ["compare", "load"]
+__all__ = ["compare", "load", "results_path", "write_results"]
 
+_FOLDER = Path(__file__).parent
 _EXPECTED = "a JSON file written by `pyattrx bench ops`, `pipeline` or `gpu`"
+
+
+def results_path(benchmark: str, quick: bool = False) -> Path:
+    """Return where results go by default: into the sources, or the current folder elsewhere.
+
+    Quick ones are to see that it works, and never take the place of others.
+    """
+    if quick:
+        return Path(f"pyattrx-bench-{benchmark}-quick.json")
+    if (_FOLDER.parent / "pyproject.toml").is_file():
+        return _FOLDER / "results" / f"{benchmark}.json"
+    return Path(f"pyattrx-bench-{benchmark}.json")
+
+
+def write_results(document: dict[str, Any], path: Path | None) -> Path:
+    """Write a benchmark's results as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    document : dict
+        What a benchmark returned.
+    path : Path, optional
+        Where to; `results_path` of the benchmark if left out.
+
+    Returns
+    -------
+    Path
+        Where it was written.
+    """
+    path = path or results_path(document["benchmark"], document["settings"]["quick"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        part.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
 
 
 def load(path: Path) -> dict[str, Any]:

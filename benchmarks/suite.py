@@ -48,7 +48,7 @@ def measure_all(
     Returns
     -------
     dict
-        What `benchmarks.measure.write_results` takes.
+        What `benchmarks.results.write_results` takes.
     """
     swept_settings = Settings(
         settings.quick,

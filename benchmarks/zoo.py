@@ -27,7 +27,8 @@ from pyattrx.errors import InvalidValue
 from pyattrx.query import KINDS, SketchIndex, faiss_or_none
 from pyattrx.storage import SKETCH, Addition, EntryRow
 
-from .measure import Say, Settings, document, limited_threads, machine, results_path
+from .measure import Say, Settings, document, limited_threads, machine
+from .results import results_path
 
 __all__ = ["families", "run"]
 

@@ -176,11 +176,9 @@ def run(
     with _stage("networks whose transfers are known", stages, say):
         demo.known = rank_known(device=device)
     with _stage("pictures", stages, say):
-        demo.files.append(out / "recommendation.png")
-        report.recommendation_figure(recommendation, path=demo.files[-1])
-        for name, result in demo.affinities.items():
-            demo.files += _draw(result, name, out)
-        demo.files.append(_gallery(demo, out / "gallery.png"))
+        report.recommendation_figure(recommendation, path=out / "recommendation.png")
+        drawn = [path for name, one in demo.affinities.items() for path in _draw(one, name, out)]
+        demo.files += [out / "recommendation.png", *drawn, _gallery(demo, out / "gallery.png")]
     return demo
 
 

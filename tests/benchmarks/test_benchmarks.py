@@ -194,21 +194,21 @@ def test_json_goes_to_standard_output_and_into_the_file(tmp_path, capsys):
 
 
 def test_default_place_of_results(tmp_path, monkeypatch):
-    measure = part("measure")
-    monkeypatch.setattr(measure, "_FOLDER", tmp_path / "benchmarks")
-    assert str(measure.results_path("ops")) == "pyattrx-bench-ops.json"
+    results = part("results")
+    monkeypatch.setattr(results, "_FOLDER", tmp_path / "benchmarks")
+    assert str(results.results_path("ops")) == "pyattrx-bench-ops.json"
     (tmp_path / "pyproject.toml").touch()  # as in the sources
-    assert measure.results_path("ops") == tmp_path / "benchmarks" / "results" / "ops.json"
-    assert str(measure.results_path("ops", quick=True)) == "pyattrx-bench-ops-quick.json"
+    assert results.results_path("ops") == tmp_path / "benchmarks" / "results" / "ops.json"
+    assert str(results.results_path("ops", quick=True)) == "pyattrx-bench-ops-quick.json"
 
 
 def test_a_quick_run_does_not_replace_results(tmp_path, monkeypatch):
-    measure = part("measure")
-    monkeypatch.setattr(measure, "_FOLDER", tmp_path / "benchmarks")
+    results = part("results")
+    monkeypatch.setattr(results, "_FOLDER", tmp_path / "benchmarks")
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
     document = {"benchmark": "ops", "settings": {"quick": True}}
-    written = measure.write_results(document, None)
+    written = results.write_results(document, None)
     assert written.resolve().parent == tmp_path
 
 
