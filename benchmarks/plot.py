@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyattrx.errors import InvalidValue
-from pyattrx.report import _canvas as canvas
+from pyattrx.report import canvas
 
 from .results import load
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pyattrx import ops
 from pyattrx._ambient import neutrally
-from pyattrx._progress import progress
+from pyattrx.affinities.kept import Kept
 from pyattrx.affinities.result import Affinity
-from pyattrx.affinities.rows import Place, Room, RowStore, check_scratch
-from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
-from pyattrx.methods import ComparisonMethod, Method, Summary
+from pyattrx.affinities.rows import check_scratch
+from pyattrx.affinities.scoring import Plan
+from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.methods import ComparisonMethod
 from pyattrx.methods import get as get_method
 from pyattrx.probes import Probes
 from pyattrx.running import (
@@ -38,16 +36,8 @@ from pyattrx.running import (
     resolve_device,
     versions,
 )
-from pyattrx.statistics import PairMoments, clustered_stderr, jackknife_blocks
 
-__all__ = ["Rows", "affinity", "compare"]
-
-# Rows of a block of probes on all networks, while they are compared.
-_BLOCK_BYTES = 64 << 20
-# Networks compared at once; more are taken block against block.
-_BLOCK_NETWORKS = 256
-# Per-probe cosines are kept up to this size.
-_COSINE_BYTES = 64 << 20
+__all__ = ["affinity"]
 
 
 @neutrally
@@ -168,76 +158,19 @@ def affinity(
     plan = Plan(method, probes)
 
     begun = time.perf_counter()
-    described: list[dict[str, Any]] = []
-    zero_maps: dict[str, int] = {}
-    names: list[str] = []
-    count = len(sources) if isinstance(sources, list) else None
-    with ExitStack() as stack:
-        room = Room(place)
-        stores = [
-            stack.enter_context(RowStore(len(probes), place, scratch, room)) for _ in plan.maps
-        ]
-        spill = Spill(scratch)
-        summaries: list[list[Summary]] = [[] for _ in plan.sets]
-        for label, load in one_by_one(sources, failures):
-            encoder = None
-            with failures.noted(label):
-                encoder = load()
-            if encoder is None:
-                continue
-            if encoder.name in names:
-                raise InvalidValue("encoders", encoder.name, "networks with different names")
-            done = len(names)
-            of = f" ({done + len(failures.found) + 1} of {count})" if count else ""
-            with failures.noted(encoder.name):
-                started = time.perf_counter()
-                network = Description(
-                    encoder,
-                    probes,
-                    plan.maps,
-                    batch_size=batch_size,
-                    device=place,
-                    precision=precision,
-                    compile=compile,
-                    label=encoder.name + of,
-                )
-                with beside(encoder.describe, place) as known:  # it reads all weights
-                    facts = _describe(network, plan, stores, summaries, spill, encoder.name)
-                facts = {**known(), **facts, **_observed(network)}
-                facts["seconds"] = round(time.perf_counter() - started, 3)
-                described.append(facts)
-                names.append(encoder.name)
-            if len(names) == done:  # it failed, and may have left something
-                for rows in stores:
-                    rows.keep_first(done)
-                for kept in summaries:
-                    del kept[done:]
-                continue
-            zeros = max(
-                *(checks.zero for checks in network.checks),
-                *(kept[-1].zero_probes for kept in summaries),
-                0,
-            )
-            if zeros:
-                zero_maps[encoder.name] = zeros
-        failures.check_some_are_left(names)
-        if not names:
-            raise InvalidValue("encoders", [], "at least one network")
+    options = {
+        "batch_size": batch_size, "device": place, "precision": precision, "compile": compile,
+    }  # fmt: skip
+    with Kept(plan, probes, place, scratch) as kept:
+        described = _run(sources, probes, plan, kept, failures, options)
         compared = time.perf_counter()
-        cosines = without = blocks = None
-        if isinstance(method, Method):
-            values, stderr, cosines = compare(stores[0], probes.groups)
-        else:
-            blocks = jackknife_blocks(np.asarray(probes.groups))
-            scores = combined(plan, _scores(plan, stores, summaries, probes, blocks))
-            values = scores.values
-            stderr, without = by_blocks(scores, blocks)
+        found = kept.compared()
     provenance = {
         "method": _method_dict(method),
         "method_name": str(method),
         "grid": list(plan.maps[0].grid) if plan.maps else None,
         "probes": probes.describe(),
-        "networks": described,
+        "networks": [facts for facts, _ in described.values()],
         "batch_size": batch_size,
         "precision": precision,
         "compile": compile,
@@ -252,42 +185,51 @@ def affinity(
         "versions": versions(),
     }
     return Affinity(
-        names=names,
-        values=values,
-        stderr=stderr,
+        names=list(described),
         symmetric=method.symmetric,
         groups=np.asarray(probes.groups),
-        cosines=cosines,
-        zero_maps=zero_maps,
+        zero_maps={name: zeros for name, (_, zeros) in described.items() if zeros},
         provenance=provenance,
         bounds=method.bounds,
-        blocks=None if without is None else blocks,
-        without=without,
         failures=failures.found,
+        **vars(found),
     )
 
 
-def _describe(
-    network: Description,
+def _run(
+    sources: list[Source] | Iterator[Source],
+    probes: Probes,
     plan: Plan,
-    stores: list[RowStore],
-    summaries: list[list[Summary]],
-    spill: Spill,
-    name: str,
-) -> dict[str, Any]:
-    """Run one network over all probes into the row stores and the summaries.
-
-    Returns what is to be known of its features.
-    """
-    observed = {}
-    with network:
-        if stores:
-            _describe_maps(network, stores, name)
-        for method, kept in zip(plan.sets, summaries, strict=True):
-            summary = method.summarize(network.observed(method))
-            kept.append(spill.keep(summary))
-            observed[str(method)] = summary.facts
-    return {"observed": observed} if observed else {}
+    kept: Kept,
+    failures: Failures,
+    options: dict[str, Any],
+) -> dict[str, tuple[dict[str, Any], int]]:
+    """Run networks one after another: what is known of each, and its zero maps, by name."""
+    described: dict[str, tuple[dict[str, Any], int]] = {}
+    count = len(sources) if isinstance(sources, list) else None
+    for label, load in one_by_one(sources, failures):
+        encoder = None
+        with failures.noted(label):
+            encoder = load()
+        if encoder is None:
+            continue
+        if encoder.name in described:
+            raise InvalidValue("encoders", encoder.name, "networks with different names")
+        of = f" ({len(described) + len(failures.found) + 1} of {count})" if count else ""
+        with failures.noted(encoder.name):
+            started = time.perf_counter()
+            network = Description(encoder, probes, plan.maps, label=encoder.name + of, **options)
+            with beside(encoder.describe, options["device"]) as known:  # it reads all weights
+                facts = kept.add(network, encoder.name)
+            facts = {**known(), **facts, **_observed(network)}
+            facts["seconds"] = round(time.perf_counter() - started, 3)
+            described[encoder.name] = facts, kept.zeros(network)
+        if encoder.name not in described:
+            kept.keep_first(len(described))
+    failures.check_some_are_left(list(described))
+    if not described:
+        raise InvalidValue("encoders", [], "at least one network")
+    return described
 
 
 def _observed(network: Description) -> dict[str, Any]:
@@ -306,111 +248,6 @@ def _observed(network: Description) -> dict[str, Any]:
     if network.features_in is not None:
         facts["features_in"] = network.features_in
     return {**facts, **network.how}
-
-
-def _describe_maps(network: Description, stores: list[RowStore], name: str) -> None:
-    places: list[Place] = []
-
-    def begin(batch: Sequence[Tensor]) -> list[bool]:
-        for rows, maps in zip(stores, batch, strict=True):
-            if rows.width not in (None, maps.shape[1]):
-                raise EncoderError(
-                    f"network {name!r}: its maps have {maps.shape[1]} elements, those "
-                    f"of the networks before it {rows.width}; reduce='none' needs networks "
-                    "whose inputs have the same number of channels"
-                )
-        places.extend(rows.begin(maps) for rows, maps in zip(stores, batch, strict=True))
-        return [place.on_host for place in places]
-
-    for probes, batch in network.rows(on_host=begin):
-        for place, maps in zip(places, batch, strict=True):
-            place.write(int(probes[0]), maps)
-
-
-def _scores(
-    plan: Plan,
-    stores: list[RowStore],
-    summaries: list[list[Summary]],
-    probes: Probes,
-    blocks: np.ndarray,
-) -> list[Scores]:
-    """Scores of every term of a method."""
-    groups = np.asarray(probes.groups)
-    of_maps = []
-    for rows in stores:
-        sums = BlockSums(blocks)
-        values, _, _ = compare(rows, groups, sums)
-        of_maps.append(sums.scores(values))
-    of_sets = [
-        Scores(*descriptor.compare(kept, kept, groups, blocks))
-        for descriptor, kept in zip(plan.sets, summaries, strict=True)
-    ]
-    return plan.in_order(of_maps, of_sets)
-
-
-class Rows(Protocol):
-    """Rows of some networks on some probes; `RowStore` is one."""
-
-    def __len__(self) -> int:
-        """Return the number of networks."""
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the longest network's row."""
-
-    def block(self, networks: slice, probes: np.ndarray) -> torch.Tensor:
-        """Rows of some networks on some probes, [M, B, D], floating."""
-
-
-def compare(
-    rows: Rows, groups: np.ndarray, sums: BlockSums | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Cosines of all pairs on all probes: means, standard errors, and themselves if they fit.
-
-    They are added to `sums`, too.
-    """
-    m, n = len(rows), len(groups)
-    keep = 8 * n * m * m <= _COSINE_BYTES
-    cosines = np.empty((n, m, m)) if keep else None
-    moments = PairMoments((m, m), n)
-    # Probes of a group side by side: so the sums of one group at a time are enough.
-    order = np.argsort(groups, kind="stable")
-    probe_bytes = max(min(m, 2 * _BLOCK_NETWORKS) * rows.row_bytes, 16 * m * m)
-    at_once = max(1, _BLOCK_BYTES // probe_bytes)
-    with progress("comparing", n) as step:
-        for first in range(0, n, at_once):
-            chosen = order[first : first + at_once]
-            rising, place = np.unique(chosen, return_inverse=True)
-            block = _block_cosines(rows, rising, m)[place]
-            if sums is not None:
-                sums.add(chosen, block)
-            if cosines is not None:
-                cosines[chosen] = block
-            else:
-                moments.add(block, groups[chosen])
-            step(len(chosen))
-    if cosines is None:
-        values, stderr = moments.mean_and_stderr()
-    else:
-        # Row by row, so that the sum's order does not depend on how probes were batched.
-        values, stderr = np.add.reduce(cosines, axis=0) / n, clustered_stderr(cosines, groups)
-    return values, stderr, cosines
-
-
-def _block_cosines(rows: Rows, probes: np.ndarray, m: int) -> np.ndarray:
-    """[B, M, M] of some probes; many networks are taken block against block."""
-    out = np.empty((len(probes), m, m))
-    for i in range(0, m, _BLOCK_NETWORKS):
-        left = rows.block(slice(i, i + _BLOCK_NETWORKS), probes)
-        for j in range(i, m, _BLOCK_NETWORKS):
-            right = None if j == i else rows.block(slice(j, j + _BLOCK_NETWORKS), probes)
-            if right is not None and right.dtype != left.dtype:
-                left, right = left.double(), right.double()
-            cosines = ops.probe_cosines(left, right).cpu().numpy()
-            across, down = slice(i, i + cosines.shape[1]), slice(j, j + cosines.shape[2])
-            out[:, across, down] = cosines
-            out[:, down, across] = cosines.transpose(0, 2, 1)
-    return out
 
 
 def _method_dict(method: ComparisonMethod) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
@@ -21,10 +20,19 @@ from pyattrx.encoders.input_sizes import with_size
 from pyattrx.encoders.looking import Looked, look
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.outputs import Output, Part
+from pyattrx.encoders.prechecks import (
+    brief,
+    check_calls,
+    check_ignores,
+    check_images,
+    half,
+    holds_halves,
+    own_transform,
+)
 from pyattrx.encoders.preparing import Preparation, Steps
 from pyattrx.encoders.reading import BatchSizes, Reader
 from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
-from pyattrx.errors import AssumptionError, EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import AssumptionError, EncoderError
 
 __all__ = ["PreparedEncoder"]
 
@@ -65,15 +73,15 @@ class PreparedEncoder:
         looked_at: bool = True,
         gradients: bool = True,
     ) -> None:
-        _check_images("example", example)
+        check_images("example", example)
         self.name = name
         self.device = device
         # Half types underflow in a backward pass and round away what maps differ in; nothing is
         # lost by computing in more.
         self.dtype = (
-            torch.float32 if dtype == torch.float16 or (not cast and _half(dtype)) else dtype
+            torch.float32 if dtype == torch.float16 or (not cast and half(dtype)) else dtype
         )
-        self._transform = _own(transform, device)
+        self._transform = own_transform(transform, device)
         self._input_size = input_size
         self._compiled: CompiledNetwork | None = None
         self._original = module
@@ -85,7 +93,7 @@ class PreparedEncoder:
                 self.module, name, self._found(output), self._found(features), device
             )
             self._reader.gradients = gradients
-            if not _half(self.dtype) and (self.dtype != dtype or _holds_halves(module)):
+            if not half(self.dtype) and (self.dtype != dtype or holds_halves(module)):
                 self._reader.widened = self.dtype
             self._preparation = Preparation(self.module, self.dtype, device)
             self._first_batch = FirstBatch()
@@ -134,7 +142,14 @@ class PreparedEncoder:
             if isinstance(part, nn.Module):
                 keep.append(part)
                 with original_untouched(self._original, self.name):
-                    self._check_calls(x[:1].clone(), part, f"{argument}={name!r}")
+                    check_calls(
+                        self.module,
+                        self.name,
+                        x[:1].clone(),
+                        part,
+                        f"{argument}={name!r}",
+                        self.surroundings(),
+                    )
         try:
             return look(
                 self._reader,
@@ -203,7 +218,7 @@ class PreparedEncoder:
         Tensor [N, C, H', W']
             On the network's device, in its dtype and memory layout, detached.
         """
-        _check_images("images", images)
+        check_images("images", images)
         with torch.no_grad():
             # Half types hold too few levels for interpolation and normalisation.
             wide = torch.float64 if self.dtype == torch.float64 else torch.float32
@@ -385,7 +400,7 @@ class PreparedEncoder:
         except Exception as error:
             raise EncoderError(
                 f"network {self.name!r} cannot be compiled, or fails when it is: "
-                f"{type(error).__name__}: {_brief(error)}; {self.remedy}"
+                f"{type(error).__name__}: {brief(error)}; {self.remedy}"
             ) from error
 
     @property
@@ -393,36 +408,13 @@ class PreparedEncoder:
         """What else to try with a network that fails; empty if it runs as it is."""
         return "leave out compile to run it as it is" if self.compiled else ""
 
-    def explain_no_gradient(self, x: Tensor) -> str:
-        """Find out why an output has no derivative with respect to the input.
+    def explain_no_gradient(self, x: Tensor) -> None:
+        """Raise `EncoderError` unless the output is the same for clearly different inputs.
 
-        Returns
-        -------
-        str
-            "ignores": the output is the same for clearly different inputs.
-
-        Raises
-        ------
-        EncoderError
-            The output differs: it depends on the input through operations without a derivative, or
-            is random.
+        Else it is random, or depends on its input through operations without a derivative.
         """
         with torch.no_grad(), self.as_it_is():
-            low, high = x.amin(), x.amax()
-            others = (low + high - x, x.flip(-1), x * 0.5, torch.zeros_like(x), 10 * x + 1)
-            z = self.forward(x)
-            if not _equal(self.forward(x), z):
-                raise EncoderError(
-                    f"network {self.name!r}: the output is random, it differs between two runs on "
-                    "the same input, and it has no derivative with respect to the input"
-                )
-            if all(_equal(self.forward(other), z) for other in others):
-                return "ignores"
-        raise EncoderError(
-            f"network {self.name!r}: the output depends on its input, but not differentiably "
-            "(detach, no_grad, argmax, rounding, or NumPy on the way); choose an earlier output "
-            "with output=, or rewrite the forward pass"
-        )
+            check_ignores(self.forward, self.name, x)
 
     def close(self) -> None:
         """Free the copy."""
@@ -452,71 +444,3 @@ class PreparedEncoder:
     def _sees(self, images: Tensor) -> tuple[int, int]:
         """Height and width of what the transform is given."""
         return self._input_size or (images.shape[-2], images.shape[-1])
-
-    def _check_calls(self, x: Tensor, submodule: nn.Module, name: str) -> None:
-        """A submodule that is called several times has no one output."""
-        calls = 0
-
-        def count(*_: object) -> None:
-            nonlocal calls
-            calls += 1
-
-        hook = submodule.register_forward_hook(count)
-        try:
-            with torch.no_grad(), self.surroundings():
-                self.module(x)
-        except Exception as error:
-            if calls == 0:  # what comes after the submodule is not needed, and may fail
-                raise EncoderError(
-                    f"network {self.name!r} failed on an input of shape {tuple(x.shape)}: "
-                    f"{type(error).__name__}: {error}"
-                ) from error
-        finally:
-            hook.remove()
-        if calls != 1:
-            times = "never" if calls == 0 else f"{calls} times"
-            raise EncoderError(
-                f"network {self.name!r}: the submodule {name} is called {times} in one forward "
-                f"pass; choose another, or give a callable {name.partition('=')[0]}(module, x)"
-            )
-
-
-def _own(transform: Transform | None, device: torch.device) -> Transform | None:
-    """A transform that is a module has state of its own, on a device: take a copy of it, too."""
-    if not isinstance(transform, nn.Module):
-        return transform
-    try:
-        return copy.deepcopy(transform).to(device).eval()
-    except Exception as error:
-        raise EncoderError(
-            f"the transform {type(transform).__name__} cannot be copied to {device}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-
-
-def _brief(error: Exception) -> str:
-    """The beginning of a message that may have pages."""
-    return textwrap.shorten(str(error), 300, placeholder=" ...")
-
-
-def _half(dtype: torch.dtype) -> bool:
-    return dtype in (torch.float16, torch.bfloat16)
-
-
-def _holds_halves(module: nn.Module) -> bool:
-    return any(_half(t.dtype) for t in (*module.parameters(), *module.buffers()))
-
-
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
-
-
-def _check_images(argument: str, images: Tensor) -> None:
-    if not isinstance(images, Tensor):
-        raise InvalidType(argument, images, "a tensor [N, 3, H, W]")
-    if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
-        raise InvalidValue(
-            f"{argument}.shape", tuple(images.shape), "[N, 3, H, W], with at least one image"
-        )
-    if not images.is_floating_point():
-        raise InvalidValue(f"{argument}.dtype", images.dtype, "a floating type, images in [0, 1]")

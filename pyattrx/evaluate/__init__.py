@@ -37,20 +37,21 @@ from pyattrx.evaluate.judging import Judgement, judge_scores
 from pyattrx.evaluate.measures import (
     kendall,
     precision_at_k,
-    random_precision,
     recall_at_k,
     regret_at_k,
     spearman,
     weighted_kendall,
 )
 from pyattrx.evaluate.published import read_accuracies, read_all_accuracies
+from pyattrx.evaluate.rankings import spearman as row_spearman
+from pyattrx.evaluate.rankings import weighted_kendall as row_weighted_kendall
 from pyattrx.evaluate.reading import read_table, write_table
 from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.repeating import Reliability, reliability
 from pyattrx.evaluate.summary import precision_curve, recall_of, summarize
 from pyattrx.evaluate.tables import Table, align, as_table, mean_ranks
 from pyattrx.evaluate.transfers import transfer_affinities
-from pyattrx.evaluate.usual import usual_counts, usual_relevant
+from pyattrx.evaluate.usual import random_precision, usual_counts, usual_relevant
 
 __all__ = [
     "Accuracies",
@@ -89,6 +90,8 @@ __all__ = [
     "regret_at_k",
     "reliability",
     "retest_scores",
+    "row_spearman",
+    "row_weighted_kendall",
     "spearman",
     "static_scores",
     "summarize",

@@ -11,57 +11,29 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.evaluate import rankings
-from pyattrx.evaluate.tables import paired
-from pyattrx.evaluate.usual import usual_relevant
+from pyattrx.evaluate.prepared import (
+    PreparedMeasure,
+    Ties,
+    prepare_kendall,
+    prepare_precision,
+    prepare_recall,
+    prepare_regret,
+    prepare_spearman,
+    prepare_weighted_kendall,
+)
 
 __all__ = [
     "bounds",
     "for_all_draws",
     "kendall",
     "precision_at_k",
-    "random_precision",
     "recall_at_k",
     "regret_at_k",
     "spearman",
     "weighted_kendall",
 ]
 
-Ties = Literal["columns", "mean"]
-
 _Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """A measure with its tables, checked.
-
-    Parameters
-    ----------
-    rows : callable
-        From scores [B, C] of the candidates of a target, and its row of the truth, to [B].
-    scores, measured : ndarray [T, S]
-    candidates : list of ndarray
-        Columns, for every target.
-    """
-
-    rows: Callable[[_Vector, _Vector], _Vector]
-    scores: _Vector
-    measured: _Vector
-    candidates: list[NDArray[np.intp]]
-
-    def of(self, draws: _Vector) -> _Vector:
-        """Return the measure [B, T] of many tables of scores [B, T, S]."""
-        out = np.empty(draws.shape[:2])
-        for target, columns in enumerate(self.candidates):
-            out[:, target] = self.rows(draws[:, target, columns], self.measured[target, columns])
-        return out
-
-    def result(self, per_target: bool) -> float | _Vector:
-        """Return what a measure returns."""
-        values = self.of(self.scores[None])[0]
-        return values if per_target else float(values.mean())
 
 
 @overload
@@ -139,7 +111,7 @@ def precision_at_k(
     >>> precision_at_k(affinity, truth, k=2, relevant=2, per_target=True)
     array([0.5, 1. , 0.5, 0.5])
     """
-    return _precision(affinity, truth, k, relevant, ties).result(per_target)
+    return prepare_precision(affinity, truth, k, relevant, ties).result(per_target)
 
 
 @overload
@@ -203,7 +175,7 @@ def recall_at_k(
     >>> recall_at_k(affinity, truth, k=1, relevant=2)
     0.5
     """
-    return _recall(affinity, truth, k, relevant, ties).result(per_target)
+    return prepare_recall(affinity, truth, k, relevant, ties).result(per_target)
 
 
 @overload
@@ -275,7 +247,7 @@ def regret_at_k(
     >>> regret_at_k(misled, truth, k=2)
     0.0
     """
-    return _regret(affinity, truth, k, ties).result(per_target)
+    return prepare_regret(affinity, truth, k, ties).result(per_target)
 
 
 @overload
@@ -314,7 +286,7 @@ def spearman(affinity: Any, truth: Any, *, per_target: bool = False) -> float | 
     >>> spearman(affinity, truth)
     0.625
     """
-    return _spearman(affinity, truth).result(per_target)
+    return prepare_spearman(affinity, truth).result(per_target)
 
 
 @overload
@@ -352,7 +324,7 @@ def kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _
     >>> round(kendall(affinity, truth), 3)
     0.5
     """
-    return _kendall(affinity, truth).result(per_target)
+    return prepare_kendall(affinity, truth).result(per_target)
 
 
 @overload
@@ -392,45 +364,7 @@ def weighted_kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> 
     >>> round(weighted_kendall([[9, 1, 5]], truth), 3)  # the others
     0.545
     """
-    return _weighted_kendall(affinity, truth).result(per_target)
-
-
-def random_precision(n_sources: int, relevant: int | None = None) -> float:
-    """Precision to be expected, at any K, of a ranking by chance.
-
-    Parameters
-    ----------
-    n_sources : int
-        Number of candidate sources, the target itself not counted.
-    relevant : int, optional
-        How many of them are relevant, from 1 to `n_sources`; if left out as for `precision_at_k`.
-
-    Returns
-    -------
-    float
-        `relevant` / `n_sources`, in (0, 1].
-
-    Raises
-    ------
-    InvalidType
-        If an argument is not an integer.
-    InvalidValue
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> round(random_precision(19), 3)
-    0.263
-    """
-    expected = "an integer of at least 1"
-    if isinstance(n_sources, bool) or not isinstance(n_sources, (int, np.integer)):
-        raise InvalidType("n_sources", n_sources, expected)
-    if n_sources < 1:
-        raise InvalidValue("n_sources", n_sources, expected)
-    if relevant is None:
-        relevant = usual_relevant(int(n_sources))
-    _check_count("relevant", relevant, int(n_sources))
-    return relevant / int(n_sources)
+    return prepare_weighted_kendall(affinity, truth).result(per_target)
 
 
 def for_all_draws(measure: Any, affinity: Any, truth: Any, draws: _Vector) -> _Vector | None:
@@ -453,7 +387,7 @@ def for_all_draws(measure: Any, affinity: Any, truth: Any, draws: _Vector) -> _V
     known, options = _known(measure)
     if known is None or "per_target" in options:
         return None
-    prepared: _Prepared = known.prepare(affinity, truth, **options)
+    prepared: PreparedMeasure = known.prepare(affinity, truth, **options)
     return prepared.of(draws)
 
 
@@ -470,118 +404,20 @@ def _known(measure: Any) -> tuple[_Measure | None, dict[str, Any]]:
     return next((m for m in _MEASURES if m.function is measure), None), options
 
 
-def _spearman(affinity: Any, truth: Any) -> _Prepared:
-    return _Prepared(rankings.spearman, *_ranked(affinity, truth))
-
-
-def _kendall(affinity: Any, truth: Any) -> _Prepared:
-    return _Prepared(rankings.kendall, *_ranked(affinity, truth))
-
-
-def _weighted_kendall(affinity: Any, truth: Any) -> _Prepared:
-    return _Prepared(rankings.weighted_kendall, *_ranked(affinity, truth))
-
-
-def _precision(
-    affinity: Any,
-    truth: Any,
-    k: int | None = None,
-    relevant: int | None = None,
-    ties: Ties = "columns",
-) -> _Prepared:
-    return _of_hits(affinity, truth, k, relevant, ties, recall=False)
-
-
-def _recall(
-    affinity: Any,
-    truth: Any,
-    k: int | None = None,
-    relevant: int | None = None,
-    ties: Ties = "columns",
-) -> _Prepared:
-    return _of_hits(affinity, truth, k, relevant, ties, recall=True)
-
-
-def _of_hits(
-    affinity: Any, truth: Any, k: int | None, relevant: int | None, ties: Ties, *, recall: bool
-) -> _Prepared:
-    _check_ties(ties)
-    scores, measured, candidates = paired(affinity, truth)
-    fewest = min(len(columns) for columns in candidates)
-    taken = usual_relevant(fewest) if k is None else k
-    wanted = usual_relevant(fewest) if relevant is None else relevant
-    _check_count("k", taken, fewest)
-    _check_count("relevant", wanted, fewest)
-
-    def rows(some: _Vector, true: _Vector) -> _Vector:
-        return rankings.hits(some, true, taken, wanted, ties) / (wanted if recall else taken)
-
-    return _Prepared(rows, scores, measured, candidates)
-
-
-def _regret(affinity: Any, truth: Any, k: int = 1, ties: Ties = "columns") -> _Prepared:
-    _check_ties(ties)
-    scores, measured, candidates = _ranked(affinity, truth)
-    _check_count("k", k, min(len(columns) for columns in candidates))
-    short = np.full(measured.shape, np.nan)
-    for target, columns in enumerate(candidates):
-        values = measured[target, columns]
-        finite = values[np.isfinite(values)]
-        if values.max() == np.inf or not len(finite) or finite.min() == finite.max():
-            expected = f"finite values that differ among the candidates (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
-        values = np.maximum(values, finite.min())
-        # Near one, exactly: no difference over- or underflows.
-        values = np.ldexp(values, -1 - int(np.frexp(np.abs(values).max())[1]))
-        values = values.max() - values
-        short[target, columns] = values / values.mean()
-
-    def rows(some: _Vector, of_target: _Vector) -> _Vector:
-        return rankings.least(some, of_target, k, ties)
-
-    return _Prepared(rows, scores, short, candidates)
-
-
 @dataclass(frozen=True)
 class _Measure:
     """A measure of this module, how it is prepared, and where its values are."""
 
     function: Callable[..., Any]
-    prepare: Callable[..., _Prepared]
+    prepare: Callable[..., PreparedMeasure]
     bounds: tuple[float, float]
 
 
 _MEASURES = (
-    _Measure(spearman, _spearman, (-1.0, 1.0)),
-    _Measure(kendall, _kendall, (-1.0, 1.0)),
-    _Measure(weighted_kendall, _weighted_kendall, (-1.0, 1.0)),
-    _Measure(precision_at_k, _precision, (0.0, 1.0)),
-    _Measure(recall_at_k, _recall, (0.0, 1.0)),
-    _Measure(regret_at_k, _regret, (0.0, math.inf)),
+    _Measure(spearman, prepare_spearman, (-1.0, 1.0)),
+    _Measure(kendall, prepare_kendall, (-1.0, 1.0)),
+    _Measure(weighted_kendall, prepare_weighted_kendall, (-1.0, 1.0)),
+    _Measure(precision_at_k, prepare_precision, (0.0, 1.0)),
+    _Measure(recall_at_k, prepare_recall, (0.0, 1.0)),
+    _Measure(regret_at_k, prepare_regret, (0.0, math.inf)),
 )
-
-
-def _ranked(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np.intp]]]:
-    """Return both tables and the candidates, checked for what rank correlations need."""
-    scores, measured, candidates = paired(affinity, truth)
-    for target, columns in enumerate(candidates):
-        if len(columns) < 2:
-            expected = f"two or more candidate sources of every target (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
-        if (measured[target, columns] == measured[target, columns[0]]).all():
-            expected = f"different values, which rank the sources of a target (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
-    return scores, measured, candidates
-
-
-def _check_ties(ties: str) -> None:
-    if ties not in ("columns", "mean"):
-        raise InvalidValue("ties", ties, "'columns' or 'mean'")
-
-
-def _check_count(argument: str, value: Any, most: int) -> None:
-    expected = f"an integer from 1 to {most}, the fewest candidate sources of a target"
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidType(argument, value, expected)
-    if not 1 <= value <= most:
-        raise InvalidValue(argument, value, expected)

@@ -21,7 +21,15 @@ _PAIRS = 1 << 22  # pairs of candidates that are compared at once
 
 
 def spearman(scores: _Vector, measured: _Vector) -> _Vector:
-    """Rank correlation; 0 where all scores of a row are equal."""
+    """Rank correlation of many scores [B, S] with one truth [S]; 0 where all of a row are equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyattrx.evaluate import row_spearman
+    >>> row_spearman(np.array([[1.0, 2, 3], [3, 2, 1]]), np.array([0.1, 0.2, 0.9])).tolist()
+    [1.0, -1.0]
+    """
     b = mean_ranks(measured)
     b = b - b.mean()
     out = np.zeros(len(scores))
@@ -49,7 +57,15 @@ def kendall(scores: _Vector, measured: _Vector) -> _Vector:
 
 
 def weighted_kendall(scores: _Vector, measured: _Vector) -> _Vector:
-    """Kendall's tau-b with a weight for every pair; 0 where all scores of a row are equal."""
+    """Kendall's tau-b of many scores with one truth, each pair weighted; see `spearman`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pyattrx.evaluate import row_weighted_kendall
+    >>> row_weighted_kendall(np.array([[1.0, 2.0, 3.0]]), np.array([0.1, 0.2, 0.9])).tolist()
+    [1.0]
+    """
     # 1 / place, the best first. Equals have the mean of their places: no order among them counts.
     _, group, equals = np.unique(-measured, return_inverse=True, return_counts=True)
     shares = 1 / np.arange(1, len(measured) + 1)

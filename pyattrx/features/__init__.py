@@ -2,8 +2,8 @@
 
 from pyattrx.features.cache import FeatureCache, default_folder
 from pyattrx.features.costs import Costs
+from pyattrx.features.extracting import Features, extract
 from pyattrx.features.place import FeatureReader, Place, find_place
-from pyattrx.features.reading import Features, extract
 
 __all__ = [
     "Costs",

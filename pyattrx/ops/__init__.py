@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.ops import reference
 from pyattrx.ops.heap import freed_memory_kept
 from pyattrx.ops.layout import COMBINE_CODES, DTYPE_CODES, REDUCE_CODES
 from pyattrx.ops.library import operators
@@ -30,6 +31,7 @@ __all__ = [
     "fused_affinity",
     "near_one",
     "probe_cosines",
+    "reference",
     "sketch",
 ]
 

@@ -22,6 +22,12 @@ def freed_memory_kept() -> Iterator[None]:
     allocator's thresholds are those that glibc's own reach in a process that frees large blocks
     (settings by MALLOC_... variables are not restored). Does nothing where the C library is not
     glibc.
+
+    Examples
+    --------
+    >>> from pyattrx.ops import freed_memory_kept
+    >>> with freed_memory_kept():
+    ...     batch = [0.0] * 1000
     """
     global _depth  # noqa: PLW0603
     if core is None:

@@ -111,7 +111,15 @@ def _signed(bits: int) -> int:
 
 
 def near_one(rows: Tensor) -> Tensor:
-    """Rows in float64, each times the power of two that brings its largest element near 1."""
+    """Rows in float64, each times the power of two that brings its largest element near 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pyattrx.ops import near_one
+    >>> near_one(torch.tensor([[3e-30, -6e-30]])).abs().amax() < 1
+    tensor(True)
+    """
     wide = rows.double()
     if rows.shape[-1] == 0:
         return wide

@@ -5,15 +5,17 @@ Needs matplotlib (the extra ``plot``), which is imported with the first picture.
 touch pyplot or the user's settings, and the same input gives the same picture, to the byte for SVG.
 """
 
-from pyattrx.report._canvas import require_matplotlib
+from pyattrx.report import canvas
 from pyattrx.report._curves import Curve, curves_figure
 from pyattrx.report._gallery import gallery
 from pyattrx.report._heatmap import heatmap
 from pyattrx.report._recommendation import recommendation_figure
 from pyattrx.report._tree import tree_figure
+from pyattrx.report.canvas import require_matplotlib
 
 __all__ = [
     "Curve",
+    "canvas",
     "curves_figure",
     "gallery",
     "heatmap",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.report import _canvas as canvas
-from pyattrx.report._arguments import checked_numbers, checked_path, checked_title, printable
+from pyattrx.report import canvas
+from pyattrx.report.arguments import checked_numbers, checked_path, checked_title, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyattrx.errors import InvalidType, InvalidValue
-from pyattrx.report import _canvas as canvas
-from pyattrx.report._arguments import (
+from pyattrx.report import canvas
+from pyattrx.report.arguments import (
     checked_labels,
     checked_numbers,
     checked_path,

@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pyattrx.report import _canvas as canvas
-from pyattrx.report._arguments import checked_path, checked_title, printable
+from pyattrx.report import canvas
+from pyattrx.report.arguments import checked_path, checked_title, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from pyattrx.errors import InvalidType
-from pyattrx.report import _canvas as canvas
-from pyattrx.report._arguments import checked_path, checked_title, printable
+from pyattrx.report import canvas
+from pyattrx.report.arguments import checked_path, checked_title, printable
 from pyattrx.tree import Tree
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.evaluate import mean_ranks, rankings
+from pyattrx.evaluate import mean_ranks, row_spearman, row_weighted_kendall
 from pyattrx.recommending import by_every_target
 
 from ..recommend.study import WEIGHTS
@@ -77,8 +77,8 @@ def _points(k: int) -> Callable[[_Vector, _Vector], _Vector]:
 
 # Of many rankings [F, S] and one truth [S], as shares of 1 and of right images.
 MEASURES: dict[str, Callable[[_Vector, _Vector], _Vector]] = {
-    "spearman": rankings.spearman,
-    "weighted_kendall": rankings.weighted_kendall,
+    "spearman": row_spearman,
+    "weighted_kendall": row_weighted_kendall,
     "P@1": _first,
     "regret@1": _points(1),
     "regret@3": _points(3),
@@ -192,7 +192,7 @@ class Study:
             a, b = (self.truth(task, kind) for kind in (first, second))
             both = np.isfinite(a) & np.isfinite(b) & self.candidates(task)
             if both.sum() > 2:
-                found.append(rankings.spearman(a[None, both], b[both])[0])
+                found.append(row_spearman(a[None, both], b[both])[0])
         return float(np.mean(found)) if found else None
 
     def retest(self, kind: str, labels: int) -> float | None:
@@ -204,7 +204,7 @@ class Study:
                 row.of(self.networks)[self.candidates(task)] for row in rows if row is not None
             ]
             found += [
-                rankings.spearman(a[None], b)[0]
+                row_spearman(a[None], b)[0]
                 for i, a in enumerate(draws)
                 for b in draws[:i]
                 if np.isfinite(a + b).all()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx._files import atomic_write
-from pyattrx.evaluate import rankings
+from pyattrx.evaluate import row_spearman, row_weighted_kendall
 from pyattrx.recommending import consensus
 
 from ..minitaskonomy.data import Data
@@ -171,8 +171,8 @@ def _regret(ranked: _Table, reached: NDArray[np.float64]) -> NDArray[np.float64]
 
 # Of many rankings [F, S] and one truth [S]; by the names of `study.MEASURES`.
 _MEASURES: dict[str, Callable[[_Table, NDArray[np.float64]], NDArray[np.float64]]] = {
-    "spearman": rankings.spearman,
-    "weighted_kendall": rankings.weighted_kendall,
+    "spearman": row_spearman,
+    "weighted_kendall": row_weighted_kendall,
     "regret@1": _regret,
 }
 

@@ -1,11 +1,11 @@
-"""Features of one network for all images: out of the cache, and computed where they are new."""
+"""One pass of a network over images, to read its features at a place, or at several."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -15,233 +15,28 @@ from torch import Tensor
 
 from pyattrx._ambient import neutral
 from pyattrx._progress import progress
-from pyattrx.encoders import (
-    Encoder,
-    PreparedEncoder,
-    imagenet_top1,
-    looks_untrained,
-    original_untouched,
-)
+from pyattrx.encoders import Encoder, PreparedEncoder, looks_untrained, original_untouched
 from pyattrx.errors import AssumptionError, EncoderError, NonFiniteError, PyattrxError
-from pyattrx.features.cache import CachedNetwork, FeatureCache, Rows, rounded, stacked
-from pyattrx.features.costs import Costs, multiply_adds, origin
+from pyattrx.features.cache import CachedNetwork, Rows, rounded, stacked
+from pyattrx.features.costs import multiply_adds
 from pyattrx.features.place import (
     FeatureReader,
     Place,
     SeveralReaders,
     find_place,
     place_in,
-    readable,
 )
 from pyattrx.probes import Probes
 from pyattrx.running import ENOUGH, arithmetic, device_name, examples, feed, needs_other_arithmetic
 
-__all__ = ["Features", "extract"]
+__all__ = ["Reading"]
 
 # Changes when features are read elsewhere than before: what is kept then is of no use.
 _RULES = 4
 # How far features may be from those that are kept, of their length, and still be of the same
 # network: rounding to float16, other threads, another device.
 _SAME = 5e-3
-_VARIANTS = 4  # networks that only their behaviour tells apart
 _SAVE_EVERY_S = 20.0
-# Share of the features' variance over images that rounding to float16 may be.
-_COARSE = 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class Features:
-    """What one network sees in all images.
-
-    Attributes
-    ----------
-    name : str
-    pooled : ndarray [N, D], float32
-        One vector an image, rounded to float16 but for a power of two.
-    maps : ndarray [N, C, H, W], float32, or None
-        The same by location, area-resampled; None where the network has no such features.
-    place : str
-        Where in the network they were read.
-    costs : Costs
-    computed : int
-        Images that were run; the others came out of the cache.
-    untrained : str or None
-        Why the network's weights look as they were initialised.
-    facts : dict
-        What else is worth knowing, as JSON types: ``imagenet_top1`` where it was published.
-    assumed : bool
-        Whether only the network's structure told the place.
-    """
-
-    name: str
-    pooled: np.ndarray
-    maps: np.ndarray | None
-    place: str
-    costs: Costs
-    computed: int
-    untrained: str | None
-    facts: dict[str, Any]
-    assumed: bool = False
-
-    def together(self) -> np.ndarray:
-        """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too.
-
-        The vector alone where it is the same for every image: what made the maps is not used.
-        """
-        if self.maps is None or self.constant:
-            return self.pooled
-        return np.concatenate([self.pooled, self.maps.reshape(len(self.maps), -1)], axis=1)
-
-    @property
-    def constant(self) -> bool:
-        """Whether every image has the same features."""
-        return bool((self.pooled == self.pooled[:1]).all())
-
-    @property
-    def coarse(self) -> bool:
-        """Whether float16 hides a part of how images differ: all have something large in common."""
-        values = self.pooled.astype(np.float64)
-        steps = np.where(values == 0, 0.0, np.ldexp(1.0, np.frexp(values)[1] - 11))
-        # What is rounded to steps has an error of variance 1/12.
-        return bool(np.square(steps).mean() / 12 > _COARSE * values.var(0).mean())
-
-
-def extract(
-    encoder: Encoder,
-    probes: Probes,
-    *,
-    batch_size: int = 32,
-    device: torch.device | None = None,
-    grid: int = 2,
-    cache: FeatureCache | None = None,
-    label: str | None = None,
-) -> Features:
-    """Read a network's features of all images, in one forward pass an image.
-
-    Parameters
-    ----------
-    encoder : Encoder
-        Read at its `features`, or `output`, where it names them; else where `find_place` says.
-    probes : Probes
-    batch_size : int
-    device : torch.device, optional
-        The CPU if left out.
-    grid : int
-        Most rows and columns of `Features.maps`.
-    cache : FeatureCache, optional
-        Images that are there are not run again, once one of them was, and has the same features.
-    label : str, optional
-        What progress calls the network.
-
-    Returns
-    -------
-    Features
-
-    Raises
-    ------
-    InvalidValue
-        ``PYATTRX_IMAGENET`` leads to no table.
-    EncoderError, AssumptionError
-        The network fails, or is no function of one image.
-    NonFiniteError
-        Features hold a NaN or an infinity; the message names the image.
-
-    Examples
-    --------
-    >>> import torch, pyattrx
-    >>> from pyattrx.features import extract
-    >>> body = [torch.nn.Conv2d(3, 8, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
-    >>> network = torch.nn.Sequential(*body, torch.nn.Linear(8, 5))
-    >>> probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 16, 16))
-    >>> found = extract(pyattrx.Encoder(network, name="net"), probes)
-    >>> found.place, found.pooled.shape, found.maps.shape
-    ('input of 3', (4, 8), (4, 8, 2, 2))
-    """
-    top1 = imagenet_top1(encoder)
-    run = _Run(encoder, probes, batch_size, device or torch.device("cpu"), grid)
-    kept, known = _kept(run, cache)
-    digests = probes.digests()
-    missing = _first_of_each(
-        [i for i, digest in enumerate(digests) if digest not in known], digests
-    )
-    if missing:
-        wanted = (np.array(missing, np.int64), kept, label or encoder.name)
-        others = _beside(run, cache, [digests[index] for index in missing])
-        try:
-            known |= run.compute(*wanted, others)
-        except (AssumptionError, EncoderError):
-            if not others:
-                raise
-            known |= run.compute(*wanted)  # what is wrong may be wrong of another place
-    facts = run.facts or (kept.facts() if kept is not None else {})
-    rows = stacked([known[digest] for digest in digests])
-    return Features(
-        encoder.name,
-        rows.pooled,
-        rows.maps,
-        facts["place"],
-        Costs(
-            facts["parameters"],
-            facts["multiply_adds"],
-            facts["milliseconds"],
-            facts["measured_on"],
-            rows.pooled.shape[1],
-            (facts["input_size"][0], facts["input_size"][1]),
-            *origin(encoder),
-        ),
-        len(missing),
-        facts["untrained"],
-        facts["how"] if top1 is None else {**facts["how"], "imagenet_top1": top1},
-        facts["assumed"],
-    )
-
-
-def _first_of_each(indices: list[int], digests: list[bytes]) -> list[int]:
-    """Copies of an image are run once."""
-    first: dict[bytes, int] = {}
-    for index in indices:
-        first.setdefault(digests[index], index)
-    return sorted(first.values())
-
-
-def _kept(run: _Run, cache: FeatureCache | None) -> tuple[CachedNetwork | None, dict[bytes, Rows]]:
-    """What the cache has of this network, and where to keep more of it."""
-    if cache is None:
-        return None, {}
-    digests = run.probes.digests()
-    for variant in range(_VARIANTS):
-        kept = cache.network({**run.identity(), "variant": variant})
-        known = kept.read(digests)
-        if not known:
-            if not kept.facts():
-                return kept, {}
-            continue  # of other images: nothing tells whether it is the same network
-        try:
-            if run.agrees(known, kept.facts()):
-                return kept, known
-        except PyattrxError:
-            continue
-    return None, {}
-
-
-def _beside(
-    run: _Run, cache: FeatureCache | None, missing: list[bytes]
-) -> list[tuple[_Run, CachedNetwork]]:
-    """Other layers of the network to read in the same pass, and where they are kept."""
-    found: list[tuple[_Run, CachedNetwork]] = []
-    if cache is None or run.encoder.features not in run.encoder.beside:
-        return found
-    with run._glance(examples(run.probes)[0]) as (prepared, x):
-        layers = readable(prepared.module, x, run.encoder.beside)
-    if run.encoder.features not in layers:
-        return found
-    for layer in layers:
-        if layer != run.encoder.features:
-            other = run.elsewhere(layer)
-            kept, known = _kept(other, cache)
-            if kept is not None and not known.keys() >= set(missing):
-                found.append((other, kept))
-    return found
 
 
 class _Sink:
@@ -268,7 +63,7 @@ class _Sink:
         self._waiting.clear()
 
 
-class _Run:
+class Reading:
     """One network, read once over some images."""
 
     def __init__(
@@ -297,10 +92,10 @@ class _Run:
         size = list(self.probes.size)
         return {**facts, "image_size": size, "grid": self.grid, "rules": _RULES}
 
-    def elsewhere(self, layer: str) -> _Run:
+    def elsewhere(self, layer: str) -> Reading:
         """The same network, its features read at another layer."""
         encoder = self.encoder.read_at(features=layer, name=self.encoder.name)
-        made = _Run(encoder, self.probes, self.batch_size, self.device, self.grid)
+        made = Reading(encoder, self.probes, self.batch_size, self.device, self.grid)
         made._described = {**self._described, "features": layer}
         return made
 
@@ -309,7 +104,7 @@ class _Run:
         digests = self.probes.digests()
         index = next(i for i, digest in enumerate(digests) if digest in known)
         image = self.probes.images(index, index + 1)
-        with self._glance(image) as (prepared, x):
+        with self.glance(image) as (prepared, x):
             reader = self._reader_again(prepared, facts) or self._reader(prepared, x)
             found = _split(_numbers(reader(prepared.module, x)), reader)
         before = known[digests[index]]
@@ -320,7 +115,7 @@ class _Run:
         order: np.ndarray,
         kept: CachedNetwork | None,
         label: str,
-        others: Sequence[tuple[_Run, CachedNetwork]] = (),
+        others: Sequence[tuple[Reading, CachedNetwork]] = (),
     ) -> dict[bytes, Rows]:
         """Run images, and keep what comes out as it comes; of other layers, too."""
         images, _ = examples(self.probes)
@@ -371,7 +166,7 @@ class _Run:
 
     def _looked(self, images: Tensor) -> FeatureReader:
         """Find where the features are, and what is to be known of the network."""
-        with self._glance(images) as (prepared, x):
+        with self.glance(images) as (prepared, x):
             reader = self._reader(prepared, x)
             counted = multiply_adds(prepared, x[:1])
         self.facts = {
@@ -469,7 +264,7 @@ class _Run:
             )
 
     @contextmanager
-    def _glance(self, images: Tensor) -> Iterator[tuple[PreparedEncoder, Tensor]]:
+    def glance(self, images: Tensor) -> Iterator[tuple[PreparedEncoder, Tensor]]:
         """A plain copy of the network that nobody has looked at, and what it is to see."""
         encoder = self.encoder
         with encoder.prepare(self.device, images, looked_at=False) as prepared:

@@ -1,0 +1,87 @@
+"""Cosines of all pairs of networks, probe by probe."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from pyattrx import ops
+from pyattrx._progress import progress
+from pyattrx.affinities.scoring import BlockSums
+from pyattrx.statistics import PairMoments, clustered_stderr
+
+__all__ = ["Rows", "compare"]
+
+# Rows of a block of probes on all networks, while they are compared.
+_BLOCK_BYTES = 64 << 20
+# Networks compared at once; more are taken block against block.
+_BLOCK_NETWORKS = 256
+# Per-probe cosines are kept up to this size.
+_COSINE_BYTES = 64 << 20
+
+
+class Rows(Protocol):
+    """Rows of some networks on some probes; `RowStore` is one."""
+
+    def __len__(self) -> int:
+        """Return the number of networks."""
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the longest network's row."""
+
+    def block(self, networks: slice, probes: np.ndarray) -> torch.Tensor:
+        """Rows of some networks on some probes, [M, B, D], floating."""
+
+
+def compare(
+    rows: Rows, groups: np.ndarray, sums: BlockSums | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Cosines of all pairs on all probes: means, standard errors, and themselves if they fit.
+
+    They are added to `sums`, too.
+    """
+    m, n = len(rows), len(groups)
+    keep = 8 * n * m * m <= _COSINE_BYTES
+    cosines = np.empty((n, m, m)) if keep else None
+    moments = PairMoments((m, m), n)
+    # Probes of a group side by side: so the sums of one group at a time are enough.
+    order = np.argsort(groups, kind="stable")
+    probe_bytes = max(min(m, 2 * _BLOCK_NETWORKS) * rows.row_bytes, 16 * m * m)
+    at_once = max(1, _BLOCK_BYTES // probe_bytes)
+    with progress("comparing", n) as step:
+        for first in range(0, n, at_once):
+            chosen = order[first : first + at_once]
+            rising, place = np.unique(chosen, return_inverse=True)
+            block = _block_cosines(rows, rising, m)[place]
+            if sums is not None:
+                sums.add(chosen, block)
+            if cosines is not None:
+                cosines[chosen] = block
+            else:
+                moments.add(block, groups[chosen])
+            step(len(chosen))
+    if cosines is None:
+        values, stderr = moments.mean_and_stderr()
+    else:
+        # Row by row, so that the sum's order does not depend on how probes were batched.
+        values, stderr = np.add.reduce(cosines, axis=0) / n, clustered_stderr(cosines, groups)
+    return values, stderr, cosines
+
+
+def _block_cosines(rows: Rows, probes: np.ndarray, m: int) -> np.ndarray:
+    """[B, M, M] of some probes; many networks are taken block against block."""
+    out = np.empty((len(probes), m, m))
+    for i in range(0, m, _BLOCK_NETWORKS):
+        left = rows.block(slice(i, i + _BLOCK_NETWORKS), probes)
+        for j in range(i, m, _BLOCK_NETWORKS):
+            right = None if j == i else rows.block(slice(j, j + _BLOCK_NETWORKS), probes)
+            if right is not None and right.dtype != left.dtype:
+                left, right = left.double(), right.double()
+            cosines = ops.probe_cosines(left, right).cpu().numpy()
+            across, down = slice(i, i + cosines.shape[1]), slice(j, j + cosines.shape[2])
+            out[:, across, down] = cosines
+            out[:, down, across] = cosines.transpose(0, 2, 1)
+    return out
