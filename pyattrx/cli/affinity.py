@@ -55,7 +55,7 @@ def affinity_command(
     scalar: options.ScalarName = "mean",
     reduce: options.Reduce = "mean",
     grid: options.Grid = None,
-    centre: options.Centre = False,
+    center: options.Center = False,
     pixels: options.Pixels = None,
     storage: options.Storage = None,
     batch_size: options.BatchSize = 32,
@@ -96,7 +96,7 @@ def affinity_command(
     names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     folder = options.probes_folder(probes)
     check_save(save)
-    chosen = options.method(method, scalar, reduce, grid, centre, pixels, storage)
+    chosen = options.method(method, scalar, reduce, grid, center, pixels, storage)
     if k < 1:
         raise InvalidValue("k", k, "at least 1")
     if target is not None:

@@ -49,7 +49,7 @@ def maps_command(
     reduce: Annotated[
         str, typer.Option(help="Channels: mean, abs_mean.", rich_help_panel=options.METHOD)
     ] = "mean",
-    centre: options.Centre = False,
+    center: options.Center = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -65,7 +65,7 @@ def maps_command(
     options.set_threads(threads)
     if reduce == "none":
         raise InvalidValue("reduce", reduce, "mean or abs_mean: one map an image")
-    chosen = Method(method, scalar=scalar, reduce=reduce, center=centre)
+    chosen = Method(method, scalar=scalar, reduce=reduce, center=center)
     check_batch_size(batch_size)
     place = resolve_device(device)
     check_specifications([specification])

@@ -121,8 +121,8 @@ Reduce = Annotated[
 Grid = Annotated[
     str | None, typer.Option(help="Size of the maps, HEIGHTxWIDTH.", rich_help_panel=METHOD)
 ]
-Centre = Annotated[
-    bool, typer.Option("--centre", help="Subtract each map's mean.", rich_help_panel=METHOD)
+Center = Annotated[
+    bool, typer.Option("--center", help="Subtract each map's mean.", rich_help_panel=METHOD)
 ]
 Pixels = Annotated[
     int | None, typer.Option(help="Random map elements to keep.", rich_help_panel=METHOD)
@@ -285,19 +285,19 @@ def method(
     scalar: str,
     reduce: str,
     grid: str | None,
-    centre: bool,
+    center: bool,
     pixels: int | None,
     storage: str | None,
 ) -> ComparisonMethod:
     """Make a method of its options."""
     if name not in ATTRIBUTIONS:
         chosen = get_method(name)
-        usual = {"scalar": "mean", "reduce": "mean", "centre": False}
+        usual = {"scalar": "mean", "reduce": "mean", "center": False}
         given = {
             "scalar": scalar,
             "reduce": reduce,
             "grid": grid,
-            "centre": centre,
+            "center": center,
             "pixels": pixels,
             "storage": storage,
         }
@@ -314,7 +314,7 @@ def method(
         scalar=scalar,
         reduce=reduce,
         grid=parse_grid(grid),
-        center=centre,
+        center=center,
         pixels=pixels,
         storage=storage,
     )

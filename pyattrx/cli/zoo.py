@@ -61,7 +61,7 @@ def create_command(
     scalar: options.ScalarName = "mean",
     reduce: options.Reduce = "mean",
     grid: options.Grid = None,
-    centre: options.Centre = False,
+    center: options.Center = False,
     pixels: options.Pixels = None,
     storage: options.Storage = None,
     sketches_only: Annotated[
@@ -82,7 +82,7 @@ def create_command(
         assert isinstance(NEAREST.attribution, str)
         method, scalar, rerank = NEAREST.attribution, "half_squared_norm", rerank or "recommended"
     chosen = resolve_maps_method(
-        options.method(method, scalar, reduce, grid, centre, pixels, storage), more=FEATURES_RERANK
+        options.method(method, scalar, reduce, grid, center, pixels, storage), more=FEATURES_RERANK
     )
     folder = options.probes_folder(probes)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)

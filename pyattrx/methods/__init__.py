@@ -16,7 +16,7 @@ from pyattrx.methods.map_method import (
 )
 from pyattrx.methods.maps import AttributionMaps, choose_pixels
 from pyattrx.methods.moments import Moments, cross_fitted_r2, narrowed
-from pyattrx.methods.names import FEATURE_METHODS, RECOMMENDED, from_dict, get, imports
+from pyattrx.methods.names import FEATURE_METHODS, RECOMMENDED, from_dict, get, imports, summary
 from pyattrx.methods.names import list_methods as list
 from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse, perturbations
@@ -67,4 +67,5 @@ __all__ = [
     "resolve_maps_method",
     "resolve_scalar",
     "standardized",
+    "summary",
 ]

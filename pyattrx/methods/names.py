@@ -12,14 +12,22 @@ from pyattrx.methods.combined import Combined
 from pyattrx.methods.dds import DDS
 from pyattrx.methods.edges import Edges
 from pyattrx.methods.feature_method import FeatureMethod
-from pyattrx.methods.map_method import ATTRIBUTIONS, Method
+from pyattrx.methods.map_method import ATTRIBUTIONS, Method, resolve_attribution
 from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse
 from pyattrx.methods.ridge import Ridge
 from pyattrx.methods.rsa import RSA
 from pyattrx.methods.svcca import SVCCA
 
-__all__ = ["FEATURE_METHODS", "RECOMMENDED", "from_dict", "get", "imports", "list_methods"]
+__all__ = [
+    "FEATURE_METHODS",
+    "RECOMMENDED",
+    "from_dict",
+    "get",
+    "imports",
+    "list_methods",
+    "summary",
+]
 
 FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
     kind.name: kind
@@ -51,6 +59,24 @@ def list_methods() -> dict[str, ComparisonMethod]:
         **features,
         "depara": Combined.depara(maps["grad_x_input"]),
     }
+
+
+def summary(name: str) -> str:
+    """Say in a line what a method compares.
+
+    Examples
+    --------
+    >>> import pyattrx
+    >>> pyattrx.methods.summary("cka")
+    'linear centered kernel alignment: the cosine of both centered Gram matrices of the outputs'
+    """
+    method = get(name)
+    described: Any = method
+    if isinstance(method, Method):
+        described = resolve_attribution(method.attribution)
+    text = Combined.depara.__doc__ if name == "depara" else type(described).__doc__
+    first = " ".join((text or "").split("\n\n", maxsplit=1)[0].split()).rstrip(".")
+    return first[:1].lower() + first[1:] if first[1:2].islower() else first
 
 
 def get(method: Any) -> ComparisonMethod:

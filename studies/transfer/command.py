@@ -49,7 +49,7 @@ def transfer_command(
         list[Path] | None,
         typer.Option(
             metavar="FILE...",
-            help="Fill the tables of pages: docs/transfer.md docs/transfer-details.md.",
+            help="Fill tables of docs/transfer.md, docs/transfer-details.md, docs/methods.md.",
         ),
     ] = None,
     as_json: Json = False,

@@ -1,4 +1,4 @@
-"""The tables of docs/transfer.md and docs/transfer-details.md, made of the committed tables."""
+"""Tables of docs/transfer.md, transfer-details.md and methods.md, made of the committed ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from pyattrx import evaluate
+from pyattrx import evaluate, methods
 
 from ..minitaskonomy.tasks import TARGETS, TASKS
 from ..pages import markdown, number
@@ -91,6 +91,26 @@ def _judged(
 
 def _methods(study: Study) -> str:
     return _judged(study, _RANKS, tuple(_CALLED), ())
+
+
+# What names of methods are called in the tables of transfers.
+_MEASURED = {"recommended": _CHOSEN, "depara": "depara, grad_x_input + 1 edges"}
+
+
+def _every_method(study: Study) -> str:
+    """All that have a name: what they are, what they need, and how well they rank."""
+    rows = []
+    for name, method in methods.list().items():
+        found = [
+            number(_mean(evaluate.spearman, runs))
+            for runs in _both(study.runs, _MEASURED.get(name, name))
+        ]
+        low, high = (f"{bound:g}".replace("inf", "∞") for bound in method.bounds)
+        way = "symmetric" if method.symmetric else "directional"
+        needs = ", ".join(sorted(method.needs))
+        rows.append([f"`{name}`", methods.summary(name), way, f"{low} to {high}", needs, *found])
+    head = ["name", "what it compares", "", "score", "needs", *(f"{p}" for p in PROBE_SETS)]
+    return markdown(head, rows)
 
 
 def _costs(study: Study) -> str:
@@ -259,6 +279,7 @@ def _zoo(study: Study) -> str:
 
 TABLES: dict[str, Callable[[Study], str]] = {
     "methods": _methods,
+    "every method": _every_method,
     "costs": _costs,
     "trust": _trust,
     "trees": _trees,

@@ -121,7 +121,7 @@ def test_compilation_is_asked_for_and_its_effect_printed(folder, capsys, monkeyp
 def test_options_reach_the_run(folder, capsys):
     code, out, _ = affinity(
         capsys,
-        *("--json", "--limit", 3, "--method", "grad_x_input", "--grid", "8x9", "--centre"),
+        *("--json", "--limit", 3, "--method", "grad_x_input", "--grid", "8x9", "--center"),
         *("--reduce", "abs_mean"),
         *("--pixels", 20, "--batch-size", 2, "--device", "cpu", "-k", 1),
     )
@@ -131,7 +131,7 @@ def test_options_reach_the_run(folder, capsys):
     provenance = printed["provenance"]
     assert provenance["batch_size"] == 2
     method = provenance["method"]
-    assert (method["grid"], method["reduce"], method["centre"], method["pixels"]) == (
+    assert (method["grid"], method["reduce"], method["center"], method["pixels"]) == (
         [8, 9],
         "abs_mean",
         True,

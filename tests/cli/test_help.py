@@ -83,7 +83,7 @@ def test_options_are_in_groups(capsys):
     ]  # fmt: skip
     groups = dict(zip(titles, out[out.index("Arguments:") :].split("\n\n"), strict=True))
     assert "--crops" in groups["Probes:"]
-    assert "--centre" in groups["Method:"]
+    assert "--center" in groups["Method:"]
     assert "--batch-size" in groups["Run:"]
     assert "--json" in groups["Output:"]
     assert "--target" in groups["Options:"]

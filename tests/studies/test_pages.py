@@ -27,7 +27,7 @@ def marked(text):
 @pytest.mark.parametrize(
     ("names", "tables", "make"),
     [
-        (("transfer", "transfer-details"), TRANSFER, lambda: Study(TRANSFERS)),
+        (("transfer", "transfer-details", "methods"), TRANSFER, lambda: Study(TRANSFERS)),
         (("recommend",), RECOMMEND, recommended),
     ],
     ids=["transfer", "recommend"],
