@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.report import canvas
 
 from .results import load
@@ -37,9 +37,9 @@ def draw(file: Path, folder: Path) -> list[Path]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The file is missing, or something else.
-    MissingDependency
+    MissingDependencyError
         matplotlib is not installed.
     """
     canvas.require_matplotlib()
@@ -50,7 +50,7 @@ def draw(file: Path, folder: Path) -> list[Path]:
         return [folder / f"{file.stem}.png"]
     measured = [case for case in document["cases"] if "fraction_of_floor" in case]
     if not measured:
-        raise InvalidValue("file", str(file), "results of `pyattrx bench ops`, `gpu` or `zoo`")
+        raise InvalidValueError("file", str(file), "results of `pyattrx bench ops`, `gpu` or `zoo`")
     files = []
     with canvas.house_style():
         if any(document.get("sweeps", {}).values()):

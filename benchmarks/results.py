@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["compare", "load", "results_path", "write_results"]
 
@@ -69,13 +69,13 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such file, or it is something else.
     """
     try:
         document = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InvalidValue("file", str(path), f"{_EXPECTED} ({error})") from None
+        raise InvalidValueError("file", str(path), f"{_EXPECTED} ({error})") from None
     try:
         complete = isinstance(document["machine"], dict) and isinstance(document["settings"], dict)
         complete &= isinstance(document["benchmark"], str)
@@ -86,7 +86,7 @@ def load(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError, ValueError):
         complete = False
     if not complete:
-        raise InvalidValue("file", str(path), f"{_EXPECTED}; its fields are others")
+        raise InvalidValueError("file", str(path), f"{_EXPECTED}; its fields are others")
     return dict(document)
 
 
@@ -107,7 +107,7 @@ def compare(a: Path, b: Path) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         A file is missing, or something else.
     """
     left, right = load(a), load(b)

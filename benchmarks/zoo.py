@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import pyattrx
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.query import KINDS, SketchIndex, faiss_or_none
 from pyattrx.storage import SKETCH, Addition, EntryRow
 
@@ -71,12 +71,12 @@ def run(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         `before` is of another machine.
     """
     here = machine()
     if before is not None and before["machine"]["cpu"] != here["cpu"]:
-        raise InvalidValue("before", before["machine"]["cpu"], f"results of {here['cpu']}")
+        raise InvalidValueError("before", before["machine"]["cpu"], f"results of {here['cpu']}")
     if settings.quick:
         sizes = (300, 1000)
     cases = []

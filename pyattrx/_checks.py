@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["flag", "integer", "number"]
 
@@ -29,9 +29,9 @@ def integer(
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         It is no integer.
-    InvalidValue
+    InvalidValueError
         It is out of bounds.
 
     Examples
@@ -42,9 +42,9 @@ def integer(
     """
     expected = f"an integer{_between(least, most)}{more}"
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidType(argument, value, expected)
+        raise InvalidTypeError(argument, value, expected)
     if (least is not None and value < least) or (most is not None and value > most):
-        raise InvalidValue(argument, value, expected)
+        raise InvalidValueError(argument, value, expected)
     return int(value)
 
 
@@ -71,18 +71,18 @@ def number(
         bounds = f" above {above:g}" + (f", at most {most:g}" if most is not None else "")
     expected = "a positive number" if bounds == " above 0" else f"a number{bounds}"
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InvalidType(argument, value, expected)
+        raise InvalidTypeError(argument, value, expected)
     given = float(value)
     too_low = (above is not None and given <= above) or (least is not None and given < least)
     if not math.isfinite(given) or too_low or (most is not None and given > most):
-        raise InvalidValue(argument, value, expected)
+        raise InvalidValueError(argument, value, expected)
     return given
 
 
 def flag(argument: str, value: Any) -> bool:
     """Check a bool; see `integer`."""
     if not isinstance(value, bool):
-        raise InvalidType(argument, value, "True or False")
+        raise InvalidTypeError(argument, value, "True or False")
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx._files import atomic_write
-from pyattrx.errors import InvalidValue, PyattrxError
+from pyattrx.errors import InvalidValueError, PyattrxError
 
 __all__ = ["saved", "write_saved"]
 
@@ -30,14 +30,14 @@ def write_saved(path: str | Path, meta: dict[str, Any], arrays: Mapping[str, np.
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The suffix is not ``.npz``.
     OSError
         The folder does not exist or cannot be written.
     """
     path = Path(path)
     if path.suffix != ".npz":
-        raise InvalidValue("path", str(path), "a file name that ends in .npz")
+        raise InvalidValueError("path", str(path), "a file name that ends in .npz")
     # Any, since arrays by keyword stand beside an option that is a bool.
     everything: dict[str, Any] = {_META: np.array(json.dumps(meta)), **arrays}
     with atomic_write(path) as out:

@@ -17,12 +17,12 @@ __all__ = [
     "AssumptionError",
     "CacheWarning",
     "EncoderError",
-    "EntryGone",
+    "EntryGoneError",
     "FitWarning",
-    "IndexDamaged",
-    "InvalidType",
-    "InvalidValue",
-    "MissingDependency",
+    "IndexDamagedError",
+    "InvalidTypeError",
+    "InvalidValueError",
+    "MissingDependencyError",
     "NonFiniteError",
     "ProbeError",
     "PyattrxError",
@@ -31,10 +31,10 @@ __all__ = [
     "TaskWarning",
     "UntrainedWarning",
     "UntrustedError",
-    "ZooDamaged",
+    "ZooDamagedError",
     "ZooError",
-    "ZooLocked",
-    "ZooMismatch",
+    "ZooLockedError",
+    "ZooMismatchError",
     "ZooWarning",
 ]
 
@@ -46,7 +46,7 @@ class PyattrxError(Exception):
     """Base of all errors raised by pyattrx."""
 
 
-class InvalidValue(PyattrxError, ValueError):
+class InvalidValueError(PyattrxError, ValueError):
     """An argument has a value that cannot be used.
 
     Parameters
@@ -66,8 +66,8 @@ class InvalidValue(PyattrxError, ValueError):
         self.argument = argument
 
 
-class InvalidType(PyattrxError, TypeError):
-    """An argument has a type that cannot be used; parameters as for `InvalidValue`."""
+class InvalidTypeError(PyattrxError, TypeError):
+    """An argument has a type that cannot be used; parameters as for `InvalidValueError`."""
 
     def __init__(self, argument: str, value: Any, expected: str) -> None:
         kind = type(value).__name__
@@ -106,7 +106,7 @@ class NonFiniteError(PyattrxError, ArithmeticError):
     """An attribution map holds a NaN or an infinity."""
 
 
-class MissingDependency(PyattrxError, ImportError):
+class MissingDependencyError(PyattrxError, ImportError):
     """An optional package is needed and not installed.
 
     Parameters
@@ -134,23 +134,23 @@ class ZooError(PyattrxError):
     """A zoo cannot be made, opened or written."""
 
 
-class ZooDamaged(ZooError):
+class ZooDamagedError(ZooError):
     """Something in a zoo is not what was written; the message names it."""
 
 
-class EntryGone(ZooError):
+class EntryGoneError(ZooError):
     """A network was removed from a zoo by somebody else meanwhile."""
 
 
-class ZooLocked(ZooError):
+class ZooLockedError(ZooError):
     """Another process is writing to the zoo."""
 
 
-class ZooMismatch(ZooError, ValueError):
+class ZooMismatchError(ZooError, ValueError):
     """What is to be added or queried does not fit the zoo; the message says what differs."""
 
 
-class IndexDamaged(PyattrxError):
+class IndexDamagedError(PyattrxError):
     """A saved index is not what was written. Indexes are caches: it can be built again."""
 
 

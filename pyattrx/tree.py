@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Tree", "TreeForm", "build_tree"]
 
@@ -37,9 +37,9 @@ class Tree:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         If `names` is not a sequence of strings, or `linkage` holds no numbers.
-    InvalidValue
+    InvalidValueError
         If there is no name, if two names are equal, or if `linkage` is not a valid linkage of
         M networks with finite, non-negative, ascending distances.
 
@@ -118,9 +118,9 @@ class Tree:
 
         Raises
         ------
-        InvalidType
+        InvalidTypeError
             If `k` is not an integer.
-        InvalidValue
+        InvalidValueError
             If `k` is out of range.
 
         Examples
@@ -131,9 +131,9 @@ class Tree:
         count = len(self.names)
         expected = f"an integer from 1 to {count}, the number of networks"
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-            raise InvalidType("k", k, expected)
+            raise InvalidTypeError("k", k, expected)
         if not 1 <= k <= count:
-            raise InvalidValue("k", k, expected)
+            raise InvalidValueError("k", k, expected)
         members = {i: [i] for i in range(count)}
         for step, (a, b) in enumerate(self._merges()[: count - int(k)]):
             members[count + step] = members.pop(a) + members.pop(b)
@@ -220,9 +220,9 @@ def build_tree(values: ArrayLike, names: Sequence[str], *, form: TreeForm = "pub
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         If `values` holds no real numbers or `names` is not a sequence of strings.
-    InvalidValue
+    InvalidValueError
         If `values` is not square, has a NaN or an infinity, is too large for float64 distances or
         (``"affinity"``) exceeds 1 off the diagonal; if there is no network, two names are equal or
         their number differs from M; if `form` is unknown.
@@ -237,7 +237,7 @@ def build_tree(values: ArrayLike, names: Sequence[str], *, form: TreeForm = "pub
            [1.  , 3.  , 0.85, 3.  ]])
     """
     if form not in ("published", "affinity"):
-        raise InvalidValue("form", form, "'published' or 'affinity'")
+        raise InvalidValueError("form", form, "'published' or 'affinity'")
     names = _checked_names(names)
     matrix = _checked_affinity(values, names)
     count = len(names)
@@ -250,7 +250,7 @@ def build_tree(values: ArrayLike, names: Sequence[str], *, form: TreeForm = "pub
     else:
         method, distances = "average", _affinity_distances(matrix)
     if not np.isfinite(distances).all():
-        raise InvalidValue("values", float(np.abs(matrix).max()), "distances that fit float64")
+        raise InvalidValueError("values", float(np.abs(matrix).max()), "distances that fit float64")
     linkage = hierarchy.linkage(distances, method)
     children = linkage[:, :2].astype(int)
     is_leaf = children < count
@@ -263,23 +263,23 @@ def _affinity_distances(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     affinity = squareform(matrix / 2 + matrix.T / 2, checks=False)
     if affinity.max() > 1 + _ROUNDING:
         expected = "affinities of at most 1 for form='affinity', whose distance is 1 - affinity"
-        raise InvalidValue("values", float(affinity.max()), expected)
+        raise InvalidValueError("values", float(affinity.max()), expected)
     distances: NDArray[np.float64] = np.maximum(1 - affinity, 0)
     return distances
 
 
 def _checked_names(names: Any) -> tuple[str, ...]:
     if isinstance(names, str) or not isinstance(names, (Sequence, np.ndarray)):
-        raise InvalidType("names", names, "a sequence of strings")
+        raise InvalidTypeError("names", names, "a sequence of strings")
     for name in names:
         if not isinstance(name, str):
-            raise InvalidType("names", name, "strings only")
+            raise InvalidTypeError("names", name, "strings only")
     checked = tuple(str(name) for name in names)
     if not checked:
-        raise InvalidValue("names", names, "at least one network")
+        raise InvalidValueError("names", names, "at least one network")
     repeated = next((name for name in checked if checked.count(name) > 1), None)
     if repeated is not None:
-        raise InvalidValue("names", repeated, "every name only once")
+        raise InvalidValueError("names", repeated, "every name only once")
     return checked
 
 
@@ -287,9 +287,9 @@ def _numbers(argument: str, values: Any) -> NDArray[np.float64]:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidType(argument, values, f"an array of real numbers ({error})") from error
+        raise InvalidTypeError(argument, values, f"an array of real numbers ({error})") from error
     if array.dtype.kind not in "biuf":
-        raise InvalidType(argument, values, f"an array of real numbers, not {array.dtype}")
+        raise InvalidTypeError(argument, values, f"an array of real numbers, not {array.dtype}")
     return array.astype(np.float64)
 
 
@@ -297,28 +297,30 @@ def _checked_affinity(values: Any, names: tuple[str, ...]) -> NDArray[np.float64
     matrix = _numbers("values", values)
     if matrix.shape != (len(names), len(names)):
         expected = f"shape ({len(names)}, {len(names)}), as there are {len(names)} names"
-        raise InvalidValue("values", matrix.shape, expected)
+        raise InvalidValueError("values", matrix.shape, expected)
     bad = np.argwhere(~np.isfinite(matrix))
     if len(bad):
         target, source = bad[0]
         where = f"target {names[target]!r}, source {names[source]!r}"
-        raise InvalidValue("values", float(matrix[target, source]), f"finite affinities ({where})")
+        raise InvalidValueError(
+            "values", float(matrix[target, source]), f"finite affinities ({where})"
+        )
     return matrix
 
 
 def _check_linkage(linkage: NDArray[np.float64], count: int) -> None:
     if linkage.shape != (count - 1, 4):
         expected = f"shape ({count - 1}, 4), as there are {count} names"
-        raise InvalidValue("linkage", linkage.shape, expected)
+        raise InvalidValueError("linkage", linkage.shape, expected)
     if count == 1:
         return
     try:
         hierarchy.is_valid_linkage(linkage, throw=True)
     except ValueError as error:
-        raise InvalidValue("linkage", linkage, f"a valid SciPy linkage ({error})") from error
+        raise InvalidValueError("linkage", linkage, f"a valid SciPy linkage ({error})") from error
     heights = linkage[:, 2]
     if not np.isfinite(heights).all() or (np.diff(heights) < 0).any():
-        raise InvalidValue("linkage", heights, "finite distances in ascending order")
+        raise InvalidValueError("linkage", heights, "finite distances in ascending order")
 
 
 def _newick_label(name: str) -> str:

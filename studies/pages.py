@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["filled", "markdown", "number", "write"]
 
@@ -29,14 +29,14 @@ def filled(text: str, tables: Mapping[str, Callable[[_Found], str]], found: _Fou
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The page has a mark that is no table's.
     """
 
     def table(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in tables:
-            raise InvalidValue("table", name, f"one of {', '.join(tables)}")
+            raise InvalidValueError("table", name, f"one of {', '.join(tables)}")
         return f"<!-- table: {name} -->\n{tables[name](found)}\n<!-- end -->"
 
     return _MARK.sub(table, text)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 MANY, TENSOR = np.zeros((200, 300)), torch.zeros(3, 4, dtype=torch.bfloat16)
 
@@ -29,18 +29,20 @@ MANY, TENSOR = np.zeros((200, 300)), torch.zeros(3, 4, dtype=torch.bfloat16)
     ],
 )
 def test_the_value(value, said):
-    assert str(InvalidValue("it", value, "another")) == f"it={said}: expected another"
+    assert str(InvalidValueError("it", value, "another")) == f"it={said}: expected another"
     kind = type(value).__name__
-    assert str(InvalidType("it", value, "another")) == f"it={said} (a {kind}): expected another"
+    assert (
+        str(InvalidTypeError("it", value, "another")) == f"it={said} (a {kind}): expected another"
+    )
 
 
 def test_long_ones_are_cut():
     for value in ("x" * 1000, list(range(1000)), tuple(range(1000)), [[1] * 1000]):
-        message = str(InvalidValue("it", value, "another"))
+        message = str(InvalidValueError("it", value, "another"))
         assert message == f"it={repr(value)[:117]}...: expected another"
 
 
 def test_a_list_may_hold_itself():
     value = [1]
     value.append(value)
-    assert "it=[1, [1, [...]]]" in str(InvalidValue("it", value, "another"))
+    assert "it=[1, [1, [...]]]" in str(InvalidValueError("it", value, "another"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import precision_at_k, random_precision, recall_at_k, spearman
 
 MEASURES = [precision_at_k, recall_at_k, spearman]
@@ -72,7 +72,7 @@ def test_spearman_is_that_of_scipy(case):
     expected = []
     for a, t, columns in zip(affinity, truth, candidates, strict=True):
         if len(set(t[columns])) == 1:
-            with pytest.raises(InvalidValue, match="different values"):
+            with pytest.raises(InvalidValueError, match="different values"):
                 spearman(affinity, truth)
             return
         flat = len(set(a[columns])) == 1
@@ -177,7 +177,7 @@ class TestTables:
     def test_names_must_agree(self):
         first = pd.DataFrame(self.affinity, index=self.names, columns=self.names)
         other = first.iloc[:, ::-1]
-        with pytest.raises(InvalidValue, match=r"truth=.*same order"):
+        with pytest.raises(InvalidValueError, match=r"truth=.*same order"):
             precision_at_k(first, other)
 
 
@@ -186,13 +186,13 @@ class TestErrors:
 
     @pytest.mark.parametrize("measure", MEASURES)
     def test_shapes_differ(self, measure):
-        with pytest.raises(InvalidValue, match=r"truth=\(6, 6\).*\(6, 7\)"):
+        with pytest.raises(InvalidValueError, match=r"truth=\(6, 6\).*\(6, 7\)"):
             measure(self.good, self.good[:, :6])
 
     @pytest.mark.parametrize("measure", MEASURES)
     @pytest.mark.parametrize("bad", [np.empty((0, 3)), np.zeros(3), np.zeros((2, 2, 2)), 1.0])
     def test_no_table(self, measure, bad):
-        with pytest.raises(InvalidValue, match="affinity="):
+        with pytest.raises(InvalidValueError, match="affinity="):
             measure(bad, bad)
 
     @pytest.mark.parametrize("measure", MEASURES)
@@ -200,28 +200,28 @@ class TestErrors:
         "bad", ["text", None, {"a": [1]}, [[1, 2], [3]], [["1"]], np.eye(3) * 1j]
     )
     def test_no_numbers(self, measure, bad):
-        with pytest.raises(InvalidType, match="affinity="):
+        with pytest.raises(InvalidTypeError, match="affinity="):
             measure(bad, self.good)
-        with pytest.raises(InvalidType, match="truth="):
+        with pytest.raises(InvalidTypeError, match="truth="):
             measure(self.good, bad)
 
     @pytest.mark.parametrize("measure", MEASURES)
     def test_tensor_that_needs_gradients(self, measure):
-        with pytest.raises(InvalidType, match="detach"):
+        with pytest.raises(InvalidTypeError, match="detach"):
             measure(torch.eye(6, requires_grad=True), np.eye(6))
 
     @pytest.mark.parametrize("measure", MEASURES)
     def test_nan_for_a_candidate(self, measure):
         affinity = self.good.copy()
         affinity[2, 3] = np.nan
-        with pytest.raises(InvalidValue, match=r"affinity=nan.*row 2, column 3"):
+        with pytest.raises(InvalidValueError, match=r"affinity=nan.*row 2, column 3"):
             measure(affinity, self.good)
 
     @pytest.mark.parametrize("measure", MEASURES)
     def test_target_without_candidates(self, measure):
         truth = self.good.copy()
         truth[4] = np.nan
-        with pytest.raises(InvalidValue, match=r"truth=.*row 4"):
+        with pytest.raises(InvalidValueError, match=r"truth=.*row 4"):
             measure(self.good, truth)
 
     @pytest.mark.parametrize("measure", [precision_at_k, recall_at_k])
@@ -230,19 +230,19 @@ class TestErrors:
         truth = self.good.copy()
         truth[1, :3] = np.nan
         for value in (0, -1, 5):
-            with pytest.raises(InvalidValue, match=f"{argument}={value}: .* from 1 to 4"):
+            with pytest.raises(InvalidValueError, match=f"{argument}={value}: .* from 1 to 4"):
                 measure(self.good, truth, **{"k": 2, "relevant": 2, argument: value})
         for value in (2.0, "2", True):
-            with pytest.raises(InvalidType, match=f"{argument}="):
+            with pytest.raises(InvalidTypeError, match=f"{argument}="):
                 measure(self.good, truth, **{"k": 2, "relevant": 2, argument: value})
         assert measure(self.good, truth, **{"k": 2, "relevant": 2, argument: np.int64(4)}) > 0
 
     def test_rank_correlation_needs_two_candidates(self):
-        with pytest.raises(InvalidValue, match="two or more"):
+        with pytest.raises(InvalidValueError, match="two or more"):
             spearman(np.eye(2), np.eye(2))
 
     def test_rank_correlation_needs_a_truth_that_ranks(self):
-        with pytest.raises(InvalidValue, match="row 0"):
+        with pytest.raises(InvalidValueError, match="row 0"):
             spearman(np.random.default_rng(0).normal(size=(2, 3)), np.ones((2, 3)))
 
 
@@ -257,12 +257,12 @@ def test_random_precision_is_the_mean_over_random_rankings():
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ((0, 1), InvalidValue),
-        ((5, 6), InvalidValue),
-        ((5, 0), InvalidValue),
-        ((5.0, 1), InvalidType),
-        ((5, 1.0), InvalidType),
-        ((True, 1), InvalidType),
+        ((0, 1), InvalidValueError),
+        ((5, 6), InvalidValueError),
+        ((5, 0), InvalidValueError),
+        ((5.0, 1), InvalidTypeError),
+        ((5, 1.0), InvalidTypeError),
+        ((True, 1), InvalidTypeError),
     ],
 )
 def test_random_precision_refuses(arguments, error):

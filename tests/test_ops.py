@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import pyattrx
 from pyattrx import ops
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.ops import reference
 from pyattrx.ops.native import core
 
@@ -401,73 +401,73 @@ def at_places(places):
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda: ops.attribution_maps([1.0]), InvalidType, "grad"),
-        (lambda: ops.attribution_maps(torch.ones(3, 4)), InvalidValue, r"\[N, C, H, W\]"),
-        (lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2)), InvalidValue, "input=None"),
+        (lambda: ops.attribution_maps([1.0]), InvalidTypeError, "grad"),
+        (lambda: ops.attribution_maps(torch.ones(3, 4)), InvalidValueError, r"\[N, C, H, W\]"),
+        (lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2)), InvalidValueError, "input=None"),
         (
             lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 2, 3)),
-            InvalidValue,
+            InvalidValueError,
             r"input.shape=\(1, 3, 2, 3\)",
         ),
         (
             lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 2, 2).double()),
-            InvalidValue,
+            InvalidValueError,
             "input.dtype",
         ),
         (
             lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2).long(), None, "saliency"),
-            InvalidValue,
+            InvalidValueError,
             "grad.dtype",
         ),
         (
             lambda: ops.attribution_maps(torch.ones(1, 0, 2, 2), None, "saliency"),
-            InvalidValue,
+            InvalidValueError,
             "at least one channel",
         ),
         (
             lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2), None, "gradcam"),
-            InvalidValue,
+            InvalidValueError,
             "method='gradcam'",
         ),
         (
             lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2), None, "saliency", "max"),
-            InvalidValue,
+            InvalidValueError,
             "reduce='max'",
         ),
         (
             lambda: ops.attribution_maps(torch.ones(1, 3, 2, 2), None, "saliency", normalize="no"),
-            InvalidType,
+            InvalidTypeError,
             "normalize='no'",
         ),
-        (lambda: at_places([1]), InvalidType, r"places=\[1\]"),
-        (lambda: at_places(torch.tensor([1.0])), InvalidValue, "places=.*float32"),
-        (lambda: at_places(torch.tensor([[1]])), InvalidValue, r"places=.*\(1, 1\)"),
-        (lambda: at_places(torch.tensor([0, 4])), InvalidValue, "places='0 to 4'.*0 to 3"),
-        (lambda: at_places(torch.tensor([-1, 2])), InvalidValue, "places='-1 to 2'"),
-        (lambda: at_places(torch.tensor([2, 1])), InvalidValue, "places=.*rising"),
-        (lambda: at_places(torch.tensor([1, 1])), InvalidValue, "places=.*rising"),
-        (lambda: ops.probe_cosines(torch.ones(2, 3)), InvalidValue, r"maps.shape=\(2, 3\)"),
+        (lambda: at_places([1]), InvalidTypeError, r"places=\[1\]"),
+        (lambda: at_places(torch.tensor([1.0])), InvalidValueError, "places=.*float32"),
+        (lambda: at_places(torch.tensor([[1]])), InvalidValueError, r"places=.*\(1, 1\)"),
+        (lambda: at_places(torch.tensor([0, 4])), InvalidValueError, "places='0 to 4'.*0 to 3"),
+        (lambda: at_places(torch.tensor([-1, 2])), InvalidValueError, "places='-1 to 2'"),
+        (lambda: at_places(torch.tensor([2, 1])), InvalidValueError, "places=.*rising"),
+        (lambda: at_places(torch.tensor([1, 1])), InvalidValueError, "places=.*rising"),
+        (lambda: ops.probe_cosines(torch.ones(2, 3)), InvalidValueError, r"maps.shape=\(2, 3\)"),
         (
             lambda: ops.probe_cosines(torch.ones(2, 3, 4), torch.ones(2, 3, 5)),
-            InvalidValue,
+            InvalidValueError,
             "other.shape",
         ),
-        (lambda: ops.probe_cosines(torch.ones(2, 3, 4), "x"), InvalidType, "other"),
-        (lambda: ops.cosine_affinity(torch.ones(2, 0, 4)), InvalidValue, "at least one probe"),
+        (lambda: ops.probe_cosines(torch.ones(2, 3, 4), "x"), InvalidTypeError, "other"),
+        (lambda: ops.cosine_affinity(torch.ones(2, 0, 4)), InvalidValueError, "at least one probe"),
         (
             lambda: ops.cosine_affinity(torch.ones(2, 3, 4).to_sparse()),
-            InvalidValue,
+            InvalidValueError,
             "maps.layout",
         ),
         (
             lambda: ops.fused_affinity(torch.ones(2, 1, 3, 2, 2), torch.ones(1, 3, 2, 3)),
-            InvalidValue,
+            InvalidValueError,
             "input.shape",
         ),
-        (lambda: ops.fused_affinity(torch.ones(2, 1, 3, 2, 2)), InvalidValue, "input=None"),
+        (lambda: ops.fused_affinity(torch.ones(2, 1, 3, 2, 2)), InvalidValueError, "input=None"),
         (
             lambda: ops.probe_cosines(torch.ones(2, 3, 4), torch.ones(2, 3, 4, device="meta")),
-            InvalidValue,
+            InvalidValueError,
             "other.device",
         ),
     ],
@@ -478,9 +478,9 @@ def test_bad_arguments_are_named(call, kind, message):
 
 
 def test_errors_are_value_and_type_errors_too():
-    assert issubclass(InvalidValue, ValueError)
-    assert issubclass(InvalidType, TypeError)
-    assert issubclass(InvalidValue, pyattrx.PyattrxError)
+    assert issubclass(InvalidValueError, ValueError)
+    assert issubclass(InvalidTypeError, TypeError)
+    assert issubclass(InvalidValueError, pyattrx.PyattrxError)
 
 
 def in_subprocess(code, folder, **environment):

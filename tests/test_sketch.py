@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pyattrx import ops
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.ops import reference
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16]
@@ -162,15 +162,15 @@ def test_the_operator_is_registered_correctly():
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        (([1.0],), InvalidType, "maps"),
-        ((torch.ones(3),), InvalidValue, r"maps.shape=\(3,\)"),
-        ((torch.ones(3, 2).long(),), InvalidValue, "maps.dtype"),
-        ((torch.ones(3, 2), 0), InvalidValue, "size=0"),
-        ((torch.ones(3, 2), 2**31), InvalidValue, "size=2147483648"),
-        ((torch.ones(3, 2), 8.0), InvalidType, "size=8.0"),
-        ((torch.ones(3, 2), 8, -1), InvalidValue, "seed=-1"),
-        ((torch.ones(3, 2), 8, 0, -2), InvalidValue, "first_probe=-2"),
-        ((torch.ones(3, 2), 8, 0, 0, 1), InvalidType, "normalize=1"),
+        (([1.0],), InvalidTypeError, "maps"),
+        ((torch.ones(3),), InvalidValueError, r"maps.shape=\(3,\)"),
+        ((torch.ones(3, 2).long(),), InvalidValueError, "maps.dtype"),
+        ((torch.ones(3, 2), 0), InvalidValueError, "size=0"),
+        ((torch.ones(3, 2), 2**31), InvalidValueError, "size=2147483648"),
+        ((torch.ones(3, 2), 8.0), InvalidTypeError, "size=8.0"),
+        ((torch.ones(3, 2), 8, -1), InvalidValueError, "seed=-1"),
+        ((torch.ones(3, 2), 8, 0, -2), InvalidValueError, "first_probe=-2"),
+        ((torch.ones(3, 2), 8, 0, 0, 1), InvalidTypeError, "normalize=1"),
     ],
 )
 def test_bad_arguments_are_named(arguments, kind, message):

@@ -11,7 +11,7 @@ from torch import nn
 import pyattrx
 from pyattrx._near import did_you_mean
 from pyattrx.encoders import loading, pretrained
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from pyattrx.errors import EncoderError, InvalidType, InvalidValue
     ],
 )
 def test_what_may_have_been_meant(call, meant):
-    with pytest.raises((InvalidValue, EncoderError)) as raised:
+    with pytest.raises((InvalidValueError, EncoderError)) as raised:
         call()
     said = re.search(r"; did you mean (.*)\?$", str(raised.value))
     assert said, raised.value
@@ -35,12 +35,12 @@ def test_what_may_have_been_meant(call, meant):
 
 
 def test_a_bare_name_gets_its_two_specifications():
-    with pytest.raises(InvalidValue, match=r"timm:resnet18 or torchvision:resnet18\?"):
+    with pytest.raises(InvalidValueError, match=r"timm:resnet18 or torchvision:resnet18\?"):
         pyattrx.load("resnet18")
 
 
 def test_nothing_is_suggested_where_nothing_is_alike():
-    with pytest.raises(InvalidValue) as raised:
+    with pytest.raises(InvalidValueError) as raised:
         pyattrx.Method("entirely different")
     assert "did you mean" not in str(raised.value)
 
@@ -73,7 +73,7 @@ def timm(monkeypatch):
     ],
 )
 def test_names_of_timm(timm, given_, meant):
-    with pytest.raises((InvalidValue, EncoderError), match="did you mean " + meant):
+    with pytest.raises((InvalidValueError, EncoderError), match="did you mean " + meant):
         pyattrx.load(given_)
 
 
@@ -96,7 +96,7 @@ def test_a_bare_module_is_told_how_to_become_an_encoder(probes, tmp_path):
         "target": lambda: zoo.query(module),
     }
     for argument, call in calls.items():
-        with pytest.raises(InvalidType) as raised:
+        with pytest.raises(InvalidTypeError) as raised:
             call()
         said = str(raised.value)
         assert said.startswith(f"{argument}=Sequential( (0): Conv2d(3, 4,")
@@ -106,5 +106,5 @@ def test_a_bare_module_is_told_how_to_become_an_encoder(probes, tmp_path):
 
 
 def test_a_class_is_not_an_encoder(probes):
-    with pytest.raises(InvalidType, match=r"encoders\[0\]=<class .*Conv2d"):
+    with pytest.raises(InvalidTypeError, match=r"encoders\[0\]=<class .*Conv2d"):
         pyattrx.affinity([nn.Conv2d], probes, method="grad_x_input")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import linkage as scipy_linkage
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.tree import Tree, build_tree
 
 FORMS = ["published", "affinity"]
@@ -164,7 +164,7 @@ class TestBuild:
     def test_not_finite(self, bad):
         values = random_affinity(0, 3)
         values[2, 1] = bad
-        with pytest.raises(InvalidValue, match=r"values=.*target 'net02', source 'net01'"):
+        with pytest.raises(InvalidValueError, match=r"values=.*target 'net02', source 'net01'"):
             build_tree(values, names_of(3))
 
     @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ class TestBuild:
         ],
     )
     def test_wrong_values(self, values, names, message):
-        with pytest.raises(InvalidValue, match=message):
+        with pytest.raises(InvalidValueError, match=message):
             build_tree(values, names)
 
     @pytest.mark.parametrize(
@@ -194,15 +194,15 @@ class TestBuild:
         ],
     )
     def test_wrong_types(self, values, names, message):
-        with pytest.raises(InvalidType, match=message):
+        with pytest.raises(InvalidTypeError, match=message):
             build_tree(values, names)
 
     def test_unknown_form(self):
-        with pytest.raises(InvalidValue, match="form='complete'"):
+        with pytest.raises(InvalidValueError, match="form='complete'"):
             build_tree(np.eye(2), ["a", "b"], form="complete")
 
     def test_affinity_form_needs_affinities_of_at_most_one(self):
-        with pytest.raises(InvalidValue, match=r"values=1\.5.*at most 1"):
+        with pytest.raises(InvalidValueError, match=r"values=1\.5.*at most 1"):
             build_tree([[1.0, 1.5], [1.5, 1.0]], ["a", "b"], form="affinity")
 
 
@@ -240,12 +240,12 @@ class TestTree:
 
     @pytest.mark.parametrize("k", [0, -1, 4])
     def test_cut_out_of_range(self, k):
-        with pytest.raises(InvalidValue, match=f"k={k}: expected an integer from 1 to 3"):
+        with pytest.raises(InvalidValueError, match=f"k={k}: expected an integer from 1 to 3"):
             build_tree(np.eye(3), names_of(3)).cut(k)
 
     @pytest.mark.parametrize("k", [1.5, "2", True, None])
     def test_cut_wrong_type(self, k):
-        with pytest.raises(InvalidType, match="k="):
+        with pytest.raises(InvalidTypeError, match="k="):
             build_tree(np.eye(3), names_of(3)).cut(k)
 
     @settings(max_examples=60, deadline=None)
@@ -305,5 +305,5 @@ class TestTree:
         ],
     )
     def test_wrong_linkage(self, linkage, message):
-        with pytest.raises(InvalidValue, match=message):
+        with pytest.raises(InvalidValueError, match=message):
             Tree(("a", "b", "c"), linkage)

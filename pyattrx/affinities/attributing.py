@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyattrx._ambient import neutrally
 from pyattrx.encoders import Encoder, load
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import AttributionMaps, resolve_maps_method
 from pyattrx.probes import Probes
 from pyattrx.running import Description, check_batch_size, resolve_device
@@ -55,7 +55,7 @@ def attribute(
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Wrong arguments: no images, a method that compares features, and so on.
     NonFiniteError
         A map holds NaN or Inf; the message names the image.
@@ -79,10 +79,12 @@ def attribute(
     chosen = resolve_maps_method(method)
     if chosen.reduce == "none" or chosen.pixels is not None:
         what = "reduce" if chosen.reduce == "none" else "pixels"
-        raise InvalidValue("method", chosen, f"one with one whole map an image, without {what}")
+        raise InvalidValueError(
+            "method", chosen, f"one with one whole map an image, without {what}"
+        )
     probes = images if isinstance(images, Probes) else Probes.from_tensor(images)
     if len(probes) == 0:
-        raise InvalidValue("images", images, "at least one image")
+        raise InvalidValueError("images", images, "at least one image")
     check_batch_size(batch_size)
     place = resolve_device(device)
     network = _as_encoder(encoder)
@@ -111,4 +113,6 @@ def _as_encoder(network: Any) -> Encoder:
         return Encoder(network, name=type(network).__name__)
     if isinstance(network, str):
         return load(network)
-    raise InvalidType("encoder", network, "a pyattrx.Encoder, a torch.nn.Module or a specification")
+    raise InvalidTypeError(
+        "encoder", network, "a pyattrx.Encoder, a torch.nn.Module or a specification"
+    )

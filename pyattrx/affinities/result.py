@@ -10,7 +10,7 @@ import numpy as np
 
 from pyattrx._saved import saved, write_saved
 from pyattrx.affinities.html import as_html
-from pyattrx.errors import InvalidType, InvalidValue, MissingDependency
+from pyattrx.errors import InvalidTypeError, InvalidValueError, MissingDependencyError
 from pyattrx.statistics import (
     Match,
     Residuals,
@@ -97,13 +97,13 @@ class Affinity:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             No network has this name.
         """
         if name not in self.names:
             known = ", ".join(repr(n) for n in self.names[:12])
             more = ", ..." if len(self.names) > 12 else ""
-            raise InvalidValue("name", name, f"one of {known}{more}")
+            raise InvalidValueError("name", name, f"one of {known}{more}")
         return self.names.index(name)
 
     def distance(self) -> np.ndarray:
@@ -137,7 +137,7 @@ class Affinity:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             For any argument.
         """
         target = self.index(name)
@@ -179,7 +179,7 @@ class Affinity:
             Pairs that differ, and all pairs.
         """
         if not 0 < level < 1:
-            raise InvalidValue("level", level, "a number between 0 and 1")
+            raise InvalidValueError("level", level, "a number between 0 and 1")
         pairs = np.ones((len(self), len(self)), bool)
         np.fill_diagonal(pairs, False)
         if self.symmetric:
@@ -207,13 +207,15 @@ class Affinity:
 
         Raises
         ------
-        MissingDependency
+        MissingDependencyError
             pandas is not installed.
         """
         try:
             import pandas as pd
         except ImportError as error:
-            raise MissingDependency("pandas", "Affinity.to_frame()", "'pyattrx[plot]'") from error
+            raise MissingDependencyError(
+                "pandas", "Affinity.to_frame()", "'pyattrx[plot]'"
+            ) from error
         return pd.DataFrame(self.values, index=self.names, columns=self.names)
 
     def to_dict(self) -> dict[str, Any]:
@@ -236,7 +238,7 @@ class Affinity:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             The suffix is not ``.npz``.
         OSError
             The folder does not exist or cannot be written.
@@ -289,15 +291,15 @@ class Affinity:
 
     def __post_init__(self) -> None:
         if not isinstance(self.names, list):
-            raise InvalidType("names", self.names, "a list of str")
+            raise InvalidTypeError("names", self.names, "a list of str")
         m = len(self.names)
         n = len(self.groups)
         if self.cosines is not None and np.shape(self.cosines) != (n, m, m):
-            raise InvalidValue("cosines.shape", np.shape(self.cosines), f"{(n, m, m)}")
+            raise InvalidValueError("cosines.shape", np.shape(self.cosines), f"{(n, m, m)}")
         for name in ("values", "stderr"):
             if np.shape(getattr(self, name)) != (m, m):
                 shape = np.shape(getattr(self, name))
-                raise InvalidValue(f"{name}.shape", shape, f"{(m, m)}, one row a name")
+                raise InvalidValueError(f"{name}.shape", shape, f"{(m, m)}, one row a name")
 
     def _repr_html_(self) -> str:
         return as_html(self)

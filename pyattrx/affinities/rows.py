@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from pyattrx._files import read_exactly, write_all
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Place", "Room", "RowStore", "check_scratch"]
 
@@ -29,9 +29,9 @@ _DEVICE_SHARE = 0.4  # of what is free when the run begins
 def check_scratch(scratch: Any) -> None:
     """Refuse what is no folder for scratch files."""
     if scratch is not None and not isinstance(scratch, (str, Path)):
-        raise InvalidType("scratch", scratch, "the path of a folder")
+        raise InvalidTypeError("scratch", scratch, "the path of a folder")
     if scratch is not None and not Path(scratch).is_dir():
-        raise InvalidValue("scratch", str(scratch), "an existing folder")
+        raise InvalidValueError("scratch", str(scratch), "an existing folder")
 
 
 class Room:

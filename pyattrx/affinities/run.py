@@ -17,7 +17,7 @@ from pyattrx.affinities.kept import Kept
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.rows import check_scratch
 from pyattrx.affinities.scoring import Plan
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import ComparisonMethod
 from pyattrx.methods import get as get_method
 from pyattrx.probes import Probes
@@ -101,7 +101,7 @@ def affinity(
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Wrong arguments: no networks, no probes, two networks of one name, and so on. Two networks
         of one name are refused whatever `on_error` says.
     NonFiniteError
@@ -144,9 +144,11 @@ def affinity(
     True
     """
     if not isinstance(probes, Probes):
-        raise InvalidType("probes", probes, "pyattrx.Probes, for example Probes.from_folder(path)")
+        raise InvalidTypeError(
+            "probes", probes, "pyattrx.Probes, for example Probes.from_folder(path)"
+        )
     if len(probes) == 0:
-        raise InvalidValue("probes", probes, "at least one probe image")
+        raise InvalidValueError("probes", probes, "at least one probe image")
     check_batch_size(batch_size)
     method = get_method(method)
     place = resolve_device(device)
@@ -214,7 +216,7 @@ def _run(
         if encoder is None:
             continue
         if encoder.name in described:
-            raise InvalidValue("encoders", encoder.name, "networks with different names")
+            raise InvalidValueError("encoders", encoder.name, "networks with different names")
         of = f" ({len(described) + len(failures.found) + 1} of {count})" if count else ""
         with failures.noted(encoder.name):
             started = time.perf_counter()
@@ -228,7 +230,7 @@ def _run(
             kept.keep_first(len(described))
     failures.check_some_are_left(list(described))
     if not described:
-        raise InvalidValue("encoders", [], "at least one network")
+        raise InvalidValueError("encoders", [], "at least one network")
     return described
 
 
@@ -253,5 +255,5 @@ def _observed(network: Description) -> dict[str, Any]:
 def _method_dict(method: ComparisonMethod) -> dict[str, Any]:
     try:
         return method.to_dict()
-    except InvalidValue:  # parts that cannot be imported again are still worth a description
+    except InvalidValueError:  # parts that cannot be imported again are still worth a description
         return {"description": str(method)}

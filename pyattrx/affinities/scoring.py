@@ -44,7 +44,7 @@ class Plan:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The probes are too few, or a map too small.
     """
 

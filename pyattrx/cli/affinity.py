@@ -24,7 +24,7 @@ from pyattrx.cli.places import check_save, check_specifications, make_pictures_f
 from pyattrx.cli.running import FAILED
 from pyattrx.cli.streams import complain
 from pyattrx.encoders import expand, load
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import Method
 from pyattrx.running import Source
 from pyattrx.statistics import Match
@@ -98,15 +98,15 @@ def affinity_command(
     check_save(save)
     chosen = options.method(method, scalar, reduce, grid, center, pixels, storage)
     if k < 1:
-        raise InvalidValue("k", k, "at least 1")
+        raise InvalidValueError("k", k, "at least 1")
     if target is not None:
         if len(expand(target)) != 1:
-            raise InvalidValue("target", target, "one network")
+            raise InvalidValueError("target", target, "one network")
         check_specifications([target])
         names = [name for name in names if name != target]
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise InvalidValue("SPEC", name, "networks with different names")
+            raise InvalidValueError("SPEC", name, "networks with different names")
     make_pictures_folder("pictures", pictures)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     # The target first, and at once: without it there is nothing to look for.

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 import pyattrx
 from pyattrx.cli.streams import documents
-from pyattrx.errors import MissingDependency
+from pyattrx.errors import MissingDependencyError
 
 __all__ = ["add_commands", "load_benchmarks"]
 
@@ -56,7 +56,7 @@ def load_benchmarks() -> Any:
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         This installation has no benchmarks.
     """
     if importlib.util.find_spec("pyattrx.benchmarks") is not None:
@@ -66,4 +66,4 @@ def load_benchmarks() -> Any:
     # Many projects have a folder of this name: it must be the one beside this package.
     if sources is not None and Path(sources.origin or "").resolve() == beside:
         return importlib.import_module("benchmarks.cli")
-    raise MissingDependency("pyattrx.benchmarks", "pyattrx bench", "--force-reinstall pyattrx")
+    raise MissingDependencyError("pyattrx.benchmarks", "pyattrx bench", "--force-reinstall pyattrx")

@@ -18,7 +18,7 @@ from pyattrx.affinities import Affinity
 from pyattrx.cli import options
 from pyattrx.cli.output import console, print_json
 from pyattrx.cli.places import check_there
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import (
     Difference,
     Estimate,
@@ -114,10 +114,12 @@ def evaluate_command(
     options.be_quiet(quiet)
     asked = None if k is None else _counts(k)
     if curves is not None and picture is None:
-        raise InvalidValue("curves", str(curves), "a --picture to draw them in")
+        raise InvalidValueError("curves", str(curves), "a --picture to draw them in")
     if picture is not None:
         if picture.suffix.lower() not in (".png", ".svg"):
-            raise InvalidValue("picture", str(picture), "a file name that ends in .png or .svg")
+            raise InvalidValueError(
+                "picture", str(picture), "a file name that ends in .png or .svg"
+            )
         report.require_matplotlib()
     read = {"families": families, "retest": retest, "names": names, "curves": curves}
     for option, path in {"AFFINITY": affinity, "TRUTH": truth, **read}.items():
@@ -130,7 +132,9 @@ def evaluate_command(
     measured = _read(truth)
     tables = {path.stem: _read(path).renamed(renamed) for path in [affinity, *(against or [])]}
     if len(tables) < 1 + len(against or []):
-        raise InvalidValue("against", [str(p) for p in against or []], "files of different names")
+        raise InvalidValueError(
+            "against", [str(p) for p in against or []], "files of different names"
+        )
     judged, found = _common(tables, measured)
     fewest = _fewest_sources(found.truth)
     counts = usual_counts(fewest) if asked is None else asked
@@ -209,7 +213,7 @@ def _fewest_sources(truth: Table) -> int:
 
 def _counts(text: str) -> list[int]:
     if re.fullmatch(r"[1-9]\d*([, ]+[1-9]\d*)*", text) is None:
-        raise InvalidValue("k", text, "numbers of sources, for example 1,3,5")
+        raise InvalidValueError("k", text, "numbers of sources, for example 1,3,5")
     return sorted({int(number) for number in re.split(r"[, ]+", text)})
 
 

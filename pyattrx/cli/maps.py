@@ -15,7 +15,7 @@ from pyattrx.cli import options
 from pyattrx.cli.output import console, print_json
 from pyattrx.cli.places import check_specifications, check_there, make_pictures_folder
 from pyattrx.encoders import load
-from pyattrx.errors import InvalidValue, ProbeError
+from pyattrx.errors import InvalidValueError, ProbeError
 from pyattrx.methods import Method
 from pyattrx.photos import open_photo
 from pyattrx.probes import Probes
@@ -64,7 +64,7 @@ def maps_command(
     options.be_quiet(quiet)
     options.set_threads(threads)
     if reduce == "none":
-        raise InvalidValue("reduce", reduce, "mean or abs_mean: one map an image")
+        raise InvalidValueError("reduce", reduce, "mean or abs_mean: one map an image")
     chosen = Method(method, scalar=scalar, reduce=reduce, center=center)
     check_batch_size(batch_size)
     place = resolve_device(device)

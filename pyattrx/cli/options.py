@@ -16,7 +16,7 @@ from pyattrx.cli.output import print_json
 from pyattrx.cli.places import check_specifications, check_there
 from pyattrx.cli.streams import complain
 from pyattrx.encoders import Encoder, expand, load
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import (
     ATTRIBUTIONS,
     FEATURE_METHODS,
@@ -202,7 +202,7 @@ def networks(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Not a specification, no such file, nothing matches, or too many networks and nobody to ask.
     typer.Exit
         After a list, or where the answer is no.
@@ -229,9 +229,9 @@ def networks(
 
 
 def probes_folder(given: Path | None) -> Path:
-    """Return the folder of probes, or raise InvalidValue where there is none."""
+    """Return the folder of probes, or raise InvalidValueError where there is none."""
     if given is None:
-        raise InvalidValue("--probes", None, "a folder of images")
+        raise InvalidValueError("--probes", None, "a folder of images")
     check_there("--probes", given, "folder of images")
     return given
 
@@ -257,7 +257,7 @@ def read_probes(
 
 def _ask(specification: str, matched: int) -> None:
     if not (sys.stdin is not None and sys.stdin.isatty()):
-        raise InvalidValue(
+        raise InvalidValueError(
             "SPEC",
             specification,
             f"--yes, to use {matched} networks (more than {MOST_UNASKED}); --list prints them",
@@ -276,7 +276,7 @@ def set_threads(threads: int | None) -> None:
     """Use a number of CPU threads."""
     if threads is not None:
         if threads < 1:
-            raise InvalidValue("threads", threads, "an integer of at least 1")
+            raise InvalidValueError("threads", threads, "an integer of at least 1")
         torch.set_num_threads(threads)
 
 
@@ -303,7 +303,7 @@ def method(
         }
         for option, value in given.items():
             if value != usual.get(option):
-                raise InvalidValue(
+                raise InvalidValueError(
                     option,
                     value,
                     f"nothing: {name} has no attribution maps; --method saliency, for one, has",
@@ -326,6 +326,6 @@ def parse_grid(text: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
     if match is None:
-        raise InvalidValue("grid", text, "HEIGHTxWIDTH, for example 56x56")
+        raise InvalidValueError("grid", text, "HEIGHTxWIDTH, for example 56x56")
     height = int(match[1])
     return height, int(match[2] or height)

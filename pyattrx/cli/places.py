@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyattrx import report
 from pyattrx.encoders import Parts, is_file
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["check_save", "check_specifications", "check_there", "make_pictures_folder"]
 
@@ -21,7 +21,7 @@ def check_specifications(specifications: Iterable[str]) -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
     """
     for given in specifications:
         parts = Parts.of(given)
@@ -29,7 +29,7 @@ def check_specifications(specifications: Iterable[str]) -> None:
         network = parts.target if is_file(parts.target) else place if place.endswith(".py") else ""
         for file in filter(None, (network, parts.weights)):
             if not Path(file).is_file():
-                raise InvalidValue("SPEC", given, f"an existing file; there is no {file}")
+                raise InvalidValueError("SPEC", given, f"an existing file; there is no {file}")
 
 
 def check_there(option: str, place: Path | None, expected: str) -> None:
@@ -37,10 +37,10 @@ def check_there(option: str, place: Path | None, expected: str) -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
     """
     if place is not None and not place.exists():
-        raise InvalidValue(option, str(place), f"an existing {expected}")
+        raise InvalidValueError(option, str(place), f"an existing {expected}")
 
 
 def check_save(file: Path | None, suffix: str = ".npz") -> None:
@@ -48,14 +48,14 @@ def check_save(file: Path | None, suffix: str = ".npz") -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
     """
     if file is None:
         return
     if file.suffix != suffix:
-        raise InvalidValue("save", str(file), f"a file name that ends in {suffix}")
+        raise InvalidValueError("save", str(file), f"a file name that ends in {suffix}")
     if not file.parent.is_dir():
-        raise InvalidValue("save", str(file), "a file in an existing folder")
+        raise InvalidValueError("save", str(file), "a file in an existing folder")
 
 
 def make_pictures_folder(option: str, folder: Path | None) -> None:
@@ -63,9 +63,9 @@ def make_pictures_folder(option: str, folder: Path | None) -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         It cannot be made.
-    MissingDependency
+    MissingDependencyError
         Matplotlib is not installed.
     """
     if folder is None:
@@ -74,4 +74,4 @@ def make_pictures_folder(option: str, folder: Path | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InvalidValue(option, str(folder), f"a folder to write to: {error}") from None
+        raise InvalidValueError(option, str(folder), f"a folder to write to: {error}") from None

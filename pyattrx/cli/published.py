@@ -13,7 +13,7 @@ from pyattrx._help import examples
 from pyattrx.cli import options
 from pyattrx.cli.output import console, print_json
 from pyattrx.cli.places import check_there
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import (
     Accuracies,
     Judgement,
@@ -158,7 +158,7 @@ def _where(given: list[str] | None) -> dict[str, str] | None:
 def _halves(option: str, text: str, expected: str) -> tuple[str, str]:
     first, equals, second = text.partition("=")
     if not first or not equals:
-        raise InvalidValue(option, text, expected)
+        raise InvalidValueError(option, text, expected)
     return first.strip(), second.strip()
 
 
@@ -168,7 +168,7 @@ def _scores(paths: list[Path], truth: Accuracies) -> dict[str, Accuracies]:
         for kind, table in _of_file(path, truth).items():
             name = f"{path.stem}: {kind}" if kind else path.stem
             if name in found:
-                raise InvalidValue("scores", str(path), "files of different names")
+                raise InvalidValueError("scores", str(path), "files of different names")
             found[name] = table
     return found
 
@@ -177,10 +177,10 @@ def _of_file(path: Path, truth: Accuracies) -> dict[str, Accuracies]:
     """Read scores; what is a model and what a data set is known from the truth."""
     try:
         return read_all_accuracies(path, unit="raw")
-    except InvalidValue as error:
+    except InvalidValueError as error:
         if error.argument != "rows":
             expected = f"scores whose columns and names tell what they are ({error})"
-            raise InvalidValue("scores", str(path), expected) from error
+            raise InvalidValueError("scores", str(path), expected) from error
     found = read_all_accuracies(path, unit="raw", rows="datasets")
     if all(set(table.datasets) & set(truth.datasets) for table in found.values()):
         return found

@@ -10,7 +10,7 @@ from pyattrx._help import examples
 from pyattrx.cli import options
 from pyattrx.cli.output import console, nearest_table, print_json
 from pyattrx.cli.zoo import Tags, ZooPath, open_zoo
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.zoo import Matches
 
 __all__ = ["add_commands"]
@@ -70,7 +70,7 @@ def query_command(
     options.be_quiet(quiet)
     options.set_threads(threads)
     if by_maps and rerank is not None:
-        raise InvalidValue("rerank", rerank, "nothing beside --by-maps")
+        raise InvalidValueError("rerank", rerank, "nothing beside --by-maps")
     with open_zoo(zoo, trust=trust) as opened:
         found = opened.query(
             targets if len(targets) > 1 else targets[0],

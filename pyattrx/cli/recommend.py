@@ -20,7 +20,7 @@ from pyattrx.cli.places import (
 )
 from pyattrx.cli.running import FAILED, INTERRUPTED
 from pyattrx.cli.streams import complain, put_document
-from pyattrx.errors import InvalidValue, SkippedWarning
+from pyattrx.errors import InvalidValueError, SkippedWarning
 from pyattrx.features import FeatureCache
 from pyattrx.recommending import FINALISTS, Recommendation, read_candidates, recommend
 from pyattrx.tasks import Task
@@ -171,16 +171,16 @@ def _recommend_command(
     options.be_quiet(quiet)
     options.set_threads(threads)
     if as_json and as_csv:
-        raise InvalidValue("csv", True, "--json or --csv, not both")
+        raise InvalidValueError("csv", True, "--json or --csv, not both")
     if no_cache and cache is not None:
-        raise InvalidValue("cache", str(cache), "--cache or --no-cache, not both")
+        raise InvalidValueError("cache", str(cache), "--cache or --no-cache, not both")
     check_save(save)
     make_pictures_folder("pictures", pictures)
     given: Any = specifications or []
     if zoo is not None and given:
-        raise InvalidValue("SPEC", given, "none: with --zoo the candidates are its networks")
+        raise InvalidValueError("SPEC", given, "none: with --zoo the candidates are its networks")
     if zoo is None and not given:
-        raise InvalidValue("SPEC", given, "at least one network, or --zoo")
+        raise InvalidValueError("SPEC", given, "at least one network, or --zoo")
     check_specifications([] if target is None else [target])
     check_there("zoo", zoo, "folder of a zoo")
     opened = None if zoo is None else Zoo.open(zoo)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pyattrx.cli.places import check_there
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.tasks import Task
 
 __all__ = ["IMAGES", "read_task"]
@@ -86,7 +86,7 @@ def read_task(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is nothing, or options of a table go with a folder.
     """
     on_error: Any = "skip" if skip_bad else "raise"
@@ -95,13 +95,13 @@ def read_task(
         columns = {"image": image, "label": label, "kind": kind, "groups": groups}
         for option, value in columns.items():
             if value:
-                raise InvalidValue(option, value, "a table for DATA: a folder has no columns")
+                raise InvalidValueError(option, value, "a table for DATA: a folder has no columns")
         labels: Any = None if unlabelled else "folders"
         return Task.from_folder(
             data, size, limit, labels=labels, seed=seed, on_error=on_error, name=name
         )
     if unlabelled and (label or kind):
-        raise InvalidValue("unlabelled", True, "--unlabelled, or --label and --kind, not both")
+        raise InvalidValueError("unlabelled", True, "--unlabelled, or --label and --kind, not both")
     named = label[0] if label and len(label) == 1 else label or "label"
     return Task.from_manifest(
         data,

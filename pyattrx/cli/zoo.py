@@ -15,7 +15,7 @@ from pyattrx.cli.output import console, print_json, said_of_probes
 from pyattrx.cli.places import check_specifications, check_there
 from pyattrx.cli.running import FAILED
 from pyattrx.encoders import expand
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import FEATURE_METHODS, resolve_maps_method
 from pyattrx.storage import FEATURES_RERANK, NEAREST
 from pyattrx.zoo import Entry, Report, Zoo
@@ -78,7 +78,7 @@ def create_command(
     options.be_quiet(quiet)
     if method == "recommended":
         if scalar != "mean":
-            raise InvalidValue("scalar", scalar, f"nothing: recommended has {NEAREST.scalar}")
+            raise InvalidValueError("scalar", scalar, f"nothing: recommended has {NEAREST.scalar}")
         assert isinstance(NEAREST.attribution, str)
         method, scalar, rerank = NEAREST.attribution, "half_squared_norm", rerank or "recommended"
     chosen = resolve_maps_method(

@@ -10,7 +10,7 @@ import torch
 from pyattrx import evaluate
 from pyattrx.affinities import Affinity, affinity
 from pyattrx.demo import minitaskonomy
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.statistics import Match
 
 __all__ = ["KnownZoo", "rank_known"]
@@ -80,14 +80,14 @@ def rank_known(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such target.
-    MissingDependency
+    MissingDependencyError
         This installation has no weights.
     """
     truth = minitaskonomy.transfers()
     if target not in truth.targets:
-        raise InvalidValue("target", target, f"one of {', '.join(truth.targets)}")
+        raise InvalidValueError("target", target, f"one of {', '.join(truth.targets)}")
     found = affinity(
         minitaskonomy.specifications(),
         minitaskonomy.probes().head(_PROBES),

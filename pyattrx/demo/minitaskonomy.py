@@ -17,7 +17,7 @@ from PIL import Image
 
 from pyattrx.demo.networks.mini_taskonomy import as_encoder, load_encoder
 from pyattrx.encoders import Encoder
-from pyattrx.errors import MissingDependency
+from pyattrx.errors import MissingDependencyError
 from pyattrx.evaluate import Table, read_table
 from pyattrx.probes import Probes
 
@@ -32,7 +32,7 @@ def tasks() -> list[str]:
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         This installation has no weights.
 
     Examples
@@ -42,7 +42,9 @@ def tasks() -> list[str]:
     """
     names = sorted(file.stem for file in FOLDER.glob("*.safetensors"))
     if not names:
-        raise MissingDependency("weights of MiniTaskonomy", __name__, "--force-reinstall pyattrx")
+        raise MissingDependencyError(
+            "weights of MiniTaskonomy", __name__, "--force-reinstall pyattrx"
+        )
     return names
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from pyattrx.errors import MissingDependency, ProbeError
+from pyattrx.errors import MissingDependencyError, ProbeError
 
 __all__ = ["DemoPhoto", "demo_faces", "demo_photos"]
 
@@ -75,7 +75,7 @@ def demo_photos() -> list[DemoPhoto]:
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If scikit-image is not installed.
     ProbeError
         If the installed scikit-image lacks one of the photos, or it cannot be read.
@@ -107,7 +107,7 @@ def demo_faces(each: int) -> tuple[NDArray[np.uint8], list[str]]:
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If scikit-image is not installed.
     ProbeError
         If the installed scikit-image lacks the images, or they cannot be read.
@@ -133,7 +133,7 @@ def demo_faces(each: int) -> tuple[NDArray[np.uint8], list[str]]:
 def _folder() -> Path:
     spec = PathFinder.find_spec("skimage")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingDependency("scikit-image", "demo_photos", '"pyattrx[demo]"')
+        raise MissingDependencyError("scikit-image", "demo_photos", '"pyattrx[demo]"')
     return Path(spec.submodule_search_locations[0]) / "data"
 
 

@@ -17,7 +17,7 @@ from pyattrx.demo.known import KnownZoo, rank_known
 from pyattrx.demo.networks import DemoNetwork, demo_networks
 from pyattrx.demo.photos import demo_faces, demo_photos
 from pyattrx.encoders import Encoder, Normalize
-from pyattrx.errors import EncoderError, InvalidValue, ZooMismatch
+from pyattrx.errors import EncoderError, InvalidValueError, ZooMismatchError
 from pyattrx.methods import AttributionMaps, Method
 from pyattrx.probes import Probes
 from pyattrx.recommending import Recommendation, recommend
@@ -132,13 +132,13 @@ def run(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         For any argument.
-    MissingDependency
+    MissingDependencyError
         A package that carries weights, photos, or the drawing is not installed.
     """
     if size < 64:
-        raise InvalidValue("size", size, "at least 64: the networks halve it up to five times")
+        raise InvalidValueError("size", size, "at least 64: the networks halve it up to five times")
     report.require_matplotlib()
     out = Path(out)
     networks = demo_networks()
@@ -220,7 +220,7 @@ def _zoo(folder: Path, probes: Probes) -> Zoo:
         zoo = Zoo.open(folder)
         if zoo.methods == list(METHODS.values()) and zoo.probes.hash == probes.hash:
             return zoo
-        raise ZooMismatch(f"{folder}: another zoo; remove it or choose another --out")
+        raise ZooMismatchError(f"{folder}: another zoo; remove it or choose another --out")
     return Zoo.create(folder, probes, list(METHODS.values()))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Affine"]
 
@@ -25,7 +25,7 @@ class Affine:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Not finite numbers, or of lengths that do not fit.
 
     Examples
@@ -45,13 +45,15 @@ class Affine:
             rows = tuple(tuple(float(v) for v in row) for row in matrix)
             numbers = tuple(float(v) for v in offset)
         except (TypeError, ValueError) as error:
-            raise InvalidType("matrix", matrix, "rows of numbers, and an offset each") from error
+            raise InvalidTypeError(
+                "matrix", matrix, "rows of numbers, and an offset each"
+            ) from error
         if not rows or not rows[0] or len({len(row) for row in rows}) != 1:
-            raise InvalidValue("matrix", matrix, "rows of one length")
+            raise InvalidValueError("matrix", matrix, "rows of one length")
         if len(numbers) != len(rows):
-            raise InvalidValue("offset", offset, f"{len(rows)} numbers, as matrix has rows")
+            raise InvalidValueError("offset", offset, f"{len(rows)} numbers, as matrix has rows")
         if not all(abs(v) < float("inf") for row in (*rows, numbers) for v in row):
-            raise InvalidValue("matrix", matrix, "finite numbers, as in offset")
+            raise InvalidValueError("matrix", matrix, "finite numbers, as in offset")
         object.__setattr__(self, "matrix", rows)
         object.__setattr__(self, "offset", numbers)
 
@@ -59,7 +61,7 @@ class Affine:
         """Apply to images [N, C, H, W] in their own dtype; return [N, C', H, W]."""
         if images.shape[1] != len(self.matrix[0]):
             expected = f"{len(self.matrix[0])} channels, as matrix has columns"
-            raise InvalidValue("images.shape", tuple(images.shape), expected)
+            raise InvalidValueError("images.shape", tuple(images.shape), expected)
         matrix = torch.tensor(self.matrix, dtype=images.dtype, device="cpu").to(images.device)
         offset = torch.tensor(self.offset, dtype=images.dtype, device="cpu").to(images.device)
         # Sums of products, one after another: a device's matrix product might round to TF32.

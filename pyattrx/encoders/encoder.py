@@ -19,7 +19,7 @@ from pyattrx.encoders.outputs import Output
 from pyattrx.encoders.own_modules import plain_name
 from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.transforms import Normalize, Transform
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Encoder", "refused"]
 
@@ -63,7 +63,7 @@ class Encoder:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Wrong arguments; an unknown submodule is answered with similar names.
 
     Examples
@@ -88,7 +88,7 @@ class Encoder:
         features: Output = None,
     ) -> None:
         if not isinstance(module, nn.Module):
-            raise InvalidType("module", module, "a torch.nn.Module")
+            raise InvalidTypeError("module", module, "a torch.nn.Module")
         module = _unwrap(module)
         if name is None:
             name = type(module).__name__.lower()
@@ -96,9 +96,9 @@ class Encoder:
         _check_output("output", output, module)
         _check_output("features", features, module)
         if transform is not None and not callable(transform):
-            raise InvalidType("transform", transform, "None, pyattrx.Normalize or a callable")
+            raise InvalidTypeError("transform", transform, "None, pyattrx.Normalize or a callable")
         if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-            raise InvalidValue("dtype", dtype, "a floating torch.dtype, or None")
+            raise InvalidValueError("dtype", dtype, "a floating torch.dtype, or None")
         self.module = module
         self.name = name
         self.output = output
@@ -130,7 +130,7 @@ class Encoder:
 
         Raises
         ------
-        InvalidType, InvalidValue
+        InvalidTypeError, InvalidValueError
             As for `Encoder`.
 
         Examples
@@ -169,7 +169,7 @@ class Encoder:
 
         Raises
         ------
-        InvalidType, InvalidValue
+        InvalidTypeError, InvalidValueError
             No layers, no names of any, or one twice.
 
         Examples
@@ -180,12 +180,12 @@ class Encoder:
         ['small?features=0', 'small?features=1']
         """
         if isinstance(features, str) or not isinstance(features, Sequence):
-            raise InvalidType("features", features, "names of submodules, such as ['layer3']")
+            raise InvalidTypeError("features", features, "names of submodules, such as ['layer3']")
         if not features or len(set(features)) < len(features):
-            raise InvalidValue("features", list(features), "at least one layer, each once")
+            raise InvalidValueError("features", list(features), "at least one layer, each once")
         for layer in features:
             if not isinstance(layer, str):
-                raise InvalidType("features", layer, "names of submodules, such as ['layer3']")
+                raise InvalidTypeError("features", layer, "names of submodules, such as ['layer3']")
         made = [self.read_at(features=one, name=f"{self.name}?features={one}") for one in features]
         for one in made:
             one.beside = tuple(features)
@@ -236,7 +236,7 @@ class Encoder:
         try:
             place = torch.device(device)
         except (RuntimeError, TypeError) as error:
-            raise InvalidValue("device", device, "a torch device such as 'cpu'") from error
+            raise InvalidValueError("device", device, "a torch device such as 'cpu'") from error
         return PreparedEncoder(
             self.module,
             self.name,
@@ -295,14 +295,14 @@ class Encoder:
         return f"Encoder({', '.join(parts)})"
 
 
-def refused(argument: str, value: Any, expected: str = "an Encoder") -> InvalidType:
+def refused(argument: str, value: Any, expected: str = "an Encoder") -> InvalidTypeError:
     """Return the error of a value that is no encoder; of a module it says how to make one of it."""
     if isinstance(value, nn.Module):
         expected += (
             f": wrap the module as pyattrx.Encoder(module, name={type(value).__name__.lower()!r}), "
             "with the transform= and input_size= that the network was trained with"
         )
-    return InvalidType(argument, value, expected)
+    return InvalidTypeError(argument, value, expected)
 
 
 def _unwrap(module: nn.Module) -> nn.Module:
@@ -325,20 +325,20 @@ def _own_dtype(module: nn.Module) -> torch.dtype:
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str):
-        raise InvalidType("name", name, "a str")
+        raise InvalidTypeError("name", name, "a str")
     if not name.strip():
-        raise InvalidValue("name", name, "a name that is not empty")
+        raise InvalidValueError("name", name, "a name that is not empty")
 
 
 def _check_output(argument: str, output: Any, module: nn.Module) -> None:
     if not isinstance(output, str):
         if output is not None and not callable(output):
-            raise InvalidType(argument, output, "None, a submodule's name or a callable")
+            raise InvalidTypeError(argument, output, "None, a submodule's name or a callable")
         return
     names = [n for n, _ in module.named_modules() if n]
     if output not in names:
         near = difflib.get_close_matches(output, names, n=5, cutoff=0.3) or names[:5]
-        raise InvalidValue(argument, output, f"a submodule's dotted name, such as {near}")
+        raise InvalidValueError(argument, output, f"a submodule's dotted name, such as {near}")
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:
@@ -350,9 +350,9 @@ def _check_size(size: Any) -> tuple[int, int] | None:
         or len(pair) != 2
         or not all(isinstance(v, Integral) and not isinstance(v, bool) for v in pair)
     ):
-        raise InvalidType("input_size", size, "an integer, or a height and a width")
+        raise InvalidTypeError("input_size", size, "an integer, or a height and a width")
     if min(pair) < 1:
-        raise InvalidValue("input_size", size, "at least 1")
+        raise InvalidValueError("input_size", size, "at least 1")
     return int(pair[0]), int(pair[1])
 
 

@@ -20,7 +20,7 @@ from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.installed import same_file
 from pyattrx.encoders.own_modules import plain_name
 from pyattrx.encoders.repositories import Repository
-from pyattrx.errors import EncoderError, InvalidValue, PyattrxError
+from pyattrx.errors import EncoderError, InvalidValueError, PyattrxError
 
 __all__ = ["call", "from_factory"]
 
@@ -62,7 +62,7 @@ def _imported(place: str, specification: str) -> Iterator[ModuleType]:
         yield _import(place, specification)
         return
     if not Path(place).is_file():
-        raise InvalidValue("specification", place, "an existing Python file before ':factory'")
+        raise InvalidValueError("specification", place, "an existing Python file before ':factory'")
     repository = Repository(Path(place))
     # Registries of other packages are the process's: what is in them stays there.
     again = (

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pyattrx.encoders.encoder import Encoder
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["TABLE", "imagenet_top1"]
 
@@ -32,7 +32,7 @@ def imagenet_top1(encoder: Encoder) -> float | None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The variable is set, and leads to no such table.
 
     Examples
@@ -52,7 +52,7 @@ def imagenet_top1(encoder: Encoder) -> float | None:
 
 def _stamp(path: str) -> int:
     if not Path(path).is_file():
-        raise InvalidValue(TABLE, path, "an existing CSV file")
+        raise InvalidValueError(TABLE, path, "an existing CSV file")
     return Path(path).stat().st_mtime_ns
 
 
@@ -63,13 +63,13 @@ def _read(path: str, _: int) -> dict[str, float]:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if not {"model", "top1"} <= set(rows.fieldnames or ()):
-                raise InvalidValue(TABLE, path, "a CSV file with columns model and top1")
+                raise InvalidValueError(TABLE, path, "a CSV file with columns model and top1")
             found: dict[str, float] = {}
             for row in rows:
                 found.setdefault(row["model"], _percent(row["top1"], row["model"]))
             return found
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidValue(TABLE, path, f"a CSV file ({error})") from error
+        raise InvalidValueError(TABLE, path, f"a CSV file ({error})") from error
 
 
 def _percent(text: str, model: str) -> float:
@@ -78,5 +78,5 @@ def _percent(text: str, model: str) -> float:
     except (TypeError, ValueError):
         value = float("nan")
     if not 0 <= value <= 100:
-        raise InvalidValue(TABLE, f"top1 of {model!r}: {text!r}", "percent, from 0 to 100")
+        raise InvalidValueError(TABLE, f"top1 of {model!r}: {text!r}", "percent, from 0 to 100")
     return value

@@ -25,8 +25,8 @@ from pyattrx.encoders.untrained import looks_untrained
 from pyattrx.encoders.weights import load_weights
 from pyattrx.errors import (
     EncoderError,
-    InvalidType,
-    InvalidValue,
+    InvalidTypeError,
+    InvalidValueError,
     UntrainedWarning,
     UntrustedError,
 )
@@ -75,11 +75,11 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Not a specification, or one of several networks.
     EncoderError
         The network cannot be found or made.
-    MissingDependency
+    MissingDependencyError
         timm, torchvision or transformers is needed.
     UntrustedError
         Loading would execute code.
@@ -92,7 +92,7 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
     """
     names = expand(specification)
     if len(names) != 1:
-        raise InvalidValue(
+        raise InvalidValueError(
             "specification", specification, f"one network, not {len(names)}; see load_many"
         )
     if weights is None:
@@ -118,7 +118,7 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Nothing matches; otherwise as `load`.
 
     Examples
@@ -134,7 +134,7 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
 def expand(specification: Any) -> list[str]:
     """List the specifications of single networks that one stands for, without loading any."""
     if not isinstance(specification, str):
-        raise InvalidType("specification", specification, FORMS)
+        raise InvalidTypeError("specification", specification, FORMS)
     parts = Parts.of(specification)
     places = parts.at_each()
     if len(places) > 1:
@@ -151,7 +151,7 @@ def expand(specification: Any) -> list[str]:
             known = timm_package().list_models("*", pretrained=pretrained)
             near = did_you_mean(pattern.strip("*?"), [model.partition(".")[0] for model in known])
             expected = f"a pattern that timm has models for{near}"
-            raise InvalidValue("specification", specification, expected)
+            raise InvalidValueError("specification", specification, expected)
         return [str(replace(parts, target=f"timm:{model}{at}{variant}")) for model in found]
     if kind == "torchvision" and any(c in name for c in "*?["):
         found = torchvision_names(name, specification)
@@ -161,7 +161,7 @@ def expand(specification: Any) -> list[str]:
     if not is_file(target) and not (colon and kind and name):
         bare = target.isidentifier()
         near = f"; did you mean timm:{target} or torchvision:{target}?" if bare else ""
-        raise InvalidValue("specification", specification, FORMS + near)
+        raise InvalidValueError("specification", specification, FORMS + near)
     return [specification]
 
 
@@ -229,7 +229,7 @@ def _with_weights(encoder: Encoder, weights: str | Path) -> Encoder:
 
 def _exported(path: str, trust: bool) -> Encoder:
     if not Path(path).is_file():
-        raise InvalidValue("specification", path, "an existing .pt2 file")
+        raise InvalidValueError("specification", path, "an existing .pt2 file")
     if not trust:
         raise UntrustedError(
             f"{path}: loading an exported program may execute code that it contains; if you know "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyattrx.encoders.transforms import Transform
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 __all__ = [
     "brief", "check_calls", "check_ignores", "check_images", "half", "holds_halves",
@@ -107,10 +107,12 @@ def _equal(a: Tensor, b: Tensor) -> bool:
 def check_images(argument: str, images: Tensor) -> None:
     """Refuse what is no batch of images."""
     if not isinstance(images, Tensor):
-        raise InvalidType(argument, images, "a tensor [N, 3, H, W]")
+        raise InvalidTypeError(argument, images, "a tensor [N, 3, H, W]")
     if images.dim() != 4 or images.shape[1] != 3 or 0 in images.shape:
-        raise InvalidValue(
+        raise InvalidValueError(
             f"{argument}.shape", tuple(images.shape), "[N, 3, H, W], with at least one image"
         )
     if not images.is_floating_point():
-        raise InvalidValue(f"{argument}.dtype", images.dtype, "a floating type, images in [0, 1]")
+        raise InvalidValueError(
+            f"{argument}.dtype", images.dtype, "a floating type, images in [0, 1]"
+        )

@@ -18,7 +18,7 @@ from pyattrx.encoders.hub import check_reachable
 from pyattrx.encoders.processors import Preprocessing, ask_processor, read_configuration
 from pyattrx.encoders.random_weights import drawn_from, random_seed
 from pyattrx.encoders.transforms import Normalize
-from pyattrx.errors import EncoderError, InvalidValue, MissingDependency, PyattrxError
+from pyattrx.errors import EncoderError, InvalidValueError, MissingDependencyError, PyattrxError
 
 __all__ = ["from_timm", "from_transformers", "import_package", "timm_package"]
 
@@ -29,17 +29,17 @@ _TOWERS = (
 
 
 def timm_package() -> Any:
-    """Import timm; raises MissingDependency or EncoderError."""
+    """Import timm; raises MissingDependencyError or EncoderError."""
     return import_package("timm", "specifications timm:NAME", "timm torchvision")
 
 
 def import_package(package: str, needed_for: str, install: str) -> Any:
-    """Import an optional package; raises MissingDependency or EncoderError."""
+    """Import an optional package; raises MissingDependencyError or EncoderError."""
     try:
         return importlib.import_module(package)
     except Exception as error:
         if importlib.util.find_spec(package) is None:
-            raise MissingDependency(package, needed_for, install) from error
+            raise MissingDependencyError(package, needed_for, install) from error
         raise EncoderError(
             f"{needed_for} needs the package {package!r}, which is installed but does not import: "
             f"{type(error).__name__}: {error}"
@@ -52,7 +52,7 @@ def from_timm(name: str, specification: str) -> Encoder:
     model, _, variant = name.partition("@")
     seed = random_seed(variant)
     if variant and seed is None:
-        raise InvalidValue(
+        raise InvalidValueError(
             "specification", specification, "timm:NAME, timm:NAME@random or timm:NAME@random=SEED"
         )
     # No classes: the pooled features that the classifier would have seen.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pyattrx.encoders.encoder import Encoder
-from pyattrx.errors import EncoderError, InvalidValue
+from pyattrx.errors import EncoderError, InvalidValueError
 
 __all__ = ["SUFFIX", "from_saved", "register"]
 
@@ -36,7 +36,7 @@ def from_saved(path: str) -> Encoder:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such file.
     EncoderError
         It is damaged, or holds weights alone.
@@ -44,7 +44,7 @@ def from_saved(path: str) -> Encoder:
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
-        raise InvalidValue("specification", path, f"an existing {SUFFIX} file")
+        raise InvalidValueError("specification", path, f"an existing {SUFFIX} file")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["FORMS", "Parts", "anywhere", "is_file"]
 
@@ -44,20 +44,20 @@ class Parts:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             Its options are incomplete, doubled or in the wrong place.
         """
         rest, mark, weights = specification.partition(_WEIGHTS)  # a path may hold anything
         if mark and not weights:
-            raise InvalidValue("specification", specification, "a file after ?weights=")
+            raise InvalidValueError("specification", specification, "a file after ?weights=")
         if _LAYERS.search(weights) and not Path(weights).exists():
             expected = "?output= and ?features= before ?weights=, which comes last"
-            raise InvalidValue("specification", specification, expected)
+            raise InvalidValueError("specification", specification, expected)
         target, *pairs = _LAYERS.split(rest)
         layers = dict(zip(pairs[::2], pairs[1::2], strict=True))
         if not all(pairs) or len(pairs) > 2 * len(layers):
             expected = "a layer after ?output= or ?features=, each at most once"
-            raise InvalidValue("specification", specification, expected)
+            raise InvalidValueError("specification", specification, expected)
         return cls(target, dict(sorted(layers.items(), reverse=True)), weights)
 
     def at_each(self) -> list[Parts]:
@@ -65,14 +65,14 @@ class Parts:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             A layer is empty, or there twice.
         """
         layers = self.layers.get("features", "").split(",")
         if len(layers) == 1:
             return [self]
         if not all(layers) or len(set(layers)) < len(layers):
-            raise InvalidValue("specification", str(self), "different layers between commas")
+            raise InvalidValueError("specification", str(self), "different layers between commas")
         return [replace(self, layers={**self.layers, "features": layer}) for layer in layers]
 
     def elsewhere(self) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.transforms import Normalize
 from pyattrx.encoders.weights import load_weights
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["TASKS", "TaskonomyEncoder", "load_taskonomy", "taskonomy_files"]
 
@@ -138,7 +138,7 @@ def taskonomy_files(path: str | Path) -> list[Path]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such file or folder, or the folder has no such files.
 
     Examples
@@ -152,7 +152,7 @@ def taskonomy_files(path: str | Path) -> list[Path]:
     path = Path(path)
     files = sorted(path.glob(_FILES)) if path.is_dir() else [path]
     if not files or not files[0].is_file():
-        raise InvalidValue("path", str(path), f"a file, or a folder with files named {_FILES}")
+        raise InvalidValueError("path", str(path), f"a file, or a folder with files named {_FILES}")
     return files
 
 
@@ -175,7 +175,7 @@ def load_taskonomy(path: str | Path, *, input_size: int | tuple[int, int] = _INP
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such file.
     UntrustedError, EncoderError
         As `read_weights` and `load_weights`.

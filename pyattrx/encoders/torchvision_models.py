@@ -15,7 +15,7 @@ from pyattrx.encoders.factories import call
 from pyattrx.encoders.pretrained import import_package
 from pyattrx.encoders.random_weights import drawn_from, random_seed
 from pyattrx.encoders.transforms import Normalize
-from pyattrx.errors import EncoderError, InvalidValue
+from pyattrx.errors import EncoderError, InvalidValueError
 
 __all__ = ["from_torchvision", "torchvision_names"]
 
@@ -32,13 +32,17 @@ def from_torchvision(name: str, specification: str) -> Encoder:
             "; detection, segmentation and video are loaded by a function of yours, which says "
             "what they see: path/file.py:factory"
         )
-        raise InvalidValue("specification", specification, f"a classifier of torchvision{near}")
+        raise InvalidValueError(
+            "specification", specification, f"a classifier of torchvision{near}"
+        )
     known = models.get_model_weights(model)
     seed = random_seed(variant)
     if seed is None and variant not in ("", *known.__members__):
         accepted = (*known.__members__, "random", "random=SEED")
         expected = ", ".join(f"{model}@{one}" for one in accepted)
-        raise InvalidValue("specification", specification, f"torchvision:{model}, or {expected}")
+        raise InvalidValueError(
+            "specification", specification, f"torchvision:{model}, or {expected}"
+        )
     weights = known[variant] if variant in known.__members__ else known.DEFAULT
     preset = weights.transforms()
     if type(preset).__name__ != _PRESET:
@@ -66,7 +70,7 @@ def torchvision_names(pattern: str, specification: str) -> list[str]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is none.
     """
     models = _models()
@@ -77,7 +81,7 @@ def torchvision_names(pattern: str, specification: str) -> list[str]:
     if not found:
         near = did_you_mean(names.strip("*?"), _names(models))
         expected = f"a pattern that torchvision has classifiers for{near}"
-        raise InvalidValue("specification", specification, expected)
+        raise InvalidValueError("specification", specification, expected)
     return [f"{name}{at}{variant}" for name in found]
 
 

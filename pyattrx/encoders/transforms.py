@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 __all__ = ["Normalize", "Transform", "check_geometry"]
 
@@ -33,7 +33,7 @@ class Normalize:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Not numbers, of different length, or a `std` that is not positive.
 
     Examples
@@ -52,19 +52,19 @@ class Normalize:
             try:
                 numbers = tuple(float(v) for v in values)
             except (TypeError, ValueError) as error:
-                raise InvalidType(name, values, "a number for each channel") from error
+                raise InvalidTypeError(name, values, "a number for each channel") from error
             if not numbers or not all(abs(v) < float("inf") for v in numbers):
-                raise InvalidValue(name, values, "a finite number for each channel")
+                raise InvalidValueError(name, values, "a finite number for each channel")
             object.__setattr__(self, name, numbers)
         if len(self.mean) != len(self.std):
-            raise InvalidValue("std", self.std, f"{len(self.mean)} numbers, as mean")
+            raise InvalidValueError("std", self.std, f"{len(self.mean)} numbers, as mean")
         if min(self.std) <= 0:
-            raise InvalidValue("std", self.std, "positive numbers")
+            raise InvalidValueError("std", self.std, "positive numbers")
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalise images [N, C, H, W] in their own dtype."""
         if images.shape[1] != len(self.mean):
-            raise InvalidValue(
+            raise InvalidValueError(
                 "images.shape", tuple(images.shape), f"{len(self.mean)} channels, as mean and std"
             )
         # Few bytes, and so that nobody waits for what the device has still to do.

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pyattrx.errors import EncoderError, InvalidValue, UntrustedError
+from pyattrx.errors import EncoderError, InvalidValueError, UntrustedError
 
 __all__ = ["load_weights", "read_weights"]
 
@@ -28,7 +28,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such file.
     UntrustedError
         Reading it would execute code.
@@ -46,7 +46,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InvalidValue("weights", str(path), "an existing file")
+        raise InvalidValueError("weights", str(path), "an existing file")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate.tables import Table
 
 __all__ = ["Accuracies", "means"]
@@ -33,9 +33,9 @@ class Accuracies:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         Values that are no real numbers, names that are no strings.
-    InvalidValue
+    InvalidValueError
         Shapes that do not fit, an infinite value, a name that is there twice, fewer than two
         models, a data set or model without any value.
 
@@ -57,25 +57,29 @@ class Accuracies:
     def __post_init__(self) -> None:
         array = np.asarray(self.values)
         if array.dtype.kind not in "biuf":
-            raise InvalidType("values", self.values, f"real numbers, not {array.dtype}")
+            raise InvalidTypeError("values", self.values, f"real numbers, not {array.dtype}")
         array = array.astype(np.float64)
         array = array[:, :, None] if array.ndim == 2 else array
         if array.ndim != 3 or not array.size:
-            raise InvalidValue("values", array.shape, "[data sets, models, seeds], not empty")
+            raise InvalidValueError("values", array.shape, "[data sets, models, seeds], not empty")
         if np.isinf(array).any():
-            raise InvalidValue("values", float(array[np.isinf(array)][0]), "finite numbers, or NaN")
+            raise InvalidValueError(
+                "values", float(array[np.isinf(array)][0]), "finite numbers, or NaN"
+            )
         for argument, names, count in (
             ("datasets", self.datasets, array.shape[0]), ("models", self.models, array.shape[1]),
         ):  # fmt: skip
             object.__setattr__(self, argument, _checked(argument, names, count))
         if len(self.models) < 2:
-            raise InvalidValue("models", self.models, "two or more, to be ranked")
+            raise InvalidValueError("models", self.models, "two or more, to be ranked")
         for argument, names, axes in (
             ("datasets", self.datasets, (1, 2)), ("models", self.models, (0, 2)),
         ):  # fmt: skip
             empty = np.flatnonzero(np.isnan(array).all(axes))
             if len(empty):
-                raise InvalidValue(argument, names[empty[0]], "names with an accuracy at least")
+                raise InvalidValueError(
+                    argument, names[empty[0]], "names with an accuracy at least"
+                )
         object.__setattr__(self, "values", array)
         object.__setattr__(self, "notes", tuple(self.notes))
 
@@ -122,11 +126,11 @@ def means(values: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np
 
 def _checked(argument: str, names: Sequence[str], count: int) -> tuple[str, ...]:
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise InvalidType(argument, names, "a sequence of strings")
+        raise InvalidTypeError(argument, names, "a sequence of strings")
     checked = tuple(names)
     if len(checked) != count:
-        raise InvalidValue(argument, checked, f"{count} names")
+        raise InvalidValueError(argument, checked, f"{count} names")
     if len(set(checked)) < count:
         repeated = next(name for name in checked if checked.count(name) > 1)
-        raise InvalidValue(argument, repeated, "every name only once")
+        raise InvalidValueError(argument, repeated, "every name only once")
     return checked

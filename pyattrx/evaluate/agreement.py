@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.tree import Tree
 
 __all__ = ["adjusted_rand_index", "cophenetic_correlation"]
@@ -33,9 +33,9 @@ def cophenetic_correlation(first: Tree, second: Tree) -> float:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         An argument is no tree.
-    InvalidValue
+    InvalidValueError
         The trees are of different networks.
 
     Examples
@@ -47,9 +47,9 @@ def cophenetic_correlation(first: Tree, second: Tree) -> float:
     """
     for argument, tree in (("first", first), ("second", second)):
         if not isinstance(tree, Tree):
-            raise InvalidType(argument, tree, "a pyattrx.Tree")
+            raise InvalidTypeError(argument, tree, "a pyattrx.Tree")
     if set(first.names) != set(second.names):
-        raise InvalidValue("second", second.names, f"a tree of {list(first.names)}")
+        raise InvalidValueError("second", second.names, f"a tree of {list(first.names)}")
     order = [second.names.index(name) for name in first.names]
     pairs = np.triu_indices(len(order), 1)
     a = first.cophenetic()[pairs]
@@ -76,9 +76,9 @@ def adjusted_rand_index(first: Mapping[str, Hashable], second: Mapping[str, Hash
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         An argument is no mapping.
-    InvalidValue
+    InvalidValueError
         The groupings are of different networks, or of none.
 
     Examples
@@ -91,9 +91,9 @@ def adjusted_rand_index(first: Mapping[str, Hashable], second: Mapping[str, Hash
     """
     for argument, groups in (("first", first), ("second", second)):
         if not isinstance(groups, Mapping):
-            raise InvalidType(argument, groups, "a mapping of names to groups")
+            raise InvalidTypeError(argument, groups, "a mapping of names to groups")
     if set(first) != set(second) or not first:
-        raise InvalidValue("second", sorted(second), f"a group for each of {sorted(first)}")
+        raise InvalidValueError("second", sorted(second), f"a group for each of {sorted(first)}")
 
     def pairs(labels: Any) -> int:
         return sum(math.comb(count, 2) for count in Counter(labels).values())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import rankings
 from pyattrx.evaluate.accuracies import Accuracies
 from pyattrx.evaluate.intervals import Estimate, interval
@@ -74,7 +74,7 @@ def rank_agreement(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         The tables have no data set in common with four models or more in different places; as
         `interval`.
 
@@ -105,7 +105,7 @@ def rank_agreement(
         models[dataset] = len(a)
     if not values:
         expected = f"{_FEWEST} models with different accuracies, on a data set of both, at least"
-        raise InvalidValue("second", list(two.targets), expected)
+        raise InvalidValueError("second", list(two.targets), expected)
     each = [found.value for found in values.values()]
     mean = interval(each, samples=samples, level=level, seed=seed)
     return RankAgreement(mean, values, models, tuple(left_out))
@@ -115,7 +115,7 @@ def _estimate(value: float, n: int, level: float) -> Estimate:
     from scipy.special import ndtri
 
     if not 0 < level < 1:
-        raise InvalidValue("level", level, "a number between 0 and 1")
+        raise InvalidValueError("level", level, "a number between 0 and 1")
     most = 1 - 12 / (n * (n * n - 1))  # of one exchanged pair
     centre = math.atanh(min(max(value, -most), most))
     half = float(ndtri((1 + level) / 2)) * math.sqrt((1 + value * value / 2) / (n - 3))

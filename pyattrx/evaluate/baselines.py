@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate.tables import Table, as_table, mean_ranks
 
 __all__ = [
@@ -51,9 +51,9 @@ def family_scores(truth: Any, families: Mapping[str, str]) -> Table:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         `families` is not a mapping.
-    InvalidValue
+    InvalidValueError
         It lacks a name of the truth.
 
     Examples
@@ -64,10 +64,10 @@ def family_scores(truth: Any, families: Mapping[str, str]) -> Table:
     """
     table = as_table(truth, "truth")
     if not isinstance(families, Mapping):
-        raise InvalidType("families", families, "a mapping of names to families")
+        raise InvalidTypeError("families", families, "a mapping of names to families")
     for name in (*table.targets, *table.sources):
         if name not in families:
-            raise InvalidValue("families", sorted(families), f"a family for {name!r}")
+            raise InvalidValueError("families", sorted(families), f"a family for {name!r}")
     same = [[families[t] == families[s] for s in table.sources] for t in table.targets]
     return table.with_values(np.array(same, dtype=np.float64))
 
@@ -118,7 +118,7 @@ def static_scores(truth: Any) -> Table:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         A value is infinite.
 
     Examples
@@ -129,7 +129,7 @@ def static_scores(truth: Any) -> Table:
     """
     table = as_table(truth, "truth")
     if np.isinf(table.values).any():
-        raise InvalidValue("truth", table.values, "finite numbers, or NaN where there is none")
+        raise InvalidValueError("truth", table.values, "finite numbers, or NaN where there is none")
     known = ~(table.missing | table.own)
     standard = np.zeros(table.values.shape)
     for row, candidates in enumerate(known):
@@ -182,7 +182,7 @@ def retest_scores(truth: Any, other: Any) -> Table:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         `other` lacks a target or a source.
 
     Examples

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidValue, PyattrxError
+from pyattrx.errors import InvalidValueError, PyattrxError
 from pyattrx.evaluate.accuracies import Accuracies
 
 __all__ = ["UNITS", "Cell", "chosen", "collect"]
@@ -49,14 +49,14 @@ def chosen(kinds: Sequence[str], kind: str | None) -> str:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There are several, or it is not there.
     """
     if kind is None and len(kinds) == 1:
         return kinds[0]
     if kind is None or kind not in kinds:
         known = f"one of {list(kinds)}" if any(kinds) else "none, as the file tells none apart"
-        raise InvalidValue("kind", kind, known)
+        raise InvalidValueError("kind", kind, known)
     return kind
 
 
@@ -65,7 +65,7 @@ def collect(cells: Sequence[Cell], notes: Sequence[str], unit: str | None) -> di
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Percent and fractions mixed, or a seed there twice: an argument must say which.
     PyattrxError
         An infinite value, no value, fewer than two models.
@@ -94,7 +94,7 @@ def _collect(kind: str, cells: list[Cell], notes: list[str], unit: str | None) -
         of_pair = pairs.setdefault((cell.dataset, cell.model), {})
         seed = f"place {len(of_pair)}" if cell.seed is None else cell.seed
         if seed in of_pair:
-            raise InvalidValue("where", None, _which(of_pair[seed], cell))
+            raise InvalidValueError("where", None, _which(of_pair[seed], cell))
         of_pair[seed] = cell
     seeds = list(dict.fromkeys(seed for of_pair in pairs.values() for seed in of_pair))
     rows, columns, depths = (
@@ -122,7 +122,7 @@ def _scale(cells: Sequence[Cell], unit: str | None, notes: list[str]) -> float:
     for cell in (low, high):
         if not 0 <= cell.value <= (1 if unit == "fraction" else 100):
             most = "1" if unit == "fraction" else "1, or 100 percent"
-            raise InvalidValue(
+            raise InvalidValueError(
                 "unit", unit,
                 f"'raw' for what is no accuracy: {cell.value:g} for {_pair(cell)} is not from 0 "
                 f"to {most}",
@@ -133,7 +133,7 @@ def _scale(cells: Sequence[Cell], unit: str | None, notes: list[str]) -> float:
         return 1.0
     small = next((cell for cell in cells if 0 < cell.value <= 1), None)
     if small is not None:
-        raise InvalidValue(
+        raise InvalidValueError(
             "unit", unit,
             f"'percent', 'fraction' or 'raw': {small.value:g} for {_pair(small)} looks like a "
             f"fraction, {high.value:g} for {_pair(high)} like percent",

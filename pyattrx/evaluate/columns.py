@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["ROLES", "Columns", "names_datasets", "normal", "roles_of"]
 
@@ -55,7 +55,7 @@ def roles_of(header: Sequence[str], given: Columns | None) -> dict[str, list[str
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         `given` has an unknown role or column, or several columns have names of one role.
 
     Examples
@@ -66,24 +66,28 @@ def roles_of(header: Sequence[str], given: Columns | None) -> dict[str, list[str
     """
     given = {} if given is None else given
     if not isinstance(given, Mapping):
-        raise InvalidType("columns", given, f"a mapping of {', '.join(ROLES)} to names of columns")
+        raise InvalidTypeError(
+            "columns", given, f"a mapping of {', '.join(ROLES)} to names of columns"
+        )
     found: dict[str, list[str]] = {}
     for role, names in given.items():
         if role not in ROLES:
-            raise InvalidValue("columns", role, f"one of {list(ROLES)}")
+            raise InvalidValueError("columns", role, f"one of {list(ROLES)}")
         found[role] = [] if names is None else [names] if isinstance(names, str) else list(names)
         for name in found[role]:
             if name not in header:
-                raise InvalidValue("columns", name, f"a column for {role}, one of {list(header)}")
+                raise InvalidValueError(
+                    "columns", name, f"a column for {role}, one of {list(header)}"
+                )
         if role != "accuracy" and len(found[role]) > 1:
-            raise InvalidValue("columns", names, f"one column for {role}")
+            raise InvalidValueError("columns", names, f"one column for {role}")
     taken = [name for names in found.values() for name in names]
     for role, known in ROLES.items():
         if role in found:
             continue
         alike = [name for name in header if name not in taken and normal(name) in known]
         if len(alike) > 1:
-            raise InvalidValue("columns", dict(given), f"which of {alike} is for {role!r}")
+            raise InvalidValueError("columns", dict(given), f"which of {alike} is for {role!r}")
         found[role] = alike
     return {role: found[role] for role in ROLES if found[role]}
 
@@ -93,7 +97,7 @@ def names_datasets(outer: Sequence[str], inner: Sequence[str], rows: str | None)
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         It does not say, and the names do not tell.
 
     Examples
@@ -111,7 +115,7 @@ def names_datasets(outer: Sequence[str], inner: Sequence[str], rows: str | None)
             f"'datasets' or 'models': whether {_few(outer)} are data sets and {_few(inner)} "
             "models, or the other way round"
         )
-        raise InvalidValue("rows", rows, expected)
+        raise InvalidValueError("rows", rows, expected)
     return datasets > models
 
 

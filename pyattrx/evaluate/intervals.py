@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx._progress import progress
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate.measures import bounds, for_all_draws
 from pyattrx.evaluate.redrawing import ProbeParts
 from pyattrx.evaluate.tables import as_table
@@ -105,9 +105,9 @@ def interval(values: Any, *, samples: int = 2000, level: float = 0.95, seed: int
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         No real numbers.
-    InvalidValue
+    InvalidValueError
         Another shape, a NaN, too few samples, `level` out of range.
 
     Examples
@@ -119,10 +119,10 @@ def interval(values: Any, *, samples: int = 2000, level: float = 0.95, seed: int
     _check(samples, level)
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
-        raise InvalidType("values", values, f"real numbers, not {array.dtype}")
+        raise InvalidTypeError("values", values, f"real numbers, not {array.dtype}")
     array = np.atleast_2d(array).astype(np.float64)
     if array.ndim != 2 or not array.size or np.isnan(array).any():
-        raise InvalidValue("values", values, "numbers [targets] or [seeds, targets], none NaN")
+        raise InvalidValueError("values", values, "numbers [targets] or [seeds, targets], none NaN")
     draws = _Draws(array.shape[1], len(array), 0, samples, seed)
     replicates = np.einsum("be,et,bt->b", draws.seeds, array, draws.targets)
     return _estimate(float(array.mean()), replicates, draws, level)
@@ -159,7 +159,7 @@ def bootstrap(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Runs that do not fit together; otherwise as `interval` and the measure.
 
     Examples
@@ -210,7 +210,7 @@ def paired_difference(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         As `bootstrap`; the methods differ in the number of targets, seeds or groups of probes.
 
     Examples
@@ -231,9 +231,11 @@ def paired_difference(
         ("groups of probes", one.n_groups or two.n_groups, two.n_groups or one.n_groups),
     ):
         if a != b:
-            raise InvalidValue("second", f"{b} {what}", f"those of first, {a} {what}")
+            raise InvalidValueError("second", f"{b} {what}", f"those of first, {a} {what}")
     if one.parts is not None and two.parts is not None and not one.parts.like(two.parts):
-        raise InvalidValue("second", two.parts.parts, f"the groups of first, {one.parts.parts}")
+        raise InvalidValueError(
+            "second", two.parts.parts, f"the groups of first, {one.parts.parts}"
+        )
     groups = one.n_groups or two.n_groups
     draws = _Draws(one.n_targets, len(one), groups, samples, seed, probe_samples)
     replicates = one.replicates(draws) - two.replicates(draws)
@@ -247,9 +249,9 @@ def check_runs(runs: Any, argument: str = "runs") -> None:
     """Refuse what are no runs."""
     expected = "a sequence of pairs (affinity, truth), one for every seed"
     if not isinstance(runs, Sequence):
-        raise InvalidType(argument, runs, expected)
+        raise InvalidTypeError(argument, runs, expected)
     if not runs or not all(isinstance(run, tuple) and len(run) == 2 for run in runs):
-        raise InvalidValue(argument, runs, expected)
+        raise InvalidValueError(argument, runs, expected)
 
 
 class _Draws:
@@ -282,21 +284,23 @@ class _Runs:
     def __init__(self, measure: Measure, runs: Sequence[Run], argument: str) -> None:
         check_runs(runs, argument)
         if not callable(measure):
-            raise InvalidType("measure", measure, "a function (affinity, truth, per_target=True)")
+            raise InvalidTypeError(
+                "measure", measure, "a function (affinity, truth, per_target=True)"
+            )
         self._measure = measure
         self._truths = [truth for _, truth in runs]
         self._affinities = [affinity for affinity, _ in runs]
         self._values = [self._per_target(a, t) for a, t in runs]
         counts = [len(values) for values in self._values]
         if len(set(counts)) > 1:
-            raise InvalidValue(argument, counts, "the same number of targets in every run")
+            raise InvalidValueError(argument, counts, "the same number of targets in every run")
         self.n_targets = counts[0]
         self.value = float(np.mean(self._values))
         self._probed = [_probed(affinity) for affinity in self._affinities]
         known = [parts for parts in self._probed if parts is not None]
         if not all(parts.like(known[0]) for parts in known):
             found = [f"{len(parts.parts)} probes in {len(parts.sizes)}" for parts in known]
-            raise InvalidValue(argument, found, "the same groups of probes in every run")
+            raise InvalidValueError(argument, found, "the same groups of probes in every run")
 
     def __len__(self) -> int:
         return len(self._values)
@@ -348,7 +352,7 @@ class _Runs:
                     each = [self._per_target(affinity.with_values(d), truth) for d in drawn]
                     if any(len(of_draw) != self.n_targets for of_draw in each):
                         expected = f"a function that always returns {self.n_targets} numbers here"
-                        raise InvalidValue("measure", self._measure, expected)
+                        raise InvalidValueError("measure", self._measure, expected)
                     values = np.stack(each)
                 out[some] = values
                 advance(len(drawn))
@@ -361,7 +365,7 @@ class _Runs:
         values = np.asarray(self._measure(affinity, truth, per_target=True))
         if values.ndim != 1 or values.dtype.kind not in "biuf" or np.isnan(values).any():
             expected = f"a function that returns a number for every target, not {values}"
-            raise InvalidValue("measure", self._measure, expected)
+            raise InvalidValueError("measure", self._measure, expected)
         return values.astype(np.float64)
 
 
@@ -409,8 +413,8 @@ def _p_value(replicates: _Vector, draws: _Draws) -> float:
 def _check(samples: int, level: float, probe_samples: int = 500) -> None:
     for argument, value in (("samples", samples), ("probe_samples", probe_samples)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise InvalidType(argument, value, "an integer of at least 100")
+            raise InvalidTypeError(argument, value, "an integer of at least 100")
         if value < 100:
-            raise InvalidValue(argument, value, "an integer of at least 100")
+            raise InvalidValueError(argument, value, "an integer of at least 100")
     if not 0 < level < 1:
-        raise InvalidValue("level", level, "a number between 0 and 1")
+        raise InvalidValueError("level", level, "a number between 0 and 1")

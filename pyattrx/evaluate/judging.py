@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate.accuracies import Accuracies
 from pyattrx.evaluate.baselines import popularity_scores, static_scores
 from pyattrx.evaluate.intervals import Difference, Estimate, paired_difference
@@ -99,9 +99,9 @@ def judge_scores(
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         `accuracies` are none, `scores` is no mapping.
-    InvalidValue
+    InvalidValueError
         A score has the name of a baseline, an infinite accuracy, or no data set in common with
         three models; as `summarize`.
 
@@ -115,9 +115,9 @@ def judge_scores(
     {'noise': 0.1, 'static ranker': 1.0, 'popularity': 1.0, 'random': 0.0}
     """
     if not isinstance(accuracies, Accuracies):
-        raise InvalidType("accuracies", accuracies, "Accuracies")
+        raise InvalidTypeError("accuracies", accuracies, "Accuracies")
     if scores is not None and not isinstance(scores, Mapping):
-        raise InvalidType("scores", scores, "a mapping of names to tables")
+        raise InvalidTypeError("scores", scores, "a mapping of names to tables")
     whole = accuracies.table()
     without = {
         _STATIC: static_scores(whole),
@@ -128,14 +128,16 @@ def judge_scores(
     truth = whole
     for name, table in (scores or {}).items():
         if name in without:
-            raise InvalidValue("scores", name, f"another name than {list(without)}")
+            raise InvalidValueError("scores", name, f"another name than {list(without)}")
         given[name] = as_table(table.table() if isinstance(table, Accuracies) else table, name)
         for what, own, theirs in (
             ("data set", given[name].targets, truth.targets),
             ("model", given[name].sources, truth.sources),
         ):
             if not set(own) & set(theirs):
-                raise InvalidValue("scores", list(own), f"a {what} of the accuracies: {theirs}")
+                raise InvalidValueError(
+                    "scores", list(own), f"a {what} of the accuracies: {theirs}"
+                )
         truth = align(given[name], truth)[1]
     tables = {
         name: table.select(truth.targets, truth.sources)
@@ -152,7 +154,7 @@ def judge_scores(
     left_out = tuple(name for name in truth.targets if name not in ranked)
     if not ranked:
         expected = f"{_FEWEST} models with different accuracies, on a data set at least"
-        raise InvalidValue("scores" if scores else "accuracies", list(truth.targets), expected)
+        raise InvalidValueError("scores" if scores else "accuracies", list(truth.targets), expected)
     truth = truth.select(ranked, truth.sources)
     runs = {name: [(table.select(ranked, truth.sources), truth)] for name, table in tables.items()}
     fewest = int((~(truth.missing | truth.own)).sum(1).min())

@@ -96,9 +96,9 @@ def precision_at_k(
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         If a table holds no real numbers, or `k` or `relevant` is not an integer.
-    InvalidValue
+    InvalidValueError
         If the tables differ in shape or names, if a target has no candidate, if the affinity of a
         candidate is NaN, if `k` or `relevant` is out of range, or if `ties` is unknown.
 
@@ -165,7 +165,7 @@ def recall_at_k(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         As `precision_at_k`.
 
     Examples
@@ -232,7 +232,7 @@ def regret_at_k(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         As `precision_at_k`; all candidates of a target are equally good, or one infinitely so.
 
     Examples
@@ -272,9 +272,9 @@ def spearman(affinity: Any, truth: Any, *, per_target: bool = False) -> float | 
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         If a table holds no real numbers.
-    InvalidValue
+    InvalidValueError
         If the tables differ in shape or names, if a target has fewer than two candidates, if the
         affinity of a candidate is NaN, or if the ground truth of a target is one and the same for
         all candidates, which ranks nothing.
@@ -314,7 +314,7 @@ def kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> float | _
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         As `spearman`.
 
     Examples
@@ -353,7 +353,7 @@ def weighted_kendall(affinity: Any, truth: Any, *, per_target: bool = False) -> 
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         As `spearman`.
 
     Examples

@@ -56,7 +56,7 @@ def cells_of_mapping(kinds: Mapping[str, Mapping[str, Any]], rows: str | None) -
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The names do not tell.
     """
     cells: list[Cell] = []

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import rankings
 from pyattrx.evaluate.tables import paired
 from pyattrx.evaluate.usual import usual_relevant
@@ -122,7 +122,7 @@ def prepare_regret(
         finite = values[np.isfinite(values)]
         if values.max() == np.inf or not len(finite) or finite.min() == finite.max():
             expected = f"finite values that differ among the candidates (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
+            raise InvalidValueError("truth", measured[target], expected)
         values = np.maximum(values, finite.min())
         # Near one, exactly: no difference over- or underflows.
         values = np.ldexp(values, -1 - int(np.frexp(np.abs(values).max())[1]))
@@ -141,22 +141,22 @@ def _ranked(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[n
     for target, columns in enumerate(candidates):
         if len(columns) < 2:
             expected = f"two or more candidate sources of every target (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
+            raise InvalidValueError("truth", measured[target], expected)
         if (measured[target, columns] == measured[target, columns[0]]).all():
             expected = f"different values, which rank the sources of a target (row {target})"
-            raise InvalidValue("truth", measured[target], expected)
+            raise InvalidValueError("truth", measured[target], expected)
     return scores, measured, candidates
 
 
 def _check_ties(ties: str) -> None:
     if ties not in ("columns", "mean"):
-        raise InvalidValue("ties", ties, "'columns' or 'mean'")
+        raise InvalidValueError("ties", ties, "'columns' or 'mean'")
 
 
 def check_count(argument: str, value: Any, most: int) -> None:
     """Refuse what is no number of candidates."""
     expected = f"an integer from 1 to {most}, the fewest candidate sources of a target"
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidType(argument, value, expected)
+        raise InvalidTypeError(argument, value, expected)
     if not 1 <= value <= most:
-        raise InvalidValue(argument, value, expected)
+        raise InvalidValueError(argument, value, expected)

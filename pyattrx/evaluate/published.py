@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.evaluate.accuracies import Accuracies
 from pyattrx.evaluate.cells import UNITS, chosen, collect
 from pyattrx.evaluate.columns import Columns
@@ -67,7 +67,7 @@ def read_accuracies(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         An argument does not fit; or it is left out, and what it would say can be understood in
         more than one way.
     PyattrxError
@@ -113,7 +113,7 @@ def read_all_accuracies(
 
     Raises
     ------
-    InvalidType, InvalidValue, PyattrxError, OSError
+    InvalidTypeError, InvalidValueError, PyattrxError, OSError
         As `read_accuracies`.
 
     Examples
@@ -143,12 +143,12 @@ def _read(
     """Read all kinds, or the one that is wanted."""
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
-        raise InvalidValue("path", str(path), f"a file that ends in {', '.join(_SUFFIXES)}")
+        raise InvalidValueError("path", str(path), f"a file that ends in {', '.join(_SUFFIXES)}")
     for argument, word, words in (("rows", rows, ("datasets", "models")), ("unit", unit, UNITS)):
         if word is not None and word not in words:
-            raise InvalidValue(argument, word, f"one of {list(words)}")
+            raise InvalidValueError(argument, word, f"one of {list(words)}")
     if where is not None and not isinstance(where, Mapping):
-        raise InvalidType("where", where, "a mapping of columns to values")
+        raise InvalidTypeError("where", where, "a mapping of columns to values")
     try:
         content = _content(path, suffix)
         if isinstance(content, list):
@@ -160,7 +160,9 @@ def _read(
         else:
             if columns or where:
                 argument = "columns" if columns else "where"
-                raise InvalidValue(argument, columns or where, "none, for a file without columns")
+                raise InvalidValueError(
+                    argument, columns or where, "none, for a file without columns"
+                )
             found = by_kind(content)
             if single:
                 wanted = chosen(list(found), kind)
@@ -170,7 +172,9 @@ def _read(
     except RecursionError:
         raise PyattrxError(f"{path}: nested too deeply for such a table") from None
     except PyattrxError as error:
-        if isinstance(error, (InvalidValue, InvalidType)) or str(error).startswith(str(path)):
+        if isinstance(error, (InvalidValueError, InvalidTypeError)) or str(error).startswith(
+            str(path)
+        ):
             raise
         raise PyattrxError(f"{path}: {error}") from error
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx._files import atomic_write
-from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.evaluate.csvs import MISSING, csv_lines, csv_number
 from pyattrx.evaluate.pickles import read_pickle
 from pyattrx.evaluate.tables import Table, as_table
@@ -49,7 +49,7 @@ def read_table(path: str | Path, *, sources: Sequence[str] | None = None) -> Tab
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Another suffix, or `sources` that do not fit.
     UntrustedError
         A pickle wants to import something; the message names it.
@@ -70,14 +70,16 @@ def read_table(path: str | Path, *, sources: Sequence[str] | None = None) -> Tab
     suffix = path.suffix.lower()
     if suffix == ".csv":
         if sources is not None:
-            raise InvalidValue("sources", sources, "None for a CSV file, which names them itself")
+            raise InvalidValueError(
+                "sources", sources, "None for a CSV file, which names them itself"
+            )
         return _from_csv(path)
     if suffix in _PICKLES:
         try:
             return _from_mapping(read_pickle(path), sources)
-        except (InvalidValue, InvalidType) as error:
+        except (InvalidValueError, InvalidTypeError) as error:
             raise PyattrxError(f"{path}: {error}") from error
-    raise InvalidValue("path", str(path), f"a file that ends in .csv, {', '.join(_PICKLES)}")
+    raise InvalidValueError("path", str(path), f"a file that ends in .csv, {', '.join(_PICKLES)}")
 
 
 def write_table(table: Any, path: str | Path) -> Path:
@@ -96,7 +98,7 @@ def write_table(table: Any, path: str | Path) -> Path:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Another suffix, or a name that UTF-8 cannot hold.
     OSError
         The folder does not exist or cannot be written.
@@ -112,7 +114,7 @@ def write_table(table: Any, path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() != ".csv":
-        raise InvalidValue("path", str(path), "a file name that ends in .csv")
+        raise InvalidValueError("path", str(path), "a file name that ends in .csv")
     checked = as_table(table)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -123,7 +125,7 @@ def write_table(table: Any, path: str | Path) -> Path:
         data = text.getvalue().encode()
     except UnicodeEncodeError as error:  # names of files need not be text
         name = next(n for n in [*checked.targets, *checked.sources] if not _is_text(n))
-        raise InvalidValue("table", name, "names that UTF-8 can hold") from error
+        raise InvalidValueError("table", name, "names that UTF-8 can hold") from error
     with atomic_write(path) as out:
         out.write(data)
     return path
@@ -158,7 +160,7 @@ def _from_csv(path: Path) -> Table:
 def _checked(path: Path, values: Any, targets: Sequence[str], names: Sequence[str]) -> Table:
     try:
         return Table(values, tuple(targets), tuple(names))
-    except (InvalidValue, InvalidType) as error:
+    except (InvalidValueError, InvalidTypeError) as error:
         raise PyattrxError(f"{path}: {error}") from error
 
 
@@ -173,9 +175,9 @@ def _is_number(cell: str) -> bool:
 def _from_mapping(content: Any, sources: Sequence[str] | None) -> Table:
     expected = "a mapping of targets to their sources, or of SOURCE__TARGET to numbers"
     if not isinstance(content, Mapping):
-        raise InvalidType("content", content, expected)
+        raise InvalidTypeError("content", content, expected)
     if not content or not all(isinstance(name, str) for name in content):
-        raise InvalidValue("content", list(content), expected)
+        raise InvalidValueError("content", list(content), expected)
     if all(isinstance(row, Mapping) for row in content.values()):
         rows = {target: dict(row) for target, row in content.items()}
     elif any(np.ndim(row) for row in content.values()):
@@ -183,14 +185,14 @@ def _from_mapping(content: Any, sources: Sequence[str] | None) -> Table:
         rows = {}
         for target, row in content.items():
             if np.shape(row) != (len(names),):
-                raise InvalidValue(target, row, f"an array of {len(names)} sources, {names}")
+                raise InvalidValueError(target, row, f"an array of {len(names)} sources, {names}")
             rows[target] = dict(zip(names, np.asarray(row).tolist(), strict=True))
     else:
         rows = {}
         for transfer, value in content.items():
             tasks = transfer.split(_SEPARATOR)
             if len(tasks) < 2:
-                raise InvalidValue("transfer", transfer, "SOURCE__TARGET")
+                raise InvalidValueError("transfer", transfer, "SOURCE__TARGET")
             if len(tasks) == 2:
                 rows.setdefault(tasks[1], {})[tasks[0]] = value
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
@@ -202,5 +204,5 @@ def _scalar(target: str, value: Any) -> float:
     if value is None:
         return math.nan
     if isinstance(value, (str, bytes, Mapping)) or np.size(value) != 1:
-        raise InvalidType(target, value, "a number for every source")
+        raise InvalidTypeError(target, value, "a number for every source")
     return float(np.asarray(value).item())

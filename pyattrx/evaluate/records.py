@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyattrx.errors import InvalidValue, PyattrxError
+from pyattrx.errors import InvalidValueError, PyattrxError
 from pyattrx.evaluate.cells import Cell
 from pyattrx.evaluate.columns import ROLES, Columns, names_datasets, normal, roles_of
 from pyattrx.evaluate.csvs import MISSING
@@ -38,7 +38,7 @@ def cells_of_records(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         What a column is can be understood in more than one way, or `where` names none.
     PyattrxError
         A cell is no number, or a name is missing.
@@ -47,14 +47,14 @@ def cells_of_records(
     roles = roles_of(header, columns)
     for name in where or ():
         if name not in header:
-            raise InvalidValue("where", name, f"a column, one of {header}")
+            raise InvalidValueError("where", name, f"a column, one of {header}")
     kept = [
         record
         for record in records
         if all(_alike(record.values.get(name), value) for name, value in (where or {}).items())
     ]
     if not kept:
-        raise InvalidValue("where", dict(where or {}), "values that a record has")
+        raise InvalidValueError("where", dict(where or {}), "values that a record has")
     if "model" in roles and "dataset" in roles:
         return _long(kept, header, roles, columns)
     return _wide(kept, header, roles, columns, where, rows)
@@ -67,7 +67,9 @@ def _long(
     columns: Columns | None,
 ) -> Found:
     if "accuracy" not in roles:
-        raise InvalidValue("columns", columns, f"which is for 'accuracy', one of {list(header)}")
+        raise InvalidValueError(
+            "columns", columns, f"which is for 'accuracy', one of {list(header)}"
+        )
     told = {name for names in roles.values() for name in names}
     others = [name for name in header if name not in told and not _UNNAMED.fullmatch(name)]
     cells: list[Cell] = []
@@ -78,7 +80,9 @@ def _long(
         }
         there = [name for name, value in numbers.items() if not math.isnan(value)]
         if len(there) > 1:
-            raise InvalidValue("columns", there, f"one for 'accuracy'; {record.place} has them all")
+            raise InvalidValueError(
+                "columns", there, f"one for 'accuracy'; {record.place} has them all"
+            )
         if not there:
             without += 1
             continue
@@ -106,7 +110,7 @@ def _wide(
     asked = "accuracy" in (columns or {})
     if "accuracy" in roles and not asked:
         missing = [role for role in ("model", "dataset") if role not in roles]
-        raise InvalidValue(
+        raise InvalidValueError(
             "columns", columns,
             f"which is for {' and '.join(map(repr, missing))}, one of {list(header)}",
         )  # fmt: skip
@@ -119,11 +123,11 @@ def _wide(
         name for name in header if name not in labels and not _UNNAMED.fullmatch(name)
     ]
     if not inner:
-        raise InvalidValue("columns", columns, f"which have the accuracies, of {list(header)}")
+        raise InvalidValueError("columns", columns, f"which have the accuracies, of {list(header)}")
     for name in inner:
         if not any(_is_number(record.values.get(name)) for record in records):
             expected = f"what the column {name!r} is, which has no numbers; one of {list(ROLES)}"
-            raise InvalidValue("columns", columns, expected)
+            raise InvalidValueError("columns", columns, expected)
     if not named:
         outer = [_text(record.values.get(header[0])) or "" for record in records]
         datasets = names_datasets(outer, inner, rows)
@@ -131,7 +135,7 @@ def _wide(
     role = "dataset" if "model" in roles else "model"
     if rows is not None and (rows == "models") != (role == "dataset"):
         (label,) = roles.get("model") or roles["dataset"]
-        raise InvalidValue("rows", rows, f"what the column {label!r} says, or nothing")
+        raise InvalidValueError("rows", rows, f"what the column {label!r} says, or nothing")
     cells = []
     own = 0
     there = {**roles, role: ["\0"]}  # the name of a column, in no column

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import rankings
 from pyattrx.evaluate.accuracies import Accuracies, means
 from pyattrx.evaluate.intervals import Estimate, interval
@@ -79,9 +79,9 @@ def reliability(
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         `accuracies` or `splits` is something else.
-    InvalidValue
+    InvalidValueError
         No data set has several seeds of three models or more; `splits` is below 1; as `interval`.
 
     Examples
@@ -92,16 +92,16 @@ def reliability(
     (1.0, True)
     """
     if not isinstance(accuracies, Accuracies):
-        raise InvalidType("accuracies", accuracies, "Accuracies")
+        raise InvalidTypeError("accuracies", accuracies, "Accuracies")
     if isinstance(splits, bool) or not isinstance(splits, (int, np.integer)):
-        raise InvalidType("splits", splits, "an integer of at least 1")
+        raise InvalidTypeError("splits", splits, "an integer of at least 1")
     if splits < 1:
-        raise InvalidValue("splits", splits, "an integer of at least 1")
+        raise InvalidValueError("splits", splits, "an integer of at least 1")
     several = accuracies.seeds >= 2
     rows = np.flatnonzero(several.sum(1) >= _FEWEST)
     if not len(rows):
         expected = f"several seeds of {_FEWEST} models on a data set, at least"
-        raise InvalidValue("accuracies", accuracies, expected)
+        raise InvalidValueError("accuracies", accuracies, expected)
     rng = np.random.default_rng(seed)
     tables = [accuracies.values[row, several[row]] for row in rows]
     values = [_of_halves(table, splits, rng) for table in tables]

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate.intervals import Estimate, Measure, Run, bootstrap, check_runs
 from pyattrx.evaluate.measures import (
     kendall,
@@ -52,7 +52,7 @@ def summarize(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         As `bootstrap` and the measures.
 
     Examples
@@ -70,12 +70,12 @@ def summarize(
     regret@1 0.0
     """
     if not isinstance(methods, Mapping):
-        raise InvalidType("methods", methods, "a mapping of names to runs")
+        raise InvalidTypeError("methods", methods, "a mapping of names to runs")
     if k is not None:
         if not isinstance(k, Iterable):
-            raise InvalidType("k", k, "a sequence of numbers of sources")
+            raise InvalidTypeError("k", k, "a sequence of numbers of sources")
         if len(k) == 0 or len(set(k)) < len(k):
-            raise InvalidValue("k", k, "different numbers of sources, at least one")
+            raise InvalidValueError("k", k, "different numbers of sources, at least one")
     fewest = min(map(_fewest, methods.values()), default=1)
     counts = usual_counts(fewest) if k is None else k
     wanted = usual_relevant(fewest) if relevant is None else relevant

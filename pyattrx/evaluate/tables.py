@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Table", "align", "as_table", "mean_ranks", "paired"]
 
@@ -37,9 +37,9 @@ class Table:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         Values that are no real numbers, names that are no strings.
-    InvalidValue
+    InvalidValueError
         Shapes that do not fit, a name that is there twice, an empty table.
 
     Examples
@@ -73,20 +73,22 @@ class Table:
         shape = values.shape
         if self.cosines is None:
             if self.groups is not None:
-                raise InvalidValue("groups", self.groups, "none, as there are no cosines")
+                raise InvalidValueError("groups", self.groups, "none, as there are no cosines")
             return
         cosines = np.asarray(self.cosines, dtype=np.float64)
         if cosines.ndim != 3 or cosines.shape[1:] != shape or not len(cosines):
             expected = f"[probes, {shape[0]}, {shape[1]}]"
-            raise InvalidValue("cosines", cosines.shape, expected)
+            raise InvalidValueError("cosines", cosines.shape, expected)
         unknown = np.argwhere(np.isfinite(values) & ~np.isfinite(cosines).all(0))
         if len(unknown):
             row, column = (int(i) for i in unknown[0])
             expected = f"finite numbers, as there is a score (row {row}, column {column})"
-            raise InvalidValue("cosines", cosines[:, row, column], expected)
+            raise InvalidValueError("cosines", cosines[:, row, column], expected)
         groups = np.arange(len(cosines)) if self.groups is None else np.asarray(self.groups)
         if groups.shape != (len(cosines),):
-            raise InvalidValue("groups", groups.shape, f"({len(cosines)},), one for every probe")
+            raise InvalidValueError(
+                "groups", groups.shape, f"({len(cosines)},), one for every probe"
+            )
         numbered = np.unique(groups, return_inverse=True)[1].astype(np.int64)
         object.__setattr__(self, "cosines", cosines)
         object.__setattr__(self, "groups", numbered)
@@ -94,19 +96,19 @@ class Table:
     def _check_blocks(self, shape: tuple[int, ...]) -> None:
         if (self.without is None) != (self.blocks is None):
             expected = "given where blocks are, and only there"
-            raise InvalidValue("without", self.without, expected)
+            raise InvalidValueError("without", self.without, expected)
         if self.without is None:
             return
         if self.cosines is not None:
-            raise InvalidValue("without", self.without, "none, as there are cosines")
+            raise InvalidValueError("without", self.without, "none, as there are cosines")
         without, blocks = np.asarray(self.without, dtype=np.float64), np.asarray(self.blocks)
         if without.ndim != 3 or without.shape[1:] != shape or not len(without):
             expected = f"[blocks, {shape[0]}, {shape[1]}]"
-            raise InvalidValue("without", without.shape, expected)
+            raise InvalidValueError("without", without.shape, expected)
         numbers = np.unique(blocks)
         if blocks.ndim != 1 or not np.array_equal(numbers, np.arange(len(without))):
             expected = f"the block of each probe, each of 0 to {len(without) - 1} for some"
-            raise InvalidValue("blocks", blocks, expected)
+            raise InvalidValueError("blocks", blocks, expected)
         object.__setattr__(self, "without", without)
         object.__setattr__(self, "blocks", blocks.astype(np.int64))
 
@@ -135,7 +137,7 @@ class Table:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             A name is not there, or is given twice.
         """
         rows = [_position("targets", name, self.targets) for name in targets]
@@ -155,7 +157,7 @@ class Table:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             Two targets, or two sources, get one name.
         """
         targets = tuple(names.get(name, name) for name in self.targets)
@@ -212,7 +214,7 @@ def align(affinity: Any, truth: Any) -> tuple[Table, Table]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The tables have no target, or no source, in common.
 
     Examples
@@ -231,7 +233,7 @@ def align(affinity: Any, truth: Any) -> tuple[Table, Table]:
     ):
         if not common:
             expected = f"at least one {kind} of the affinity, whose {kind}s are {list(mine)}"
-            raise InvalidValue("truth", list(theirs), expected)
+            raise InvalidValueError("truth", list(theirs), expected)
     return first.select(targets, sources), second.select(targets, sources)
 
 
@@ -256,10 +258,10 @@ def paired(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np
     scores, score_names = _read("affinity", affinity)
     measured, truth_names = _read("truth", truth)
     if scores.shape != measured.shape:
-        raise InvalidValue("truth", measured.shape, f"the shape of affinity, {scores.shape}")
+        raise InvalidValueError("truth", measured.shape, f"the shape of affinity, {scores.shape}")
     if score_names is not None and truth_names is not None and score_names != truth_names:
         expected = f"the targets and sources of affinity in the same order, {score_names}"
-        raise InvalidValue("truth", truth_names, expected)
+        raise InvalidValueError("truth", truth_names, expected)
     names = score_names or truth_names
     allowed = ~np.isnan(measured)
     if names is not None:
@@ -271,12 +273,12 @@ def paired(affinity: Any, truth: Any) -> tuple[_Vector, _Vector, list[NDArray[np
     if len(unknown):
         row, column = (int(i) for i in unknown[0])
         expected = f"a number for every candidate source (row {row}, column {column})"
-        raise InvalidValue("affinity", float("nan"), expected)
+        raise InvalidValueError("affinity", float("nan"), expected)
     candidates = [np.flatnonzero(row) for row in allowed]
     empty = next((i for i, columns in enumerate(candidates) if len(columns) == 0), None)
     if empty is not None:
         expected = f"at least one candidate source of every target (row {empty} has none)"
-        raise InvalidValue("truth", measured[empty], expected)
+        raise InvalidValueError("truth", measured[empty], expected)
     return scores, measured, candidates
 
 
@@ -287,11 +289,11 @@ def _read(argument: str, table: Any) -> tuple[_Vector, tuple[list[str], list[str
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidType(argument, table, f"a table of real numbers ({error})") from error
+        raise InvalidTypeError(argument, table, f"a table of real numbers ({error})") from error
     if array.dtype.kind not in "biuf":
-        raise InvalidType(argument, table, f"a table of real numbers, not {array.dtype}")
+        raise InvalidTypeError(argument, table, f"a table of real numbers, not {array.dtype}")
     if array.ndim != 2 or array.size == 0:
-        raise InvalidValue(argument, array.shape, "a table [targets, sources], not empty")
+        raise InvalidValueError(argument, array.shape, "a table [targets, sources], not empty")
     return array.astype(np.float64), _names(table, array.shape)
 
 
@@ -310,17 +312,17 @@ def _numbers(argument: str, values: Any) -> _Vector:
 
 def _checked_names(argument: str, names: Any, count: int) -> tuple[str, ...]:
     if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise InvalidType(argument, names, "a sequence of strings")
+        raise InvalidTypeError(argument, names, "a sequence of strings")
     checked = tuple(names)
     if len(checked) != count:
-        raise InvalidValue(argument, checked, f"{count} names")
+        raise InvalidValueError(argument, checked, f"{count} names")
     repeated = next((name for name in checked if checked.count(name) > 1), None)
     if repeated is not None:
-        raise InvalidValue(argument, repeated, "every name only once")
+        raise InvalidValueError(argument, repeated, "every name only once")
     return checked
 
 
 def _position(argument: str, name: str, known: tuple[str, ...]) -> int:
     if name not in known:
-        raise InvalidValue(argument, name, f"one of {list(known)}")
+        raise InvalidValueError(argument, name, f"one of {list(known)}")
     return known.index(name)

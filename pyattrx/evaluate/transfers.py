@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["transfer_affinities"]
 
@@ -37,9 +37,9 @@ def transfer_affinities(losses: Any) -> NDArray[np.float64]:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         No real numbers.
-    InvalidValue
+    InvalidValueError
         Not three dimensions, no image, a NaN beside numbers, a target without transfers.
 
     Examples
@@ -51,23 +51,25 @@ def transfer_affinities(losses: Any) -> NDArray[np.float64]:
     try:
         measured = np.asarray(losses)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidType("losses", losses, f"an array of real numbers ({error})") from error
+        raise InvalidTypeError("losses", losses, f"an array of real numbers ({error})") from error
     if measured.dtype.kind not in "biuf":
-        raise InvalidType("losses", losses, f"an array of real numbers, not {measured.dtype}")
+        raise InvalidTypeError("losses", losses, f"an array of real numbers, not {measured.dtype}")
     if measured.ndim != 3 or measured.size == 0:
-        raise InvalidValue("losses", measured.shape, "losses [targets, sources, images], not empty")
+        raise InvalidValueError(
+            "losses", measured.shape, "losses [targets, sources, images], not empty"
+        )
     missing = np.isnan(measured)
     partly = np.argwhere(missing.any(2) & ~missing.all(2))
     if len(partly):
         target, source = (int(i) for i in partly[0])
         expected = f"a loss for every image or for none (target {target}, source {source})"
-        raise InvalidValue("losses", float("nan"), expected)
+        raise InvalidValueError("losses", float("nan"), expected)
     affinities = np.full(measured.shape[:2], np.nan)
     for target, row in enumerate(measured):
         there = np.flatnonzero(~missing[target, :, 0])
         if not len(there):
             expected = f"at least one source of every target (target {target} has none)"
-            raise InvalidValue("losses", float("nan"), expected)
+            raise InvalidValueError("losses", float("nan"), expected)
         affinities[target, there] = _principal(np.clip(_win_rates(row[there]), _LEAST, _MOST))
     return affinities
 

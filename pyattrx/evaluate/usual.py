@@ -53,9 +53,9 @@ def random_precision(n_sources: int, relevant: int | None = None) -> float:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         If an argument is not an integer.
-    InvalidValue
+    InvalidValueError
         If an argument is out of range.
 
     Examples

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx._files import atomic_write
-from pyattrx.errors import CacheWarning, InvalidType, InvalidValue
+from pyattrx.errors import CacheWarning, InvalidTypeError, InvalidValueError
 
 __all__ = ["CachedNetwork", "FeatureCache", "Rows", "default_folder"]
 
@@ -81,9 +81,9 @@ class FeatureCache:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, limit: float = 10.0) -> None:
         if folder is not None and not isinstance(folder, (str, os.PathLike)):
-            raise InvalidType("folder", folder, "a path, or None")
+            raise InvalidTypeError("folder", folder, "a path, or None")
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not limit > 0:
-            raise InvalidValue("limit", limit, "a positive number of GiB")
+            raise InvalidValueError("limit", limit, "a positive number of GiB")
         self.folder = default_folder() / "features" if folder is None else Path(folder)
         self.limit = float(limit)
         self._said = False

@@ -33,7 +33,7 @@ class Costs:
         Features of an image.
     input_size : (int, int)
         Height and width of what the network sees.
-    licence, source : str or None
+    license, source : str or None
         Where its loader says so.
     """
 
@@ -43,7 +43,7 @@ class Costs:
     measured_on: str | None
     width: int
     input_size: tuple[int, int]
-    licence: str | None = None
+    license: str | None = None
     source: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,15 +87,15 @@ class _Counter(DispatchMode):
 
 def origin(encoder: Encoder) -> tuple[str | None, str | None]:
     """Licence and source of a network, where its loader left them."""
-    licence = source = None
+    license = source = None
     facts = {**_facts(encoder.module), **encoder.known}
     for key in ("license", "licence"):
         if isinstance(facts.get(key), str):
-            licence = facts[key]
+            license = facts[key]
     for key in ("hf_hub_id", "url", "_name_or_path"):
         if source is None and isinstance(facts.get(key), str) and facts[key]:
             source = facts[key]
-    return licence, source or encoder.specification
+    return license, source or encoder.specification
 
 
 def _facts(module: nn.Module) -> Mapping[str, Any]:

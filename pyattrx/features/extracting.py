@@ -119,7 +119,7 @@ def extract(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         ``PYATTRX_IMAGENET`` leads to no table.
     EncoderError, AssumptionError
         The network fails, or is no function of one image.

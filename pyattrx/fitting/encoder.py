@@ -73,7 +73,7 @@ class FittedEncoder(Encoder):
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Another suffix, or a folder that does not exist.
         EncoderError
             The encoder is not of the built-in architecture.

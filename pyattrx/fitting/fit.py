@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pyattrx._ambient import neutrally
 from pyattrx.encoders import Normalize, random_state_kept
-from pyattrx.errors import EncoderError, FitWarning, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, FitWarning, InvalidTypeError, InvalidValueError
 from pyattrx.fitting.encoder import FittedEncoder
 from pyattrx.fitting.given import labelled_part
 from pyattrx.fitting.labels import Kind, Labels
@@ -106,7 +106,7 @@ def fit_target(
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Wrong arguments: other images, labels that are not one an image, NaN, a single class, labels
         all the same, too few images or groups to hold some out.
     EncoderError
@@ -181,7 +181,7 @@ def _networks(
     if architecture is None:
         network: nn.Module = SmallEncoder()
     elif not isinstance(architecture, nn.Module):
-        raise InvalidType("architecture", architecture, "a torch.nn.Module, or None")
+        raise InvalidTypeError("architecture", architecture, "a torch.nn.Module, or None")
     else:
         try:
             network = copy.deepcopy(architecture).float().requires_grad_()
@@ -224,14 +224,16 @@ def _checked(
         ("seed", seed, 0),
     ):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise InvalidType(argument, value, f"an integer of at least {least}")
+            raise InvalidTypeError(argument, value, f"an integer of at least {least}")
         if value < least:
-            raise InvalidValue(argument, value, f"an integer of at least {least}")
+            raise InvalidValueError(argument, value, f"an integer of at least {least}")
     if not 0 < holdout < 1:
-        raise InvalidValue("holdout", holdout, "a share between 0 and 1")
+        raise InvalidValueError("holdout", holdout, "a share between 0 and 1")
     if not 0 < learning_rate < math.inf:
-        raise InvalidValue("learning_rate", learning_rate, "a positive number")
+        raise InvalidValueError("learning_rate", learning_rate, "a positive number")
     pair = input_size if isinstance(input_size, (tuple, list)) else (input_size, input_size)
     if len(pair) != 2 or not all(isinstance(v, int) and v >= 16 for v in pair):
-        raise InvalidValue("input_size", input_size, "an integer of at least 16, or two of them")
+        raise InvalidValueError(
+            "input_size", input_size, "an integer of at least 16, or two of them"
+        )
     return int(pair[0]), int(pair[1])

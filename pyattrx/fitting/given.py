@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.fitting.labels import Kind
 from pyattrx.probes import Probes
 from pyattrx.tasks import Task
@@ -20,7 +20,7 @@ def labelled_part(task: Task, targets: Any, kind: Any) -> tuple[Probes, NDArray[
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Targets or a kind beside those of the task, no labels, or labels that cannot be learnt.
 
     Examples
@@ -32,17 +32,19 @@ def labelled_part(task: Task, targets: Any, kind: Any) -> tuple[Probes, NDArray[
     (('image0', 'image2', 'image3', 'image4'), [0, 1, 1, 0], 'classification')
     """
     if targets is not None:
-        raise InvalidValue("targets", targets, "None, as the images are a task, which has labels")
+        raise InvalidValueError(
+            "targets", targets, "None, as the images are a task, which has labels"
+        )
     if task.labels is None or task.kind == "unlabelled":
-        raise InvalidValue("images", task, "a task with labels")
+        raise InvalidValueError("images", task, "a task with labels")
     if task.kind == "multilabel":
-        raise InvalidValue(
+        raise InvalidValueError(
             "images",
             task,
             "another kind of task; Task.from_arrays(task.probes, task.labels.astype(float), "
             "kind='regression') makes numbers of the classes",
         )
     if kind not in (None, task.kind):
-        raise InvalidValue("task", kind, f"None, or {task.kind!r} as the labels are")
+        raise InvalidValueError("task", kind, f"None, or {task.kind!r} as the labels are")
     chosen = np.flatnonzero(task.labelled)
     return task.probes.take(chosen), task.labels[chosen], task.kind

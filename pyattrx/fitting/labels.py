@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Kind", "Labels"]
 
@@ -54,7 +54,7 @@ class Labels:
     ) -> None:
         array = _array(targets)
         if task is not None and task not in _EXPECTED:
-            raise InvalidValue("task", task, f"one of {', '.join(get_args(Kind))}")
+            raise InvalidValueError("task", task, f"one of {', '.join(get_args(Kind))}")
         discrete = array.dtype.kind in "biuU"
         if task is None:
             shapes = {
@@ -67,7 +67,7 @@ class Labels:
             task = shapes.get((discrete, array.ndim))
             if task is None:
                 kinds = "; ".join(f"{name}: {shape}" for name, shape in _EXPECTED.items())
-                raise InvalidValue("targets", f"{array.dtype} {array.shape}", kinds)
+                raise InvalidValueError("targets", f"{array.dtype} {array.shape}", kinds)
         self.task = task
         self.is_dense = task.startswith("dense")
         self.is_discrete = task.endswith("classification")
@@ -75,11 +75,13 @@ class Labels:
         dimensions = dimensions or ((3,) if self.is_discrete else (4,))
         numeric = array.dtype.kind in "biuf"
         if array.ndim not in dimensions or not (discrete if self.is_discrete else numeric):
-            raise InvalidValue("targets", f"{array.dtype} {array.shape}", _EXPECTED[task])
+            raise InvalidValueError("targets", f"{array.dtype} {array.shape}", _EXPECTED[task])
         if len(array) != count:
-            raise InvalidValue("targets", f"{len(array)} labels", f"{count}, one for every image")
+            raise InvalidValueError(
+                "targets", f"{len(array)} labels", f"{count}, one for every image"
+            )
         if 0 in array.shape:
-            raise InvalidValue("targets", array.shape, _EXPECTED[task] + ", not empty")
+            raise InvalidValueError("targets", array.shape, _EXPECTED[task] + ", not empty")
         values = self._classes(array) if self.is_discrete else self._numbers(array)
         self.values = self._reduced(values, largest) if self.is_dense else values
         height, width = self.values.shape[-2:] if self.is_dense else (0, 0)
@@ -88,7 +90,7 @@ class Labels:
     def _classes(self, array: NDArray[Any]) -> Tensor:
         classes, values = np.unique(array, return_inverse=True)
         if len(classes) < 2:
-            raise InvalidValue("targets", f"one class, {classes[0]!r}", "two or more classes")
+            raise InvalidValueError("targets", f"one class, {classes[0]!r}", "two or more classes")
         self.channels = len(classes)
         return torch.from_numpy(values.reshape(array.shape).astype(np.int64))
 
@@ -96,13 +98,19 @@ class Labels:
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             where = ", ".join(str(int(i)) for i in bad[0])
-            raise InvalidValue(f"targets[{where}]", float(array[tuple(bad[0])]), "a finite number")
+            raise InvalidValueError(
+                f"targets[{where}]", float(array[tuple(bad[0])]), "a finite number"
+            )
         if array.min() == array.max():
-            raise InvalidValue("targets", float(array.min()), "labels that are not all the same")
+            raise InvalidValueError(
+                "targets", float(array.min()), "labels that are not all the same"
+            )
         with np.errstate(over="ignore"):
             values = torch.from_numpy(array.astype(np.float32))
         if not torch.isfinite(values).all():
-            raise InvalidValue("targets", float(np.abs(array).max()), "numbers that fit float32")
+            raise InvalidValueError(
+                "targets", float(np.abs(array).max()), "numbers that fit float32"
+            )
         values = values[:, None] if values.ndim == 1 else values
         self.channels = values.shape[1]
         return values
@@ -168,7 +176,7 @@ def _array(targets: Any) -> NDArray[Any]:
     try:
         array = np.asarray(targets.detach().cpu() if isinstance(targets, Tensor) else targets)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidType("targets", targets, f"{expected} ({error})") from error
+        raise InvalidTypeError("targets", targets, f"{expected} ({error})") from error
     if array.dtype.kind not in "biufU":
-        raise InvalidType("targets", targets, f"{expected}, not {array.dtype}")
+        raise InvalidTypeError("targets", targets, f"{expected}, not {array.dtype}")
     return array

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyattrx._files import atomic_write
 from pyattrx.encoders import SUFFIX, Normalize, load_weights, register
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 from pyattrx.fitting.encoder import FitReport, FittedEncoder
 from pyattrx.fitting.networks import SmallEncoder
 
@@ -22,12 +22,12 @@ _FORMAT = "pyattrx-fitted-1"
 def write_fitted(encoder: FittedEncoder, path: str | Path) -> Path:
     """Write an encoder to one file; see `FittedEncoder.save`."""
     if not isinstance(path, (str, Path)):
-        raise InvalidType("path", path, f"the path of a file that ends in {SUFFIX}")
+        raise InvalidTypeError("path", path, f"the path of a file that ends in {SUFFIX}")
     path = Path(path)
     if path.suffix != SUFFIX:
-        raise InvalidValue("path", str(path), f"a file name that ends in {SUFFIX}")
+        raise InvalidValueError("path", str(path), f"a file name that ends in {SUFFIX}")
     if not path.parent.is_dir():
-        raise InvalidValue("path", str(path), "a file in an existing folder")
+        raise InvalidValueError("path", str(path), "a file in an existing folder")
     if type(encoder.module) is not SmallEncoder:
         raise EncoderError(
             f"encoder {encoder.name!r} is a {type(encoder.module).__name__}: a file describes "

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.fitting.labels import Labels
 
 __all__ = ["Split", "split"]
@@ -41,16 +41,16 @@ def split(groups: NDArray[np.int64], labels: Labels, holdout: float, seed: int) 
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Too few images or groups.
     """
     n_groups = int(groups.max()) + 1
     if len(groups) < _LEAST_IMAGES:
-        raise InvalidValue("images", f"{len(groups)} images", f"at least {_LEAST_IMAGES}")
+        raise InvalidValueError("images", f"{len(groups)} images", f"at least {_LEAST_IMAGES}")
     held_out = max(_LEAST_HELD_OUT, round(holdout * n_groups))
     if n_groups - held_out < 2:
         expected = f"more of them than {held_out + 1}, to hold {held_out} out"
-        raise InvalidValue("images", f"{n_groups} groups of images", expected)
+        raise InvalidValueError("images", f"{n_groups} groups of images", expected)
     order = np.random.default_rng(seed).permutation(n_groups)
     if labels.task == "classification":
         first = np.unique(groups, return_index=True)[1]  # an image of every group

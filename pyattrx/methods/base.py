@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["ComparisonMethod", "imported", "reference_to"]
 
@@ -48,7 +48,7 @@ class ComparisonMethod(ABC):
         return (self,)
 
     def check_probes(self, groups: np.ndarray) -> None:  # noqa: B027 - one is enough for most
-        """Raise `InvalidValue` for probes that are too few, by the group of each."""
+        """Raise `InvalidValueError` for probes that are too few, by the group of each."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -76,16 +76,16 @@ def reference_to(argument: str, value: Any) -> str:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         It cannot be.
     """
     reference = f"{getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}"
     try:
         found = imported(argument, reference)
-    except InvalidValue:
+    except InvalidValueError:
         found = None
     if found is not value:
-        raise InvalidValue(
+        raise InvalidValueError(
             argument,
             value,
             "a name, or something defined at the top of an importable module: "
@@ -99,11 +99,13 @@ def imported(argument: str, reference: str) -> Any:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is nothing.
     """
     module, _, name = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidValue(argument, reference, f"module:name that imports ({error})") from error
+        raise InvalidValueError(
+            argument, reference, f"module:name that imports ({error})"
+        ) from error

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx._checks import flag, number
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods.base import ComparisonMethod
 from pyattrx.methods.edges import Edges
 from pyattrx.methods.map_method import Method
@@ -34,7 +34,7 @@ class Combined(ComparisonMethod):
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         For the terms.
 
     Examples
@@ -54,23 +54,25 @@ class Combined(ComparisonMethod):
     def __post_init__(self) -> None:
         given: Any = self.terms
         if not isinstance(given, (list, tuple)) or not given:
-            raise InvalidType("terms", given, "a list of pairs of a method and a weight")
+            raise InvalidTypeError("terms", given, "a list of pairs of a method and a weight")
         terms = []
         for term in given:
             if not isinstance(term, (list, tuple)) or len(term) != 2:
-                raise InvalidType("terms", term, "pairs of a method and a weight")
+                raise InvalidTypeError("terms", term, "pairs of a method and a weight")
             # Names are known where all methods are.
             method = importlib.import_module("pyattrx.methods.names").get(term[0])
             if isinstance(method, Combined):
-                raise InvalidType("terms", term[0], "a method that is not combined itself")
+                raise InvalidTypeError("terms", term[0], "a method that is not combined itself")
             terms.append((method, number("terms", term[1])))
         if len({method for method, _ in terms}) < len(terms):
-            raise InvalidValue("terms", given, "different methods")
+            raise InvalidValueError("terms", given, "different methods")
         flag("standardize", self.standardize)
         if not self.standardize and not (
             all(weight >= 0 for _, weight in terms) and any(weight for _, weight in terms)
         ):
-            raise InvalidValue("terms", given, "weights of a mean: none negative, one not zero")
+            raise InvalidValueError(
+                "terms", given, "weights of a mean: none negative, one not zero"
+            )
         object.__setattr__(self, "terms", tuple(terms))
 
     @classmethod
@@ -123,7 +125,7 @@ class Combined(ComparisonMethod):
         return first.intersection(*others)
 
     def check_probes(self, groups: np.ndarray) -> None:
-        """Raise `InvalidValue` for probes that are too few for one of the methods."""
+        """Raise `InvalidValueError` for probes that are too few for one of the methods."""
         for part in self.parts:
             part.check_probes(groups)
 
@@ -150,7 +152,7 @@ class Combined(ComparisonMethod):
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             As for `Method.to_dict`.
         """
         terms = [[method.to_dict(), weight] for method, weight in self.terms]

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyattrx._modes import Arguments, Function, FunctionMode, Named
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 from pyattrx.methods.attribution import Forward, InputAttribution, differentiated
 from pyattrx.methods.scalars import Scalar
 
@@ -42,7 +42,7 @@ class ELRP(InputAttribution):
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         `eps` is not positive.
 
     Examples
@@ -57,9 +57,9 @@ class ELRP(InputAttribution):
 
     def __init__(self, eps: float = 1e-4) -> None:
         if isinstance(eps, bool) or not isinstance(eps, (int, float)):
-            raise InvalidType("eps", eps, "a positive number")
+            raise InvalidTypeError("eps", eps, "a positive number")
         if not 0 < eps < float("inf"):
-            raise InvalidValue("eps", eps, "a positive number")
+            raise InvalidValueError("eps", eps, "a positive number")
         self.eps = float(eps)
 
     def check(self, module: nn.Module) -> None:

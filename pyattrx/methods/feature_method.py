@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pyattrx.encoders import PreparedEncoder
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods.base import ComparisonMethod, reference_to
 
 __all__ = [
@@ -105,7 +105,7 @@ class FeatureMethod(ComparisonMethod):
 
     def __new__(cls, *args: Any, **options: Any) -> FeatureMethod:  # noqa: D102
         if cls is FeatureMethod:
-            raise InvalidType(
+            raise InvalidTypeError(
                 "method", cls, "one of its forms, such as pyattrx.methods.Ridge(penalty=0.1)"
             )
         return super().__new__(cls)
@@ -115,7 +115,7 @@ class FeatureMethod(ComparisonMethod):
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             A method of one's own that cannot be imported again by its module and name.
         """
         kind = self.name if _is_own(self) else reference_to("method", type(self))
@@ -126,15 +126,15 @@ class FeatureMethod(ComparisonMethod):
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
         """
         count, independent = len(groups), len(np.unique(groups))
         if count < self.least_probes:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "probes", count, f"at least {self.least_probes} probe images for {self}"
             )
         if independent < self.least_groups:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "probes.groups",
                 independent,
                 f"at least {self.least_groups} groups of probes for {self}",

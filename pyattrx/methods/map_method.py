@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pyattrx._checks import flag, integer
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods.attribution import GradXInput, InputAttribution, Saliency
 from pyattrx.methods.base import ComparisonMethod, imported, reference_to
 from pyattrx.methods.elrp import ELRP
@@ -50,7 +50,7 @@ class Method(ComparisonMethod):
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         For any field, naming it.
 
     Notes
@@ -82,11 +82,11 @@ class Method(ComparisonMethod):
         resolve_attribution(self.attribution)
         resolve_scalar(self.scalar)
         if self.reduce not in _REDUCTIONS:
-            raise InvalidValue("reduce", self.reduce, "one of 'mean', 'abs_mean', 'none'")
+            raise InvalidValueError("reduce", self.reduce, "one of 'mean', 'abs_mean', 'none'")
         if self.grid is not None:
             grid = self.grid
             if not isinstance(grid, (tuple, list)) or len(grid) != 2:
-                raise InvalidType("grid", self.grid, "two integers, height and width, or None")
+                raise InvalidTypeError("grid", self.grid, "two integers, height and width, or None")
             object.__setattr__(self, "grid", tuple(integer("grid", n, least=1) for n in grid))
         flag("center", self.center)
         if self.pixels is not None:
@@ -94,14 +94,14 @@ class Method(ComparisonMethod):
         integer("pixel_seed", self.pixel_seed, least=0, most=2**64 - 1)
         if self.storage is not None and self.storage not in STORAGES:
             names = ", ".join(repr(name) for name in STORAGES)
-            raise InvalidValue("storage", self.storage, f"one of {names}, or None")
+            raise InvalidValueError("storage", self.storage, f"one of {names}, or None")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the method as JSON types.
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             A callable scalar or an attribution of one's own that cannot be imported again by its
             module and name.
         """
@@ -116,7 +116,7 @@ class Method(ComparisonMethod):
             try:
                 json.dumps(options)
             except TypeError as error:
-                raise InvalidValue(
+                raise InvalidValueError(
                     "attribution", self.attribution, f"options that JSON can hold ({error})"
                 ) from error
             values["attribution"] = {"class": reference, "options": options}
@@ -130,7 +130,7 @@ class Method(ComparisonMethod):
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             Unknown fields, or a reference that cannot be imported.
         """
         values = dict(values)
@@ -138,14 +138,14 @@ class Method(ComparisonMethod):
             values["center"] = values.pop("centre")
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
-            raise InvalidValue("values", sorted(unknown), "the fields of Method.to_dict()")
+            raise InvalidValueError("values", sorted(unknown), "the fields of Method.to_dict()")
         attribution = values.get("attribution")
         if isinstance(attribution, dict):
             name = attribution["class"]
             kind = ATTRIBUTIONS[name] if name in ATTRIBUTIONS else imported("attribution", name)
             # Nothing else is ever called on behalf of a file.
             if not (isinstance(kind, type) and issubclass(kind, InputAttribution)):
-                raise InvalidValue("attribution", name, "a subclass of InputAttribution")
+                raise InvalidValueError("attribution", name, "a subclass of InputAttribution")
             values["attribution"] = kind(**attribution["options"])
         scalar = values.get("scalar")
         if isinstance(scalar, str) and ":" in scalar:
@@ -170,22 +170,24 @@ def resolve_attribution(attribution: str | InputAttribution | Any) -> InputAttri
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Unknown name, or an attribution whose `combine` no op knows.
-    InvalidType
+    InvalidTypeError
         Neither a name nor an `InputAttribution`.
     """
     if isinstance(attribution, str):
         if attribution not in ATTRIBUTIONS:
             names = ", ".join(repr(name) for name in ATTRIBUTIONS)
-            raise InvalidValue(
+            raise InvalidValueError(
                 "attribution", attribution, f"one of {names}, or an InputAttribution"
             )
         return ATTRIBUTIONS[attribution]()
     if not isinstance(attribution, InputAttribution):
-        raise InvalidType("attribution", attribution, "a name or an InputAttribution (an instance)")
+        raise InvalidTypeError(
+            "attribution", attribution, "a name or an InputAttribution (an instance)"
+        )
     if attribution.combine not in ("grad_x_input", "saliency", "identity"):
-        raise InvalidValue(
+        raise InvalidValueError(
             "attribution.combine",
             attribution.combine,
             "'grad_x_input', 'saliency' or 'identity'",
@@ -206,15 +208,15 @@ def resolve_maps_method(method: Any, others: tuple[str, ...] = (), more: str = "
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Unknown name, or neither.
     """
     if isinstance(method, Method):
         return method
     if not isinstance(method, str):
         names = ", ".join(map(repr, ATTRIBUTIONS))
-        raise InvalidType("method", method, f"one of {names}, or a pyattrx.Method{more}")
+        raise InvalidTypeError("method", method, f"one of {names}, or a pyattrx.Method{more}")
     if method not in ATTRIBUTIONS:
         names = ", ".join(map(repr, (*ATTRIBUTIONS, *others)))
-        raise InvalidValue("method", method, f"one of {names}, or a pyattrx.Method{more}")
+        raise InvalidValueError("method", method, f"one of {names}, or a pyattrx.Method{more}")
     return Method(method)

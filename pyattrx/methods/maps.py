@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyattrx import ops
 from pyattrx.encoders import PreparedEncoder
-from pyattrx.errors import EncoderError, InvalidValue, PyattrxError
+from pyattrx.errors import EncoderError, InvalidValueError, PyattrxError
 from pyattrx.methods.map_method import Method, resolve_attribution
 from pyattrx.methods.scalars import resolve_scalar
 
@@ -27,7 +27,7 @@ class AttributionMaps:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         ``method.pixels`` exceeds the map.
     """
 
@@ -38,7 +38,7 @@ class AttributionMaps:
         self._scalar = resolve_scalar(method.scalar)
         area = self.grid[0] * self.grid[1]
         if method.pixels is not None and method.reduce != "none" and method.pixels > area:
-            raise InvalidValue("pixels", method.pixels, f"at most {area}, the pixels of a map")
+            raise InvalidValueError("pixels", method.pixels, f"at most {area}, the pixels of a map")
         self._chosen: dict[int, Tensor] = {}
         self._chosen_there: dict[tuple[int, torch.device], Tensor] = {}
 
@@ -143,7 +143,7 @@ class AttributionMaps:
         if size not in self._chosen:
             assert self.method.pixels is not None
             if self.method.pixels > size:
-                raise InvalidValue("pixels", self.method.pixels, f"at most {size}")
+                raise InvalidValueError("pixels", self.method.pixels, f"at most {size}")
             chosen = choose_pixels(size, self.method.pixels, self.method.pixel_seed)
             self._chosen[size] = torch.from_numpy(chosen)
         return self._chosen[size]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods.base import ComparisonMethod, imported
 from pyattrx.methods.cka import CKA
 from pyattrx.methods.combined import Combined
@@ -89,9 +89,9 @@ def get(method: Any) -> ComparisonMethod:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         No method has this name.
-    InvalidType
+    InvalidTypeError
         Neither a name nor a method.
 
     Examples
@@ -104,13 +104,13 @@ def get(method: Any) -> ComparisonMethod:
         return method
     if not isinstance(method, str):
         what = " (an instance, not the class)" if _is_kind(method) else ""
-        raise InvalidType("method", method, f"a name, or a method of pyattrx.methods{what}")
+        raise InvalidTypeError("method", method, f"a name, or a method of pyattrx.methods{what}")
     if ":" in method:
         return _of_ones_own(method)
     known = list_methods()
     if method not in known:
         names = ", ".join(map(repr, known))
-        raise InvalidValue("method", method, f"one of {names}, or a method of pyattrx.methods")
+        raise InvalidValueError("method", method, f"one of {names}, or a method of pyattrx.methods")
     return known[method]
 
 
@@ -121,11 +121,11 @@ def _of_ones_own(reference: str) -> ComparisonMethod:
         try:
             found = found()
         except TypeError as error:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "method", reference, f"a method without options ({error})"
             ) from error
     if not isinstance(found, ComparisonMethod):
-        raise InvalidValue("method", reference, "a method, such as a FeatureMethod")
+        raise InvalidValueError("method", reference, "a method, such as a FeatureMethod")
     return found
 
 
@@ -138,7 +138,7 @@ def from_dict(values: dict[str, Any]) -> ComparisonMethod:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Unknown fields or values, or a reference that cannot be imported.
 
     Examples
@@ -158,10 +158,10 @@ def from_dict(values: dict[str, Any]) -> ComparisonMethod:
     kind: Any = imported("method", name) if ":" in name else FEATURE_METHODS.get(name)
     # Nothing else is ever called on behalf of a file.
     if not (_is_kind(kind) and issubclass(kind, FeatureMethod)):
-        raise InvalidValue("kind", name, f"one of {', '.join(map(repr, FEATURE_METHODS))}")
+        raise InvalidValueError("kind", name, f"one of {', '.join(map(repr, FEATURE_METHODS))}")
     unknown = set(values) - {field.name for field in fields(kind)}
     if unknown:
-        raise InvalidValue("values", sorted(unknown), f"options of {name!r}")
+        raise InvalidValueError("values", sorted(unknown), f"options of {name!r}")
     made: ComparisonMethod = kind(**values)
     return made
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pyattrx._checks import integer, number
 from pyattrx.encoders import PreparedEncoder
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods.feature_method import ROUNDINGS, FeatureMethod, Summary, widened
 from pyattrx.methods.moments import Moments, cross_fitted_r2, narrowed
 
@@ -51,7 +51,7 @@ class Regression(FeatureMethod):
         object.__setattr__(self, "penalty", number("penalty", self.penalty, above=0))
         integer("largest_grid", self.largest_grid, least=1)
         if integer("window", self.window, least=1) % 2 == 0:
-            raise InvalidValue("window", self.window, "an odd number of rows and columns")
+            raise InvalidValueError("window", self.window, "an odd number of rows and columns")
 
     def summarize(self, observed: dict[str, Tensor]) -> Summary:
         """Keep the features themselves: [N, draws, C, H, W] where they are maps, or [N, draws, D].

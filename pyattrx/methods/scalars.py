@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pyattrx.errors import EncoderError, InvalidValue
+from pyattrx.errors import EncoderError, InvalidValueError
 
 __all__ = ["SCALARS", "Scalar", "half_squared_norm", "mean", "resolve_scalar"]
 
@@ -39,14 +39,16 @@ def resolve_scalar(scalar: str | Scalar) -> Scalar:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Unknown name, or neither a name nor a callable.
     """
     if isinstance(scalar, str) and scalar in SCALARS:
         return SCALARS[scalar]
     if isinstance(scalar, str) or not callable(scalar):
         names = ", ".join(repr(name) for name in SCALARS)
-        raise InvalidValue("scalar", scalar, f"{names}, or a callable from output [N, ...] to [N]")
+        raise InvalidValueError(
+            "scalar", scalar, f"{names}, or a callable from output [N, ...] to [N]"
+        )
     given = scalar
 
     def checked(output: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.ops import reference
 from pyattrx.ops.heap import freed_memory_kept
 from pyattrx.ops.layout import COMBINE_CODES, DTYPE_CODES, REDUCE_CODES
@@ -74,7 +74,7 @@ def attribution_maps(
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Shapes, dtypes or devices that do not fit, or an unknown name.
 
     Notes
@@ -96,15 +96,19 @@ def attribution_maps(
     _check_choice("reduce", reduce, REDUCE_CODES)
     _check_channels("grad", grad)
     if not isinstance(normalize, bool):
-        raise InvalidType("normalize", normalize, "True or False")
+        raise InvalidTypeError("normalize", normalize, "True or False")
     if places is not None:
         _check_places(places)
     if COMBINE_CODES[method] == 0:
         if input is None:
-            raise InvalidValue("input", input, f"the network's input, needed for method={method!r}")
+            raise InvalidValueError(
+                "input", input, f"the network's input, needed for method={method!r}"
+            )
         _check_alike("input", input, "grad", grad)
         if input.shape != grad.shape:
-            raise InvalidValue("input.shape", tuple(input.shape), f"{tuple(grad.shape)}, as grad")
+            raise InvalidValueError(
+                "input.shape", tuple(input.shape), f"{tuple(grad.shape)}, as grad"
+            )
     else:
         input = None
     grad = grad.detach()
@@ -132,7 +136,7 @@ def probe_cosines(maps: Tensor, other: Tensor | None = None) -> Tensor:
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Shapes, dtypes or devices that do not fit.
 
     Examples
@@ -147,7 +151,7 @@ def probe_cosines(maps: Tensor, other: Tensor | None = None) -> Tensor:
         _check_tensor("other", other, 3, "[K, N, D]")
         _check_alike("other", other, "maps", maps)
         if other.shape[1:] != maps.shape[1:]:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "other.shape", tuple(other.shape), f"[K, {maps.shape[1]}, {maps.shape[2]}], as maps"
             )
     other = None if other is None else other.detach()
@@ -170,7 +174,7 @@ def cosine_affinity(maps: Tensor) -> Tensor:
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Shapes or dtypes that do not fit.
 
     Examples
@@ -211,7 +215,7 @@ def fused_affinity(
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Shapes, dtypes or devices that do not fit, or an unknown name.
 
     Examples
@@ -231,10 +235,12 @@ def fused_affinity(
     if COMBINE_CODES[method] != 0:
         input = grads  # not read
     if input is None:
-        raise InvalidValue("input", input, f"the networks' input, needed for method={method!r}")
+        raise InvalidValueError(
+            "input", input, f"the networks' input, needed for method={method!r}"
+        )
     _check_alike("input", input, "grads", grads)
     if input.shape not in (grads.shape, grads.shape[1:]):
-        raise InvalidValue(
+        raise InvalidValueError(
             "input.shape",
             tuple(input.shape),
             f"{tuple(grads.shape[1:])} or {tuple(grads.shape)}, as grads",
@@ -279,7 +285,7 @@ def sketch(
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Shapes, dtypes or numbers out of range.
 
     Notes
@@ -302,7 +308,7 @@ def sketch(
     _check_integer("seed", seed, 0, 2**63 - 1)
     _check_integer("first_probe", first_probe, 0, 2**63 - 1)
     if not isinstance(normalize, bool):
-        raise InvalidType("normalize", normalize, "True or False")
+        raise InvalidTypeError("normalize", normalize, "True or False")
     result: Tensor = operators.sketch(maps.detach(), size, seed, first_probe, normalize)
     return result
 
@@ -335,49 +341,49 @@ def backends() -> dict[str, str]:
 
 def _check_tensor(name: str, value: Any, dim: int, shape: str) -> None:
     if not isinstance(value, Tensor):
-        raise InvalidType(name, value, f"a tensor {shape}")
+        raise InvalidTypeError(name, value, f"a tensor {shape}")
     if value.dim() != dim:
-        raise InvalidValue(f"{name}.shape", tuple(value.shape), shape)
+        raise InvalidValueError(f"{name}.shape", tuple(value.shape), shape)
     if value.dtype not in DTYPE_CODES:
-        raise InvalidValue(f"{name}.dtype", value.dtype, _DTYPES)
+        raise InvalidValueError(f"{name}.dtype", value.dtype, _DTYPES)
     if value.layout != torch.strided:
-        raise InvalidValue(f"{name}.layout", value.layout, "a dense (strided) tensor")
+        raise InvalidValueError(f"{name}.layout", value.layout, "a dense (strided) tensor")
 
 
 def _check_alike(name: str, value: Any, other_name: str, other: Tensor) -> None:
     if not isinstance(value, Tensor):
-        raise InvalidType(name, value, "a tensor")
+        raise InvalidTypeError(name, value, "a tensor")
     if value.dtype != other.dtype:
-        raise InvalidValue(f"{name}.dtype", value.dtype, f"{other.dtype}, as {other_name}")
+        raise InvalidValueError(f"{name}.dtype", value.dtype, f"{other.dtype}, as {other_name}")
     if value.device != other.device:
-        raise InvalidValue(f"{name}.device", value.device, f"{other.device}, as {other_name}")
+        raise InvalidValueError(f"{name}.device", value.device, f"{other.device}, as {other_name}")
 
 
 def _check_places(places: Any) -> None:
     if not isinstance(places, Tensor):
-        raise InvalidType("places", places, "a tensor [P] of int64 on the CPU")
+        raise InvalidTypeError("places", places, "a tensor [P] of int64 on the CPU")
     if places.dim() != 1 or places.dtype != torch.int64 or places.device.type != "cpu":
         found = f"{places.dtype} {tuple(places.shape)} on {places.device}"
-        raise InvalidValue("places", found, "a tensor [P] of int64 on the CPU")
+        raise InvalidValueError("places", found, "a tensor [P] of int64 on the CPU")
 
 
 def _check_channels(name: str, value: Tensor) -> None:
     if value.shape[-3] == 0:
-        raise InvalidValue(f"{name}.shape", tuple(value.shape), "at least one channel")
+        raise InvalidValueError(f"{name}.shape", tuple(value.shape), "at least one channel")
 
 
 def _check_probes(name: str, value: Tensor) -> None:
     if value.shape[1] == 0:
-        raise InvalidValue(f"{name}.shape", tuple(value.shape), "at least one probe (N >= 1)")
+        raise InvalidValueError(f"{name}.shape", tuple(value.shape), "at least one probe (N >= 1)")
 
 
 def _check_integer(name: str, value: Any, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidType(name, value, "an integer")
+        raise InvalidTypeError(name, value, "an integer")
     if not least <= value <= most:
-        raise InvalidValue(name, value, f"{least} to {most}")
+        raise InvalidValueError(name, value, f"{least} to {most}")
 
 
 def _check_choice(name: str, value: Any, choices: dict[str, int]) -> None:
     if not isinstance(value, str) or value not in choices:
-        raise InvalidValue(name, value, "one of " + ", ".join(repr(c) for c in choices))
+        raise InvalidValueError(name, value, "one of " + ", ".join(repr(c) for c in choices))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = [
     "COMBINE_CODES",
@@ -57,9 +57,9 @@ def check_places(places: Tensor | None, size: int) -> Tensor | None:
         return None
     if len(places) and not (int(places[0]) >= 0 and int(places[-1]) < size):
         ends = f"{int(places[0])} to {int(places[-1])}"
-        raise InvalidValue("places", ends, f"elements of a map, 0 to {size - 1}")
+        raise InvalidValueError("places", ends, f"elements of a map, 0 to {size - 1}")
     if bool((places[1:] <= places[:-1]).any()):
-        raise InvalidValue("places", "not rising", "each element once, in rising order")
+        raise InvalidValueError("places", "not rising", "each element once, in rising order")
     return places.contiguous()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos.photos import Cuts
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """Return an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidType(name, value, f"an integer of at least {least}")
+        raise InvalidTypeError(name, value, f"an integer of at least {least}")
     if value < least:
-        raise InvalidValue(name, value, f"an integer of at least {least}")
+        raise InvalidValueError(name, value, f"an integer of at least {least}")
     return int(value)
 
 
@@ -39,7 +39,7 @@ def check_size(size: Any) -> tuple[int, int]:
     """Return (H, W) of an integer or a pair of integers."""
     if isinstance(size, (tuple, list)):
         if len(size) != 2:
-            raise InvalidValue("size", size, "one integer, or a pair (height, width)")
+            raise InvalidValueError("size", size, "one integer, or a pair (height, width)")
         return check_count("size[0]", size[0]), check_count("size[1]", size[1])
     side = check_count("size", size)
     return side, side
@@ -53,12 +53,14 @@ def check_names(names: Any, count: int, *, longer: bool = False) -> tuple[str, .
     if names is None:
         return tuple(f"image{index}" for index in range(count))
     if isinstance(names, str) or not isinstance(names, Sequence):
-        raise InvalidType("names", names, f"a list of {count} strings")
+        raise InvalidTypeError("names", names, f"a list of {count} strings")
     for index, name in enumerate(names):
         if not isinstance(name, str):
-            raise InvalidType(f"names[{index}]", name, "a string")
+            raise InvalidTypeError(f"names[{index}]", name, "a string")
     if len(names) < count or (len(names) > count and not longer):
-        raise InvalidValue("names", names, f"{count} names, one for every image; got {len(names)}")
+        raise InvalidValueError(
+            "names", names, f"{count} names, one for every image; got {len(names)}"
+        )
     return tuple(names[:count])
 
 
@@ -73,15 +75,15 @@ def group_keys(groups: Any, count: int, *, longer: bool = False) -> list[Hashabl
         groups = groups.detach().cpu().numpy()
     if isinstance(groups, np.ndarray):
         if groups.ndim != 1:
-            raise InvalidValue("groups.shape", groups.shape, f"({count},), one group an image")
+            raise InvalidValueError("groups.shape", groups.shape, f"({count},), one group an image")
         groups = groups.tolist()
     if isinstance(groups, str) or not isinstance(groups, Sequence):
-        raise InvalidType("groups", groups, "one integer or string for every image")
+        raise InvalidTypeError("groups", groups, "one integer or string for every image")
     for index, group in enumerate(groups):
         if not isinstance(group, (int, str, np.integer)):
-            raise InvalidType(f"groups[{index}]", group, "an integer or a string")
+            raise InvalidTypeError(f"groups[{index}]", group, "an integer or a string")
     if len(groups) < count or (len(groups) > count and not longer):
-        raise InvalidValue(
+        raise InvalidValueError(
             "groups", groups, f"{count} groups, one for every image; got {len(groups)}"
         )
     return list(groups[:count])
@@ -93,9 +95,9 @@ def check_order(order: Any, count: int) -> NDArray[np.int64]:
         return np.arange(count)
     chosen = np.asarray(order)
     if chosen.ndim != 1 or not (np.issubdtype(chosen.dtype, np.integer) or chosen.size == 0):
-        raise InvalidType("order", order, "a sequence of integers")
+        raise InvalidTypeError("order", order, "a sequence of integers")
     if len(chosen) and not 0 <= chosen.min() <= chosen.max() < count:
-        raise InvalidValue("order", order, f"indices from 0 to {count - 1}")
+        raise InvalidValueError("order", order, f"indices from 0 to {count - 1}")
     return chosen.astype(np.int64)
 
 
@@ -110,11 +112,11 @@ def dense_groups(keys: Sequence[Hashable]) -> NDArray[np.int64]:
 def check_cuts(size: Any, crops: Any, min_crop: Any, seed: Any) -> Cuts:
     """Return what to cut from every photo."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise InvalidType("seed", seed, "an integer")
+        raise InvalidTypeError("seed", seed, "an integer")
     if isinstance(min_crop, bool) or not isinstance(min_crop, (int, float)):
-        raise InvalidType("min_crop", min_crop, "a number in (0, 1]")
+        raise InvalidTypeError("min_crop", min_crop, "a number in (0, 1]")
     if not 0 < min_crop <= 1:
-        raise InvalidValue("min_crop", min_crop, "a number in (0, 1]")
+        raise InvalidValueError("min_crop", min_crop, "a number in (0, 1]")
     return Cuts(check_size(size), check_count("crops", crops), float(min_crop), int(seed))
 
 
@@ -122,20 +124,20 @@ def check_photos(images: Any) -> list[Image.Image | NDArray[np.uint8]]:
     """Return photos in memory as a list of images and arrays."""
     expected = "a list of PIL images, or of uint8 arrays [H, W, 3]"
     if isinstance(images, (str, bytes, np.ndarray, Image.Image, Path)):
-        raise InvalidType("images", images, expected)
+        raise InvalidTypeError("images", images, expected)
     if isinstance(images, Tensor) or not isinstance(images, Iterable):
-        raise InvalidType("images", images, f"{expected}; Probes.from_tensor takes a tensor")
+        raise InvalidTypeError("images", images, f"{expected}; Probes.from_tensor takes a tensor")
     photos = list(images)
     if not photos:
-        raise InvalidValue("images", photos, "at least one image")
+        raise InvalidValueError("images", photos, "at least one image")
     for index, photo in enumerate(photos):
         if isinstance(photo, Image.Image):
             continue
         name = f"images[{index}]"
         if not isinstance(photo, np.ndarray):
-            raise InvalidType(name, photo, "a PIL image or a uint8 array [H, W, 3]")
+            raise InvalidTypeError(name, photo, "a PIL image or a uint8 array [H, W, 3]")
         if photo.dtype != np.uint8:
-            raise InvalidType(f"{name}.dtype", photo.dtype, "uint8, from 0 to 255")
+            raise InvalidTypeError(f"{name}.dtype", photo.dtype, "uint8, from 0 to 255")
         if photo.ndim not in (2, 3) or (photo.ndim == 3 and photo.shape[2] not in (3, 4)):
-            raise InvalidValue(f"{name}.shape", photo.shape, "(H, W, 3), (H, W, 4) or (H, W)")
+            raise InvalidValueError(f"{name}.shape", photo.shape, "(H, W, 3), (H, W, 4) or (H, W)")
     return photos

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from pyattrx.errors import InvalidType, ProbeError
+from pyattrx.errors import InvalidTypeError, ProbeError
 from pyattrx.photos.seeded import seeded_hash
 
 __all__ = ["SUFFIXES", "GroupOf", "Listing", "group_of_path", "in_order", "list_images"]
@@ -58,7 +58,7 @@ def list_images(path: Any, recursive: bool) -> Listing:
     Hidden files and folders are left out, and links to folders are not followed.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise InvalidType("path", path, "the path of a folder of images")
+        raise InvalidTypeError("path", path, "the path of a folder of images")
     folder = Path(path)
     if not folder.exists():
         raise ProbeError(f"{folder}: no such folder; expected a folder of images")
@@ -106,7 +106,7 @@ def group_of_path(group_of: GroupOf, name: str) -> str:
     """Return what the caller's function says of a relative path, as a string."""
     group = group_of(PurePosixPath(name))
     if isinstance(group, bool) or not isinstance(group, (str, int, PurePath)):
-        raise InvalidType(f"groups({name!r})", group, "a string, an integer or a path")
+        raise InvalidTypeError(f"groups({name!r})", group, "a string, an integer or a path")
     return str(group)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from pyattrx._progress import progress
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos.parallel import ordered_map
 from pyattrx.photos.photos import Cuts, Decoded, Skipped
 from pyattrx.photos.store import PixelStore, digest
@@ -81,7 +81,9 @@ def read_batches(iterable: Iterable[Any], limit: int | None, store: PixelStore) 
     """Store the images of batches; tell whether `limit` cut them off."""
     if isinstance(iterable, (Tensor, str, Mapping)) or not isinstance(iterable, Iterable):
         hint = "; Probes.from_tensor takes a tensor" if isinstance(iterable, Tensor) else ""
-        raise InvalidType("iterable", iterable, f"a DataLoader or other iterable of batches{hint}")
+        raise InvalidTypeError(
+            "iterable", iterable, f"a DataLoader or other iterable of batches{hint}"
+        )
     total = limit or _length(iterable)
     with progress(_LABEL, total) if total else nullcontext(_ignore) as step:
         for number, batch in enumerate(iterable):
@@ -104,12 +106,12 @@ def store_images(
     for first in range(0, len(images), _AT_ONCE):
         pixels = to_pixels(images[first : first + _AT_ONCE], label, first)
         if store.shape is not None and pixels.shape[1:] != store.shape:
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"{label}.shape", tuple(images.shape), f"images of shape {store.shape}, as before"
             )
         if store.dtype is not None and pixels.dtype != store.dtype:
             before = "uint8" if store.dtype == "uint8" else "floating"
-            raise InvalidType(f"{label}.dtype", images.dtype, f"{before} images, as before")
+            raise InvalidTypeError(f"{label}.dtype", images.dtype, f"{before} images, as before")
         for image in pixels:
             store.append(image, digest(image))
         step(len(pixels))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx._files import read_exactly, write_all
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 
 __all__ = ["PixelStore", "Pixels", "as_float32", "digest"]
 
@@ -46,9 +46,9 @@ class PixelStore:
 
     def __init__(self, scratch: str | os.PathLike[str] | None = None) -> None:
         if scratch is not None and not isinstance(scratch, (str, os.PathLike)):
-            raise InvalidType("scratch", scratch, "the path of a folder")
+            raise InvalidTypeError("scratch", scratch, "the path of a folder")
         if scratch is not None and not Path(scratch).is_dir():
-            raise InvalidValue("scratch", str(scratch), "an existing folder")
+            raise InvalidValueError("scratch", str(scratch), "an existing folder")
         self._folder = scratch
         self._kept: list[Pixels] = []
         self._file: int | None = None

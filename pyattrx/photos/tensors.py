@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos.store import Pixels
 
 __all__ = ["check_images", "images_of", "to_pixels"]
@@ -32,7 +32,7 @@ def images_of(batch: Any, label: str) -> Tensor:
     for value in values:
         if isinstance(value, Tensor):
             return value
-    raise InvalidType(
+    raise InvalidTypeError(
         label, batch, "a tensor of images, or a tuple, list or mapping that holds one"
     )
 
@@ -42,21 +42,23 @@ def check_images(images: Any, label: str) -> Tensor:
     expected = "a tensor [N, 3, H, W], floating in [0, 1] or uint8"
     if not isinstance(images, Tensor):
         hint = "; torch.from_numpy makes one" if isinstance(images, np.ndarray) else ""
-        raise InvalidType(label, images, expected + hint)
+        raise InvalidTypeError(label, images, expected + hint)
     if images.dtype != torch.uint8 and images.dtype not in _FLOATING:
-        raise InvalidType(f"{label}.dtype", images.dtype, expected)
+        raise InvalidTypeError(f"{label}.dtype", images.dtype, expected)
     if images.layout != torch.strided or images.is_meta:
-        raise InvalidType(label, images, "a dense tensor with data")
+        raise InvalidTypeError(label, images, "a dense tensor with data")
     shape = tuple(images.shape)
     if images.ndim == 3 and shape[0] == 3:
-        raise InvalidValue(f"{label}.shape", shape, f"{expected}; images[None] for a single image")
+        raise InvalidValueError(
+            f"{label}.shape", shape, f"{expected}; images[None] for a single image"
+        )
     if images.ndim != 4 or shape[1] != 3 or 0 in shape[2:]:
         hint = ""
         if images.ndim == 4 and shape[3] == 3:
             hint = "; .permute(0, 3, 1, 2) puts the channels there"
         elif images.ndim == 4 and shape[1] == 1:
             hint = "; .expand(-1, 3, -1, -1) makes RGB of grey"
-        raise InvalidValue(f"{label}.shape", shape, expected + hint)
+        raise InvalidValueError(f"{label}.shape", shape, expected + hint)
     return images
 
 
@@ -74,7 +76,7 @@ def to_pixels(images: Tensor, label: str, first: int = 0) -> Pixels:
             where = [int(index) for index in (~inside).nonzero()[0]]
             value = float(images[tuple(where)])
             place = ", ".join(str(index) for index in [where[0] + first, *where[1:]])
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"{label}[{place}]",
                 value,
                 "finite values in [0, 1] in floating images, or uint8 from 0 to 255",

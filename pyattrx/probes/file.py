@@ -18,7 +18,7 @@ import numpy as np
 from xxhash import xxh3_64_intdigest
 
 from pyattrx._files import atomic_write, read_exactly
-from pyattrx.errors import InvalidType, ProbeError
+from pyattrx.errors import InvalidTypeError, ProbeError
 from pyattrx.photos import Pixels, PixelStore
 
 __all__ = ["open_file", "write_file"]
@@ -31,7 +31,7 @@ _DTYPES = {"uint8": "u1", "float32": "<f4"}
 def write_file(path: Any, store: PixelStore, count: int, facts: dict[str, Any]) -> Path:
     """Write the first `count` images of a store, and what else there is to know."""
     if not isinstance(path, (str, os.PathLike)):
-        raise InvalidType("path", path, "a file name")
+        raise InvalidTypeError("path", path, "a file name")
     assert store.dtype is not None
     header = {"count": count, "shape": store.shape, "dtype": str(store.dtype), **facts}
     encoded = json.dumps(header).encode()
@@ -55,7 +55,7 @@ def _stored(store: PixelStore, index: int) -> bytes:
 def open_file(path: Any) -> tuple[PixelStore, dict[str, Any]]:
     """Open a file of probes; everything but the pixels is checked."""
     if not isinstance(path, (str, os.PathLike)):
-        raise InvalidType("path", path, "a file name")
+        raise InvalidTypeError("path", path, "a file name")
     file = open(path, "rb", buffering=0)  # noqa: SIM115, closed with the store
     try:
         return _open(file, Path(path))

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from pyattrx._progress import progress
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.photos import (
     Decoded,
     GroupOf,
@@ -54,7 +54,7 @@ Folder = str | os.PathLike[str]
 Groups = Sequence[int | str] | NDArray[Any] | Tensor
 
 
-class _OutOfRange(InvalidValue, IndexError):
+class _OutOfRange(InvalidValueError, IndexError):
     """An index beyond the probes; an IndexError, so that iteration ends."""
 
 
@@ -108,7 +108,7 @@ class Probes:
         skipped: Sequence[Skipped] = (),
     ) -> None:
         if not isinstance(store, PixelStore):
-            raise InvalidType(
+            raise InvalidTypeError(
                 "images", store, "Probes.from_folder, from_images, from_tensor or from_batches"
             )
         self._store = store
@@ -199,7 +199,7 @@ class Probes:
             No such folder, no images in it, or an image that cannot be read: damaged, not an
             image, too large for Pillow (`PIL.Image.MAX_IMAGE_PIXELS`), or with pixels of no known
             range.
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong arguments.
 
         Examples
@@ -218,9 +218,9 @@ class Probes:
         if workers is not None:
             workers = check_count("workers", workers)
         if on_error not in ("raise", "skip"):
-            raise InvalidValue("on_error", on_error, "'raise' or 'skip'")
+            raise InvalidValueError("on_error", on_error, "'raise' or 'skip'")
         if groups is not None and groups != "photo" and not callable(groups):
-            raise InvalidType("groups", groups, "'photo', None or a function of a path")
+            raise InvalidTypeError("groups", groups, "'photo', None or a function of a path")
         store = PixelStore(scratch)
         listing = list_images(path, recursive)
         listing.require_images()
@@ -293,7 +293,7 @@ class Probes:
         ------
         ProbeError
             A photo that cannot be read.
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong arguments.
 
         Examples
@@ -307,7 +307,7 @@ class Probes:
         photos = check_photos(images)
         titles = check_names(names, len(photos))
         if isinstance(groups, str) and groups != "photo":
-            raise InvalidValue("groups", groups, "'photo', None, or one group for every image")
+            raise InvalidValueError("groups", groups, "'photo', None, or one group for every image")
         store = PixelStore(scratch)
         keys: Sequence[Hashable] = [None] * len(photos)
         if groups is not None:
@@ -358,9 +358,9 @@ class Probes:
 
         Raises
         ------
-        InvalidType
+        InvalidTypeError
             Not a tensor, or not one of these types.
-        InvalidValue
+        InvalidValueError
             A wrong shape, or a value that is not in the range: the message has its index.
 
         Examples
@@ -372,7 +372,7 @@ class Probes:
         """
         images = check_images(images, "images")
         if not len(images):
-            raise InvalidValue("images.shape", tuple(images.shape), "at least one image")
+            raise InvalidValueError("images.shape", tuple(images.shape), "at least one image")
         titles = check_names(names, len(images))
         keys = group_keys(groups, len(images))
         store = PixelStore(scratch)
@@ -414,7 +414,7 @@ class Probes:
         ------
         ProbeError
             There are no images.
-        InvalidType, InvalidValue
+        InvalidTypeError, InvalidValueError
             A batch that is something else; the message has its number.
 
         Examples
@@ -572,7 +572,7 @@ class Probes:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             A range beyond the probes.
 
         Examples
@@ -584,14 +584,14 @@ class Probes:
         start = check_count("start", start, 0)
         stop = len(self) if stop is None else check_count("stop", stop, 0)
         if stop > len(self):
-            raise InvalidValue("stop", stop, f"at most {len(self)}, the number of probes")
+            raise InvalidValueError("stop", stop, f"at most {len(self)}, the number of probes")
         if start > stop:
-            raise InvalidValue("start", start, f"at most {stop}, where the range ends")
+            raise InvalidValueError("start", start, f"at most {stop}, where the range ends")
         return torch.from_numpy(self._store.read(start, stop))
 
     def __getitem__(self, index: int) -> Tensor:
         if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
-            raise InvalidType("index", index, "an integer; images(start, stop) gives several")
+            raise InvalidTypeError("index", index, "an integer; images(start, stop) gives several")
         if not -len(self) <= index < len(self):
             raise _OutOfRange("index", index, f"an index into {len(self)} probes")
         at = int(index) % len(self)
@@ -616,7 +616,7 @@ class Probes:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             A wrong `batch_size`, or an `order` that goes beyond the probes.
 
         Examples
@@ -685,7 +685,7 @@ class Probes:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             A wrong `n`.
 
         Examples
@@ -695,7 +695,7 @@ class Probes:
         4
         """
         if check_count("n", n) > len(self):
-            raise InvalidValue("n", n, f"at most {len(self)}, the number of probes")
+            raise InvalidValueError("n", n, f"at most {len(self)}, the number of probes")
         return Probes(
             self._store, self._names[:n], self._groups[:n].tolist(), self._source, self._skipped
         )
@@ -716,7 +716,7 @@ class Probes:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             No probes, one of them twice, or an index beyond the probes.
 
         Examples
@@ -728,7 +728,7 @@ class Probes:
         """
         chosen = check_order(order, len(self))
         if not len(chosen) or len(np.unique(chosen)) < len(chosen):
-            raise InvalidValue("order", order, "at least one probe, and none of them twice")
+            raise InvalidValueError("order", order, "at least one probe, and none of them twice")
         return Probes(
             Selected(self._store, chosen),
             [self._names[at] for at in chosen.tolist()],
@@ -751,7 +751,7 @@ class Probes:
 
         Raises
         ------
-        InvalidType
+        InvalidTypeError
             Not a path.
         OSError
             The folder does not exist, cannot be written or is full.
@@ -804,6 +804,6 @@ class Probes:
         )
 
     def __reduce__(self) -> NoReturn:
-        raise InvalidType(
+        raise InvalidTypeError(
             "object to copy or pickle", self, "something else: read these images again instead"
         )

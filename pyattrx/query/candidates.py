@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pyattrx._progress import progress
-from pyattrx.errors import IndexDamaged, PyattrxError
+from pyattrx.errors import IndexDamagedError, PyattrxError
 from pyattrx.query.sketch_index import SketchIndex
 from pyattrx.storage import Store, StoredMethod, read_sketches
 
@@ -194,7 +194,7 @@ class Candidates:
         self._cached = np.concatenate([self._cached, *(vectors for _, vectors in blocks)])
 
     def _loaded(self, epoch: int) -> SketchIndex:
-        with contextlib.suppress(OSError, IndexDamaged):
+        with contextlib.suppress(OSError, IndexDamagedError):
             index = SketchIndex.load(self._path.with_suffix(f".{epoch}.index"))
             if index.size == self._store.sketch_size and self._is_ours(index):
                 self.damaged.update({int(k): v for k, v in index.facts["damaged"].items()})

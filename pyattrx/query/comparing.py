@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pyattrx import ops
 from pyattrx.affinities import RowStore
-from pyattrx.errors import ZooDamaged, ZooMismatch
+from pyattrx.errors import ZooDamagedError, ZooMismatchError
 from pyattrx.query.query import Target
 from pyattrx.statistics import Match, Residuals, rank
 from pyattrx.storage import (
@@ -77,7 +77,7 @@ def entry_seen(store: Store, method: StoredMethod, number: int, target: Target) 
 
     Raises
     ------
-    ZooDamaged
+    ZooDamagedError
         It is damaged; the message has its name.
     """
     try:
@@ -86,8 +86,8 @@ def entry_seen(store: Store, method: StoredMethod, number: int, target: Target) 
         if store.keep_rows:
             rows = store.catalog.records([number], method.id, ROWS).get(number)
         return Seen(target.label, store, rows, sketch=store.sketch(sketches))
-    except ZooDamaged as error:
-        raise ZooDamaged(f"entry {target.name!r}: {error}") from error
+    except ZooDamagedError as error:
+        raise ZooDamagedError(f"entry {target.name!r}: {error}") from error
 
 
 @dataclass
@@ -261,7 +261,7 @@ class _Comparison:
         width = block.shape[2]
         for some in rows:
             if some is not None and some.shape[1] != width:
-                raise ZooMismatch(
+                raise ZooMismatchError(
                     f"the {target.label}'s maps have {width} elements, those of the zoo's networks "
                     f"{some.shape[1]}"
                 )
@@ -285,7 +285,7 @@ class _Comparison:
         if number not in bad:
             try:
                 return self._store.rows(parts, probes)
-            except ZooDamaged as error:
+            except ZooDamagedError as error:
                 bad[number] = str(error)
         return None
 

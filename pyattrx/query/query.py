@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyattrx.encoders import FORMS, Encoder, is_file, load, refused
-from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ZooDamagedError
 from pyattrx.methods import FeatureMethod, Method
 from pyattrx.statistics import check_ranking
 from pyattrx.storage import (
@@ -119,7 +119,7 @@ class Query:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             A wrong argument; of several targets the message says which.
         """
         run = Run(*(options[key] for key in ("batch_size", "device", "precision", "compile")))
@@ -128,11 +128,11 @@ class Query:
         labels = check_tags(options["tags"])
         method = store.method(options["method"])
         if exact and not store.keep_rows:
-            raise InvalidValue("exact", exact, "False: this zoo keeps sketches only")
+            raise InvalidValueError("exact", exact, "False: this zoo keeps sketches only")
         if stop not in (None, "confident"):
-            raise InvalidValue("stop", stop, "None or 'confident'")
+            raise InvalidValueError("stop", stop, "None or 'confident'")
         if stop is not None and not store.keep_rows:
-            raise InvalidValue("stop", stop, "None: this zoo keeps sketches only")
+            raise InvalidValueError("stop", stop, "None: this zoo keeps sketches only")
         several = isinstance(target, (list, tuple))
         given = {f"target[{i}]": one for i, one in enumerate(target)} if several else {}
         targets = []
@@ -173,11 +173,11 @@ def _resolved(
         return given, number
     expected = f"{store.expected_names(given)}, or the specification of one"
     if ":" not in given and not is_file(given):
-        raise InvalidValue(label, given, f"{expected}: {FORMS}")
+        raise InvalidValueError(label, given, f"{expected}: {FORMS}")
     try:
         encoder = load(given, trust=trust)
-    except InvalidValue as error:
-        raise InvalidValue(label, given, f"{expected} ({error})") from error
+    except InvalidValueError as error:
+        raise InvalidValueError(label, given, f"{expected} ({error})") from error
     return encoder.name, encoder
 
 
@@ -199,29 +199,33 @@ def _finalists(
         rerank = False
     if rerank is False:
         if finalists is not None:
-            raise InvalidValue("finalists", finalists, "None: nothing is re-ranked")
+            raise InvalidValueError("finalists", finalists, "None: nothing is re-ranked")
         return None
     if rerank is not None:
         method = resolve_features(rerank)
         if features is None:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "rerank", str(method), "None: this zoo keeps no features; see Zoo.create"
             )
         if method != features.method:
-            raise InvalidValue("rerank", str(method), f"this zoo's {features.name!r}, or False")
+            raise InvalidValueError(
+                "rerank", str(method), f"this zoo's {features.name!r}, or False"
+            )
         if options["stop"] is not None:
-            raise InvalidValue("stop", options["stop"], "None: features are those of all probes")
+            raise InvalidValueError(
+                "stop", options["stop"], "None: features are those of all probes"
+            )
         if isinstance(given, Tensor):
-            raise InvalidType(label, given, "an Encoder or a name: maps have no features")
+            raise InvalidTypeError(label, given, "an Encoder or a name: maps have no features")
     if finalists is None:
         return max(_FINALISTS_PER_MATCH * k, _LEAST_FINALISTS)
     if not_integer(finalists) or finalists < k:
-        raise InvalidValue("finalists", finalists, f"an integer of at least k={k}")
+        raise InvalidValueError("finalists", finalists, f"an integer of at least k={k}")
     return int(finalists)
 
 
 def _is_bare(store: Store, given: Encoder | int) -> bool:
     """Whether it is an entry that was added as maps."""
-    with suppress(ZooDamaged):  # told where its features are read
+    with suppress(ZooDamagedError):  # told where its features are read
         return isinstance(given, int) and not arrays_of(store.catalog.entry(given))
     return False

@@ -13,7 +13,7 @@ import numpy as np
 
 from pyattrx.affinities import Scores
 from pyattrx.encoders import Encoder
-from pyattrx.errors import EntryGone, ZooDamaged
+from pyattrx.errors import EntryGoneError, ZooDamagedError
 from pyattrx.methods import Summary
 from pyattrx.query.comparing import Compared
 from pyattrx.query.query import Query, Target
@@ -41,9 +41,9 @@ def reranked(
 
     Raises
     ------
-    ZooMismatch
+    ZooMismatchError
         The target, or a finalist, was added as maps: there are no features of it.
-    ZooDamaged
+    ZooDamagedError
         The target is damaged.
     """
     features = store.features
@@ -88,11 +88,11 @@ def feature_scores(
 
     Raises
     ------
-    ZooMismatch
+    ZooMismatchError
         An entry was added as maps.
-    ZooDamaged
+    ZooDamagedError
         An entry is damaged.
-    EntryGone
+    EntryGoneError
         An entry was removed meanwhile.
     """
     kept = _summaries(store, features, numbers, names)
@@ -107,7 +107,7 @@ def _summaries(
     found, damaged = read_summaries(store, features, numbers)
     for number, name in zip(numbers, names, strict=True):
         if number in damaged:
-            raise ZooDamaged(f"entry {name!r}: {damaged[number]}")
+            raise ZooDamagedError(f"entry {name!r}: {damaged[number]}")
         if number not in found:
-            raise EntryGone(f"entry {name!r} was removed meanwhile")
+            raise EntryGoneError(f"entry {name!r} was removed meanwhile")
     return [found[number] for number in numbers]

@@ -25,7 +25,7 @@ import torch
 from xxhash import xxh3_64
 
 from pyattrx._files import atomic_write
-from pyattrx.errors import IndexDamaged, InvalidType, InvalidValue
+from pyattrx.errors import IndexDamagedError, InvalidTypeError, InvalidValueError
 
 __all__ = ["KINDS", "SketchIndex", "faiss_or_none", "kind_for"]
 
@@ -121,17 +121,17 @@ class SketchIndex:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong arguments; not as many vectors as ids; NaN or Inf among them.
         """
         numbers = np.asarray(ids, np.int64).reshape(-1)
         if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % 1024:
-            raise InvalidValue("size", size, "a multiple of 1024")
+            raise InvalidValueError("size", size, "a multiple of 1024")
         if kind != "auto" and kind not in KINDS:
-            raise InvalidValue("kind", kind, f"'auto' or one of {', '.join(map(repr, KINDS))}")
+            raise InvalidValueError("kind", kind, f"'auto' or one of {', '.join(map(repr, KINDS))}")
         chosen = kind_for(len(numbers), size) if kind == "auto" else kind
         if chosen != "flat" and faiss_or_none() is None:
-            raise InvalidValue("kind", kind, "'flat': faiss is not installed")
+            raise InvalidValueError("kind", kind, "'flat': faiss is not installed")
         trained = 0
         body: Any = _Flat(size)
         if chosen != "flat":
@@ -143,7 +143,7 @@ class SketchIndex:
             index.add(numbers[done : done + len(block)], block)
             done += len(block)
         if done != len(numbers):
-            raise InvalidValue("blocks", done, f"{len(numbers)} vectors, one for each id")
+            raise InvalidValueError("blocks", done, f"{len(numbers)} vectors, one for each id")
         return index
 
     def add(self, ids: Any, vectors: np.ndarray) -> None:
@@ -151,13 +151,15 @@ class SketchIndex:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong shapes or types; NaN or Inf.
         """
         numbers = np.asarray(ids, np.int64).reshape(-1)
         rows = _checked("vectors", vectors, self.size)
         if len(rows) != len(numbers):
-            raise InvalidValue("vectors.shape", vectors.shape, f"({len(numbers)}, {self.size})")
+            raise InvalidValueError(
+                "vectors.shape", vectors.shape, f"({len(numbers)}, {self.size})"
+            )
         if len(rows):
             self._body.add(rows if self.kind == "flat" else _folded(rows))
             self.ids = np.concatenate([self.ids, numbers])
@@ -181,11 +183,11 @@ class SketchIndex:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong shapes or types; NaN or Inf.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise InvalidValue("k", k, "an integer of at least 1")
+            raise InvalidValueError("k", k, "an integer of at least 1")
         wanted = min(k, len(self))
         rows = _checked("queries", queries, self.size)
         if wanted == 0 or not len(rows):
@@ -254,22 +256,24 @@ class SketchIndex:
 
         Raises
         ------
-        IndexDamaged
+        IndexDamagedError
             It is something else, damaged, or needs Faiss where there is none.
         OSError
             It cannot be opened.
         """
         whole = np.fromfile(Path(path), np.uint8)
         if len(whole) < _HEAD.size:
-            raise IndexDamaged(f"{path}: not an index")
+            raise IndexDamagedError(f"{path}: not an index")
         magic, length, checksum = _HEAD.unpack(whole[: _HEAD.size].tobytes())
         if magic != _MAGIC or _HEAD.size + length > len(whole):
-            raise IndexDamaged(f"{path}: not an index, or damaged")
+            raise IndexDamagedError(f"{path}: not an index, or damaged")
         if xxh3_64(whole[_HEAD.size :].data).intdigest() != checksum:
-            raise IndexDamaged(f"{path}: damaged: its checksum does not match")
+            raise IndexDamagedError(f"{path}: damaged: its checksum does not match")
         header = json.loads(whole[_HEAD.size : _HEAD.size + length].tobytes())
         if header["kind"] not in KINDS:
-            raise IndexDamaged(f"{path}: of another version: an index of kind {header['kind']!r}")
+            raise IndexDamagedError(
+                f"{path}: of another version: an index of kind {header['kind']!r}"
+            )
         start = _HEAD.size + length
         middle = start + 8 * header["n"]
         ids = np.frombuffer(whole[start:middle].tobytes(), "<i8").astype(np.int64)
@@ -280,11 +284,11 @@ class SketchIndex:
         else:
             faiss = faiss_or_none()
             if faiss is None:
-                raise IndexDamaged(f"{path}: needs faiss, which is not installed")
+                raise IndexDamagedError(f"{path}: needs faiss, which is not installed")
             try:
                 body = faiss.deserialize_index(whole[middle:])
             except RuntimeError as error:  # of another release of Faiss
-                raise IndexDamaged(f"{path}: cannot be read: {error}") from error
+                raise IndexDamagedError(f"{path}: cannot be read: {error}") from error
         index = cls(header["kind"], header["size"], ids, body, header["trained"])
         index.facts = header["facts"]
         return index
@@ -352,7 +356,7 @@ def _sample(blocks: Blocks, count: int, size: int, seed: int) -> np.ndarray:
         sample[filled : filled + len(mine)] = _folded(_checked("blocks", block[mine], size))
         done, filled = done + len(block), filled + len(mine)
     if filled != wanted:
-        raise InvalidValue("blocks", done, f"{count} vectors, one for each id")
+        raise InvalidValueError("blocks", done, f"{count} vectors, one for each id")
     return sample
 
 
@@ -367,10 +371,10 @@ def _trained(sample: np.ndarray) -> Any:
 
 def _checked(name: str, vectors: Any, size: int) -> np.ndarray:
     if not isinstance(vectors, np.ndarray) or vectors.dtype not in (np.float32, np.float16):
-        raise InvalidType(name, vectors, "an array of float32 or float16")
+        raise InvalidTypeError(name, vectors, "an array of float32 or float16")
     if vectors.ndim != 2 or vectors.shape[1] != size:
-        raise InvalidValue(f"{name}.shape", vectors.shape, f"rows of {size} numbers")
+        raise InvalidValueError(f"{name}.shape", vectors.shape, f"rows of {size} numbers")
     rows = np.ascontiguousarray(vectors, np.float32)
     if not np.isfinite(rows).all():
-        raise InvalidValue(name, "NaN or Inf", "finite numbers")
+        raise InvalidValueError(name, "NaN or Inf", "finite numbers")
     return rows

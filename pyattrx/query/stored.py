@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyattrx.affinities import Affinity, by_blocks, compare
-from pyattrx.errors import EntryGone, InvalidValue, ZooDamaged
+from pyattrx.errors import EntryGoneError, InvalidValueError, ZooDamagedError
 from pyattrx.methods import FeatureMethod, Method
 from pyattrx.query.comparing import floating
 from pyattrx.query.reranking import feature_scores
@@ -29,22 +29,22 @@ def stored_affinity(
     by_features = features is not None and (method is None or features.is_meant(method))
     stored = features if by_features and features is not None else store.method(method)
     if not by_features and not store.keep_rows:
-        raise InvalidValue("keep_rows", False, "a zoo that keeps rows")
+        raise InvalidValueError("keep_rows", False, "a zoo that keeps rows")
     chosen = store.catalog.names() if names is None else list(names)
     if not chosen:
-        raise InvalidValue("names", chosen, "at least one network")
+        raise InvalidValueError("names", chosen, "at least one network")
     if len(set(chosen)) < len(chosen):
-        raise InvalidValue("names", chosen, "different names")
+        raise InvalidValueError("names", chosen, "different names")
     numbers = [store.number(name, "names") for name in chosen]
     begun = time.perf_counter()
     try:
         entries = [store.catalog.entry(number) for number in numbers]
         values, parts = _compared(store, stored, numbers, chosen)
-    except ZooDamaged as error:
+    except ZooDamagedError as error:
         there = store.catalog.names_of(numbers)
         gone = [name for number, name in zip(numbers, chosen, strict=True) if number not in there]
         if gone:
-            raise EntryGone(f"entry {gone[0]!r} was removed meanwhile") from error
+            raise EntryGoneError(f"entry {gone[0]!r} was removed meanwhile") from error
         raise
     return Affinity(
         names=chosen,
@@ -130,7 +130,7 @@ class _EntryRows:
         for name, parts in zip(self._names[networks], self._located[networks], strict=True):
             try:
                 rows.append(floating(self._store.rows(parts, probes)))
-            except ZooDamaged as error:
-                raise ZooDamaged(f"entry {name!r}: {error}") from error
+            except ZooDamagedError as error:
+                raise ZooDamagedError(f"entry {name!r}: {error}") from error
         wide = any(row.dtype == torch.float64 for row in rows)
         return torch.stack([row.double() for row in rows] if wide else rows)

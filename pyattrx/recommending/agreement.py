@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from pyattrx._progress import progress
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import NormalizedRidge, Summary, narrowed, standardized
 from pyattrx.scores import Score
 from pyattrx.statistics import Residuals, jackknife_blocks, jackknife_residuals
@@ -95,7 +95,7 @@ def consensus(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Fewer than two candidates, or fewer than four groups.
 
     Notes
@@ -114,12 +114,12 @@ def consensus(
     [2, 1, 0]
     """
     if len(features) < 2:
-        raise InvalidValue("features", len(features), "those of at least two candidates")
+        raise InvalidValueError("features", len(features), "those of at least two candidates")
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
     chosen = _first_groups(groups, most)
     groups = np.unique(groups[chosen], return_inverse=True)[1]
     if int(groups.max(initial=-1)) < 3:
-        raise InvalidValue(
+        raise InvalidValueError(
             "groups", int(groups.max(initial=-1)) + 1, "at least four groups of images"
         )
     descriptor = NormalizedRidge(penalty=0.1)

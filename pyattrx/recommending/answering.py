@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.recommending.finding import Finding, places
 from pyattrx.recommending.notes import comparable_times, score_in_words, what_to_know, where_read
 from pyattrx.recommending.options import Options
@@ -37,7 +37,7 @@ def answer(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         No candidate can be ranked.
     """
     ranked, placed = _ranked(found, task, rule)
@@ -68,7 +68,9 @@ def _ranked(found: Sequence[Finding], task: Task, rule: Rule) -> tuple[list[Find
     if not able:
         whys = [one.missing[rule.main] for one in found if rule.main in one.missing]
         why = f": {whys[0]}" if whys else ""
-        raise InvalidValue("task", task.name, f"images that {rule.main} can be computed from{why}")
+        raise InvalidValueError(
+            "task", task.name, f"images that {rule.main} can be computed from{why}"
+        )
     placed = rule.order([one.scores for one in able])
     # Who sees no difference between images is no place to start from, whatever chance gives others.
     by_place = np.lexsort((-placed.values, np.array([one.dead for one in able])))

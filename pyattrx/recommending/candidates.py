@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from pyattrx.encoders import Encoder, Parts, expand, load
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, PyattrxError
 
 __all__ = ["Candidate", "read_candidates"]
 
@@ -43,7 +43,7 @@ def read_candidates(given: Any, *, trust: bool = False) -> list[Candidate]:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Something else, nothing, or two of one name.
 
     Examples
@@ -56,17 +56,17 @@ def read_candidates(given: Any, *, trust: bool = False) -> list[Candidate]:
     if isinstance(given, (str, Encoder, nn.Module)):
         given = [given]
     if not isinstance(given, Sequence) and not hasattr(given, "__iter__"):
-        raise InvalidType(
+        raise InvalidTypeError(
             "candidates", given, "a list of encoders, modules or specifications, or a Zoo"
         )
     beside: dict[str, list[str]] = {}
     found = [one for at, item in enumerate(given) for one in _read(item, at, trust, beside)]
     if not found:
-        raise InvalidValue("candidates", [], "at least one network")
+        raise InvalidValueError("candidates", [], "at least one network")
     seen: set[str] = set()
     for one in found:
         if one.name in seen:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "candidates", one.name, "networks with different names; give one another name="
             )
         seen.add(one.name)
@@ -92,7 +92,7 @@ def _read(item: Any, at: int, trust: bool, beside: dict[str, list[str]]) -> Iter
             label = f"candidates[{at}]"
         yield Candidate(label, _maker(item, at))
     else:
-        raise InvalidType(
+        raise InvalidTypeError(
             f"candidates[{at}]",
             item,
             "an Encoder, a module, a specification or a function that returns an Encoder",

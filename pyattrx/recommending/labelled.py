@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx import scores
-from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.features import Features
 from pyattrx.scores import SCORES, Score
 from pyattrx.tasks import Task
@@ -42,7 +42,7 @@ def check_scores(given: Any, kind: str) -> tuple[str, ...]:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         No such score, or none for such labels.
     """
     if given is None:
@@ -53,12 +53,14 @@ def check_scores(given: Any, kind: str) -> tuple[str, ...]:
         return (*first, *(name for name in possible if name not in first))
     names = (given,) if isinstance(given, str) else given
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise InvalidType("scores", given, "a name, a list of names, 'all' or None")
+        raise InvalidTypeError("scores", given, "a name, a list of names, 'all' or None")
     for name in names:
         if name not in possible:
-            raise InvalidValue("scores", name, f"for {kind} labels one of {possible}, or 'all'")
+            raise InvalidValueError(
+                "scores", name, f"for {kind} labels one of {possible}, or 'all'"
+            )
     if not names or len(set(names)) < len(names):
-        raise InvalidValue("scores", list(names), "at least one name, and none twice")
+        raise InvalidValueError("scores", list(names), "at least one name, and none twice")
     return tuple(names)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.features import FeatureCache
 from pyattrx.running import OnError, check_batch_size, resolve_device
 
@@ -37,12 +37,12 @@ class Options:
             or not isinstance(weight, (int, float))
             or not 0 <= weight < float("inf")
         ):
-            raise InvalidValue("consensus_weight", weight, "a number of at least 0")
+            raise InvalidValueError("consensus_weight", weight, "a number of at least 0")
         check_batch_size(batch_size)
         if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise InvalidValue("level", level, "a number between 0 and 1")
+            raise InvalidValueError("level", level, "a number between 0 and 1")
         if on_error not in ("skip", "raise"):
-            raise InvalidValue("on_error", on_error, "'skip' or 'raise'")
+            raise InvalidValueError("on_error", on_error, "'skip' or 'raise'")
         return cls(
             float(weight), batch_size, resolve_device(device), _cache(cache), level, on_error
         )
@@ -55,7 +55,7 @@ def _cache(given: Any) -> FeatureCache | None:
         return given
     if isinstance(given, (str, os.PathLike)):
         return FeatureCache(Path(given))
-    raise InvalidType("cache", given, "True, False, a folder or a FeatureCache")
+    raise InvalidTypeError("cache", given, "True, False, a folder or a FeatureCache")
 
 
 def check_stop(stop: object, error: object, kind: str, scored: bool) -> None:
@@ -63,11 +63,11 @@ def check_stop(stop: object, error: object, kind: str, scored: bool) -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
     """
     if stop not in (None, "confident"):
-        raise InvalidValue("stop", stop, "None or 'confident'")
+        raise InvalidValueError("stop", stop, "None or 'confident'")
     if isinstance(error, bool) or not isinstance(error, float) or not 0 < error < 0.5:
-        raise InvalidValue("error", error, "a probability between 0 and 0.5")
+        raise InvalidValueError("error", error, "a probability between 0 and 0.5")
     if stop is not None and not scored:
-        raise InvalidValue("stop", stop, f"None: a race needs labels, and this task is {kind}")
+        raise InvalidValueError("stop", stop, f"None: a race needs labels, and this task is {kind}")

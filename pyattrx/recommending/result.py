@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx._saved import saved, write_saved
-from pyattrx.errors import InvalidValue, MissingDependency
+from pyattrx.errors import InvalidValueError, MissingDependencyError
 from pyattrx.features import Costs
 from pyattrx.recommending.racing import Dropped
 from pyattrx.statistics import jsonable
@@ -153,7 +153,7 @@ class Recommendation:
             for one in self.standings:
                 if one.name == which:
                     return one
-            raise InvalidValue("name", which, f"one of {list(self.names)}")
+            raise InvalidValueError("name", which, f"one of {list(self.names)}")
         return self.standings[which]
 
     @property
@@ -225,13 +225,13 @@ class Recommendation:
 
         Raises
         ------
-        MissingDependency
+        MissingDependencyError
             pandas is not installed.
         """
         try:
             import pandas as pd
         except ImportError as error:
-            raise MissingDependency(
+            raise MissingDependencyError(
                 "pandas", "Recommendation.to_frame()", "'pyattrx[plot]'"
             ) from error
         return pd.DataFrame([self._row(one) for one in self.standings]).set_index("name")
@@ -265,7 +265,7 @@ class Recommendation:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             The suffix is not ``.npz``.
         OSError
             The folder does not exist or cannot be written.
@@ -309,7 +309,7 @@ class Recommendation:
 
         Raises
         ------
-        MissingDependency
+        MissingDependencyError
             Matplotlib is not installed.
         """
         from pyattrx.report import recommendation_figure

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pyattrx._ambient import neutrally
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.features import FeatureCache
 from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
@@ -107,7 +107,7 @@ def recommend(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Wrong arguments; too few candidates or images for what is asked.
     TaskError, ProbeError
         Images or labels that cannot be read.
@@ -156,7 +156,9 @@ def recommend(
     wanted = Task.of(task)
     if target is not None:
         if scores is not None:
-            raise InvalidValue("scores", scores, "None: a target network takes the labels' place")
+            raise InvalidValueError(
+                "scores", scores, "None: a target network takes the labels' place"
+            )
         check_stop(stop, error, "ranked for a target", False)
         ranked = rank_for_target(
             target,
@@ -185,9 +187,9 @@ def recommend(
 
 def _check_zoo_options(candidates: Any, tags: Any, finalists: Any) -> None:
     if isinstance(finalists, bool) or not isinstance(finalists, int) or finalists < 2:
-        raise InvalidValue("finalists", finalists, "an integer of at least 2")
+        raise InvalidValueError("finalists", finalists, "an integer of at least 2")
     if tags and not isinstance(candidates, Zoo):
-        raise InvalidValue("tags", tags, "none, or a Zoo as candidates")
+        raise InvalidValueError("tags", tags, "none, or a Zoo as candidates")
 
 
 def _found(
@@ -206,15 +208,15 @@ def _check_enough(task: Task, count: int, names: Sequence[str]) -> None:
     if names:
         groups = len(np.unique(task.groups[task.labelled]))
         if groups < 4:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "task", f"{groups} labelled images that differ", "at least 4 of them"
             )
         return
     if count < 2:
-        raise InvalidValue(
+        raise InvalidValueError(
             "candidates",
             count,
             "at least 2 networks: without labels they are ranked by what they know of each other",
         )
     if task.probes.n_groups < 4:
-        raise InvalidValue("task", f"{task.probes.n_groups} images that differ", "at least 4")
+        raise InvalidValueError("task", f"{task.probes.n_groups} images that differ", "at least 4")

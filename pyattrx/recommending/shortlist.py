@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx.encoders import Encoder
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.recommending.agreement import by_every_target
 from pyattrx.recommending.candidates import Candidate
 from pyattrx.zoo import Zoo
@@ -45,15 +45,15 @@ def shortlist(
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         No entry can be loaded again, or there is nothing to narrow them down by.
     """
     entries = list(zoo.entries(tags))
     if not entries and tags and len(zoo):
-        raise InvalidValue("tags", tags, f"those of a network in the zoo {zoo.path}")
+        raise InvalidValueError("tags", tags, f"those of a network in the zoo {zoo.path}")
     names = [entry.name for entry in entries if entry.specification is not None]
     if not names:
-        raise InvalidValue(
+        raise InvalidValueError(
             "candidates", str(zoo.path), "a zoo with networks that were added by specification"
         )
     notes = []
@@ -80,7 +80,7 @@ def shortlist(
 def _by_consensus(zoo: Zoo, names: list[str]) -> list[str]:
     """Names, best first, each judged beside a random hundred of the others."""
     if zoo.rerank is None:
-        raise InvalidValue(
+        raise InvalidValueError(
             "finalists",
             len(names),
             "at least as many as the zoo has networks, or a target: it keeps no features to "

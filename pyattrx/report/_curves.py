@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.report import canvas
 from pyattrx.report.arguments import checked_numbers, checked_path, checked_title, printable
 
@@ -49,7 +49,7 @@ class Curve:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Lengths that differ, numbers of sources that do not ascend, an unknown kind.
 
     Examples
@@ -67,20 +67,20 @@ class Curve:
 
     def __post_init__(self) -> None:
         if not isinstance(self.label, str):
-            raise InvalidType("label", self.label, "a string")
+            raise InvalidTypeError("label", self.label, "a string")
         if self.kind not in ("method", "baseline", "published"):
-            raise InvalidValue("kind", self.kind, "'method', 'baseline' or 'published'")
+            raise InvalidValueError("kind", self.kind, "'method', 'baseline' or 'published'")
         k = checked_numbers("k", self.k, "numbers of sources")
         if k.ndim != 1 or not len(k) or k[0] < 1 or (np.diff(k) <= 0).any():
-            raise InvalidValue("k", self.k, "ascending numbers of sources, from 1")
+            raise InvalidValueError("k", self.k, "ascending numbers of sources, from 1")
         if (self.low is None) != (self.high is None):
-            raise InvalidValue("low", self.low, "both ends of the intervals, or none")
+            raise InvalidValueError("low", self.low, "both ends of the intervals, or none")
         for argument in ("values", "low", "high"):
             given = getattr(self, argument)
             if given is not None:
                 numbers = checked_numbers(argument, given, "one number for every k")
                 if numbers.shape != k.shape:
-                    raise InvalidValue(argument, given, f"{len(k)} numbers, one for every k")
+                    raise InvalidValueError(argument, given, f"{len(k)} numbers, one for every k")
 
 
 def curves_figure(
@@ -105,9 +105,9 @@ def curves_figure(
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If matplotlib is not installed.
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         If there is no panel or an empty one, or an argument is not of the kind named above.
 
     Examples
@@ -119,13 +119,13 @@ def curves_figure(
     file = checked_path(path)
     title = checked_title(title)
     if not isinstance(panels, Mapping):
-        raise InvalidType("panels", panels, "a mapping of measures to curves")
+        raise InvalidTypeError("panels", panels, "a mapping of measures to curves")
     if not panels or not all(panels.values()):
-        raise InvalidValue("panels", panels, "at least one panel, and a curve in each")
+        raise InvalidValueError("panels", panels, "at least one panel, and a curve in each")
     for curves in panels.values():
         for curve in curves:
             if not isinstance(curve, Curve):
-                raise InvalidType("panels", curve, "curves (pyattrx.report.Curve)")
+                raise InvalidTypeError("panels", curve, "curves (pyattrx.report.Curve)")
     with canvas.house_style():
         figure = _draw(panels, title)
         canvas.save(figure, file)

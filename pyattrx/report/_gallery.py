@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.report import canvas
 from pyattrx.report.arguments import (
     checked_labels,
@@ -71,11 +71,11 @@ def gallery(
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If matplotlib is not installed.
-    InvalidType
+    InvalidTypeError
         If an argument is not of the kind named above.
-    InvalidValue
+    InvalidValueError
         If a shape is another than those above, a photo is outside [0, 1], a map is not finite,
         the names do not fit, there is too much for one picture, or `path` ends in neither .png
         nor .svg.
@@ -120,7 +120,7 @@ def _draw(
     )
     if min(panel, panel * tall) < _THINNEST_PANEL:
         expected = "fewer networks and photos, or photos less elongated, for one picture"
-        raise InvalidValue("maps", maps.shape, expected)
+        raise InvalidValueError("maps", maps.shape, expected)
     size, stride = canvas.fitting_labels(panel)
     widths = canvas.text_widths(labels, size)
     angle, head, overhang = canvas.slant(widths, panel, size)
@@ -220,25 +220,25 @@ def _checked_photos(photos: Any) -> NDArray[Any]:
     expected = "[P, 3, H, W] floating point in [0, 1], or [P, H, W, 3] uint8"
     array = checked_numbers("photos", photos, expected)
     if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise InvalidType("photos", photos, f"{expected}, not {array.dtype}")
+        raise InvalidTypeError("photos", photos, f"{expected}, not {array.dtype}")
     channels = -1 if array.dtype == np.uint8 else 1
     if array.ndim != 4 or array.shape[channels] != 3 or not array.size:
-        raise InvalidValue("photos", array.shape, expected)
+        raise InvalidValueError("photos", array.shape, expected)
     if array.dtype == np.uint8:
         return array
     low, high = float(array.min()), float(array.max())
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # NaN included
-        raise InvalidValue("photos", (low, high), "values in [0, 1]")
+        raise InvalidValueError("photos", (low, high), "values in [0, 1]")
     return np.clip(array.transpose(0, 2, 3, 1).astype(np.float64), 0, 1)
 
 
 def _checked_maps(maps: Any, photos: int) -> NDArray[np.float64]:
     array = checked_numbers("maps", maps, "[M, P, h, w] floating point")
     if array.ndim != 4 or not array.size or array.shape[1] != photos:
-        raise InvalidValue("maps", array.shape, f"[M, P, h, w] with P = {photos} photos")
+        raise InvalidValueError("maps", array.shape, f"[M, P, h, w] with P = {photos} photos")
     if not np.isfinite(array).all():
         network, photo = (int(i) for i in np.argwhere(~np.isfinite(array))[0][:2])
         bad = array[network, photo][~np.isfinite(array[network, photo])][0]
         expected = f"finite maps (network {network}, photo {photo})"
-        raise InvalidValue("maps", float(bad), expected)
+        raise InvalidValueError("maps", float(bad), expected)
     return array.astype(np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyattrx.affinities import Affinity
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.report import canvas
 from pyattrx.report.arguments import (
     checked_labels,
@@ -87,11 +87,11 @@ def heatmap(
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If matplotlib is not installed.
-    InvalidType
+    InvalidTypeError
         If an argument is not of the kind named above.
-    InvalidValue
+    InvalidValueError
         If `values` is not square, not finite, or not symmetric although `symmetric` says so; if
         `stderr` has another shape, a negative or an infinite value; if `names` has not M strings;
         if `order` is not a permutation; if `path` ends in neither .png nor .svg.
@@ -105,7 +105,7 @@ def heatmap(
     if isinstance(values, Affinity):
         for argument, given in (("names", names), ("stderr", stderr), ("symmetric", symmetric)):
             if given is not None:
-                raise InvalidValue(argument, given, "None: an Affinity has its own")
+                raise InvalidValueError(argument, given, "None: an Affinity has its own")
         names, stderr, symmetric = values.names, values.stderr, values.symmetric
         values = values.values
     file = checked_path(path)
@@ -116,7 +116,7 @@ def heatmap(
     labels = checked_labels("names", names, count, "network")
     errors = None if stderr is None else _checked_stderr(stderr, count)
     if not isinstance(label, str):
-        raise InvalidType("label", label, "a string")
+        raise InvalidTypeError("label", label, "a string")
     if order is not None:
         chosen = _checked_order(order, count)
         affinity = affinity[np.ix_(chosen, chosen)]
@@ -311,32 +311,32 @@ def _luminance(rgba: NDArray[np.float64]) -> float:
 def _checked_values(values: Any, symmetric: bool) -> NDArray[np.float64]:
     affinity = checked_numbers("values", values, "a square matrix of numbers").astype(np.float64)
     if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1] or not affinity.size:
-        raise InvalidValue("values", affinity.shape, "a square matrix of at least one network")
+        raise InvalidValueError("values", affinity.shape, "a square matrix of at least one network")
     bad = affinity[~(np.abs(affinity) <= _LARGEST_VALUE)]
     if bad.size:
-        raise InvalidValue("values", float(bad[0]), "finite affinities of at most 1e100")
+        raise InvalidValueError("values", float(bad[0]), "finite affinities of at most 1e100")
     if symmetric and not np.allclose(
         affinity, affinity.T, rtol=1e-5, atol=1e-6 * np.abs(affinity).max()
     ):
         expected = "symmetric values, or symmetric=False (rows are targets, columns are sources)"
-        raise InvalidValue("symmetric", symmetric, expected)
+        raise InvalidValueError("symmetric", symmetric, expected)
     return affinity
 
 
 def _checked_stderr(stderr: Any, count: int) -> NDArray[np.float64]:
     errors = checked_numbers("stderr", stderr, "a matrix of numbers").astype(np.float64)
     if errors.shape != (count, count):
-        raise InvalidValue("stderr", errors.shape, f"the shape of values, {(count, count)}")
+        raise InvalidValueError("stderr", errors.shape, f"the shape of values, {(count, count)}")
     bad = errors[(errors < 0) | np.isinf(errors)]
     if bad.size:
-        raise InvalidValue("stderr", float(bad[0]), "standard errors of at least 0, or NaN")
+        raise InvalidValueError("stderr", float(bad[0]), "standard errors of at least 0, or NaN")
     return errors
 
 
 def _checked_order(order: Any, count: int) -> NDArray[np.intp]:
     chosen = checked_numbers("order", order, "a sequence of integers")
     if chosen.dtype.kind not in "iu":
-        raise InvalidType("order", order, "a sequence of integers")
+        raise InvalidTypeError("order", order, "a sequence of integers")
     if chosen.shape != (count,) or not np.array_equal(np.sort(chosen), np.arange(count)):
-        raise InvalidValue("order", order, f"every integer from 0 to {count - 1} once")
+        raise InvalidValueError("order", order, f"every integer from 0 to {count - 1} once")
     return chosen.astype(np.intp)

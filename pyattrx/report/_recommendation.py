@@ -50,11 +50,11 @@ def recommendation_figure(
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If matplotlib is not installed.
-    InvalidType
+    InvalidTypeError
         If `title` is not a string or `path` not a path.
-    InvalidValue
+    InvalidValueError
         If `path` ends in neither .png nor .svg.
     """
     file = checked_path(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pyattrx.errors import InvalidType
+from pyattrx.errors import InvalidTypeError
 from pyattrx.report import canvas
 from pyattrx.report.arguments import checked_path, checked_title, printable
 from pyattrx.tree import Tree
@@ -44,11 +44,11 @@ def tree_figure(
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If matplotlib is not installed.
-    InvalidType
+    InvalidTypeError
         If `tree` is not a `Tree`, `title` not a string or `path` not a path.
-    InvalidValue
+    InvalidValueError
         If `path` ends in neither .png nor .svg.
 
     Examples
@@ -59,7 +59,7 @@ def tree_figure(
     ['a', 'c', 'b']
     """
     if not isinstance(tree, Tree):
-        raise InvalidType("tree", tree, "a pyattrx.tree.Tree")
+        raise InvalidTypeError("tree", tree, "a pyattrx.tree.Tree")
     file = checked_path(path)
     title = checked_title(title)
     with canvas.house_style():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 _SUFFIXES = (".png", ".svg")
 
@@ -20,22 +20,22 @@ def checked_path(path: Any) -> Path | None:
     if path is None:
         return None
     if not isinstance(path, (str, os.PathLike)):
-        raise InvalidType("path", path, "a path")
+        raise InvalidTypeError("path", path, "a path")
     checked = Path(path)
     if checked.suffix.lower() not in _SUFFIXES:
-        raise InvalidValue("path", os.fspath(path), "a file name that ends in .png or .svg")
+        raise InvalidValueError("path", os.fspath(path), "a file name that ends in .png or .svg")
     return checked
 
 
 def checked_labels(argument: str, labels: Any, count: int, what: str) -> list[str]:
     """Return `count` printable labels, or say that there should be one for every `what`."""
     if isinstance(labels, str) or not isinstance(labels, (Sequence, np.ndarray)):
-        raise InvalidType(argument, labels, "a sequence of strings")
+        raise InvalidTypeError(argument, labels, "a sequence of strings")
     for label in labels:
         if not isinstance(label, str):
-            raise InvalidType(argument, label, "strings only")
+            raise InvalidTypeError(argument, label, "strings only")
     if len(labels) != count:
-        raise InvalidValue(argument, list(labels), f"{count} strings, one for every {what}")
+        raise InvalidValueError(argument, list(labels), f"{count} strings, one for every {what}")
     return [printable(label) for label in labels]
 
 
@@ -44,7 +44,7 @@ def checked_title(title: Any) -> str | None:
     if title is None:
         return None
     if not isinstance(title, str):
-        raise InvalidType("title", title, "a string")
+        raise InvalidTypeError("title", title, "a string")
     return printable(title) or None
 
 
@@ -58,7 +58,7 @@ def checked_numbers(argument: str, values: Any, expected: str) -> NDArray[Any]:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidType(argument, values, f"{expected} ({error})") from error
+        raise InvalidTypeError(argument, values, f"{expected} ({error})") from error
     if array.dtype.kind not in "biuf":
-        raise InvalidType(argument, values, f"{expected}, not {array.dtype}")
+        raise InvalidTypeError(argument, values, f"{expected}, not {array.dtype}")
     return array

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyattrx.errors import MissingDependency
+from pyattrx.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,14 +50,14 @@ def require_matplotlib() -> None:
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         matplotlib is not installed.
     """
     try:
         # The package alone can be there when its parts are broken.
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
-        raise MissingDependency("matplotlib", "pyattrx.report", "pyattrx[plot]") from error
+        raise MissingDependencyError("matplotlib", "pyattrx.report", "pyattrx[plot]") from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pyattrx._checks import flag, integer
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["check_batch_size", "check_compile", "device_name", "resolve_device", "versions"]
 
@@ -31,15 +31,17 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
     try:
         place = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise InvalidValue("device", device, "a torch device such as 'cpu' or 'cuda:0'") from error
+        raise InvalidValueError(
+            "device", device, "a torch device such as 'cpu' or 'cuda:0'"
+        ) from error
     if place.type == "meta":
-        raise InvalidValue("device", str(device), "a device that holds values, such as 'cpu'")
+        raise InvalidValueError("device", str(device), "a device that holds values, such as 'cpu'")
     if place.type == "cuda":
         if not torch.cuda.is_available():
-            raise InvalidValue("device", str(device), "'cpu': no CUDA device is available")
+            raise InvalidValueError("device", str(device), "'cpu': no CUDA device is available")
         index = torch.cuda.current_device() if place.index is None else place.index
         if index >= torch.cuda.device_count():
-            raise InvalidValue(
+            raise InvalidValueError(
                 "device", str(device), f"one of {torch.cuda.device_count()} CUDA devices"
             )
         place = torch.device("cuda", index)

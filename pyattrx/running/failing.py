@@ -13,7 +13,7 @@ from pyattrx._level import outside
 from pyattrx.encoders import Encoder, expand, load
 from pyattrx.errors import (
     EncoderError,
-    InvalidValue,
+    InvalidValueError,
     ProbeError,
     PyattrxError,
     SkippedWarning,
@@ -43,7 +43,7 @@ class Failures:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         `on_error` is something else.
 
     Examples
@@ -61,7 +61,7 @@ class Failures:
 
     def __init__(self, on_error: OnError) -> None:
         if on_error not in ("raise", "skip"):
-            raise InvalidValue("on_error", on_error, "'raise' or 'skip'")
+            raise InvalidValueError("on_error", on_error, "'raise' or 'skip'")
         self._skip = on_error == "skip"
         self.found: dict[str, str] = {}
 

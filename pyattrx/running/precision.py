@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["PRECISIONS", "arithmetic", "check_precision", "map_cosines"]
 
@@ -21,14 +21,16 @@ def check_precision(precision: str, device: torch.device) -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Not one of `PRECISIONS`, or "tf32" without a CUDA device.
     """
     if precision not in PRECISIONS:
         choices = ", ".join(map(repr, PRECISIONS))
-        raise InvalidValue("precision", precision, f"one of {choices}")
+        raise InvalidValueError("precision", precision, f"one of {choices}")
     if precision == "tf32" and device.type != "cuda":
-        raise InvalidValue("precision", precision, f"'float32' or 'bfloat16' on {device.type!r}")
+        raise InvalidValueError(
+            "precision", precision, f"'float32' or 'bfloat16' on {device.type!r}"
+        )
 
 
 @contextmanager

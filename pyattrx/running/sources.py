@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pyattrx.encoders import Encoder, load_many, refused
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 __all__ = ["Source", "check_sources", "encoder_of", "encoders_of"]
 
@@ -20,18 +20,20 @@ def check_sources(encoders: Iterable[Source]) -> list[Source] | Iterator[Source]
     if isinstance(encoders, torch.nn.Module):  # some are iterable
         raise refused("encoders", encoders, "a list of encoders")
     if isinstance(encoders, (Encoder, str)) or not isinstance(encoders, Iterable):
-        raise InvalidType("encoders", encoders, "a list of encoders or specifications")
+        raise InvalidTypeError("encoders", encoders, "a list of encoders or specifications")
     if not isinstance(encoders, (list, tuple)):
         return iter(encoders)
     sources = list(encoders)
     if not sources:
-        raise InvalidValue("encoders", sources, "at least one network")
+        raise InvalidValueError("encoders", sources, "at least one network")
     seen: set[str] = set()
     for index, source in enumerate(sources):
         _check_source(index, source)
         name = source.name if isinstance(source, Encoder) else None
         if name is not None and name in seen:
-            raise InvalidValue(f"encoders[{index}].name", name, "networks with different names")
+            raise InvalidValueError(
+                f"encoders[{index}].name", name, "networks with different names"
+            )
         if name is not None:
             seen.add(name)
     return sources
@@ -42,7 +44,7 @@ def _check_source(index: int, source: Any) -> None:
         raise refused(f"encoders[{index}]", source)
     of_modules = isinstance(source, type) and issubclass(source, torch.nn.Module)
     if of_modules or not (isinstance(source, (Encoder, str)) or callable(source)):
-        raise InvalidType(
+        raise InvalidTypeError(
             f"encoders[{index}]", source, "an Encoder, a specification or a function returning one"
         )
 

@@ -34,7 +34,7 @@ def blocks(labels: Any, groups: Any = None) -> np.ndarray:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Labels or groups that are none; a NaN or an infinity; labels that are all the same.
 
     Examples

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.scores._features import read_array
 from pyattrx.scores._labels import Labels, as_they_come, dense_groups, digest_of
 from pyattrx.scores._making import check_number
@@ -43,7 +43,7 @@ def dense_samples(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, or not of the same images.
 
     Examples
@@ -60,7 +60,7 @@ def dense_samples(
     check_number("seed", seed, whole=True)
     shape = tuple(getattr(features, "shape", ()))
     if isinstance(features, (torch.Tensor, np.ndarray)) and (len(shape) != 4 or 0 in shape):
-        raise InvalidValue("features", list(shape), "[N, C, H, W]")
+        raise InvalidValueError("features", list(shape), "[N, C, H, W]")
     array, _ = read_array("features", features)
     maps = _maps("label_maps", label_maps, len(array))
     height, width = array.shape[2:]
@@ -101,21 +101,25 @@ def read_dense(labels: Any, groups: Any, features: np.ndarray) -> tuple[Labels, 
     """
     maps = _maps("labels", labels, len(features))
     if features.ndim != 4:
-        raise InvalidValue("features", list(features.shape), "maps [N, C, H, W] for labels of maps")
+        raise InvalidValueError(
+            "features", list(features.shape), "maps [N, C, H, W] for labels of maps"
+        )
     if maps.ndim == 4:
         kind = "dense_regression"
         targets = maps.astype(np.float64)
         exponent = int(np.frexp(np.abs(targets).max())[1])
         targets = kept = np.ldexp(targets, -exponent)
         if np.ptp(targets, axis=(0, 2, 3)).max() == 0:
-            raise InvalidValue("labels", "constant maps", "labels that differ between locations")
+            raise InvalidValueError(
+                "labels", "constant maps", "labels that differ between locations"
+            )
         sums = targets.mean((2, 3))
     else:
         kind = "dense_classification"
         kept = as_they_come(maps).reshape(maps.shape)
         classes = int(kept.max()) + 1
         if classes < 2:
-            raise InvalidValue("labels", f"all {maps.flat[0]!r}", "at least two classes")
+            raise InvalidValueError("labels", f"all {maps.flat[0]!r}", "at least two classes")
         targets = (kept[:, None] == np.arange(classes)[:, None, None]).astype(np.float64)
         sums = targets.sum((2, 3))
     dense = np.arange(len(maps)) if groups is None else dense_groups(groups, len(maps))
@@ -128,11 +132,11 @@ def _maps(argument: str, maps: Any, count: int) -> np.ndarray:
     if isinstance(maps, torch.Tensor):
         maps = (maps.float() if maps.dtype == torch.bfloat16 else maps).detach().cpu().numpy()
     if not isinstance(maps, np.ndarray):
-        raise InvalidType(argument, maps, "a Tensor or an ndarray")
+        raise InvalidTypeError(argument, maps, "a Tensor or an ndarray")
     expected = f"classes [{count}, h, w], integers, or numbers [{count}, K, h, w], floating point"
     kind = {3: "biu", 4: "f"}.get(maps.ndim, "")
     if maps.dtype.kind not in kind or len(maps) != count or 0 in maps.shape:
-        raise InvalidValue(argument, f"{maps.dtype} {list(maps.shape)}", expected)
+        raise InvalidValueError(argument, f"{maps.dtype} {list(maps.shape)}", expected)
     if maps.dtype.kind == "f" and not np.isfinite(maps).all():
-        raise InvalidValue(argument, "a NaN or an infinity", "finite values")
+        raise InvalidValueError(argument, "a NaN or an infinity", "finite values")
     return maps

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import ROUNDINGS
 
 __all__ = ["Features", "Spectrum", "read_array", "read_features"]
@@ -42,26 +42,30 @@ def read_array(argument: str, value: Any) -> tuple[np.ndarray, float]:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         No such array, or one with a NaN or an infinity.
     """
     if isinstance(value, torch.Tensor):
         if not value.is_floating_point():
-            raise InvalidType(argument, str(value.dtype), "a tensor of a floating-point type")
+            raise InvalidTypeError(argument, str(value.dtype), "a tensor of a floating-point type")
         eps = float(torch.finfo(value.dtype).eps)
         value = value.detach().cpu()
         array = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
     elif isinstance(value, np.ndarray):
         if value.dtype not in (np.float16, np.float32, np.float64):
-            raise InvalidType(argument, str(value.dtype), "an array of float16, float32 or float64")
+            raise InvalidTypeError(
+                argument, str(value.dtype), "an array of float16, float32 or float64"
+            )
         array, eps = value, float(np.finfo(value.dtype).eps)
     else:
-        raise InvalidType(argument, value, "a Tensor or an ndarray")
+        raise InvalidTypeError(argument, value, "a Tensor or an ndarray")
     flat = array.reshape(len(array), -1) if array.ndim else array
     for rows in _slices(flat):
         if not np.isfinite(flat[rows]).all():
             row = rows.start + int(np.argwhere(~np.isfinite(flat[rows]))[0][0])
-            raise InvalidValue(argument, f"a NaN or an infinity for image {row}", "finite values")
+            raise InvalidValueError(
+                argument, f"a NaN or an infinity for image {row}", "finite values"
+            )
     return array, eps
 
 
@@ -70,14 +74,14 @@ def read_features(features: Any, count: int) -> Features:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         No array of a floating-point type of that shape, or one with a NaN or an infinity.
     """
     shape = tuple(getattr(features, "shape", ()))
     if isinstance(features, (torch.Tensor, np.ndarray)) and (
         len(shape) != 2 or shape[0] != count or shape[1] == 0
     ):
-        raise InvalidValue(
+        raise InvalidValueError(
             "features", list(shape), f"[{count}, D], D of at least 1: a row for every label"
         )
     return Features(*read_array("features", features))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.scores._blocks import deal
 from pyattrx.scores._features import read_features
 from pyattrx.scores._labels import read_labels
@@ -52,7 +52,7 @@ def gbc(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all of one class; options
         that are none.
 
@@ -78,7 +78,7 @@ def gbc(
     """
     check_number("components", components, whole=True, least=1)
     if covariance not in ("diagonal", "spherical"):
-        raise InvalidValue("covariance", covariance, "'diagonal' or 'spherical'")
+        raise InvalidValueError("covariance", covariance, "'diagonal' or 'spherical'")
     read = read_labels(labels, groups, ("classification",))
     found = read_features(features, len(read))
     spectrum = found.spectrum()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.scores._features import read_features
 from pyattrx.scores._labels import read_labels
 from pyattrx.scores._making import from_terms
@@ -40,7 +40,7 @@ def h_score(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all of one class; a
         shrinkage that is none of these.
 
@@ -112,8 +112,8 @@ def _check(shrinkage: Any) -> None:
     expected = "a number in [0, 1] or 'ledoit_wolf'"
     if isinstance(shrinkage, str):
         if shrinkage != "ledoit_wolf":
-            raise InvalidValue("shrinkage", shrinkage, expected)
+            raise InvalidValueError("shrinkage", shrinkage, expected)
     elif isinstance(shrinkage, bool) or not isinstance(shrinkage, (int, float, np.number)):
-        raise InvalidType("shrinkage", shrinkage, expected)
+        raise InvalidTypeError("shrinkage", shrinkage, expected)
     elif not 0 <= shrinkage <= 1:
-        raise InvalidValue("shrinkage", shrinkage, expected)
+        raise InvalidValueError("shrinkage", shrinkage, expected)

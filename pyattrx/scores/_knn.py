@@ -46,7 +46,7 @@ def knn(features: Any, labels: Any, *, groups: Any = None, k: int = 5) -> Score:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all of one class; fewer than
         two groups; k below 1.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import ROUNDINGS, Moments, cross_fitted_r2, narrowed
 from pyattrx.scores._blocks import in_order
 from pyattrx.scores._dense import is_dense, read_dense
@@ -66,7 +66,7 @@ def label_ridge(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all the same; fewer than two
         groups; options that are none.
 
@@ -100,7 +100,9 @@ def label_ridge(
         targets = read.columns(slice(None))[:, None]
     check_groups(read, 2)
     if len(array) != len(read):
-        raise InvalidValue("features", list(array.shape), f"{len(read)} images, one for each label")
+        raise InvalidValueError(
+            "features", list(array.shape), f"{len(read)} images, one for each label"
+        )
     most = int(largest_grid)
     grid = None
     if targets.ndim == 4:
@@ -218,5 +220,5 @@ def _read(features: Any, pool: int | None) -> tuple[np.ndarray, float]:
     if isinstance(features, (torch.Tensor, np.ndarray)) and (
         len(shape) not in ((4,) if pool is not None else (2, 4)) or 0 in shape
     ):
-        raise InvalidValue("features", list(shape), expected)
+        raise InvalidValueError("features", list(shape), expected)
     return read_array("features", features)

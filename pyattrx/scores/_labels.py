@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["KINDS", "Labels", "as_they_come", "dense_groups", "digest_of", "read_labels"]
 
@@ -117,7 +117,7 @@ def read_labels(labels: Any, groups: Any, kinds: tuple[str, ...]) -> Labels:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Labels of no such kind, with a NaN or an infinity, all the same, or a wrong number of
         groups.
     """
@@ -126,15 +126,15 @@ def read_labels(labels: Any, groups: Any, kinds: tuple[str, ...]) -> Labels:
     kind = _kind(array)
     if kind not in kinds:
         shown = f"{array.dtype} {list(array.shape)}" + (f", {kind}" if kind else "")
-        raise InvalidValue("labels", shown, expected)
+        raise InvalidValueError("labels", shown, expected)
     if not len(array):
-        raise InvalidValue("labels", "no labels", "at least two images")
+        raise InvalidValueError("labels", "no labels", "at least two images")
     numbers, exponent = None, 0
     codes = np.zeros(len(array), np.int64)
     if kind == "classification":
         codes = as_they_come(array)
         if codes.max() == 0:
-            raise InvalidValue("labels", f"all {array[0]!r}", "at least two classes")
+            raise InvalidValueError("labels", f"all {array[0]!r}", "at least two classes")
     else:
         numbers, exponent = _numbers(array)
     dense = np.arange(len(array)) if groups is None else dense_groups(groups, len(array))
@@ -146,14 +146,14 @@ def dense_groups(groups: Any, count: int) -> np.ndarray:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Neither integers nor strings, or not one for every image.
     """
     array = _array("groups", groups)
     if array.dtype.kind not in "biuU":
-        raise InvalidType("groups", str(array.dtype), "integers or strings")
+        raise InvalidTypeError("groups", str(array.dtype), "integers or strings")
     if array.shape != (count,):
-        raise InvalidValue("groups", list(array.shape), f"[{count}], one for every image")
+        raise InvalidValueError("groups", list(array.shape), f"[{count}], one for every image")
     return as_they_come(array)
 
 
@@ -164,11 +164,11 @@ def _array(argument: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise InvalidType(argument, value, f"an array ({error})") from error
+        raise InvalidTypeError(argument, value, f"an array ({error})") from error
     if array.dtype.kind == "O" and all(isinstance(one, str) for one in array.flat):
         array = array.astype(str)
     if array.dtype.kind not in "biufU":
-        raise InvalidType(argument, str(array.dtype), "numbers, strings or booleans")
+        raise InvalidTypeError(argument, str(array.dtype), "numbers, strings or booleans")
     return array
 
 
@@ -190,12 +190,16 @@ def _numbers(array: np.ndarray) -> tuple[np.ndarray, int]:
     finite = np.isfinite(numbers)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
-        raise InvalidValue("labels", f"{numbers[row, column]} of image {row}", "finite numbers")
+        raise InvalidValueError(
+            "labels", f"{numbers[row, column]} of image {row}", "finite numbers"
+        )
     constant = np.flatnonzero(np.all(numbers == numbers[0], axis=0))
     if len(constant):
         first = constant[0]
         what = f"{numbers[0, first]:g} for every image in column {first}"
-        raise InvalidValue("labels", what, "labels that differ between images, in every column")
+        raise InvalidValueError(
+            "labels", what, "labels that differ between images, in every column"
+        )
     exponent = int(np.frexp(np.abs(numbers).max())[1])
     return np.ldexp(numbers, -exponent), exponent
 

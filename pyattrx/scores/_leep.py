@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.scores._blocks import deal
 from pyattrx.scores._features import read_array
 from pyattrx.scores._labels import Labels, read_labels
@@ -43,7 +43,7 @@ def leep(probabilities: Any, labels: Any, *, groups: Any = None) -> Score:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Labels that are none or of one class; probabilities that are none: negative, or not of sum 1
         within 0.02 for every image (logits, say, or arguments that were swapped).
 
@@ -92,7 +92,7 @@ def nce(predictions: Any, labels: Any, *, groups: Any = None) -> Score:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Labels or predictions that are none, or labels of one class.
 
     Notes
@@ -181,14 +181,16 @@ def _probabilities(value: Any, count: int) -> np.ndarray:
     if isinstance(value, (torch.Tensor, np.ndarray)) and (
         len(shape) != 2 or shape[0] != count or shape[1] == 0
     ):
-        raise InvalidValue("probabilities", list(shape), f"[{count}, S], a row for every label")
+        raise InvalidValueError(
+            "probabilities", list(shape), f"[{count}, S], a row for every label"
+        )
     array = read_array("probabilities", value)[0].astype(np.float64)
     low = array.min(1)
     sums = array.sum(1)
     wrong = np.flatnonzero((low < 0) | (np.abs(sums - 1) > _SLACK))
     if len(wrong):
         row = wrong[0]
-        raise InvalidValue(
+        raise InvalidValueError(
             "probabilities",
             f"of image {row}: least {low[row]:g}, sum {sums[row]:g}",
             "none negative, of sum 1 for every image (apply softmax to logits)",
@@ -200,8 +202,8 @@ def _probabilities(value: Any, count: int) -> np.ndarray:
 def _predictions(value: Any, count: int) -> np.ndarray:
     array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     if array.dtype.kind not in "biuU":
-        raise InvalidType("predictions", str(array.dtype), "classes: integers or strings")
+        raise InvalidTypeError("predictions", str(array.dtype), "classes: integers or strings")
     if array.shape != (count,):
-        raise InvalidValue("predictions", list(array.shape), f"[{count}], one for every label")
+        raise InvalidValueError("predictions", list(array.shape), f"[{count}], one for every label")
     codes = np.unique(array, return_inverse=True)[1]
     return np.asarray(codes.reshape(-1))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.scores._blocks import deal
 from pyattrx.scores._credit import credit
 from pyattrx.scores._features import Features, read_features
@@ -63,7 +63,7 @@ def linear_probe(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all the same; no class in
         two groups; folds or penalties that are none.
 
@@ -100,7 +100,9 @@ def linear_probe(
         return from_terms("linear_probe", value, terms, read, options, {"penalty": best})
     pairs = np.unique(np.stack([read.codes, read.groups]), axis=1)
     if np.bincount(pairs[0]).max() < 2:
-        raise InvalidValue("labels", "no class in two groups", "a class to train and to test on")
+        raise InvalidValueError(
+            "labels", "no class in two groups", "a class to train and to test on"
+        )
     terms, accuracy, best = _logistic(found, read, dealt, chosen)
     facts = {"accuracy": accuracy, "penalty": best}
     return from_terms("linear_probe", terms.mean(), terms, read, options, facts)
@@ -110,9 +112,9 @@ def _penalties(given: Any, default: tuple[float, ...]) -> tuple[float, ...]:
     if given is None:
         return default
     if isinstance(given, str) or not isinstance(given, Sequence):
-        raise InvalidType("penalties", given, "a sequence of numbers, or None")
+        raise InvalidTypeError("penalties", given, "a sequence of numbers, or None")
     if not given:
-        raise InvalidValue("penalties", given, "at least one number")
+        raise InvalidValueError("penalties", given, "at least one number")
     for one in given:
         check_number("penalties", one)
     return tuple(sorted({float(one) for one in given}, reverse=True))

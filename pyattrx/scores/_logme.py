@@ -42,7 +42,7 @@ def logme(features: Any, labels: Any, *, groups: Any = None) -> Score:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all the same.
 
     Notes

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.scores._labels import Labels
 from pyattrx.scores._result import Score
 from pyattrx.statistics import Residuals
@@ -73,12 +73,12 @@ def check_groups(labels: Labels, least: int) -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
     """
     count = int(labels.groups.max()) + 1
     if count < least:
         what = f"{len(labels)} images in {count} groups"
-        raise InvalidValue("groups", what, f"at least {least} groups (without groups, images)")
+        raise InvalidValueError("groups", what, f"at least {least} groups (without groups, images)")
 
 
 def check_number(argument: str, value: Any, *, whole: bool = False, least: float = 0.0) -> None:
@@ -86,12 +86,12 @@ def check_number(argument: str, value: Any, *, whole: bool = False, least: float
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
     """
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if isinstance(value, bool) or not isinstance(value, kinds):
-        raise InvalidType(argument, value, "an integer" if whole else "a number")
+        raise InvalidTypeError(argument, value, "an integer" if whole else "a number")
     if whole and value < least:
-        raise InvalidValue(argument, value, f"an integer of at least {least:g}")
+        raise InvalidValueError(argument, value, f"an integer of at least {least:g}")
     if not whole and not 0 < value < float("inf"):
-        raise InvalidValue(argument, value, "a positive number")
+        raise InvalidValueError(argument, value, "a positive number")

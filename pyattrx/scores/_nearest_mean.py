@@ -38,7 +38,7 @@ def nearest_mean(features: Any, labels: Any, *, groups: Any = None) -> Score:
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all of one class; fewer than
         two groups.
 

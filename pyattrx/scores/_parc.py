@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.scores._blocks import deal
 from pyattrx.scores._features import Features, read_features
 from pyattrx.scores._labels import Labels, read_labels
@@ -43,7 +43,7 @@ def parc(features: Any, labels: Any, *, groups: Any = None, images: int = 500) -
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all the same; fewer than
         three images.
 
@@ -70,7 +70,7 @@ def parc(features: Any, labels: Any, *, groups: Any = None, images: int = 500) -
     read = read_labels(labels, groups, ("classification", "regression", "multilabel"))
     found = read_features(features, len(read))
     if len(read) < 3:
-        raise InvalidValue("labels", f"{len(read)} images", "at least three images")
+        raise InvalidValueError("labels", f"{len(read)} images", "at least three images")
     chosen = _chosen(read, int(images))
     blocks = deal(read, 16)
     _, units = np.unique(blocks[chosen], return_inverse=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.scores._gbc import gbc
 from pyattrx.scores._h_score import h_score
 from pyattrx.scores._knn import knn
@@ -143,7 +143,7 @@ def names(kind: str | None = None, *, needs: str | None = None) -> list[str]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         No score has such a `kind` or `needs`.
 
     Examples
@@ -155,9 +155,9 @@ def names(kind: str | None = None, *, needs: str | None = None) -> list[str]:
     kinds = sorted({one for entry in SCORES.values() for one in entry.kinds})
     sources = sorted({entry.needs for entry in SCORES.values()})
     if kind is not None and kind not in kinds:
-        raise InvalidValue("kind", kind, f"one of {', '.join(map(repr, kinds))}, or None")
+        raise InvalidValueError("kind", kind, f"one of {', '.join(map(repr, kinds))}, or None")
     if needs is not None and needs not in sources:
-        raise InvalidValue("needs", needs, f"one of {', '.join(map(repr, sources))}, or None")
+        raise InvalidValueError("needs", needs, f"one of {', '.join(map(repr, sources))}, or None")
     return [
         name
         for name, entry in SCORES.items()
@@ -185,7 +185,7 @@ def score(name: str, features: Any, labels: Any, *, groups: Any = None, **option
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         No such score, or what it refuses itself.
 
     Examples
@@ -197,7 +197,7 @@ def score(name: str, features: Any, labels: Any, *, groups: Any = None, **option
     1.0
     """
     if not isinstance(name, str):
-        raise InvalidType("name", name, "the name of a score")
+        raise InvalidTypeError("name", name, "the name of a score")
     if name not in SCORES:
-        raise InvalidValue("name", name, f"one of {', '.join(map(repr, SCORES))}")
+        raise InvalidValueError("name", name, f"one of {', '.join(map(repr, SCORES))}")
     return SCORES[name].function(features, labels, groups=groups, **options)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.statistics import Residuals, paired_p_values, reach
 
 __all__ = ["Comparison", "Score", "compare"]
@@ -52,7 +52,7 @@ class Score:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             A level outside (0, 1).
         """
         return _interval(self.value, self.stderr, self.residuals.df, level)
@@ -98,9 +98,9 @@ def compare(a: Score, b: Score) -> Comparison:
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         Not scores.
-    InvalidValue
+    InvalidValueError
         Different scores, options, labels or groups.
 
     Examples
@@ -115,13 +115,13 @@ def compare(a: Score, b: Score) -> Comparison:
     """
     for argument, value in (("a", a), ("b", b)):
         if not isinstance(value, Score):
-            raise InvalidType(argument, value, "a Score")
+            raise InvalidTypeError(argument, value, "a Score")
     if a.name != b.name:
-        raise InvalidValue("b", b.name, f"a score of the same name, {a.name!r}")
+        raise InvalidValueError("b", b.name, f"a score of the same name, {a.name!r}")
     if a.options != b.options:
-        raise InvalidValue("b", b.options, f"a score with the same options, {a.options}")
+        raise InvalidValueError("b", b.options, f"a score with the same options, {a.options}")
     if a.sample != b.sample or not np.array_equal(a.units, b.units):
-        raise InvalidValue(
+        raise InvalidValueError(
             "b", b, "a score of the same images, with the same labels and groups in the same order"
         )
     stacked = Residuals(
@@ -139,6 +139,6 @@ def compare(a: Score, b: Score) -> Comparison:
 
 def _interval(value: float, stderr: float, df: float, level: float) -> tuple[float, float]:
     if not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise InvalidValue("level", level, "a number in (0, 1)")
+        raise InvalidValueError("level", level, "a number in (0, 1)")
     reached = reach(level, df) * stderr
     return value - reached, value + reached

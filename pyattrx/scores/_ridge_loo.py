@@ -42,7 +42,7 @@ def ridge_loo(features: Any, labels: Any, *, groups: Any = None, penalty: float 
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all the same; fewer than two
         groups; a penalty that is not positive.
 

@@ -44,7 +44,7 @@ def sfda(features: Any, labels: Any, *, groups: Any = None, strength: float = 5.
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all of one class; a strength
         that is not positive.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from pyattrx.errors import InvalidType
+from pyattrx.errors import InvalidTypeError
 from pyattrx.scores._features import Features, read_features
 from pyattrx.scores._labels import read_labels
 from pyattrx.scores._making import check_number, from_terms
@@ -48,7 +48,7 @@ def transrate(
 
     Raises
     ------
-    InvalidType, InvalidValue
+    InvalidTypeError, InvalidValueError
         Features or labels that are none, with a NaN or an infinity, or all of one class; an epsilon
         that is not positive.
 
@@ -72,7 +72,7 @@ def transrate(
     """
     check_number("epsilon", epsilon)
     if not isinstance(normalize, bool):
-        raise InvalidType("normalize", normalize, "True or False")
+        raise InvalidTypeError("normalize", normalize, "True or False")
     read = read_labels(labels, groups, ("classification",))
     found = read_features(features, len(read))
     options = {"epsilon": float(epsilon), "normalize": normalize}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.statistics.clustered import Residuals, paired_p_values, reach
 
 __all__ = ["Match", "check_ranking", "interval", "jsonable", "rank"]
@@ -51,9 +51,9 @@ class Match:
 def check_ranking(k: Any, level: Any) -> None:
     """Refuse a number of sources or a confidence that make no sense."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InvalidValue("k", k, "an integer of at least 1")
+        raise InvalidValueError("k", k, "an integer of at least 1")
     if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise InvalidValue("level", level, "a number between 0 and 1")
+        raise InvalidValueError("level", level, "a number between 0 and 1")
 
 
 def rank(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from xxhash import xxh3_128_hexdigest
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.running import (
     Source,
     check_batch_size,
@@ -97,12 +97,12 @@ def maps_hash(rows: Tensor) -> str:
 def check_path(path: Any) -> Path:
     """Return the path of a folder."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise InvalidType("path", path, "the path of a folder")
+        raise InvalidTypeError("path", path, "the path of a folder")
     text = os.fspath(path)
     if not text:
-        raise InvalidValue("path", path, "the path of a folder; '.' is the current one")
+        raise InvalidValueError("path", path, "the path of a folder; '.' is the current one")
     if "\0" in text or not _file_name(text):
-        raise InvalidValue("path", path, "a path that a file system can hold")
+        raise InvalidValueError("path", path, "a path that a file system can hold")
     return Path(path)
 
 
@@ -120,7 +120,7 @@ def check_wait(wait: Any) -> float:
     if isinstance(wait, bool):
         return math.inf if wait else 0.0
     if not isinstance(wait, (int, float)) or not wait >= 0:
-        raise InvalidValue("wait", wait, "True, False or a number of seconds")
+        raise InvalidValueError("wait", wait, "True, False or a number of seconds")
     return float(wait)
 
 
@@ -133,18 +133,18 @@ def check_encoders(encoders: Any) -> list[Source]:
 def check_name(name: Any, argument: str = "name", what: str = "name") -> None:
     """Refuse what cannot be a name, or a tag."""
     if not isinstance(name, str):
-        raise InvalidType(argument, name, "a str")
+        raise InvalidTypeError(argument, name, "a str")
     if not name.strip() or len(name) > _LONGEST_NAME:
-        raise InvalidValue(argument, name, f"a {what} of 1 to {_LONGEST_NAME} characters")
+        raise InvalidValueError(argument, name, f"a {what} of 1 to {_LONGEST_NAME} characters")
     if not encodable(name):
-        raise InvalidValue(argument, name, f"a {what} that UTF-8 can hold")
+        raise InvalidValueError(argument, name, f"a {what} that UTF-8 can hold")
 
 
 def check_tags(tags: Any) -> tuple[str, ...]:
     """Return tags as a tuple."""
     given = (tags,) if isinstance(tags, str) else tags
     if not isinstance(given, (list, tuple, set, frozenset)):
-        raise InvalidType("tags", tags, "a string, or a list of them")
+        raise InvalidTypeError("tags", tags, "a string, or a list of them")
     for tag in given:
         check_name(tag, "tags", "tag")
     return tuple(given)

@@ -16,7 +16,7 @@ from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
-from pyattrx.errors import EntryGone, ZooDamaged, ZooError
+from pyattrx.errors import EntryGoneError, ZooDamagedError, ZooError
 from pyattrx.storage.connection import Connection
 from pyattrx.storage.segments import Record
 
@@ -99,7 +99,7 @@ class Catalog:
     ------
     ZooError
         It cannot be opened.
-    ZooDamaged
+    ZooDamagedError
         It is not what was written.
     """
 
@@ -150,9 +150,9 @@ class Catalog:
         if not rows and default is not None:
             return default
         if rows and _checksum((key, rows[0][0])) != rows[0][1]:
-            raise ZooDamaged(f"{self._path}: damaged: what it says of {key!r}")
+            raise ZooDamagedError(f"{self._path}: damaged: what it says of {key!r}")
         if not rows:
-            raise ZooDamaged(f"{self._path}: it does not say {key!r}")
+            raise ZooDamagedError(f"{self._path}: it does not say {key!r}")
         return json.loads(rows[0][0])
 
     def methods(self) -> list[tuple[int, str, dict[str, Any]]]:
@@ -160,7 +160,9 @@ class Catalog:
         rows = self._file.query("SELECT id, name, definition, checksum FROM methods ORDER BY id")
         for *columns, checksum in rows:
             if _checksum(columns) != checksum:
-                raise ZooDamaged(f"{self._path}: damaged: the definition of method {columns[1]!r}")
+                raise ZooDamagedError(
+                    f"{self._path}: damaged: the definition of method {columns[1]!r}"
+                )
         return [(number, name, json.loads(definition)) for number, name, definition, _ in rows]
 
     def count(self) -> int:
@@ -214,9 +216,9 @@ class Catalog:
 
         Raises
         ------
-        ZooDamaged
+        ZooDamagedError
             The message has the entry's name.
-        EntryGone
+        EntryGoneError
             It is not there (any more).
         """
         rows = self._file.query(
@@ -224,10 +226,10 @@ class Catalog:
             (number,),
         )
         if not rows:
-            raise EntryGone(f"{self._path}: there is no entry {number} (any more)")
+            raise EntryGoneError(f"{self._path}: there is no entry {number} (any more)")
         *columns, checksum, number = rows[0]
         if _entry_checksum(*columns) != checksum:
-            raise ZooDamaged(f"entry {columns[1]!r}: its description is damaged")
+            raise ZooDamagedError(f"entry {columns[1]!r}: its description is damaged")
         key, name, fingerprint, created, facts = columns
         return EntryRow(key, name, fingerprint, created, json.loads(facts), number)
 
@@ -382,7 +384,7 @@ class Catalog:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if application != _APPLICATION:
-            raise ZooDamaged(f"{self._path}: not a zoo's catalog, or damaged")
+            raise ZooDamagedError(f"{self._path}: not a zoo's catalog, or damaged")
         if version != _FORMAT:
             raise ZooError(f"{self._path}: format {version}; this release reads format {_FORMAT}")
         connection.execute("SELECT count(*) FROM meta").fetchone()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pyattrx.errors import ZooDamaged, ZooError
+from pyattrx.errors import ZooDamagedError, ZooError
 
 __all__ = ["Connection"]
 
@@ -48,7 +48,7 @@ class Connection:
     ------
     ZooError
         It cannot be opened.
-    ZooDamaged
+    ZooDamagedError
         It is no SQLite file, or damaged.
     """
 
@@ -195,7 +195,7 @@ class Connection:
         except sqlite3.OperationalError as error:
             raise ZooError(f"{self._path.parent}: {error}") from error
         except (sqlite3.DatabaseError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise ZooDamaged(f"{self._path}: damaged ({error})") from error
+            raise ZooDamagedError(f"{self._path}: damaged ({error})") from error
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import FeatureMethod, Method, resolve_maps_method
 from pyattrx.probes import Probes
 from pyattrx.running import versions
@@ -30,20 +30,20 @@ def create(
     """Make a zoo, whole or not at all, and open it; arguments and errors are `Zoo.create`'s."""
     folder = check_path(path)
     if not isinstance(probes, Probes):
-        raise InvalidType("probes", probes, "pyattrx.Probes")
+        raise InvalidTypeError("probes", probes, "pyattrx.Probes")
     if isinstance(method, str) and method == "recommended":
         method, rerank = NEAREST, "recommended" if rerank is None else rerank
     given: Sequence[Any] = method if isinstance(method, (list, tuple)) else [method]
     methods = [resolve_maps_method(one, more=FEATURES_RERANK) for one in given]
     names = [str(one) for one in methods]
     if not methods or len(set(names)) < len(names):
-        raise InvalidValue("method", names, "one method, or several different ones")
+        raise InvalidValueError("method", names, "one method, or several different ones")
     if not isinstance(keep_rows, bool):
-        raise InvalidType("keep_rows", keep_rows, "True or False")
+        raise InvalidTypeError("keep_rows", keep_rows, "True or False")
     if not_integer(sketch_size) or sketch_size % 1024 or not 1024 <= sketch_size <= 65536:
-        raise InvalidValue("sketch_size", sketch_size, "a multiple of 1024, up to 65536")
+        raise InvalidValueError("sketch_size", sketch_size, "a multiple of 1024, up to 65536")
     if not_integer(seed) or not 0 <= seed < 2**63:
-        raise InvalidValue("seed", seed, "an integer from 0 to 2**63 - 1")
+        raise InvalidValueError("seed", seed, "an integer from 0 to 2**63 - 1")
     facts: dict[str, Any] = {
         "created": now(),
         "versions": versions(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyattrx.errors import PyattrxError, ZooError, ZooMismatch
+from pyattrx.errors import PyattrxError, ZooError, ZooMismatchError
 
 __all__ = ["Entry", "Report", "Verification", "note_failure"]
 
@@ -67,7 +67,7 @@ class Report:
 
 def note_failure(report: Report, label: str, error: Exception) -> None:
     """Note that one network failed; an error of the zoo itself (a full disk, ...) is raised."""
-    if isinstance(error, ZooError) and not isinstance(error, ZooMismatch):
+    if isinstance(error, ZooError) and not isinstance(error, ZooMismatchError):
         raise error
     kind = "" if isinstance(error, PyattrxError) else f"{type(error).__name__}: "
     report.failed[label] = f"{kind}{error}"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyattrx import methods
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import FeatureMethod, Method, Summary
 from pyattrx.running import Description
 from pyattrx.storage.catalog import EntryRow
@@ -58,7 +58,7 @@ class StoredFeatures:
             return True
         try:
             return isinstance(method, str) and methods.get(method) == self.method
-        except InvalidValue:
+        except InvalidValueError:
             return False
 
 
@@ -67,11 +67,11 @@ def resolve_features(method: Any) -> FeatureMethod:
 
     Raises
     ------
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
     """
     found = methods.get(method)
     if not isinstance(found, FeatureMethod):
-        raise InvalidValue("rerank", str(method), "a FeatureMethod, or its kind")
+        raise InvalidValueError("rerank", str(method), "a FeatureMethod, or its kind")
     return found
 
 

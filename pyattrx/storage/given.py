@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue, NonFiniteError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, NonFiniteError
 from pyattrx.storage.catalog import ROWS
 from pyattrx.storage.features import FACTS
 from pyattrx.storage.store import Store, StoredMethod
@@ -35,16 +35,18 @@ def check_facts(facts: Any) -> dict[str, Any]:
     if facts is None:
         return {}
     if not isinstance(facts, Mapping) or not all(isinstance(key, str) for key in facts):
-        raise InvalidType("facts", facts, "a mapping of JSON types to names")
+        raise InvalidTypeError("facts", facts, "a mapping of JSON types to names")
     if own := sorted(_OWN_FACTS & set(facts)):
-        raise InvalidValue("facts", facts, f"none of what the zoo says itself: {', '.join(own)}")
+        raise InvalidValueError(
+            "facts", facts, f"none of what the zoo says itself: {', '.join(own)}"
+        )
     for name in ("specification", "weights_hash"):
         if not isinstance(facts.get(name), (str, type(None))):
-            raise InvalidType(f"facts[{name!r}]", facts[name], "a string, or None")
+            raise InvalidTypeError(f"facts[{name!r}]", facts[name], "a string, or None")
     try:
         json.dumps(dict(facts), allow_nan=False, sort_keys=True)
     except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidValue("facts", facts, f"JSON types ({error})") from error
+        raise InvalidValueError("facts", facts, f"JSON types ({error})") from error
     return dict(facts)
 
 
@@ -54,11 +56,11 @@ def check_all_maps(store: Store, maps: Any) -> list[Tensor]:
     if isinstance(maps, Tensor):
         if len(methods) > 1:
             names = ", ".join(repr(stored.name) for stored in methods)
-            raise InvalidType("maps", maps, f"maps for each of the zoo's methods: {names}")
+            raise InvalidTypeError("maps", maps, f"maps for each of the zoo's methods: {names}")
         return [check_maps(store, "maps", maps, methods[0])]
     if not isinstance(maps, Mapping) or set(maps) != {stored.name for stored in methods}:
         names = ", ".join(repr(stored.name) for stored in methods)
-        raise InvalidType("maps", maps, f"a tensor, or a mapping of one to each of {names}")
+        raise InvalidTypeError("maps", maps, f"a tensor, or a mapping of one to each of {names}")
     return [
         check_maps(store, f"maps[{stored.name!r}]", maps[stored.name], stored) for stored in methods
     ]
@@ -68,14 +70,14 @@ def check_maps(store: Store, argument: str, given: Any, stored: StoredMethod) ->
     """Check maps for one method; float32 or float64."""
     maps: Any = given
     if not isinstance(maps, Tensor):
-        raise InvalidType(argument, maps, "a tensor [N, D]")
+        raise InvalidTypeError(argument, maps, "a tensor [N, D]")
     if maps.dtype not in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
-        raise InvalidType(f"{argument}.dtype", maps.dtype, "a floating type")
+        raise InvalidTypeError(f"{argument}.dtype", maps.dtype, "a floating type")
     width = row_width(store, stored)
     count = len(store.probes)
     shape = (count, "D" if width is None else width)
     if maps.dim() != 2 or maps.shape[0] != count or width not in (None, maps.shape[1]):
-        raise InvalidValue(f"{argument}.shape", tuple(maps.shape), f"{shape}")
+        raise InvalidValueError(f"{argument}.shape", tuple(maps.shape), f"{shape}")
     rows: Tensor = maps.detach()
     finite = rows.isfinite().all(1)
     if not bool(finite.all()):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyattrx.errors import ZooError, ZooLocked
+from pyattrx.errors import ZooError, ZooLockedError
 
 __all__ = ["WriterLock"]
 
@@ -46,13 +46,13 @@ class WriterLock:
 
         Raises
         ------
-        ZooLocked
+        ZooLockedError
             Others hold it for longer.
         """
         until = time.monotonic() + wait
         timeout = -1.0 if wait > threading.TIMEOUT_MAX else wait
         if not self._threads.acquire(timeout=timeout):
-            raise ZooLocked(f"{self._path.parent}: another thread is writing to this zoo")
+            raise ZooLockedError(f"{self._path.parent}: another thread is writing to this zoo")
         try:
             if self._depth:
                 self._depth += 1
@@ -81,7 +81,7 @@ class WriterLock:
                     break
                 except BlockingIOError:
                     if time.monotonic() >= until:
-                        raise ZooLocked(
+                        raise ZooLockedError(
                             f"{self._path.parent}: another process is writing to this zoo "
                             f"({self._holder()}); wait=True (--wait) waits for it"
                         ) from None

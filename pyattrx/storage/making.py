@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pyattrx._files import sync_folder
-from pyattrx.errors import InvalidValue, ZooError, ZooLocked
+from pyattrx.errors import InvalidValueError, ZooError, ZooLockedError
 
 __all__ = ["make_folder"]
 
@@ -41,9 +41,9 @@ def make_folder(folder: Path, fill: Callable[[Path], None], last: str) -> None:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         The folder has something in it, or there is none that it could be in.
-    ZooLocked
+    ZooLockedError
         Another process is doing the same.
     ZooError
         It cannot be written; what was there before is all that is there.
@@ -54,7 +54,7 @@ def make_folder(folder: Path, fill: Callable[[Path], None], last: str) -> None:
             with _locked(folder):
                 _check_empty(folder, last)
                 _fill(folder, fill, last)
-        except ZooLocked:
+        except ZooLockedError:
             raise
         except BaseException:
             if made:
@@ -82,7 +82,7 @@ def _made(folder: Path) -> bool:
         expected = "a new folder in one that exists"
     else:
         return True
-    raise InvalidValue("path", str(folder), expected) from None
+    raise InvalidValueError("path", str(folder), expected) from None
 
 
 @contextmanager
@@ -93,7 +93,7 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             message = f"{folder}: another process is making a zoo here, or writing to one"
-            raise ZooLocked(message) from None
+            raise ZooLockedError(message) from None
         yield
     finally:
         os.close(file)
@@ -110,7 +110,7 @@ def _check_empty(folder: Path, last: str) -> None:
     if others - left or last in others:
         what = "a zoo" if last in others else "something else"
         expected = f"a new or empty folder; there is {what} already"
-        raise InvalidValue("path", str(folder), expected)
+        raise InvalidValueError("path", str(folder), expected)
     for name in left:
         _remove(folder / name)
     for path in unfinished:  # later than what they say is theirs

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pyattrx.errors import EntryGone, ZooDamaged, ZooMismatch
+from pyattrx.errors import EntryGoneError, ZooDamagedError, ZooMismatchError
 from pyattrx.methods import Summary
 from pyattrx.storage.catalog import SKETCH, SUMMARY, EntryRow, Located
 from pyattrx.storage.features import FACTS, FEATURES_ID, StoredFeatures, arrays_of
@@ -36,7 +36,7 @@ def read_sketches(
         try:
             vectors[len(kept)] = store.sketch(parts)
             kept.append(number)
-        except ZooDamaged as error:
+        except ZooDamagedError as error:
             damaged[number] = str(error)
     damaged.update(without_records(store, ids, located))
     return np.array(kept, np.int64), vectors[: len(kept)], damaged
@@ -62,14 +62,14 @@ def read_summaries(
     for number in numbers:
         try:
             entries[number] = catalog.entry(number)
-        except EntryGone:
+        except EntryGoneError:
             continue
-        except ZooDamaged as error:
+        except ZooDamagedError as error:
             damaged[number] = str(error)
     bare = [entry.name for entry in entries.values() if not arrays_of(entry)]
     if bare:
         shown = ", ".join(map(repr, bare[:5])) + (", ..." if len(bare) > 5 else "")
-        raise ZooMismatch(
+        raise ZooMismatchError(
             f"{shown}: added as maps, without the features that {features.name!r} needs; "
             "add the networks themselves, leave them out, or compare maps (rerank=False of a "
             "query, method= of an affinity)"
@@ -83,7 +83,7 @@ def read_summaries(
             found[number] = _read(
                 store, entry, {kind: located[kind].get(number, []) for kind in kinds}
             )
-        except ZooDamaged as error:
+        except ZooDamagedError as error:
             damaged[number] = str(error)
     there = catalog.names_of(list(damaged))  # what was removed meanwhile is not damaged
     return found, {number: why for number, why in damaged.items() if number in there}
@@ -95,7 +95,7 @@ def _read(store: Store, entry: EntryRow, records: Mapping[int, Sequence[Located]
     for index, name in enumerate(sorted(shapes)):
         parts = records[SUMMARY + index]
         if len(parts) != 1:
-            raise ZooDamaged("what is kept of its features is damaged")
+            raise ZooDamagedError("what is kept of its features is damaged")
         rows = store.segments.read(parts[0].record).numpy()
         arrays[_RENAMED.get(name, name)] = rows.reshape(len(rows), *shapes[name])
     facts = entry.facts[FACTS]

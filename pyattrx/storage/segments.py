@@ -24,7 +24,7 @@ from torch import Tensor
 from xxhash import xxh3_64_intdigest
 
 from pyattrx._files import read_exactly, sync_folder, write_all
-from pyattrx.errors import ZooDamaged
+from pyattrx.errors import ZooDamagedError
 
 __all__ = ["Appender", "Record", "RecordWriter", "Segments", "segment_name", "segment_sizes"]
 
@@ -106,7 +106,7 @@ class Segments:
 
         Raises
         ------
-        ZooDamaged
+        ZooDamagedError
             The file is missing or shorter than it was, or a checksum does not match.
         """
         file = self._file(record.segment)
@@ -127,19 +127,21 @@ class Segments:
                 at = record.offset + int(probes[start]) * record.row_bytes
                 self._fill(file, record, part, at)
         if xxh3_64_intdigest(checks.data, record.identity) != record.checksum:
-            raise ZooDamaged(f"{segment_name(record.segment)}: checksums at byte {record.offset}")
+            raise ZooDamagedError(
+                f"{segment_name(record.segment)}: checksums at byte {record.offset}"
+            )
         for index, probe in enumerate(probes.tolist()):
             data = rows[index * record.row_bytes : (index + 1) * record.row_bytes].data
             if xxh3_64_intdigest(data, (record.identity + probe) & _MASK) != checks[probe]:
                 at = record.offset + probe * record.row_bytes
-                raise ZooDamaged(f"{segment_name(record.segment)}: row at byte {at}")
+                raise ZooDamagedError(f"{segment_name(record.segment)}: row at byte {at}")
         return torch.from_numpy(rows).view(_DTYPES[record.dtype]).view(len(probes), record.width)
 
     def read_first(self, record: Record) -> bytes | None:
         """The bytes of a record of one row, or None where anything is wrong: for many at once."""
         try:
             both = os.pread(self._file(record.segment), record.length, record.offset)
-        except (OSError, ZooDamaged):
+        except (OSError, ZooDamagedError):
             return None
         row, check = both[: record.row_bytes], both[record.row_bytes :]
         if (
@@ -162,7 +164,7 @@ class Segments:
         try:
             file = os.open(self.folder / segment_name(segment), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise ZooDamaged(f"{segment_name(segment)}: {error.strerror}") from error
+            raise ZooDamagedError(f"{segment_name(segment)}: {error.strerror}") from error
         self._files[segment] = file
         if len(self._files) > _OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
@@ -173,9 +175,9 @@ class Segments:
         try:
             complete = read_exactly(file, into.data, at)
         except OSError as error:
-            raise ZooDamaged(f"{segment_name(record.segment)}: {error.strerror}") from error
+            raise ZooDamagedError(f"{segment_name(record.segment)}: {error.strerror}") from error
         if not complete:
-            raise ZooDamaged(f"{segment_name(record.segment)}: the file ends before byte {at}")
+            raise ZooDamagedError(f"{segment_name(record.segment)}: the file ends before byte {at}")
 
 
 def segment_sizes(folder: Path) -> dict[int, int]:

@@ -20,11 +20,11 @@ from xxhash import xxh3_64_intdigest
 from pyattrx import methods
 from pyattrx._files import sync_folder
 from pyattrx.errors import (
-    InvalidType,
-    InvalidValue,
+    InvalidTypeError,
+    InvalidValueError,
     ProbeError,
     UntrustedError,
-    ZooDamaged,
+    ZooDamagedError,
     ZooError,
     ZooWarning,
 )
@@ -77,7 +77,7 @@ class Store:
 
     Raises
     ------
-    ZooError, ZooDamaged
+    ZooError, ZooDamagedError
         It cannot be opened, or is not what was written.
     UntrustedError
         A method refers to code, and `trust` is False.
@@ -111,11 +111,11 @@ class Store:
         except OSError as error:
             if self.catalog.meta("zoo") != facts:  # more of them since, and the old file is gone
                 return self._load_probes()
-            raise ZooDamaged(f"{path}: {error.strerror}") from error
+            raise ZooDamagedError(f"{path}: {error.strerror}") from error
         except ProbeError as error:
-            raise ZooDamaged(str(error)) from error
+            raise ZooDamagedError(str(error)) from error
         if probes.hash != facts["probes"]["hash"]:
-            raise ZooDamaged(f"{path}: these are not the zoo's probes")
+            raise ZooDamagedError(f"{path}: these are not the zoo's probes")
         self.probes = probes
         self.catalog.n_probes = len(probes)
         self.groups = np.asarray(probes.groups)
@@ -160,14 +160,14 @@ class Store:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             There is none; the message names some that are spelt alike.
         """
         if not isinstance(name, str):
-            raise InvalidType(argument, name, "the name of a network in the zoo")
+            raise InvalidTypeError(argument, name, "the name of a network in the zoo")
         number = self.find(name)
         if number is None:
-            raise InvalidValue(argument, name, self.expected_names(name))
+            raise InvalidValueError(argument, name, self.expected_names(name))
         return number
 
     def expected_names(self, given: str) -> str:
@@ -194,7 +194,7 @@ class Store:
         for number in self.catalog.ids(check_tags(tags)):
             try:
                 entry = self.entry(number)
-            except ZooDamaged as error:
+            except ZooDamagedError as error:
                 message = f"{self.folder}: {error}; it was left out"
                 warnings.warn(message, ZooWarning, stacklevel=2)
             except ZooError:
@@ -218,7 +218,7 @@ class Store:
             if asked in (stored.method, stored.name):
                 return stored
         names = ", ".join(repr(stored.name) for stored in self.methods)
-        raise InvalidValue("method", str(asked), f"one of this zoo's: {names}")
+        raise InvalidValueError("method", str(asked), f"one of this zoo's: {names}")
 
     # Writing
 
@@ -329,10 +329,10 @@ class Store:
 
         Raises
         ------
-        ZooDamaged
+        ZooDamagedError
         """
         if not located:
-            raise ZooDamaged("its records are damaged")
+            raise ZooDamagedError("its records are damaged")
         if len(located) == 1:
             return self.segments.read(located[0].record, probes)
         if probes is None:
@@ -353,10 +353,10 @@ class Store:
 
         Raises
         ------
-        ZooDamaged
+        ZooDamagedError
         """
         if not located:
-            raise ZooDamaged("its sketch is damaged")
+            raise ZooDamagedError("its sketch is damaged")
         if len(located) == 1:
             return self.segments.read(located[0].record)[0].float().numpy()
         total = sum(part.count for part in located)

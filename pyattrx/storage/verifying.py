@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyattrx._progress import progress
-from pyattrx.errors import EntryGone, PyattrxError, ZooDamaged
+from pyattrx.errors import EntryGoneError, PyattrxError, ZooDamagedError
 from pyattrx.storage.entry import Verification
 from pyattrx.storage.features import arrays_of
 from pyattrx.storage.store import Store
@@ -47,6 +47,6 @@ def _verify_entry(store: Store, number: int, found: Verification) -> str | None:
         records = kinds * len(store.methods) + len(arrays_of(entry))
         if sum(part.count for part in located if part) != records * len(store.probes):
             return "records of it are missing"
-    except (EntryGone, ZooDamaged) as error:
+    except (EntryGoneError, ZooDamagedError) as error:
         return str(error)
     return None

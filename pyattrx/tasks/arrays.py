@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pyattrx._progress import progress
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos import (
     Cuts,
     PixelStore,
@@ -39,7 +39,9 @@ def read_arrays(
     if isinstance(images, Probes):
         for argument, value in (("size", cuts), ("names", names), ("groups", groups)):
             if value is not None:
-                raise InvalidValue(argument, value, "None, as the images are Probes, which have it")
+                raise InvalidValueError(
+                    argument, value, "None, as the images are Probes, which have it"
+                )
         return images, TaskReport("probes", available=len(images), skipped=images.skipped)
     if isinstance(images, Tensor) or (isinstance(images, np.ndarray) and images.dtype.kind != "O"):
         return _stack(images, cuts, names, groups, scratch, labels)
@@ -47,7 +49,7 @@ def read_arrays(
     if all(isinstance(photo, Tensor) for photo in photos):
         shapes = {tuple(photo.shape) for photo in photos}
         if len(shapes) > 1:
-            raise InvalidValue("images", f"tensors of shapes {sorted(shapes)}", "one shape")
+            raise InvalidValueError("images", f"tensors of shapes {sorted(shapes)}", "one shape")
         return _stack(torch.stack(photos), cuts, names, groups, scratch, labels)
     sizes = Sizes()
     for photo in check_photos(photos):
@@ -68,13 +70,13 @@ def read_arrays(
 def _listed(images: Any) -> list[Any]:
     expected = f"an array or a tensor {_EXPECTED}; or a list of photos"
     if isinstance(images, (str, bytes, dict, Image.Image)) or not isinstance(images, Iterable):
-        raise InvalidType("images", images, expected)
+        raise InvalidTypeError("images", images, expected)
     photos = list(images)
     if not photos:
-        raise InvalidValue("images", photos, "at least one image")
+        raise InvalidValueError("images", photos, "at least one image")
     for index, photo in enumerate(photos):
         if isinstance(photo, (str, bytes)) or hasattr(photo, "__fspath__"):
-            raise InvalidType(
+            raise InvalidTypeError(
                 f"images[{index}]", photo, "an image; Task.from_manifest reads a list of paths"
             )
     return photos
@@ -99,15 +101,15 @@ def _stack(
     if len(shape) == 3 and 3 in (shape[0], shape[2]):
         one = hasattr(labels, "__len__") and len(labels) == shape[0]  # as many grey images
         if not one:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "images.shape", shape, f"{_EXPECTED}; images[None] for a single image"
             )
     if isinstance(images, np.ndarray) and images.dtype.kind not in "uif":
-        raise InvalidType("images.dtype", images.dtype, "uint8, or floating in [0, 1]")
+        raise InvalidTypeError("images.dtype", images.dtype, "uint8, or floating in [0, 1]")
     axes = planar(shape, "images.shape")
     count = shape[0]
     if not count:
-        raise InvalidValue("images.shape", shape, "at least one image")
+        raise InvalidValueError("images.shape", shape, "at least one image")
     titles, keys = check_names(names, count), group_keys(groups, count)
     height, width = (shape[axis] for axis in axes[2:])
     uint8 = str(images.dtype).removeprefix("torch.") == "uint8"
@@ -115,7 +117,7 @@ def _stack(
     before = None if size == (height, width) else (height, width)
     report = TaskReport("arrays", available=count, smallest=before, largest=before)
     if size != (height, width) and not uint8:
-        raise InvalidValue(
+        raise InvalidValueError(
             "size", size, f"None, or {(height, width)} as they are: only uint8 images are resized"
         )
     require_room(count * 3 * size[0] * size[1] * (1 if uint8 else 4), scratch)
@@ -140,18 +142,18 @@ def planar(shape: tuple[int, ...], argument: str) -> tuple[int, int, int, int]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         Another shape, or one that can be read in two ways.
     """
     if len(shape) == 3 and 0 not in shape[1:]:
         return 0, 0, 1, 2
     if len(shape) != 4 or 0 in shape[1:]:
-        raise InvalidValue(argument, shape, _EXPECTED)
+        raise InvalidValueError(argument, shape, _EXPECTED)
     first, last = shape[1] in (1, 3), shape[3] in (1, 3)
     if first and last and (shape[1] == 3) != (shape[3] == 3):
         first, last = shape[1] == 3, shape[3] == 3
     if first and last:
-        raise InvalidValue(
+        raise InvalidValueError(
             argument, shape, f"{_EXPECTED}; this can be read in two ways, so use a list of arrays "
             "[H, W, 3] or of tensors [3, H, W]"
         )  # fmt: skip
@@ -160,7 +162,7 @@ def planar(shape: tuple[int, ...], argument: str) -> tuple[int, int, int, int]:
         if 4 in (shape[1], shape[3]):
             hint = "; images[..., :3] or images[:, :3] leaves out a fourth channel, and a list of "
             hint += "arrays [H, W, 4] is shown over white"
-        raise InvalidValue(argument, shape, _EXPECTED + hint)
+        raise InvalidValueError(argument, shape, _EXPECTED + hint)
     return (0, 1, 2, 3) if first else (0, 3, 1, 2)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.tasks.labelling import Kind, Labelling
 from pyattrx.tasks.labels import read_labels
 from pyattrx.tasks.tables import Table
@@ -21,28 +21,30 @@ def label_columns(table: Table, label: Any, kind: Any, classes: Any) -> Labellin
     """Return the labels in a column, or in several of numbers."""
     kind = check_kind(kind)
     if kind is not None and kind.startswith("dense"):
-        raise InvalidValue("kind", kind, "another kind: cells hold no maps, Task.from_arrays does")
+        raise InvalidValueError(
+            "kind", kind, "another kind: cells hold no maps, Task.from_arrays does"
+        )
     rows = len(next(iter(table.columns.values())))
     if label is None:
         return read_labels(None, rows, kind)
     if isinstance(label, str):
         cells = _typed(table, "label", label, kind)
         if kind == "multilabel":
-            raise InvalidValue(
+            raise InvalidValueError(
                 "label", label, "several columns, one a class, for kind='multilabel'"
             )
         targets = [label] if kind == "regression" or _floating(cells) else None
         return read_labels(cells, rows, kind, classes, targets, f"column {label!r}")
     if not isinstance(label, Sequence) or not label:
-        raise InvalidType("label", label, "the name of a column, a list of names, or None")
+        raise InvalidTypeError("label", label, "the name of a column, a list of names, or None")
     if kind not in (None, "regression", "multilabel"):
-        raise InvalidValue("kind", kind, "'regression' or 'multilabel' for several columns")
+        raise InvalidValueError("kind", kind, "'regression' or 'multilabel' for several columns")
     columns = [_typed(table, f"label[{at}]", name, "regression") for at, name in enumerate(label)]
     values: list[list[Any] | None] = []
     for row, numbers in enumerate(zip(*columns, strict=True)):
         empty = [number is None for number in numbers]
         if any(empty) and not all(empty):
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"column {label[empty.index(True)]!r}, {table.where(row)}",
                 None,
                 "a number, as other columns of the label have one there",
@@ -67,9 +69,9 @@ def _typed(table: Table, argument: str, name: Any, kind: Kind | None) -> list[An
     known = [(row, cell) for row, cell in enumerate(cells) if cell is not None]
     for row, cell in known:
         if not isinstance(cell, (str, int, float)):
-            raise InvalidType(f"column {name!r}, {table.where(row)}", cell, "text or a number")
+            raise InvalidTypeError(f"column {name!r}, {table.where(row)}", cell, "text or a number")
         if isinstance(cell, float) and math.isnan(cell):
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"column {name!r}, {table.where(row)}", cell, "a number, or nothing without a label"
             )
     numbers = {row: _number(cell) for row, cell in known}
@@ -80,11 +82,11 @@ def _typed(table: Table, argument: str, name: Any, kind: Kind | None) -> list[An
         return [numbers.get(row) for row in range(len(cells))]
     row = texts[0]
     if kind == "regression":
-        raise InvalidValue(
+        raise InvalidValueError(
             f"column {name!r}, {table.where(row)}", cells[row], "a number, for a regression"
         )
     if len(texts) < len(known):
-        raise InvalidValue(
+        raise InvalidValueError(
             "kind",
             kind,
             f"'classification' if all of column {name!r} are names of classes, as it has "

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from pyattrx._progress import progress
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.photos import Cuts, Decoded, PixelStore, Unreadable, check_names, digest, group_keys
 from pyattrx.probes import Probes, Skipped
 from pyattrx.tasks.gathering import Offer, Sizes, gather, make_probes
@@ -58,7 +58,9 @@ def read_dataset(dataset: Any, options: Options) -> tuple[Probes, Labelling, Tas
     """Read a data set, sample by sample or batch by batch."""
     check_on_error(options.on_error)
     if isinstance(dataset, (str, bytes, Tensor, np.ndarray)):
-        raise InvalidType("dataset", dataset, f"{_EXPECTED}; Task.of takes paths and arrays too")
+        raise InvalidTypeError(
+            "dataset", dataset, f"{_EXPECTED}; Task.of takes paths and arrays too"
+        )
     features = read_features(dataset, options.image, options.label, options.kind)
     if features is not None:
         options = replace(options, image=features.image, label=features.label)
@@ -66,7 +68,7 @@ def read_dataset(dataset: Any, options: Options) -> tuple[Probes, Labelling, Tas
     if by_number and (features is not None or not _is_loader(dataset)):
         return _numbered(dataset, options, features)
     if not isinstance(dataset, Iterable):
-        raise InvalidType("dataset", dataset, _EXPECTED)
+        raise InvalidTypeError("dataset", dataset, _EXPECTED)
     return _streamed(dataset, options, features)
 
 
@@ -80,7 +82,7 @@ def _numbered(
     """Read a data set whose samples have numbers."""
     count = len(dataset)
     if not count:
-        raise InvalidValue("dataset", dataset, "at least one sample")
+        raise InvalidValueError("dataset", dataset, "at least one sample")
     names = known_names(dataset, count) if options.names is None else options.names
     titles, keys = check_names(names, count), group_keys(options.groups, count)
     skip, sizes = check_on_error(options.on_error), Sizes()
@@ -263,7 +265,7 @@ def _one(
 def _store_batch(images: Tensor, where: str, store: PixelStore, options: Options) -> None:
     pixels = pixels_of(images, where, 0, options.normalisation)
     if options.resize and pixels.shape[2:] != options.cuts.size:
-        raise InvalidValue(
+        raise InvalidValueError(
             "size", options.cuts.size, f"None, or {pixels.shape[2:]} as the batches are"
         )
     for image in pixels:
@@ -279,11 +281,11 @@ def _append(store: PixelStore, image: Any, image_digest: bytes, where: str) -> N
 def _check_alike(image: Any, shape: Any, dtype: Any, where: str) -> None:
     """Refuse pixels that cannot be stored beside those before them."""
     if image.shape != shape:
-        raise InvalidValue(
+        raise InvalidValueError(
             f"{where}.shape", image.shape, f"{shape}, as before; a transform makes all of one size"
         )
     if image.dtype != dtype:
-        raise InvalidType(f"{where}.dtype", image.dtype, f"{dtype}, as before")
+        raise InvalidTypeError(f"{where}.dtype", image.dtype, f"{dtype}, as before")
 
 
 def _length(iterable: Iterable[Any]) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Entries", "read_entries"]
 
@@ -48,24 +48,26 @@ class Entries:
 def read_entries(labels: Any, count: int, argument: str) -> Entries:
     """Read the labels of `count` images, each of them the label or None."""
     if isinstance(labels, (str, bytes)) or not isinstance(labels, (Tensor, Iterable)):
-        raise InvalidType(argument, labels, f"{count} {_EXPECTED}")
+        raise InvalidTypeError(argument, labels, f"{count} {_EXPECTED}")
     if isinstance(labels, (dict, AbstractSet)):
-        raise InvalidType(argument, labels, "a list or an array, in the order of the images")
+        raise InvalidTypeError(argument, labels, "a list or an array, in the order of the images")
     if isinstance(labels, Tensor):
         labels = _numpy(labels)
     elif isinstance(labels, np.ma.MaskedArray):
         if labels.ndim != 1:
-            raise InvalidValue(f"{argument}.shape", labels.shape, "a masked array with one axis")
+            raise InvalidValueError(
+                f"{argument}.shape", labels.shape, "a masked array with one axis"
+            )
         labels = labels.tolist()  # masked labels become None
     elif not isinstance(labels, np.ndarray):
         labels = list(labels)
     if isinstance(labels, np.ndarray) and labels.dtype == object and labels.ndim:
         labels = list(labels)
     if isinstance(labels, np.ndarray) and not labels.ndim:
-        raise InvalidValue(argument, labels, f"{count} labels, one for every image")
+        raise InvalidValueError(argument, labels, f"{count} labels, one for every image")
     if len(labels) != count:
         found = f"{len(labels)} labels"
-        raise InvalidValue(argument, found, f"{count} labels, one for every image")
+        raise InvalidValueError(argument, found, f"{count} labels, one for every image")
     if isinstance(labels, np.ndarray):
         array = _known_type(labels, argument, labels)
         return Entries(np.ones(count, bool), array)
@@ -93,7 +95,7 @@ def _from_list(labels: list[Any], argument: str) -> Entries:
         for index, label in zip(indices, present, strict=True):
             found = "a string" if isinstance(label, str) else _shape(label)
             if found != first:
-                raise InvalidValue(
+                raise InvalidValueError(
                     f"{argument}[{index}]", labels[index], f"{first}, as the labels before are"
                 )
     return Entries(labelled, _known_type(np.asarray(present), argument, labels))
@@ -110,7 +112,7 @@ def _entry(label: Any, argument: str) -> Any:
     """One label as a string, a number, an array, or a tuple of names."""
     if isinstance(label, str):
         if not label:
-            raise InvalidValue(argument, label, "the name of a class, or None without a label")
+            raise InvalidValueError(argument, label, "the name of a class, or None without a label")
         return str(label)
     if isinstance(label, Tensor):
         label = _numpy(label)
@@ -126,15 +128,15 @@ def _entry(label: Any, argument: str) -> Any:
     try:
         array = np.asarray(label)
     except (TypeError, ValueError) as error:
-        raise InvalidType(argument, label, _EXPECTED) from error
+        raise InvalidTypeError(argument, label, _EXPECTED) from error
     if array.dtype.kind not in "biuf":
-        raise InvalidType(argument, label, _EXPECTED)
+        raise InvalidTypeError(argument, label, _EXPECTED)
     return array if array.ndim else array.item()
 
 
 def _known_type(array: NDArray[Any], argument: str, labels: Any) -> NDArray[Any]:
     if array.dtype.kind not in "biufU":
-        raise InvalidType(argument, labels, f"{_EXPECTED}; not {array.dtype}")
+        raise InvalidTypeError(argument, labels, f"{_EXPECTED}; not {array.dtype}")
     if 0 in array.shape:
-        raise InvalidValue(f"{argument}.shape", array.shape, "labels that are not empty")
+        raise InvalidValueError(f"{argument}.shape", array.shape, "labels that are not empty")
     return array

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyattrx.errors import InvalidType, TaskError
+from pyattrx.errors import InvalidTypeError, TaskError
 from pyattrx.photos import SUFFIXES
 from pyattrx.tasks.report import count_of
 
@@ -51,7 +51,7 @@ def list_classes(path: Any, *, labelled: bool) -> ClassFolders:
     Unless `labelled`, subfolders say nothing.
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise InvalidType("path", path, "the path of a folder of images")
+        raise InvalidTypeError("path", path, "the path of a folder of images")
     folder = Path(path)
     if not folder.exists():
         raise TaskError(f"{folder}: no such folder; expected a folder of images")

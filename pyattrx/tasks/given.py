@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.probes import Probes
 from pyattrx.tasks.listed import Listed, as_paths
 from pyattrx.tasks.tables import SUFFIXES, is_frame
@@ -35,7 +35,7 @@ def given_task(
     if isinstance(source, cls):
         for argument, value in (("size", size), ("name", name)):
             if value is not None:
-                raise InvalidValue(argument, value, "None, as the task has its own")
+                raise InvalidValueError(argument, value, "None, as the task has its own")
         return _part(source, limit, seed)
     if isinstance(source, (str, os.PathLike)) or is_frame(source):
         sized: dict[str, Any] = {} if size is None else {"size": size}
@@ -60,7 +60,7 @@ def given_task(
         images, labels = source if pair else (source, None)
         return _part(cls.from_arrays(images, labels, size=size, **named), limit, seed)
     if not isinstance(source, Iterable) and not hasattr(source, "__getitem__"):
-        raise InvalidType("source", source, _EXPECTED)
+        raise InvalidTypeError("source", source, _EXPECTED)
     return cls.from_dataset(source, size=size, limit=limit, seed=seed, **named)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Features", "known_classes", "known_labels", "known_names", "read_features"]
 
@@ -102,21 +102,21 @@ def read_features(dataset: Any, image: Any, label: Any, kind: Any) -> Features |
 
     Raises
     ------
-    InvalidType
+    InvalidTypeError
         Several data sets in a dictionary.
-    InvalidValue
+    InvalidValueError
         Columns that cannot be found, or not for certain.
     """
     if isinstance(dataset, Mapping):
         parts = ", ".join(map(repr, dataset))
-        raise InvalidType("dataset", dataset, f"one data set; it has several: {parts}")
+        raise InvalidTypeError("dataset", dataset, f"one data set; it has several: {parts}")
     features = getattr(dataset, "features", None)
     if not isinstance(features, Mapping) or not hasattr(dataset, "column_names"):
         return None
     images = [name for name, feature in features.items() if _type(feature) == "Image"]
     image_column = _choose("image", image, list(features), images, ("image",))
     if image_column is None:
-        raise InvalidValue(
+        raise InvalidValueError(
             "image", None, f"the column of the images: {', '.join(map(repr, features))}"
         )
     if kind == "unlabelled":
@@ -125,7 +125,7 @@ def read_features(dataset: Any, image: Any, label: Any, kind: Any) -> Features |
     typed = [name for name in rest if _names(features[name])[0] is not None]
     label_column = _choose("label", label, rest, typed, _LABELS)
     if label_column is None and rest:
-        raise InvalidValue(
+        raise InvalidValueError(
             "label",
             None,
             f"the column of the labels: {', '.join(map(repr, rest))}; kind='unlabelled' takes none",
@@ -139,7 +139,7 @@ def _choose(
 ) -> str | None:
     if asked is not None:
         if asked not in columns:
-            raise InvalidValue(argument, asked, f"one of {', '.join(map(repr, columns))}")
+            raise InvalidValueError(argument, asked, f"one of {', '.join(map(repr, columns))}")
         return str(asked)
     if len(typed) == 1:
         return typed[0]

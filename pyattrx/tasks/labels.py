@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx._level import outside
-from pyattrx.errors import InvalidType, InvalidValue, TaskWarning
+from pyattrx.errors import InvalidTypeError, InvalidValueError, TaskWarning
 from pyattrx.tasks.entries import Entries, read_entries
 from pyattrx.tasks.labelling import Kind, Labelling, named_order
 from pyattrx.tasks.telling import check_kind, tell_kind
@@ -49,14 +49,14 @@ def read_labels(
     names = None if classes is None else check_names_of_classes(classes)
     if labels is None or kind == "unlabelled":
         if kind not in (None, "unlabelled"):
-            raise InvalidValue(argument, labels, f"labels, for kind={kind!r}")
+            raise InvalidValueError(argument, labels, f"labels, for kind={kind!r}")
         if labels is not None:
-            raise InvalidValue("kind", kind, f"another kind, or None, as there are {argument}")
+            raise InvalidValueError("kind", kind, f"another kind, or None, as there are {argument}")
         return Labelling("unlabelled", np.zeros(count, bool))
     entries = read_entries(labels, count, argument)
     if not entries.labelled.any():
         if kind is not None:
-            raise InvalidValue(argument, "None for every image", f"labels, for kind={kind!r}")
+            raise InvalidValueError(argument, "None for every image", f"labels, for kind={kind!r}")
         return Labelling("unlabelled", entries.labelled)
     if entries.names is not None:
         return _from_name_lists(entries, kind, names, argument)
@@ -70,7 +70,9 @@ def read_labels(
     if kind == "multilabel":
         columns = names or tuple(str(k) for k in range(array.shape[1]))
         if len(columns) != array.shape[1]:
-            raise InvalidValue("classes", columns, f"{array.shape[1]} names, one for every column")
+            raise InvalidValueError(
+                "classes", columns, f"{array.shape[1]} names, one for every column"
+            )
         return _multilabel(array.astype(bool), columns, entries, argument)
     numbers = _numbers(array, argument)
     titles = None
@@ -84,13 +86,13 @@ def read_labels(
 def check_names_of_classes(classes: Any) -> tuple[str, ...]:
     """Return names of classes, all different."""
     if isinstance(classes, str) or not isinstance(classes, Iterable):
-        raise InvalidType("classes", classes, "a list of strings")
+        raise InvalidTypeError("classes", classes, "a list of strings")
     names = tuple(classes)
     for index, name in enumerate(names):
         if not isinstance(name, str):
-            raise InvalidType(f"classes[{index}]", name, "a string")
+            raise InvalidTypeError(f"classes[{index}]", name, "a string")
         if name in names[:index]:
-            raise InvalidValue(f"classes[{index}]", name, "another name than those before")
+            raise InvalidValueError(f"classes[{index}]", name, "another name than those before")
     return names
 
 
@@ -109,7 +111,7 @@ def _check_finite(array: NDArray[Any], entries: Entries, argument: str) -> None:
         where = ", ".join(map(str, [entries.place(int(bad[0][0])), *bad[0][1:].tolist()]))
         value = float(array[tuple(bad[0])])
         hint = "; None marks an image without a label" if array.ndim == 1 else ""
-        raise InvalidValue(f"{argument}[{where}]", value, "a finite number" + hint)
+        raise InvalidValueError(f"{argument}[{where}]", value, "a finite number" + hint)
 
 
 def _classes(
@@ -130,7 +132,7 @@ def _classes(
         if names is not None:
             unknown = next((title for title in titles if title not in names), None)
             if unknown is not None:
-                raise InvalidValue(argument, unknown, f"one of the classes {', '.join(names)}")
+                raise InvalidValueError(argument, unknown, f"one of the classes {', '.join(names)}")
     elif names is None:
         titles = [str(value) for value in present]
         if dense:
@@ -139,12 +141,12 @@ def _classes(
         outside = next((value for value in present if not 0 <= value < len(names)), None)
         if outside is not None:
             at = entries.place(int(np.argwhere(array == outside)[0][0]))
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"{argument}[{at}]", outside, f"an index of classes, from 0 to {len(names) - 1}"
             )
         titles = [names[value] for value in present]
     if len(titles) < 2:
-        raise InvalidValue(
+        raise InvalidValueError(
             argument, f"one class, {titles[0]!r}", "two or more classes, or no labels at all"
         )
     ordered = named_order(titles)
@@ -170,15 +172,15 @@ def _from_name_lists(
 ) -> Labelling:
     assert entries.names is not None
     if kind not in (None, "multilabel"):
-        raise InvalidValue("kind", kind, "'multilabel', as every label is a list of names")
+        raise InvalidValueError("kind", kind, "'multilabel', as every label is a list of names")
     columns = tuple(named_order(sorted({name for label in entries.names for name in label})))
     if names is not None:
         unknown = next((name for name in columns if name not in names), None)
         if unknown is not None:
-            raise InvalidValue(argument, unknown, f"one of the classes {', '.join(names)}")
+            raise InvalidValueError(argument, unknown, f"one of the classes {', '.join(names)}")
         columns = names
     if not columns:
-        raise InvalidValue(argument, "lists without a name", "names of classes")
+        raise InvalidValueError(argument, "lists without a name", "names of classes")
     number = {name: index for index, name in enumerate(columns)}
     values = np.zeros((len(entries.names), len(columns)), bool)
     for row, label in zip(values, entries.names, strict=True):
@@ -192,7 +194,7 @@ def _multilabel(
     ordered = named_order(list(columns))
     values = values[:, [columns.index(name) for name in ordered]]
     if not (values != values[0]).any():
-        raise InvalidValue(argument, "the same for every image", "labels that differ")
+        raise InvalidValueError(argument, "the same for every image", "labels that differ")
     return Labelling(
         "multilabel", entries.labelled, _spread(values, entries, False), tuple(ordered)
     )
@@ -200,13 +202,15 @@ def _multilabel(
 
 def _numbers(array: NDArray[Any], argument: str) -> NDArray[np.float32]:
     if not (array != array[0]).any():
-        raise InvalidValue(argument, "the same for every image", "labels that differ")
+        raise InvalidValueError(argument, "the same for every image", "labels that differ")
     with np.errstate(over="ignore"):
         numbers = array.astype(np.float32)
     if not np.isfinite(numbers).all():
-        raise InvalidValue(argument, float(np.abs(array).max()), "numbers that fit float32")
+        raise InvalidValueError(argument, float(np.abs(array).max()), "numbers that fit float32")
     if not (numbers != numbers[0]).any():
-        raise InvalidValue(argument, "the same for every image", "labels that differ in float32")
+        raise InvalidValueError(
+            argument, "the same for every image", "labels that differ in float32"
+        )
     return numbers
 
 
@@ -214,5 +218,7 @@ def _titles(targets: Sequence[str] | None, count: int) -> tuple[str, ...]:
     if targets is None:
         return ("target",) if count == 1 else tuple(f"target{k}" for k in range(count))
     if len(targets) != count:
-        raise InvalidValue("targets", targets, f"{count} names, one for every number of a label")
+        raise InvalidValueError(
+            "targets", targets, f"{count} names, one for every number of a label"
+        )
     return tuple(targets)

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.photos import open_photo
 
 __all__ = ["Listed", "as_paths"]
@@ -26,7 +26,7 @@ class Listed:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There are more labels than files, or fewer.
     """
 
@@ -35,7 +35,7 @@ class Listed:
         self.targets: Sequence[Any] = [None] * len(paths) if listed is None else list(listed)
         if len(self.targets) != len(paths):
             expected = f"{len(paths)} labels, one for every image"
-            raise InvalidValue("labels", f"{len(self.targets)} labels", expected)
+            raise InvalidValueError("labels", f"{len(self.targets)} labels", expected)
         self.paths = paths
 
     def __len__(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pyattrx.errors import InvalidValue, ProbeError
+from pyattrx.errors import InvalidValueError, ProbeError
 from pyattrx.photos import Cuts, Decoded, Unreadable, open_photo
 from pyattrx.probes import Skipped
 from pyattrx.tasks.gathering import Sizes
@@ -17,7 +17,7 @@ __all__ = ["check_on_error", "file_reader"]
 def check_on_error(on_error: Any) -> bool:
     """Return whether images that cannot be read are skipped."""
     if on_error not in ("raise", "skip"):
-        raise InvalidValue("on_error", on_error, "'raise' or 'skip'")
+        raise InvalidValueError("on_error", on_error, "'raise' or 'skip'")
     return bool(on_error == "skip")
 
 

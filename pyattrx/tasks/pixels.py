@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos import Pixels, check_images, to_pixels
 
 __all__ = ["Normalisation", "check_normalisation", "pixels_of"]
@@ -39,7 +39,7 @@ def check_normalisation(mean: Any, std: Any) -> Normalisation | None:
     """Return what `mean` and `std` say, a number or three of them each; None for neither."""
     if (mean is None) != (std is None):
         missing = "mean" if mean is None else "std"
-        raise InvalidValue(missing, None, "numbers too, as mean and std undo a normalisation")
+        raise InvalidValueError(missing, None, "numbers too, as mean and std undo a normalisation")
     if mean is None:
         return None
     return Normalisation(_three("mean", mean, False), _three("std", std, True))
@@ -50,11 +50,11 @@ def _three(argument: str, value: Any, positive: bool) -> tuple[float, float, flo
     try:
         numbers = np.asarray(value, np.float64).reshape(-1)
     except (TypeError, ValueError) as error:
-        raise InvalidType(argument, value, f"{expected}, one for every channel") from error
+        raise InvalidTypeError(argument, value, f"{expected}, one for every channel") from error
     if len(numbers) not in (1, 3):
-        raise InvalidValue(argument, value, f"{expected}, one for every channel")
+        raise InvalidValueError(argument, value, f"{expected}, one for every channel")
     if not np.isfinite(numbers).all() or (positive and not (numbers > 0).all()):
-        raise InvalidValue(argument, value, f"{expected}, one for every channel")
+        raise InvalidValueError(argument, value, f"{expected}, one for every channel")
     red, green, blue = np.broadcast_to(numbers, 3).tolist()
     return red, green, blue
 
@@ -71,13 +71,13 @@ def pixels_of(
     images = check_images(images, label)
     if normalisation is not None:
         if not images.is_floating_point():
-            raise InvalidType(
+            raise InvalidTypeError(
                 f"{label}.dtype", images.dtype, "floating, as mean= and std= are given"
             )
         images = normalisation.undo(images)
     try:
         return to_pixels(images, label, first)
-    except InvalidValue as error:
+    except InvalidValueError as error:
         low, high = (float(bound) for bound in images.float().aminmax())
         if not np.isfinite([low, high]).all():
             raise
@@ -90,6 +90,6 @@ def pixels_of(
                 "normalised images: take the normalisation out of the transform, or undo it; "
                 "Task.from_dataset(..., mean=, std=) does"
             )
-        raise InvalidValue(
+        raise InvalidValueError(
             error.argument, round(high if high > 1 else low, 4), f"{_RANGE}; {hint}"
         ) from error

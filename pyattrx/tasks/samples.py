@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos import Cuts, Decoded, Unreadable, digest, to_rgb
 from pyattrx.tasks.gathering import Sizes
 from pyattrx.tasks.pixels import Normalisation, pixels_of
@@ -38,7 +38,7 @@ def split_item(item: Any, where: str, image: Key, label: Key) -> tuple[Any, Any]
     if image is not None or label is not None:
         argument = "image" if image is not None else "label"
         value = image if image is not None else label
-        raise InvalidValue(argument, value, f"None, as {where} is a {type(item).__name__}")
+        raise InvalidValueError(argument, value, f"None, as {where} is a {type(item).__name__}")
     return item, None
 
 
@@ -48,22 +48,22 @@ def _named(
     keys = ", ".join(map(repr, item))
     if key is not None:
         if key not in item:
-            raise InvalidValue(argument, key, f"a key of {where}: {keys}")
+            raise InvalidValueError(argument, key, f"a key of {where}: {keys}")
         return item[key]
     for name in usual:
         if name in item:
             return item[name]
     if argument == "label":
         return None
-    raise InvalidValue(argument, None, f"the key of the images in {where}: {keys}")
+    raise InvalidValueError(argument, None, f"the key of the images in {where}: {keys}")
 
 
 def _numbered(item: Sequence[Any], where: str, image: Key, label: Key) -> tuple[Any, Any]:
     for argument, key in (("image", image), ("label", label)):
         if key is not None and (not isinstance(key, int) or not 0 <= key < len(item)):
-            raise InvalidValue(argument, key, f"a place in {where}, from 0 to {len(item) - 1}")
+            raise InvalidValueError(argument, key, f"a place in {where}, from 0 to {len(item) - 1}")
     if not item:
-        raise InvalidType(where, item, _EXPECTED)
+        raise InvalidTypeError(where, item, _EXPECTED)
     first = image or 0
     second = label if label is not None else (1 if first == 0 else 0)
     assert isinstance(first, int)
@@ -87,14 +87,14 @@ def decode_sample(
     ------
     Unreadable
         A photo that is damaged.
-    InvalidValue, InvalidType
+    InvalidValueError, InvalidTypeError
         Something else than an image.
     """
     if isinstance(image, np.ndarray):
         image = _from_array(image, where)
     if isinstance(image, Image.Image):
         if normalisation is not None:
-            raise InvalidType(where, image, "tensors, as mean= and std= undo a normalisation")
+            raise InvalidTypeError(where, image, "tensors, as mean= and std= undo a normalisation")
         try:
             photo = to_rgb(image)
         except Unreadable:
@@ -111,15 +111,17 @@ def decode_sample(
             hint = "; Task.of((paths, labels)) opens files"
         elif isinstance(image, list):
             hint = "; numpy.array(image, numpy.uint8) makes one of a list of numbers"
-        raise InvalidType(where, image, f"a PIL image, an array or a tensor{hint}")
+        raise InvalidTypeError(where, image, f"a PIL image, an array or a tensor{hint}")
     if image.ndim == 2:
         image = image[None]
     if image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise InvalidValue(f"{where}.shape", tuple(image.shape), "(3, H, W), (1, H, W) or (H, W)")
+        raise InvalidValueError(
+            f"{where}.shape", tuple(image.shape), "(3, H, W), (1, H, W) or (H, W)"
+        )
     pixels = pixels_of(image[None], where, 0, normalisation)
     if resize and pixels.shape[2:] != cuts.size:
         if pixels.dtype != np.uint8:
-            raise InvalidValue(
+            raise InvalidValueError(
                 "size",
                 cuts.size,
                 f"None, or {pixels.shape[2:]} as the tensors are: only photos and uint8 tensors "
@@ -139,12 +141,12 @@ def _from_array(image: np.ndarray[Any, Any], where: str) -> Any:
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
-        raise InvalidValue(f"{where}.shape", image.shape, "(H, W, 3), (H, W, 4) or (H, W)")
+        raise InvalidValueError(f"{where}.shape", image.shape, "(H, W, 3), (H, W, 4) or (H, W)")
     if image.dtype == np.uint8:
         return Image.fromarray(image)
     if image.dtype.kind == "f" and (image.ndim == 2 or image.shape[2] == 3):
         return torch.from_numpy(np.array(image if image.ndim == 2 else image.transpose(2, 0, 1)))
-    raise InvalidType(f"{where}.dtype", image.dtype, "uint8, or floating in [0, 1]")
+    raise InvalidTypeError(f"{where}.dtype", image.dtype, "uint8, or floating in [0, 1]")
 
 
 def each_label(labels: Any, count: int, where: str) -> list[Any]:
@@ -156,11 +158,11 @@ def each_label(labels: Any, count: int, where: str) -> list[Any]:
     elif isinstance(labels, (list, tuple)):
         found = list(labels)
         if any(isinstance(part, (Tensor, np.ndarray)) and part.ndim for part in found):
-            raise InvalidType(
+            raise InvalidTypeError(
                 where, labels, "one tensor of labels; label= chooses among several in a mapping"
             )
     else:
-        raise InvalidType(where, labels, f"a tensor or a list of {count} labels")
+        raise InvalidTypeError(where, labels, f"a tensor or a list of {count} labels")
     if len(found) != count:
-        raise InvalidValue(where, f"{len(found)} labels", f"{count}, one for every image")
+        raise InvalidValueError(where, f"{len(found)} labels", f"{count}, one for every image")
     return found

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pyattrx.errors import InvalidType, InvalidValue, TaskError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, TaskError
 from pyattrx.photos import Cuts, group_of_path
 from pyattrx.probes import Probes
 from pyattrx.tasks.columns import label_columns
@@ -35,9 +35,11 @@ def from_class_folders(
     """Read a folder of class folders; see `Task.from_folder`."""
     skip = check_on_error(on_error)
     if labels not in ("folders", None):
-        raise InvalidValue("labels", labels, "'folders' or None; Task.from_arrays takes labels")
+        raise InvalidValueError(
+            "labels", labels, "'folders' or None; Task.from_arrays takes labels"
+        )
     if groups is not None and not callable(groups):
-        raise InvalidType("groups", groups, "a function of a path, or None")
+        raise InvalidTypeError("groups", groups, "a function of a path, or None")
     found = list_classes(path, labelled=labels is not None)
     names = found.names
     known = any(label is not None for label in found.labels)
@@ -80,7 +82,7 @@ def from_table(
     """Read a table of images; see `Task.from_manifest`."""
     skip = check_on_error(on_error)
     if root is not None and not isinstance(root, (str, os.PathLike)):
-        raise InvalidType("root", root, "the path of a folder")
+        raise InvalidTypeError("root", root, "the path of a folder")
     table = read_table(path)
     here = Path() if table.path is None else table.path.parent
     folder = here if root is None else Path(root)
@@ -91,7 +93,7 @@ def from_table(
     ]
     for row, name in enumerate(names):
         if not isinstance(name, str):
-            raise InvalidValue(
+            raise InvalidValueError(
                 f"column {image!r}, {table.where(row)}", name, "the path of an image"
             )
     keys: list[Any] = list(range(len(names)))
@@ -99,7 +101,7 @@ def from_table(
         keys = table.column("groups", groups)
         if None in keys:
             missing = table.where(keys.index(None))
-            raise InvalidValue(f"column {groups!r}, {missing}", None, "the group of the image")
+            raise InvalidValueError(f"column {groups!r}, {missing}", None, "the group of the image")
     labelling = label_columns(table, label, kind, classes)
     sizes = Sizes()
     read = file_reader(names, folder, cuts, sizes, skip=skip)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidType, InvalidValue, MissingDependency, TaskError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, MissingDependencyError, TaskError
 
 __all__ = ["SUFFIXES", "Table", "is_frame", "read_table"]
 
@@ -42,13 +42,13 @@ class Table:
     def column(self, argument: str, name: Any) -> list[Any]:
         """Return the column that an argument names."""
         if not isinstance(name, str):
-            raise InvalidType(argument, name, "the name of a column")
+            raise InvalidTypeError(argument, name, "the name of a column")
         if name not in self.columns:
             near = difflib.get_close_matches(name, self.columns, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             names = ", ".join(map(repr, self.columns))
             place = self.path or "the DataFrame"
-            raise InvalidValue(argument, name, f"a column of {place}: {names}{hint}")
+            raise InvalidValueError(argument, name, f"a column of {place}: {names}{hint}")
         return self.columns[name]
 
     def where(self, row: int) -> str:
@@ -65,11 +65,11 @@ def read_table(path: Any) -> Table:
     """Read a table, a file or a pandas DataFrame; the suffix of a file decides how."""
     if is_frame(path):
         if not len(path):
-            raise InvalidValue("path", "a DataFrame without rows", "a row for every image")
+            raise InvalidValueError("path", "a DataFrame without rows", "a row for every image")
         return Table(None, _columns(path), None)
     if not isinstance(path, (str, os.PathLike)):
         expected = "the path of a table: a CSV, TSV or Parquet file; or a pandas DataFrame"
-        raise InvalidType("path", path, expected)
+        raise InvalidTypeError("path", path, expected)
     file = Path(path)
     suffix = file.suffix.lower()
     if not file.exists():
@@ -77,7 +77,9 @@ def read_table(path: Any) -> Table:
     if file.is_dir():
         raise TaskError(f"{file}: a folder; Task.from_folder reads one, this expects a table")
     if suffix not in SUFFIXES:
-        raise InvalidValue("path", str(file), f"a file that ends in {', '.join(sorted(SUFFIXES))}")
+        raise InvalidValueError(
+            "path", str(file), f"a file that ends in {', '.join(sorted(SUFFIXES))}"
+        )
     table = _parquet(file) if suffix in _PARQUET else _separated(file, _SEPARATED[suffix])
     if not next(iter(table.columns.values())):
         raise TaskError(f"{file}: no rows below the names of the columns")
@@ -136,11 +138,11 @@ def _with_pandas(file: Path) -> Table:
     try:
         import pandas
     except ImportError as error:
-        raise MissingDependency("pyarrow", "reading Parquet files", "pyarrow") from error
+        raise MissingDependencyError("pyarrow", "reading Parquet files", "pyarrow") from error
     try:
         frame = pandas.read_parquet(file)
     except ImportError as error:  # pandas needs an engine
-        raise MissingDependency("pyarrow", "reading Parquet files", "pyarrow") from error
+        raise MissingDependencyError("pyarrow", "reading Parquet files", "pyarrow") from error
     except Exception as error:
         raise TaskError(f"{file}: cannot be read as a table: {error}") from error
     return Table(file, _columns(frame), None)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos import GroupOf, check_count, check_cuts
 from pyattrx.probes import Probes
 from pyattrx.tasks.arrays import read_arrays
@@ -84,7 +84,7 @@ class Task:
 
     def __init__(self, probes: Probes, labelling: Labelling, name: str, report: TaskReport) -> None:
         if not isinstance(probes, Probes) or not isinstance(labelling, Labelling):
-            raise InvalidType(
+            raise InvalidTypeError(
                 "probes", probes, "Task.from_folder, from_manifest, from_arrays or from_dataset"
             )
         assert len(probes) == len(labelling.labelled)
@@ -153,7 +153,7 @@ class Task:
             test), or pixels that the scratch folder has no room for.
         ProbeError
             An image that cannot be read; the message names it.
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong arguments.
 
         Warns
@@ -241,11 +241,11 @@ class Task:
         ------
         TaskError
             No such file, one that is no table, or no room for the pixels.
-        MissingDependency
+        MissingDependencyError
             A Parquet file, and no pyarrow.
         ProbeError
             An image that cannot be read; the message names it.
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong arguments, a column that is not there, or a cell that is no label; the message has
             its line.
 
@@ -340,7 +340,7 @@ class Task:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Images of another shape, type or range, or of a shape that can be read in two ways;
             labels that are not one an image, NaN, all the same, or of no kind for certain.
 
@@ -427,7 +427,7 @@ class Task:
         ------
         ProbeError
             A sample that the data set fails to give, or no images.
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             As for `from_arrays`; the message has the number of the sample. Images that look
             normalised are refused without `mean` and `std`.
 
@@ -495,7 +495,7 @@ class Task:
 
         Raises
         ------
-        InvalidType
+        InvalidTypeError
             Something else.
         PyattrxError
             See the functions that do the work.
@@ -637,7 +637,7 @@ class Task:
 
         Raises
         ------
-        InvalidValue, InvalidType
+        InvalidValueError, InvalidTypeError
             Wrong arguments; a part without two classes; `per_class` of a task without classes.
 
         Examples
@@ -651,23 +651,25 @@ class Task:
         True
         """
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-            raise InvalidType("seed", seed, "an integer")
+            raise InvalidTypeError("seed", seed, "an integer")
         if (n is None) == (per_class is None):
-            raise InvalidValue("n", n, "either n= or per_class=, and not both")
+            raise InvalidValueError("n", n, "either n= or per_class=, and not both")
         names, groups = self.probes.names, self.groups.tolist()
         drawn = draw(names, groups, self._labelling.strata(), int(seed))
         if n is not None:
             chosen = at_most(drawn, check_count("n", n))
             if not chosen:
-                raise InvalidValue("n", n, "room for the first group, as groups are kept whole")
+                raise InvalidValueError(
+                    "n", n, "room for the first group, as groups are kept whole"
+                )
         else:
             if self.kind not in ("classification", "multilabel"):
-                raise InvalidValue("per_class", per_class, f"n=, as the task is {self.kind}")
+                raise InvalidValueError("per_class", per_class, f"n=, as the task is {self.kind}")
             chosen = of_every_class(drawn, check_count("per_class", per_class))
         order = np.array(chosen, np.int64)
         labelling = self._labelling.take(order)
         if self.kind == "classification" and len(labelling.classes or ()) < 2:
-            raise InvalidValue("n", n, "room for images of two classes")
+            raise InvalidValueError("n", n, "room for images of two classes")
         return Task(self.probes.take(order), labelling, self.name, self.report)
 
     def summary(self) -> str:
@@ -736,14 +738,14 @@ class Task:
         return f"Task({self.name!r}, {', '.join(parts)}, hash {self.hash[:12]})"
 
     def __reduce__(self) -> NoReturn:
-        raise InvalidType(
+        raise InvalidTypeError(
             "object to copy or pickle", self, "something else: read this task again instead"
         )
 
 
 def _check_name(name: Any) -> str:
     if not isinstance(name, str):
-        raise InvalidType("name", name, "a string")
+        raise InvalidTypeError("name", name, "a string")
     return name
 
 

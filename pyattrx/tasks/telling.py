@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.tasks.labelling import KINDS, Kind
 
 __all__ = ["check_kind", "tell_kind"]
@@ -27,7 +27,7 @@ _SHAPES = {
 def check_kind(kind: Any) -> Kind | None:
     """Return a kind of task, or None for one to be told from the labels."""
     if kind is not None and kind not in KINDS:
-        raise InvalidValue("kind", kind, f"one of {', '.join(KINDS)}; or None")
+        raise InvalidValueError("kind", kind, f"one of {', '.join(KINDS)}; or None")
     chosen: Kind | None = kind
     return chosen
 
@@ -48,7 +48,7 @@ def tell_kind(array: NDArray[Any], kind: Kind | None, argument: str, *, named: b
     if kind is None:
         return _told(array, argument, named)
     if not _possible(array, kind):
-        raise InvalidValue(argument, _what(array), f"{_SHAPES[kind]}, for kind={kind!r}")
+        raise InvalidValueError(argument, _what(array), f"{_SHAPES[kind]}, for kind={kind!r}")
     return kind
 
 
@@ -103,13 +103,13 @@ def _told(array: NDArray[Any], argument: str, named: bool) -> Kind:
     elif array.ndim == 4 and array.shape[1] == 1 and letter != "U":
         hint = "; labels[:, 0] makes maps of classes, labels.astype(float) maps of numbers"
     shapes = "; ".join(f"{name}: {shape}" for name, shape in _SHAPES.items())
-    raise InvalidValue(argument, _what(array), shapes + hint)
+    raise InvalidValueError(argument, _what(array), shapes + hint)
 
 
 def _ask_about_integers(array: NDArray[Any]) -> None:
     values = np.unique(array)
     if len(values) > 2 and values[0] == -1:
-        raise InvalidValue(
+        raise InvalidValueError(
             "labels",
             "-1 among other integers",
             "None for an image without a label; or names of classes, or kind=, if -1 is a class",
@@ -132,9 +132,9 @@ def _ask_about_many(array: NDArray[Any], what: str) -> None:
         )
 
 
-def _ask(expected: str) -> InvalidValue:
+def _ask(expected: str) -> InvalidValueError:
     where = "say which by kind= of Task.from_arrays, from_manifest or from_dataset, or by --kind"
-    return InvalidValue("kind", None, f"{expected}; {where}")
+    return InvalidValueError("kind", None, f"{expected}; {where}")
 
 
 def _what(array: NDArray[Any]) -> str:

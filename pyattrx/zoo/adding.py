@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pyattrx.encoders import Encoder, load_many, refused
-from pyattrx.errors import InvalidValue, ZooDamaged, ZooMismatch
+from pyattrx.errors import InvalidValueError, ZooDamagedError, ZooMismatchError
 from pyattrx.methods import quantize
 from pyattrx.running import Description, Source, check_sources, encoders_of, versions
 from pyattrx.storage import (
@@ -47,7 +47,7 @@ def add_one(
         raise refused("encoder", encoder, "an Encoder, or a specification")
     found = list(load_many(encoder)) if isinstance(encoder, str) else [encoder]
     if len(found) != 1:
-        raise InvalidValue("encoder", encoder, f"one network, not {len(found)}; see add_many")
+        raise InvalidValueError("encoder", encoder, f"one network, not {len(found)}; see add_many")
     _add_network(store, found[0], labels, replace, run, wait=wait)
     return store.entry(store.number(found[0].name))
 
@@ -189,7 +189,7 @@ def _add_rows(
     identity = fingerprint(known)
     with store.writing(wait):
         if store.refresh():
-            raise ZooMismatch(f"{name!r}: the zoo got more probes meanwhile")
+            raise ZooMismatchError(f"{name!r}: the zoo got more probes meanwhile")
 
         def differs(there: EntryRow) -> list[str] | None:
             if there.fingerprint == identity:
@@ -232,13 +232,13 @@ def _taken(
         return number
     try:
         there = store.catalog.entry(number)
-    except ZooDamaged as error:  # one network does not stop the rest
-        raise ZooMismatch(
+    except ZooDamagedError as error:  # one network does not stop the rest
+        raise ZooMismatchError(
             f"{error}; replace=True (--replace) puts this network in its place"
         ) from error
     differences = differs(there)
     if differences is not None:
-        raise InvalidValue(
+        raise InvalidValueError(
             "name",
             name,
             "a name that is not taken: the zoo has another network of this name (it differs "
@@ -254,7 +254,7 @@ def _checked(store: Store, name: str, batches: Iterable[Any]) -> Iterator[Any]:
     for probes, rows in batches:
         for width, some in zip(widths, rows, strict=True):
             if width not in (None, some.shape[1]):
-                raise ZooMismatch(
+                raise ZooMismatchError(
                     f"network {name!r}: its maps have {some.shape[1]} elements, those of the "
                     f"networks in the zoo {width}; reduce='none' needs networks whose inputs "
                     "have the same number of channels"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx.affinities import Affinity, affinity
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import Method
 from pyattrx.probes import Probes
 from pyattrx.running import Source
@@ -82,14 +82,14 @@ def fidelity(
     sources = check_encoders(encoders)
     for name, value, least in (("networks", networks, 2), ("probes", probes, 1)):
         if not_integer(value) or value < least:
-            raise InvalidValue(name, value, f"an integer of at least {least}")
+            raise InvalidValueError(name, value, f"an integer of at least {least}")
     if not sources:
         known = [e.name for e in store.entries() if e.specification and "maps" not in e.facts]
         load = functools.partial(load_named, store, trust=trust)
         sources = [functools.partial(load, one) for one in loadable(known, networks, load)]
     if len(sources) < 2:
         expected = "two or more networks: the zoo can load fewer by itself"
-        raise InvalidValue("encoders", encoders, expected)
+        raise InvalidValueError("encoders", encoders, expected)
     store.refresh()
     return _measured(sources, store.probes.head(min(probes, len(store.probes))), stored.method, run)
 

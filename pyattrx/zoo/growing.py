@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pyattrx.encoders import Encoder
-from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooWarning
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ZooDamagedError, ZooWarning
 from pyattrx.probes import Probes
 from pyattrx.running import Description, Source, check_precision, encoders_of
 from pyattrx.storage import (
@@ -42,7 +42,7 @@ def grow(
 ) -> Report:
     """Let every network see more probes, the zoo's followed by new ones; see `Zoo.add_probes`."""
     if not isinstance(drop, bool):
-        raise InvalidType("drop", drop, "True or False")
+        raise InvalidTypeError("drop", drop, "True or False")
     given = check_encoders(encoders)
     with store.writing(wait):
         store.refresh()
@@ -66,11 +66,13 @@ def grow(
 def _check_extension(old: Probes, probes: Any) -> None:
     """Refuse what is not some probes followed by others."""
     if not isinstance(probes, Probes):
-        raise InvalidType("probes", probes, "pyattrx.Probes")
+        raise InvalidTypeError("probes", probes, "pyattrx.Probes")
     if probes.size != old.size:
-        raise InvalidValue("probes.size", probes.size, f"{old.size}, the size of the zoo's probes")
+        raise InvalidValueError(
+            "probes.size", probes.size, f"{old.size}, the size of the zoo's probes"
+        )
     if len(probes) <= len(old) or probes.head(len(old)).hash != old.hash:
-        raise InvalidValue(
+        raise InvalidValueError(
             "probes",
             probes,
             f"the zoo's {len(old)} probes, groups and all, followed by new ones: for example the "
@@ -138,7 +140,7 @@ class Growth:
         for number, name in catalog.names_of(catalog.ids()).items():
             try:
                 found[name] = catalog.entry(number)
-            except ZooDamaged as error:
+            except ZooDamagedError as error:
                 report.failed[name] = str(error)
         return found
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pyattrx.encoders import Encoder, load
-from pyattrx.errors import ZooMismatch, ZooWarning
+from pyattrx.errors import ZooMismatchError, ZooWarning
 from pyattrx.probes import Probes
 from pyattrx.storage import EntryRow, Run, Store
 from pyattrx.zoo.sameness import check_same
@@ -29,14 +29,14 @@ def load_entry(probes: Probes, entry: EntryRow, *, trust: bool, run: Run | None 
 
     Raises
     ------
-    ZooMismatch
+    ZooMismatchError
         There is no specification, or it loads another network by now.
     PyattrxError
         As for `pyattrx.load`.
     """
     specification = entry.facts.get("specification")
     if not specification:
-        raise ZooMismatch(
+        raise ZooMismatchError(
             f"{entry.name!r} cannot be loaded: it was added without a specification; give it "
             "with encoders="
         )

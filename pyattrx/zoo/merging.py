@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pyattrx._progress import progress
-from pyattrx.errors import ZooDamaged, ZooMismatch
+from pyattrx.errors import ZooDamagedError, ZooMismatchError
 from pyattrx.methods import FeatureMethod
 from pyattrx.storage import Report, Store, StoredFeatures, StoredMethod
 from pyattrx.zoo.sameness import same_entries
@@ -45,7 +45,7 @@ def _check_alike(mine: Store, theirs: Store) -> None:
         if getattr(mine, what) != getattr(theirs, what)
     ]
     if differences:
-        raise ZooMismatch(
+        raise ZooMismatchError(
             f"{theirs.folder} cannot be merged into {mine.folder}: they differ in "
             + ", ".join(differences)
         )
@@ -60,7 +60,7 @@ def _copy_entry(store: Store, theirs: Store, number: int, report: Report) -> Non
         taken = store.catalog.id_of(name)
         if taken is not None:
             if not same_entries(store.catalog.entry(taken), entry):
-                raise ZooMismatch(f"{name!r} is another network here")
+                raise ZooMismatchError(f"{name!r} is another network here")
             with store.catalog.transaction():
                 store.catalog.tag(taken, theirs.catalog.tags_of(number))
             report.skipped.append(name)
@@ -68,7 +68,7 @@ def _copy_entry(store: Store, theirs: Store, number: int, report: Report) -> Non
         with store.addition(entry.key) as addition:
             for located in theirs.catalog.all_records(number):
                 if located is None:
-                    raise ZooDamaged("its records are damaged")
+                    raise ZooDamagedError("its records are damaged")
                 method = next(
                     mine
                     for mine, yours in _methods_of_both(store, theirs)
@@ -77,7 +77,7 @@ def _copy_entry(store: Store, theirs: Store, number: int, report: Report) -> Non
                 addition.copy(located, theirs.segments.read(located.record), method)
             addition.commit(entry, theirs.catalog.tags_of(number))
         report.added.append(name)
-    except (ZooDamaged, ZooMismatch) as error:
+    except (ZooDamagedError, ZooMismatchError) as error:
         report.failed[name] = str(error)
 
 

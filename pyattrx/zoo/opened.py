@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pyattrx.errors import InvalidType, ZooError
+from pyattrx.errors import InvalidTypeError, ZooError
 from pyattrx.methods import FeatureMethod, Method
 from pyattrx.probes import Probes
 from pyattrx.query import Candidates
@@ -31,7 +31,7 @@ class OpenZoo:
 
     def __init__(self, store: Store, wait: float) -> None:
         if not isinstance(store, Store):
-            raise InvalidType("path", store, "Zoo.open(path) or Zoo.create(path, probes)")
+            raise InvalidTypeError("path", store, "Zoo.open(path) or Zoo.create(path, probes)")
         self._opened = store
         self._closed = False
         self._wait = wait

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pyattrx.encoders import Encoder, behaves_alike
-from pyattrx.errors import ZooMismatch
+from pyattrx.errors import ZooMismatchError
 from pyattrx.probes import Probes
 from pyattrx.running import arithmetic, described_behaviour
 from pyattrx.storage import EntryRow, Run, fingerprint
@@ -32,14 +32,14 @@ def check_same(probes: Probes, entry: EntryRow, encoder: Encoder, run: Run | Non
 
     Raises
     ------
-    ZooMismatch
+    ZooMismatchError
     """
     if "maps" in entry.facts:
-        raise ZooMismatch(
+        raise ZooMismatchError(
             f"{entry.name!r} was added as maps: whether this is its network cannot be compared"
         )
     if not _is_same(probes, entry, encoder, encoder.describe(), run or Run(32, None, "float32")):
-        raise ZooMismatch(
+        raise ZooMismatchError(
             f"{entry.name!r} is not the network that was added: weights, preprocessing or "
             "output are others"
         )

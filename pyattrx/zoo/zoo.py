@@ -50,10 +50,10 @@ class Zoo(OpenZoo):
     network of the same name gives way; `trust`, whether to load programs that may execute code;
     how networks are run, as for `pyattrx.affinity`, with its errors.
 
-    Every method raises InvalidValue or InvalidType for a wrong argument, such as a name that no
-    network has, and ZooDamaged for what is not as it was written. What writes raises ZooLocked
-    where another process is writing, and ZooError where the zoo cannot be written (a full disk,
-    ...): then nothing was added.
+    Every method raises InvalidValueError or InvalidTypeError for a wrong argument, such as a name
+    that no network has, and ZooDamagedError for what is not as it was written. What writes raises
+    ZooLockedError where another process is writing, and ZooError where the zoo cannot be written (a
+    full disk, ...): then nothing was added.
 
     Examples
     --------
@@ -140,8 +140,8 @@ class Zoo(OpenZoo):
     def load(self, name: str, *, trust: bool = False) -> Encoder:
         """Load a network again, by its specification, and compare it with the one that was added.
 
-        It is named as in the zoo. A ZooMismatch says that it was added without a specification, or
-        as maps, or that its weights, preprocessing or output are others by now.
+        It is named as in the zoo. A ZooMismatchError says that it was added without a
+        specification, or as maps, or that its weights, preprocessing or output are others by now.
 
         Examples
         --------
@@ -261,9 +261,9 @@ class Zoo(OpenZoo):
     def merge(self, other: Zoo | str | os.PathLike[str]) -> Report:
         """Add all networks of another zoo, or of that in a folder, without running any.
 
-        A ZooMismatch says where probes, methods or kind of sketches differ. Networks that are here
-        already are skipped, and get the tags that they have there. Those that are damaged, or have
-        the name of another network here, are among the failed.
+        A ZooMismatchError says where probes, methods or kind of sketches differ. Networks that are
+        here already are skipped, and get the tags that they have there. Those that are damaged, or
+        have the name of another network here, are among the failed.
         """
         if isinstance(other, Zoo):
             return merge(self._store, other._store, wait=self._wait)
@@ -336,7 +336,7 @@ class Zoo(OpenZoo):
 
         Raises
         ------
-        ZooMismatch
+        ZooMismatchError
             A target's maps have another size than the zoo's; a network that is to be re-ranked was
             added as maps.
         """
@@ -363,7 +363,7 @@ class Zoo(OpenZoo):
             Which networks; all of them if left out.
         method : str, Method or FeatureMethod, optional
             One of the zoo's, or that of its re-ranking, which it is, if there is one, when left
-            out (a ZooMismatch where a network was added as maps); else the first one.
+            out (a ZooMismatchError where a network was added as maps); else the first one.
         """
         self._store.refresh()
         return stored_affinity(self._store, names, method)

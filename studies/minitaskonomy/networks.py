@@ -11,7 +11,7 @@ from pyattrx.demo.networks.mini_taskonomy import (
     MixerEncoder,
     ResidualEncoder,
 )
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 from .tasks import Task
 
@@ -40,11 +40,11 @@ def make_encoder(architecture: str, task: Task | None, seed: int) -> nn.Module:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such architecture.
     """
     if architecture not in ARCHITECTURES:
-        raise InvalidValue("architecture", architecture, f"one of {', '.join(ARCHITECTURES)}")
+        raise InvalidValueError("architecture", architecture, f"one of {', '.join(ARCHITECTURES)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ARCHITECTURES[architecture](grey=task is not None and task.grey)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["FULL", "PRESETS", "SMOKE", "Preset", "find_preset"]
 
@@ -58,7 +58,7 @@ class Preset:
             if split == name:
                 return slice(start, start + size)
             start += size
-        raise InvalidValue("split", name, "train, transfer, test or probes")
+        raise InvalidValueError("split", name, "train, transfer, test or probes")
 
 
 FULL = Preset("full", 8000, 1000, 744, 256, 1500, 3, 320, 200)
@@ -67,7 +67,7 @@ PRESETS = {preset.name: preset for preset in (FULL, SMOKE)}
 
 
 def find_preset(name: str) -> Preset:
-    """Return a preset by name; `InvalidValue` if there is none."""
+    """Return a preset by name; `InvalidValueError` if there is none."""
     if name not in PRESETS:
-        raise InvalidValue("preset", name, f"one of {', '.join(PRESETS)}")
+        raise InvalidValueError("preset", name, f"one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 from .furniture import FURNITURE
 from .labels import LABEL_SIZE, PAIRS
@@ -216,7 +216,7 @@ TARGETS: tuple[str, ...] = tuple(task.name for task in _ALL if task.target)
 
 
 def find_task(name: str) -> Task:
-    """Return a task by name; `InvalidValue` if there is none."""
+    """Return a task by name; `InvalidValueError` if there is none."""
     if name not in TASKS:
-        raise InvalidValue("task", name, f"one of {', '.join(TASKS)}")
+        raise InvalidValueError("task", name, f"one of {', '.join(TASKS)}")
     return TASKS[name]

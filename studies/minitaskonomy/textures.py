@@ -38,7 +38,7 @@ def texture_bank() -> Floats:
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If scikit-image is not installed.
     """
     photos = {photo.name: photo.image for photo in demo_photos()}

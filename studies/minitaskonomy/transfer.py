@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyattrx._files import atomic_write
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 from .data import Data, to_tensor
 from .networks import channels_last, make_decoder
@@ -132,7 +132,7 @@ def _learn(
     order = np.random.default_rng([preset.seed, 6]).permutation(preset.transfer)
     subset = order[number * preset.subset : (number + 1) * preset.subset]
     if len(subset) < preset.subset:
-        raise InvalidValue("preset.subset", preset.subset, "decoders * subset <= transfer")
+        raise InvalidValueError("preset.subset", preset.subset, "decoders * subset <= transfer")
     inputs, wanted = codes[torch.from_numpy(subset)], labels["transfer"][torch.from_numpy(subset)]
     decoder = make_decoder(task, stream_seed(place, number, 7), _WIDTH)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=_RATE, weight_decay=1e-2, foreach=True)

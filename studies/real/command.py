@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.options import Json
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 from .. import pages
 from ..minitaskonomy.command import cache_folder
@@ -119,11 +119,11 @@ def real_command(
     """Hold every score against what networks reach on real images, or measure that anew."""
     if (data is None) != (weights is None):
         missing = "data" if data is None else "weights"
-        raise InvalidValue(missing, None, "a folder: images and weights are needed together")
+        raise InvalidValueError(missing, None, "a folder: images and weights are needed together")
     if data is not None and weights is not None:
         if (tasks or groups) and results == ROOT:
             # Tables of a part would stand where those of all were.
-            raise InvalidValue("results", str(results), "another folder, with tasks or groups")
+            raise InvalidValueError("results", str(results), "another folder, with tasks or groups")
         kept = work or cache_folder().parent / "real"
         if go_on:
             take_up(results, kept)
@@ -234,12 +234,12 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There are no tables.
     """
     truths, scores = read_rows(root / "truths.csv"), read_rows(root / "scores.csv")
     if not truths or not scores:
-        raise InvalidValue("results", str(root), f"a folder with {_MADE}")
+        raise InvalidValueError("results", str(root), f"a folder with {_MADE}")
     facts, tasks = read_facts(root / "networks.csv"), read_facts(root / "tasks.csv")
     scores += read_rows(root / "fitted.csv")
     between, resembles = read_rows(root / "between.csv"), resemblance(tasks, facts)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyattrx._files import atomic_write
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["Row", "read_rows", "write_rows"]
 
@@ -71,7 +71,7 @@ def read_rows(file: Path) -> list[Row]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         It is another table.
     """
     if not file.is_file():
@@ -80,7 +80,9 @@ def read_rows(file: Path) -> list[Row]:
         reader = csv.reader(stream)
         head = next(reader, [])
         if tuple(head[: len(_KEYS)]) != _KEYS:
-            raise InvalidValue("file", str(file), f"a table with the columns {', '.join(_KEYS)}")
+            raise InvalidValueError(
+                "file", str(file), f"a table with the columns {', '.join(_KEYS)}"
+            )
         networks = head[len(_KEYS) :]
         return [
             Row(cells[0], int(cells[1]), int(cells[2]), cells[3], _values(networks, cells))

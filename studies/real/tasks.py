@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import pyattrx
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = ["COUNTS", "DRAWS", "FULL", "RealTask", "Split", "find_tasks", "near_copies", "split"]
 
@@ -77,16 +77,16 @@ def find_tasks(folder: Path, names: Sequence[str] | None = None) -> list[RealTas
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is none, or none of a name.
     """
     found = [one for one in sorted(folder.iterdir()) if one.is_dir()] if folder.is_dir() else []
     if not found:
-        raise InvalidValue("data", str(folder), "a folder TASK/CLASS/images")
+        raise InvalidValueError("data", str(folder), "a folder TASK/CLASS/images")
     there = [one.name for one in found]
     for name in names or ():
         if name not in there:
-            raise InvalidValue("tasks", name, f"one of {', '.join(there)}")
+            raise InvalidValueError("tasks", name, f"one of {', '.join(there)}")
     return [_read(one) for one in found if not names or one.name in names]
 
 

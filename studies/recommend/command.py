@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.options import Json
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import interval
 
 from .. import pages
@@ -124,12 +124,12 @@ def document(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There are no scores.
     """
     seeds = [seed for seed in range(10) if score_file(root, seed).is_file()]
     if _CHOSEN_ON not in seeds:
-        raise InvalidValue("results", str(root), "a folder with residual-seed0.npz")
+        raise InvalidValueError("results", str(root), "a folder with residual-seed0.npz")
     every = {seed: _results(read(score_file(root, seed)), seed, truths) for seed in seeds}
     first = read(score_file(root, _CHOSEN_ON))
     of_images = image_targets(first)

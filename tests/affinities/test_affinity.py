@@ -11,7 +11,7 @@ from torch import nn
 
 import pyattrx
 from networks import ARCHITECTURES, build
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, NonFiniteError
 from pyattrx.running import map_cosines
 
 METHODS = ["saliency", "grad_x_input", "elrp"]
@@ -214,32 +214,32 @@ def test_nan_gradients_name_the_network_and_the_probe(images):
 
 def test_names_must_differ(probes):
     same = [pyattrx.Encoder(build("plain"), name="a"), pyattrx.Encoder(build("vit"), name="a")]
-    with pytest.raises(InvalidValue, match=r"encoders\[1\].name='a'"):
+    with pytest.raises(InvalidValueError, match=r"encoders\[1\].name='a'"):
         pyattrx.affinity(same, probes, method="grad_x_input")
-    with pytest.raises(InvalidValue, match="'a'.*different names"):
+    with pytest.raises(InvalidValueError, match="'a'.*different names"):
         pyattrx.affinity((e for e in same), probes, method="grad_x_input")
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"encoders": []}, InvalidValue, "at least one network"),
-        ({"encoders": iter([])}, InvalidValue, "at least one network"),
-        ({"encoders": build("plain")}, InvalidType, "encoders"),
-        ({"encoders": [build("plain")]}, InvalidType, r"encoders\[0\].*wrap the module"),
-        ({"encoders": [3]}, InvalidType, r"encoders\[0\]=3"),
+        ({"encoders": []}, InvalidValueError, "at least one network"),
+        ({"encoders": iter([])}, InvalidValueError, "at least one network"),
+        ({"encoders": build("plain")}, InvalidTypeError, "encoders"),
+        ({"encoders": [build("plain")]}, InvalidTypeError, r"encoders\[0\].*wrap the module"),
+        ({"encoders": [3]}, InvalidTypeError, r"encoders\[0\]=3"),
         ({"encoders": [lambda: 3]}, EncoderError, "returned a int"),
-        ({"probes": torch.rand(2, 3, 4, 4)}, InvalidType, "probes"),
-        ({"method": "gradcam"}, InvalidValue, "method='gradcam'"),
-        ({"method": 3}, InvalidType, "method=3"),
-        ({"batch_size": 0}, InvalidValue, "batch_size=0"),
-        ({"batch_size": 2.5}, InvalidType, "batch_size=2.5"),
-        ({"device": "gpu"}, InvalidValue, "device='gpu'"),
-        ({"device": "meta"}, InvalidValue, "device='meta'"),
-        ({"precision": "half"}, InvalidValue, "precision='half'"),
-        ({"precision": "tf32", "device": "cpu"}, InvalidValue, "precision='tf32'"),
-        ({"scratch": "/nowhere/at/all"}, InvalidValue, "scratch"),
-        ({"scratch": 5}, InvalidType, "scratch=5"),
+        ({"probes": torch.rand(2, 3, 4, 4)}, InvalidTypeError, "probes"),
+        ({"method": "gradcam"}, InvalidValueError, "method='gradcam'"),
+        ({"method": 3}, InvalidTypeError, "method=3"),
+        ({"batch_size": 0}, InvalidValueError, "batch_size=0"),
+        ({"batch_size": 2.5}, InvalidTypeError, "batch_size=2.5"),
+        ({"device": "gpu"}, InvalidValueError, "device='gpu'"),
+        ({"device": "meta"}, InvalidValueError, "device='meta'"),
+        ({"precision": "half"}, InvalidValueError, "precision='half'"),
+        ({"precision": "tf32", "device": "cpu"}, InvalidValueError, "precision='tf32'"),
+        ({"scratch": "/nowhere/at/all"}, InvalidValueError, "scratch"),
+        ({"scratch": 5}, InvalidTypeError, "scratch=5"),
     ],
 )
 def test_wrong_arguments(change, kind, message, probes):

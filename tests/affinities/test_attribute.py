@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import pyattrx
-from pyattrx.errors import AssumptionError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.errors import AssumptionError, InvalidTypeError, InvalidValueError, NonFiniteError
 
 
 class Net(nn.Module):
@@ -84,13 +84,13 @@ def test_the_module_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ((3, images()), InvalidType, "encoder=3"),
-        ((Net(), "photo.jpg"), InvalidType, "images"),
-        ((Net(), images()[:, :1]), InvalidValue, "images"),
-        ((Net(), images(), "cka"), InvalidValue, "method='cka'"),
-        ((Net(), images(), pyattrx.methods.CKA()), InvalidType, "method"),
-        ((Net(), images(), pyattrx.Method("saliency", reduce="none")), InvalidValue, "reduce"),
-        ((Net(), images(), pyattrx.Method("saliency", pixels=5)), InvalidValue, "pixels"),
+        ((3, images()), InvalidTypeError, "encoder=3"),
+        ((Net(), "photo.jpg"), InvalidTypeError, "images"),
+        ((Net(), images()[:, :1]), InvalidValueError, "images"),
+        ((Net(), images(), "cka"), InvalidValueError, "method='cka'"),
+        ((Net(), images(), pyattrx.methods.CKA()), InvalidTypeError, "method"),
+        ((Net(), images(), pyattrx.Method("saliency", reduce="none")), InvalidValueError, "reduce"),
+        ((Net(), images(), pyattrx.Method("saliency", pixels=5)), InvalidValueError, "pixels"),
     ],
 )
 def test_wrong_arguments(arguments, error, message):
@@ -99,9 +99,9 @@ def test_wrong_arguments(arguments, error, message):
 
 
 def test_wrong_options_and_networks():
-    with pytest.raises(InvalidValue, match="batch_size=0"):
+    with pytest.raises(InvalidValueError, match="batch_size=0"):
         pyattrx.attribute(Net(), images(), batch_size=0)
-    with pytest.raises(InvalidValue, match="device"):
+    with pytest.raises(InvalidValueError, match="device"):
         pyattrx.attribute(Net(), images(), device="nowhere")
 
     class Random(Net):

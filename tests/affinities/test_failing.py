@@ -11,7 +11,7 @@ from torch import nn
 
 import pyattrx
 from pyattrx.affinities.rows import Room, RowStore
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue, SkippedWarning
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, SkippedWarning
 from pyattrx.running import Failures
 
 
@@ -128,12 +128,12 @@ def test_wrong_arguments_are_raised_whatever_is_said(probes):
     def not_reached():
         raise AssertionError
 
-    with pytest.raises(InvalidValue, match="on_error='ignore': expected 'raise' or 'skip'"):
+    with pytest.raises(InvalidValueError, match="on_error='ignore': expected 'raise' or 'skip'"):
         pyattrx.affinity([not_reached], probes, on_error="ignore", method="grad_x_input")
     twice = [encoder("a"), lambda: encoder("a")]
-    with pytest.raises(InvalidValue, match="different names"):
+    with pytest.raises(InvalidValueError, match="different names"):
         pyattrx.affinity(twice, probes, on_error="skip", method="grad_x_input")
-    with pytest.raises(InvalidType, match=r"encoders\[1\]"):
+    with pytest.raises(InvalidTypeError, match=r"encoders\[1\]"):
         pyattrx.affinity([not_reached, 3], probes, on_error="skip", method="grad_x_input")
 
 

@@ -15,7 +15,7 @@ from torch import nn
 import pyattrx
 from networks import build
 from pyattrx import Combined, methods
-from pyattrx.errors import InvalidValue, NonFiniteError
+from pyattrx.errors import InvalidValueError, NonFiniteError
 from pyattrx.methods import FEATURE_METHODS, perturbation_response, perturbations
 
 DIRECTIONAL = ["ridge", "normalized_ridge", "perturbation_response"]
@@ -296,14 +296,14 @@ def test_groups_make_errors_larger(images):
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_too_few_probes(method, images):
-    with pytest.raises(InvalidValue, match="probes=1: expected at least"):
+    with pytest.raises(InvalidValueError, match="probes=1: expected at least"):
         pyattrx.affinity(encoders(), pyattrx.Probes.from_tensor(images[:1]), method)
 
 
 @pytest.mark.parametrize("method", DIRECTIONAL)
 def test_one_group_of_probes(method, images):
     grouped = pyattrx.Probes.from_tensor(images, groups=[0] * 12)
-    with pytest.raises(InvalidValue, match="probes.groups=1: expected at least 2 groups"):
+    with pytest.raises(InvalidValueError, match="probes.groups=1: expected at least 2 groups"):
         pyattrx.affinity(encoders(), grouped, method)
     result = pyattrx.affinity(encoders(), grouped, "cka")
     assert np.isnan(result.stderr).all()

@@ -8,7 +8,7 @@ from scipy import stats
 
 import pyattrx
 from pyattrx.affinities import Affinity
-from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
 
 
 def make(cosines, groups=None, names=None):
@@ -183,7 +183,7 @@ def test_ties_are_mutual():
 
 
 def test_save_needs_its_suffix_and_a_folder(result, tmp_path):
-    with pytest.raises(InvalidValue, match="npz"):
+    with pytest.raises(InvalidValueError, match="npz"):
         result.save(tmp_path / "result.txt")
     with pytest.raises(OSError, match="missing"):
         result.save(tmp_path / "missing" / "result.npz")
@@ -204,14 +204,14 @@ def test_to_dict_is_json(result):
     ],
 )
 def test_wrong_arguments(result, call, message):
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         call(result)
 
 
 def test_shapes_are_checked():
-    with pytest.raises(InvalidValue, match=r"values.shape=\(2, 3\)"):
+    with pytest.raises(InvalidValueError, match=r"values.shape=\(2, 3\)"):
         Affinity(["a", "b"], np.ones((2, 3)), np.ones((2, 2)), True, np.arange(2))
-    with pytest.raises(InvalidType, match="names"):
+    with pytest.raises(InvalidTypeError, match="names"):
         Affinity("ab", np.ones((2, 2)), np.ones((2, 2)), True, np.arange(2))
 
 

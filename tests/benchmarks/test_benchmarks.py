@@ -248,7 +248,7 @@ def test_files_that_are_something_else(text, measured, tmp_path, capsys):
     for arguments in (("compare", measured, wrong), ("plot", wrong)):
         assert bench(*arguments, "--json") == 2
         error = json.loads(capsys.readouterr().out)["error"]
-        assert error["type"] == "InvalidValue"
+        assert error["type"] == "InvalidValueError"
         assert str(wrong) in error["message"]
         assert "expected a JSON file written by `pyattrx bench ops`" in error["message"]
 
@@ -361,5 +361,5 @@ def test_installation_without_benchmarks(monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert bench("ops", "--json") == 1
     error = json.loads(capsys.readouterr().out)["error"]
-    assert error["type"] == "MissingDependency"
+    assert error["type"] == "MissingDependencyError"
     assert "pyattrx.benchmarks" in error["message"]

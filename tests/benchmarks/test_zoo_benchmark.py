@@ -7,7 +7,7 @@ import pytest
 from pyattrx.benchmarks import zoo
 from pyattrx.benchmarks.measure import Settings
 from pyattrx.cli import main
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_other_sizes_are_kept(small, tmp_path, capsys):
         main(["bench", "plot", out])
     assert (tmp_path / "zoo.png").stat().st_size > 10_000
     found["machine"]["cpu"] = "another"
-    with pytest.raises(InvalidValue, match="another"):
+    with pytest.raises(InvalidValueError, match="another"):
         zoo.run(Settings(False, 1, None), silent, (50,), found)
 
 

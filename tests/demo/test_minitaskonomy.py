@@ -8,7 +8,7 @@ import pyattrx
 from pyattrx import evaluate
 from pyattrx.demo import known, minitaskonomy
 from pyattrx.demo.networks import mini_taskonomy
-from pyattrx.errors import EncoderError, InvalidValue, MissingDependency
+from pyattrx.errors import EncoderError, InvalidValueError, MissingDependencyError
 
 
 def test_it_is_whole_and_small():
@@ -74,10 +74,10 @@ def test_predictions_beside_the_truth(monkeypatch):
 
 
 def test_what_is_not_there_is_named(monkeypatch, tmp_path):
-    with pytest.raises(InvalidValue, match="target='inpainting_whole'"):
+    with pytest.raises(InvalidValueError, match="target='inpainting_whole'"):
         known.rank_known("inpainting_whole")
-    with pytest.raises(InvalidValue, match="architecture='vgg'"):
+    with pytest.raises(InvalidValueError, match="architecture='vgg'"):
         mini_taskonomy.load_encoder(minitaskonomy.FOLDER / "edge2d.safetensors", "vgg")
     monkeypatch.setattr(minitaskonomy, "FOLDER", tmp_path)
-    with pytest.raises(MissingDependency, match="weights of MiniTaskonomy"):
+    with pytest.raises(MissingDependencyError, match="weights of MiniTaskonomy"):
         minitaskonomy.tasks()

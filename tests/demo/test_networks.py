@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pyattrx.demo.networks import demo_networks, weights
-from pyattrx.errors import EncoderError, MissingDependency
+from pyattrx.errors import EncoderError, MissingDependencyError
 
 NETWORKS = demo_networks()
 PACKAGES = {
@@ -81,7 +81,7 @@ def test_built_network_is_whole_and_leaves_no_trace(network, monkeypatch):
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.name)
 def test_missing_package_says_what_to_install(network, monkeypatch):
     monkeypatch.setattr(PathFinder, "find_spec", lambda *args: None)
-    with pytest.raises(MissingDependency, match=r'pip install "pyattrx\[demo\]"') as raised:
+    with pytest.raises(MissingDependencyError, match=r'pip install "pyattrx\[demo\]"') as raised:
         network.build()
     assert network.package in str(raised.value)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pyattrx.demo.photos import demo_faces, demo_photos
-from pyattrx.errors import MissingDependency, ProbeError
+from pyattrx.errors import MissingDependencyError, ProbeError
 
 
 def test_photos_are_rgb_and_of_useful_size():
@@ -36,7 +36,9 @@ def test_nothing_is_imported(monkeypatch):
 
 def test_missing_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(PathFinder, "find_spec", lambda *args: None)
-    with pytest.raises(MissingDependency, match=r'scikit-image.*pip install "pyattrx\[demo\]"'):
+    with pytest.raises(
+        MissingDependencyError, match=r'scikit-image.*pip install "pyattrx\[demo\]"'
+    ):
         demo_photos()
 
 

@@ -6,7 +6,7 @@ import pyattrx
 from pyattrx.demo import known
 from pyattrx.demo.networks import demo_networks
 from pyattrx.demo.run import METHODS, run
-from pyattrx.errors import EncoderError, ZooMismatch
+from pyattrx.errors import EncoderError, ZooMismatchError
 
 
 def test_networks_are_loaded_by_name():
@@ -46,5 +46,5 @@ def test_the_demo_answers_from_its_zoo(tmp_path, monkeypatch):
     pyattrx.Zoo.create(other, pyattrx.Zoo.open(made.zoo).probes).close()
     made.zoo.rename(tmp_path / "moved")
     other.rename(made.zoo)
-    with pytest.raises(ZooMismatch, match="another zoo"):
+    with pytest.raises(ZooMismatchError, match="another zoo"):
         run(tmp_path, crops=1, size=64)

@@ -17,7 +17,7 @@ import pyattrx
 from networks import ARCHITECTURES, build
 from pyattrx import Encoder, Method
 from pyattrx.encoders import compiling
-from pyattrx.errors import EncoderError, InvalidType
+from pyattrx.errors import EncoderError, InvalidTypeError
 from pyattrx.methods import ELRP, AttributionMaps, Combined
 
 CPU = torch.device("cpu")
@@ -383,7 +383,7 @@ def test_both_effects_of_compiled_bfloat16(probes):
 
 @pytest.mark.parametrize("value", [1, "yes", None])
 def test_compile_is_true_or_false(probes, value):
-    with pytest.raises(InvalidType, match="compile="):
+    with pytest.raises(InvalidTypeError, match="compile="):
         pyattrx.affinity(
             [Encoder(plain_net())], probes, device="cpu", compile=value, method="grad_x_input"
         )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import pyattrx
 from networks import build
 from pyattrx.encoders import pick_tensor
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 
 def run(module, images, **options):
@@ -202,16 +202,16 @@ def test_batch_layout_is_one_the_network_is_fast_in(images):
 @pytest.mark.parametrize(
     ("arguments", "kind", "message"),
     [
-        ({"module": torch.relu}, InvalidType, "module"),
-        ({"name": 3}, InvalidType, "name=3"),
-        ({"name": " "}, InvalidValue, "name=' '"),
-        ({"output": 3}, InvalidType, "output=3"),
-        ({"output": "conv3"}, InvalidValue, "output='conv3'.*conv1"),
-        ({"transform": 3}, InvalidType, "transform=3"),
-        ({"input_size": 0}, InvalidValue, "input_size=0"),
-        ({"input_size": (3,)}, InvalidType, "input_size"),
-        ({"input_size": 2.5}, InvalidType, "input_size=2.5"),
-        ({"dtype": torch.int64}, InvalidValue, "dtype"),
+        ({"module": torch.relu}, InvalidTypeError, "module"),
+        ({"name": 3}, InvalidTypeError, "name=3"),
+        ({"name": " "}, InvalidValueError, "name=' '"),
+        ({"output": 3}, InvalidTypeError, "output=3"),
+        ({"output": "conv3"}, InvalidValueError, "output='conv3'.*conv1"),
+        ({"transform": 3}, InvalidTypeError, "transform=3"),
+        ({"input_size": 0}, InvalidValueError, "input_size=0"),
+        ({"input_size": (3,)}, InvalidTypeError, "input_size"),
+        ({"input_size": 2.5}, InvalidTypeError, "input_size=2.5"),
+        ({"dtype": torch.int64}, InvalidValueError, "dtype"),
     ],
 )
 def test_wrong_arguments(arguments, kind, message):

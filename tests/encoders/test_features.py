@@ -6,7 +6,7 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 
 class Two(nn.Module):
@@ -122,9 +122,9 @@ def test_maps_do_not_change(name, probes):
 
 
 def test_wrong_features(images):
-    with pytest.raises(InvalidValue, match="features='hed': expected .*'head'"):
+    with pytest.raises(InvalidValueError, match="features='hed': expected .*'head'"):
         pyattrx.Encoder(two(), features="hed")
-    with pytest.raises(InvalidType, match="features=3"):
+    with pytest.raises(InvalidTypeError, match="features=3"):
         pyattrx.Encoder(two(), features=3)
     with pytest.raises(EncoderError, match="features='spare' is called never"):
         pyattrx.Encoder(two(), features="spare").prepare("cpu", images)

@@ -16,9 +16,9 @@ from pyattrx.encoders import load_weights, loading, read_weights
 from pyattrx.encoders.specifications import Parts
 from pyattrx.errors import (
     EncoderError,
-    InvalidType,
-    InvalidValue,
-    MissingDependency,
+    InvalidTypeError,
+    InvalidValueError,
+    MissingDependencyError,
     UntrustedError,
 )
 
@@ -59,12 +59,12 @@ def test_factories(factories):
         ("my_networks:constant", EncoderError, "is a int"),
         ("absent_package:f", EncoderError, "importing absent_package failed"),
         ("broken.py:f", EncoderError, "no_such_module_at_all"),
-        ("absent.py:f", InvalidValue, "existing Python file"),
-        ("resnet18", InvalidValue, "timm:NAME"),
-        (":f", InvalidValue, "specification"),
-        ("package:", InvalidValue, "specification"),
-        (3, InvalidType, "specification=3"),
-        ("absent.pt2", InvalidValue, "existing .pt2"),
+        ("absent.py:f", InvalidValueError, "existing Python file"),
+        ("resnet18", InvalidValueError, "timm:NAME"),
+        (":f", InvalidValueError, "specification"),
+        ("package:", InvalidValueError, "specification"),
+        (3, InvalidTypeError, "specification=3"),
+        ("absent.pt2", InvalidValueError, "existing .pt2"),
     ],
 )
 def test_specifications_that_do_not_work(factories, specification, kind, message):
@@ -149,11 +149,11 @@ def test_timm_errors(monkeypatch):
     fake_timm(monkeypatch)
     with pytest.raises(EncoderError, match="Unknown model"):
         pyattrx.load("timm:resnet19")
-    with pytest.raises(InvalidValue, match="pattern"):
+    with pytest.raises(InvalidValueError, match="pattern"):
         list(pyattrx.load_many("timm:bert*"))
-    with pytest.raises(InvalidValue, match="not 2"):
+    with pytest.raises(InvalidValueError, match="not 2"):
         pyattrx.load("timm:resnet*")
-    with pytest.raises(InvalidValue, match="@random"):
+    with pytest.raises(InvalidValueError, match="@random"):
         pyattrx.load("timm:resnet18@v2")
 
 
@@ -163,7 +163,7 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name, *a: None if name == "timm" else real(name, *a)
     )
-    with pytest.raises(MissingDependency, match="pip install timm"):
+    with pytest.raises(MissingDependencyError, match="pip install timm"):
         pyattrx.load("timm:resnet18")
 
 
@@ -258,7 +258,7 @@ def test_weights_that_do_not_fit_or_are_damaged(tmp_path, factories):
     (tmp_path / "noise.pt").write_bytes(b"nothing at all")
     with pytest.raises((EncoderError, UntrustedError), match="noise"):
         read_weights(tmp_path / "noise.pt")
-    with pytest.raises(InvalidValue, match="existing file"):
+    with pytest.raises(InvalidValueError, match="existing file"):
         read_weights(tmp_path / "absent.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(EncoderError, match="holds a list"):
@@ -300,7 +300,7 @@ def test_weights_in_the_specification(shared):
     assert [encoder.name for encoder in made] == names
     assert [encoder.specification for encoder in made] == names
     assert made[0].weights_hash() != made[1].weights_hash()
-    with pytest.raises(InvalidValue, match="weights=.*an existing file"):
+    with pytest.raises(InvalidValueError, match="weights=.*an existing file"):
         pyattrx.load(f"{factory}?weights={shared}/none.safetensors")
 
 
@@ -357,7 +357,9 @@ class TestLayersInTheSpecification:
     def test_come_before_weights(self, shared):
         torch.save(nn.Conv2d(3, 4, 3).state_dict(), shared / "a?output=b.pt")
         name = f"{shared}/shared.py:net?output=0?weights={shared}/a?output=b.pt"
-        with pytest.raises(InvalidValue, match="output='0'"):  # a convolution has no such layer
+        with pytest.raises(
+            InvalidValueError, match="output='0'"
+        ):  # a convolution has no such layer
             pyattrx.load(name)
         made = pyattrx.load(name.replace("?output=0", "", 1))
         assert made.output is None
@@ -373,7 +375,7 @@ class TestLayersInTheSpecification:
          "?weights=w.pt?output=a"],
     )  # fmt: skip
     def test_are_refused_by_halves(self, more):
-        with pytest.raises(InvalidValue, match="specification="):
+        with pytest.raises(InvalidValueError, match="specification="):
             pyattrx.load(self.factory + more)
 
     def test_go_with_every_match_of_a_pattern(self, monkeypatch):

@@ -12,7 +12,7 @@ from PIL import Image
 import pyattrx
 from pyattrx.encoders import Affine
 from pyattrx.encoders.processors import ask_processor, read_configuration
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 transformers = pytest.importorskip("transformers")
 # Where torchvision is missing, classes of this name are what processors fall back to.
@@ -237,13 +237,13 @@ def test_affine_maps(matrix, value):
 @pytest.mark.parametrize(
     ("matrix", "offset", "kind"),
     [
-        ([[1, 2], [1]], [0, 0], InvalidValue),
-        ([], [], InvalidValue),
-        ([[1, 2]], [0, 0], InvalidValue),
-        ([[float("nan")]], [0], InvalidValue),
-        ([[1]], [float("inf")], InvalidValue),
-        ([["red"]], [0], InvalidType),
-        (3, [0], InvalidType),
+        ([[1, 2], [1]], [0, 0], InvalidValueError),
+        ([], [], InvalidValueError),
+        ([[1, 2]], [0, 0], InvalidValueError),
+        ([[float("nan")]], [0], InvalidValueError),
+        ([[1]], [float("inf")], InvalidValueError),
+        ([["red"]], [0], InvalidTypeError),
+        (3, [0], InvalidTypeError),
     ],
 )
 def test_affine_maps_that_are_none(matrix, offset, kind):
@@ -252,5 +252,5 @@ def test_affine_maps_that_are_none(matrix, offset, kind):
 
 
 def test_an_affine_map_of_other_channels():
-    with pytest.raises(InvalidValue, match="2 channels"):
+    with pytest.raises(InvalidValueError, match="2 channels"):
         Affine([[1, 2]], [0])(torch.rand(1, 3, 2, 2))

@@ -8,7 +8,7 @@ import torch
 
 import pyattrx
 from pyattrx.encoders import expand
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 
 @pytest.fixture(params=["timm", "torchvision"])
@@ -58,7 +58,7 @@ def test_the_callers_random_numbers_go_on(name):
 
 @pytest.mark.parametrize("seed", ["", "-1", "x", "1.5", "9" * 30])
 def test_seeds_that_are_none(name, seed):
-    with pytest.raises(InvalidValue, match=r"@random=SEED"):
+    with pytest.raises(InvalidValueError, match=r"@random=SEED"):
         pyattrx.load(f"{name}@random={seed}")
 
 

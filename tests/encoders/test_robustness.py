@@ -9,7 +9,7 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 
 class Net(nn.Module):
@@ -192,12 +192,12 @@ def test_a_constant_nan_ignores_the_input(images):
 @pytest.mark.parametrize(
     ("device", "change", "kind", "message"),
     [
-        ("gpu0", lambda x: x, InvalidValue, "device='gpu0'"),
-        ("cpu", lambda x: x[0], InvalidValue, r"example.shape=\(3, 24, 24\)"),
-        ("cpu", lambda x: x[:0], InvalidValue, r"example.shape=\(0, 3, 24, 24\)"),
-        ("cpu", lambda x: x[:, :1], InvalidValue, r"example.shape=\(6, 1, 24, 24\)"),
-        ("cpu", lambda x: (255 * x).byte(), InvalidValue, "example.dtype=torch.uint8"),
-        ("cpu", lambda x: x.numpy(), InvalidType, "example="),
+        ("gpu0", lambda x: x, InvalidValueError, "device='gpu0'"),
+        ("cpu", lambda x: x[0], InvalidValueError, r"example.shape=\(3, 24, 24\)"),
+        ("cpu", lambda x: x[:0], InvalidValueError, r"example.shape=\(0, 3, 24, 24\)"),
+        ("cpu", lambda x: x[:, :1], InvalidValueError, r"example.shape=\(6, 1, 24, 24\)"),
+        ("cpu", lambda x: (255 * x).byte(), InvalidValueError, "example.dtype=torch.uint8"),
+        ("cpu", lambda x: x.numpy(), InvalidTypeError, "example="),
     ],
 )
 def test_wrong_arguments_of_prepare(device, change, kind, message, images):

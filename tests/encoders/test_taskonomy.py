@@ -9,7 +9,7 @@ import torch.nn.functional as F
 import pyattrx
 from pyattrx.encoders import TASKS, TaskonomyEncoder, load_taskonomy
 from pyattrx.encoders.loading import expand
-from pyattrx.errors import EncoderError, InvalidValue, UntrustedError
+from pyattrx.errors import EncoderError, InvalidValueError, UntrustedError
 
 STEPS = {"layer1": (3, 2), "layer2": (4, 2), "layer3": (6, 1), "layer4": (3, 1)}
 PLANES = {"layer1": 64, "layer2": 128, "layer3": 256, "layer4": 512}
@@ -161,9 +161,9 @@ def test_affinity_from_end_to_end(folder, images):
 
 @pytest.mark.parametrize("path", ["absent", "absent/x.pth"])
 def test_nothing_there(path, tmp_path):
-    with pytest.raises(InvalidValue, match="a folder with files named"):
+    with pytest.raises(InvalidValueError, match="a folder with files named"):
         expand(f"taskonomy:{tmp_path / path}")
-    with pytest.raises(InvalidValue, match="_encoder"):
+    with pytest.raises(InvalidValueError, match="_encoder"):
         expand(f"taskonomy:{tmp_path}")
 
 

@@ -9,7 +9,7 @@ import torch
 
 import pyattrx
 from pyattrx.encoders import expand
-from pyattrx.errors import EncoderError, InvalidValue, UntrainedWarning
+from pyattrx.errors import EncoderError, InvalidValueError, UntrainedWarning
 from pyattrx.features import extract
 from pyattrx.features.costs import origin
 
@@ -99,7 +99,7 @@ def test_names(name, message):
     if message is None:
         assert expand(f"torchvision:{name}") == [f"torchvision:{name}"]
         return
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         list(pyattrx.load_many(f"torchvision:{name}"))
 
 

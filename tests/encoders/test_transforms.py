@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import pyattrx
 from networks import build
 from pyattrx.encoders import check_geometry
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 SIZES = [(224, 224), (32, 48), (97, 33), (8, 8)]
 
@@ -182,12 +182,12 @@ def test_normalize():
 @pytest.mark.parametrize(
     ("mean", "std", "kind", "message"),
     [
-        ((0.5,), (0.5, 0.5), InvalidValue, "std"),
-        ((0.5, 0.5), (0.5, 0.0), InvalidValue, "positive"),
-        (0.5, 0.5, InvalidType, "mean=0.5"),
-        (("a",), (1,), InvalidType, "mean"),
-        ((float("nan"),), (1.0,), InvalidValue, "finite"),
-        ((), (), InvalidValue, "mean"),
+        ((0.5,), (0.5, 0.5), InvalidValueError, "std"),
+        ((0.5, 0.5), (0.5, 0.0), InvalidValueError, "positive"),
+        (0.5, 0.5, InvalidTypeError, "mean=0.5"),
+        (("a",), (1,), InvalidTypeError, "mean"),
+        ((float("nan"),), (1.0,), InvalidValueError, "finite"),
+        ((), (), InvalidValueError, "mean"),
     ],
 )
 def test_wrong_normalisations(mean, std, kind, message):
@@ -196,5 +196,5 @@ def test_wrong_normalisations(mean, std, kind, message):
 
 
 def test_normalize_needs_its_channels():
-    with pytest.raises(InvalidValue, match="2 channels"):
+    with pytest.raises(InvalidValueError, match="2 channels"):
         pyattrx.Normalize((0.5, 0.5), (1, 1))(torch.rand(1, 3, 2, 2))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import adjusted_rand_index, cophenetic_correlation
 from pyattrx.tree import Tree, build_tree
 
@@ -54,9 +54,9 @@ def test_trees_that_order_nothing_have_no_correlation():
 
 
 def test_trees_of_different_networks():
-    with pytest.raises(InvalidValue, match="second="):
+    with pytest.raises(InvalidValueError, match="second="):
         cophenetic_correlation(tree(0, "abc"), tree(0, "abd"))
-    with pytest.raises(InvalidType, match="first="):
+    with pytest.raises(InvalidTypeError, match="first="):
         cophenetic_correlation("abc", tree(0, "abc"))
 
 
@@ -92,9 +92,9 @@ def test_groups_of_a_cut_tree():
 
 
 def test_groupings_of_different_networks():
-    with pytest.raises(InvalidValue, match="second="):
+    with pytest.raises(InvalidValueError, match="second="):
         adjusted_rand_index({"a": 0}, {"b": 0})
-    with pytest.raises(InvalidValue, match="second="):
+    with pytest.raises(InvalidValueError, match="second="):
         adjusted_rand_index({}, {})
-    with pytest.raises(InvalidType, match="first="):
+    with pytest.raises(InvalidTypeError, match="first="):
         adjusted_rand_index(["a"], {"a": 0})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import (
     Table,
     baseline_scores,
@@ -88,7 +88,7 @@ def test_static_scores_never_see_the_row_they_score_nor_its_scale(truth):
 def test_static_scores_without_anything_to_go_by():
     assert not static_scores(Table([[1, 2, 3]], ["a"], ["a", "b", "c"])).values.any()
     assert not static_scores(Table([[1, 1], [2, 2]], ["a", "b"], ["x", "y"])).values.any()
-    with pytest.raises(InvalidValue, match="finite numbers"):
+    with pytest.raises(InvalidValueError, match="finite numbers"):
         static_scores(Table([[1, np.inf], [2, 3]], ["a", "b"], ["x", "y"]))
 
 
@@ -119,10 +119,10 @@ def test_family_scores(truth):
         [1, 1, 0, 0, 1, 0],
         [1, 1, 0, 0, 1, 0],
     ]
-    with pytest.raises(InvalidType, match="families="):
+    with pytest.raises(InvalidTypeError, match="families="):
         family_scores(truth, "XY")
     del families["e"]
-    with pytest.raises(InvalidValue, match="a family for 'e'"):
+    with pytest.raises(InvalidValueError, match="a family for 'e'"):
         family_scores(truth, families)
 
 
@@ -136,7 +136,7 @@ def test_retest_reorders(truth):
     other = truth.select(TARGETS[::-1], SOURCES[::-1])
     again = retest_scores(truth, other)
     np.testing.assert_array_equal(again.values, truth.values)
-    with pytest.raises(InvalidValue, match="sources='f'"):
+    with pytest.raises(InvalidValueError, match="sources='f'"):
         retest_scores(truth, truth.select(TARGETS, SOURCES[:5]))
 
 

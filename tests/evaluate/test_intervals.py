@@ -10,7 +10,7 @@ from scipy import stats
 
 import pyattrx
 from networks import build
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import (
     Table,
     bootstrap,
@@ -215,7 +215,7 @@ class TestScoresThatAreNoMean:
     def test_groups_that_a_block_tears_apart_do_not_match(self):
         fine = np.array([0, 0, 2, 3, 1, 4, 5, 6, 6])
         torn = Table(self.cosines.mean(0), *self.names, self.cosines, fine)
-        with pytest.raises(InvalidValue, match="4 groups of probes"):
+        with pytest.raises(InvalidValueError, match="4 groups of probes"):
             paired_difference(row_means, [(torn, None)], [(self.left_out(self.cosines), None)])
 
     def test_a_block_that_cannot_be_left_out_leaves_probes_out(self):
@@ -270,9 +270,9 @@ class TestScoresThatAreNoMean:
         other = Table(
             table.values, *self.names, without=table.without, blocks=np.roll(self.blocks, 1)
         )
-        with pytest.raises(InvalidValue, match="second=.*the groups of first"):
+        with pytest.raises(InvalidValueError, match="second=.*the groups of first"):
             paired_difference(row_means, [(table, None)], [(other, None)])
-        with pytest.raises(InvalidValue, match="same groups of probes"):
+        with pytest.raises(InvalidValueError, match="same groups of probes"):
             bootstrap(row_means, [(table, None), (other, None)])
 
     def test_of_an_affinity(self):
@@ -371,9 +371,9 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "error", "match"),
         [
-            ({"samples": 99}, InvalidValue, "samples=99"),
-            ({"samples": 1e3}, InvalidType, "samples="),
-            ({"level": 1.0}, InvalidValue, "level="),
+            ({"samples": 99}, InvalidValueError, "samples=99"),
+            ({"samples": 1e3}, InvalidTypeError, "samples="),
+            ({"level": 1.0}, InvalidValueError, "level="),
         ],
     )
     def test_settings(self, arguments, error, match):
@@ -391,43 +391,43 @@ class TestErrors:
         def some(affinity, truth, per_target):
             return np.ones(3 if affinity is table else 2)
 
-        with pytest.raises(InvalidValue, match="measure=.*always returns 3 numbers"):
+        with pytest.raises(InvalidValueError, match="measure=.*always returns 3 numbers"):
             bootstrap(some, [(table, None)])
 
     def test_draws_of_probes(self):
-        with pytest.raises(InvalidValue, match="probe_samples=10"):
+        with pytest.raises(InvalidValueError, match="probe_samples=10"):
             bootstrap(spearman, self.runs, probe_samples=10)
 
     @pytest.mark.parametrize("values", [[], [[[1.0]]], [1.0, np.nan]])
     def test_values(self, values):
-        with pytest.raises(InvalidValue, match="values="):
+        with pytest.raises(InvalidValueError, match="values="):
             interval(values)
-        with pytest.raises(InvalidType, match="values="):
+        with pytest.raises(InvalidTypeError, match="values="):
             interval("text")
 
     def test_runs(self):
-        with pytest.raises(InvalidType, match="runs="):
+        with pytest.raises(InvalidTypeError, match="runs="):
             bootstrap(spearman, None)
-        with pytest.raises(InvalidValue, match="runs="):
+        with pytest.raises(InvalidValueError, match="runs="):
             bootstrap(spearman, [])
-        with pytest.raises(InvalidValue, match="runs="):
+        with pytest.raises(InvalidValueError, match="runs="):
             bootstrap(spearman, self.runs[0])
-        with pytest.raises(InvalidType, match="measure="):
+        with pytest.raises(InvalidTypeError, match="measure="):
             bootstrap("spearman", self.runs)
-        with pytest.raises(InvalidValue, match="measure="):
+        with pytest.raises(InvalidValueError, match="measure="):
             bootstrap(lambda a, t, per_target: 0.5, self.runs)
         for wrong in ([0.5, np.nan], ["a", "b"]):
-            with pytest.raises(InvalidValue, match=r"measure=.*a number for every target"):
+            with pytest.raises(InvalidValueError, match=r"measure=.*a number for every target"):
                 bootstrap(lambda a, t, per_target, wrong=wrong: wrong, self.runs)
         smaller = np.random.default_rng(1).normal(size=(5, 5))
-        with pytest.raises(InvalidValue, match="same number of targets"):
+        with pytest.raises(InvalidValueError, match="same number of targets"):
             bootstrap(spearman, [*self.runs, (smaller, smaller)])
 
     def test_methods_that_do_not_match(self):
         smaller = np.random.default_rng(1).normal(size=(5, 5))
-        with pytest.raises(InvalidValue, match=r"5 targets.*7 targets"):
+        with pytest.raises(InvalidValueError, match=r"5 targets.*7 targets"):
             paired_difference(spearman, self.runs, [(smaller, smaller)])
-        with pytest.raises(InvalidValue, match=r"2 seeds.*1 seeds"):
+        with pytest.raises(InvalidValueError, match=r"2 seeds.*1 seeds"):
             paired_difference(spearman, self.runs, self.runs * 2)
 
     def test_probes_that_do_not_match(self):
@@ -435,7 +435,7 @@ class TestErrors:
             Table(c.mean(0), *[list("abc")] * 2, c)
             for c in np.split(np.random.default_rng(2).normal(size=(5, 3, 3)), [2])
         ]
-        with pytest.raises(InvalidValue, match="same groups of probes"):
+        with pytest.raises(InvalidValueError, match="same groups of probes"):
             bootstrap(row_means, [(table, None) for table in tables])
-        with pytest.raises(InvalidValue, match="3 groups of probes"):
+        with pytest.raises(InvalidValueError, match="3 groups of probes"):
             paired_difference(row_means, *[[(table, None)] for table in tables])

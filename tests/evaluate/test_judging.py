@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import (
     Accuracies,
     Table,
@@ -133,13 +133,13 @@ def test_reliability_needs_seeds():
     values[:, :, 0] = [[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]]
     values[0, :2, 1] = 0.5  # two models are no ranking
     found = Accuracies(values, ["x", "y"], ["a", "b", "c"])
-    with pytest.raises(InvalidValue, match="accuracies=.*several seeds of 3 models"):
+    with pytest.raises(InvalidValueError, match="accuracies=.*several seeds of 3 models"):
         reliability(found)
-    with pytest.raises(InvalidType, match="accuracies="):
+    with pytest.raises(InvalidTypeError, match="accuracies="):
         reliability(values)
-    with pytest.raises(InvalidValue, match="splits=0"):
+    with pytest.raises(InvalidValueError, match="splits=0"):
         reliability(published(seeds=2), splits=0)
-    with pytest.raises(InvalidType, match="splits="):
+    with pytest.raises(InvalidTypeError, match="splits="):
         reliability(published(seeds=2), splits=1.5)
 
 
@@ -177,11 +177,11 @@ def test_perfect_agreement_of_few_models_is_not_certain():
 
 def test_truths_that_cannot_be_compared():
     one = Table([[1, 2, 3]], ["x"], NAMES[:3])
-    with pytest.raises(InvalidValue, match="second=.*4 models with different"):
+    with pytest.raises(InvalidValueError, match="second=.*4 models with different"):
         rank_agreement(one, one)
-    with pytest.raises(InvalidValue, match="in common|at least one target"):
+    with pytest.raises(InvalidValueError, match="in common|at least one target"):
         rank_agreement(one, Table([[1, 2, 3]], ["y"], NAMES[:3]))
-    with pytest.raises(InvalidValue, match="level="):
+    with pytest.raises(InvalidValueError, match="level="):
         rank_agreement(published(), published(), level=2)
 
 
@@ -261,18 +261,18 @@ def test_one_data_set_leaves_chance():
 
 def test_scores_that_cannot_be_judged():
     found = published()
-    with pytest.raises(InvalidValue, match="scores='random'"):
+    with pytest.raises(InvalidValueError, match="scores='random'"):
         judge_scores(found, {"random": found})
-    with pytest.raises(InvalidType, match="scores="):
+    with pytest.raises(InvalidTypeError, match="scores="):
         judge_scores(found, found)
-    with pytest.raises(InvalidType, match="accuracies="):
+    with pytest.raises(InvalidTypeError, match="accuracies="):
         judge_scores(found.table())
-    with pytest.raises(InvalidValue, match="a data set of the accuracies"):
+    with pytest.raises(InvalidValueError, match="a data set of the accuracies"):
         judge_scores(found, {"other": Table([[1, 2]], ["x"], ["a", "b"])})
-    with pytest.raises(InvalidValue, match="scores=.*3 models"):
+    with pytest.raises(InvalidValueError, match="scores=.*3 models"):
         judge_scores(found, {"few": found.table().select(DATA, NAMES[:2])})
     flat = Accuracies([[0.5, 0.5, 0.5]], ["pets"], ["a", "b", "c"])
-    with pytest.raises(InvalidValue, match="accuracies=.*different accuracies"):
+    with pytest.raises(InvalidValueError, match="accuracies=.*different accuracies"):
         judge_scores(flat)
 
 
@@ -282,5 +282,5 @@ def test_scores_that_cannot_be_judged():
 def test_scores_of_other_data_sets_or_models(sets, models, what):
     truth = Accuracies(np.random.default_rng(0).random((2, 3)), list("xy"), list("abc"))
     scores = Table(np.ones((len(sets), len(models))), tuple(sets), tuple(models))
-    with pytest.raises(InvalidValue, match=f"a {what} of the accuracies"):
+    with pytest.raises(InvalidValueError, match=f"a {what} of the accuracies"):
         judge_scores(truth, {"mine": scores})

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, weightedtau
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import (
     kendall,
     precision_at_k,
@@ -34,7 +34,7 @@ tables = st.integers(3, 6).flatmap(
 def test_kendall_is_that_of_scipy(case):
     affinity, truth = case
     if any(len(set(row)) == 1 for row in truth):
-        with pytest.raises(InvalidValue, match="different values"):
+        with pytest.raises(InvalidValueError, match="different values"):
             kendall(affinity, truth)
         return
     expected = [
@@ -48,7 +48,7 @@ def test_kendall_is_that_of_scipy(case):
 def test_kendall_leaves_out_the_diagonal_and_orders_infinities():
     truth = np.array([[9.0, 1, 2], [1, -9, 2], [np.nan, 1, 9]])
     affinity = np.array([[np.nan, 0, np.inf], [np.inf, 0, -np.inf], [5, 6, 7]])
-    with pytest.raises(InvalidValue, match=r"two or more.*row 2"):
+    with pytest.raises(InvalidValueError, match=r"two or more.*row 2"):
         kendall(affinity, truth)
     truth[2, 0] = 0
     assert kendall(affinity, truth, per_target=True).tolist() == [1.0, -1.0, 1.0]
@@ -99,7 +99,7 @@ def test_weighted_kendall_with_equals_in_the_truth(case):
 
 
 def test_kendall_refuses_what_is_no_table():
-    with pytest.raises(InvalidType, match="affinity="):
+    with pytest.raises(InvalidTypeError, match="affinity="):
         kendall("text", np.eye(3))
 
 
@@ -136,7 +136,7 @@ def test_a_constant_score_is_chance_exactly():
 
 
 def test_unknown_ties():
-    with pytest.raises(InvalidValue, match="ties='last'"):
+    with pytest.raises(InvalidValueError, match="ties='last'"):
         precision_at_k(np.eye(7), np.eye(7), ties="last")
 
 
@@ -182,9 +182,9 @@ class TestRegret:
         assert regret_at_k([[0, 0, 1, 0]], truth) == regret_at_k([[0, 1, 0, 0]], truth)
         assert regret_at_k([[0, 0, 1, 0]], truth) == pytest.approx(2 / 1.25)
         for bad in ([[np.inf, 0.0, 1.0]], [[-np.inf, 2.0, 2.0]], [[1.0, 1.0, 1.0]]):
-            with pytest.raises(InvalidValue, match="truth="):
+            with pytest.raises(InvalidValueError, match="truth="):
                 regret_at_k([[0, 1, 2]], bad)
-        with pytest.raises(InvalidValue, match="k=5"):
+        with pytest.raises(InvalidValueError, match="k=5"):
             regret_at_k([[0, 0, 1, 0]], truth, 5)
-        with pytest.raises(InvalidValue, match="ties="):
+        with pytest.raises(InvalidValueError, match="ties="):
             regret_at_k([[0, 0, 1, 0]], truth, ties="last")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import Table, read_table, write_table
 
 
@@ -10,7 +10,7 @@ from pyattrx.evaluate import Table, read_table, write_table
 @pytest.mark.parametrize("source", [True, False])
 def test_a_table_is_not_written_with_them(tmp_path, name, source):
     names = (["a"], ["b", name]) if source else ([name], ["b", "c"])
-    with pytest.raises(InvalidValue, match="table='.*': expected names that UTF-8 can hold"):
+    with pytest.raises(InvalidValueError, match="table='.*': expected names that UTF-8 can hold"):
         write_table(Table([[0.5, 1.0]], *names), tmp_path / "t.csv")
     assert list(tmp_path.iterdir()) == []
 

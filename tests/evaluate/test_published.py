@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.evaluate import Accuracies, read_accuracies, read_all_accuracies
 from pyattrx.evaluate.literals import read_literals
 
@@ -214,13 +214,13 @@ def test_named_seeds_keep_their_places_and_are_there_once(tmp_path):
     path = written(tmp_path, "seeds.csv", lines(header, *rows))
     np.testing.assert_array_equal(read_accuracies(path).values, [[[0.5, np.nan], [0.7, 0.6]]])
     path = written(tmp_path, "twice.csv", lines(header, *rows, ("vgg11", "pets", 1, 0.01, 0.8)))
-    with pytest.raises(InvalidValue, match=r"where=None.*among 'lr'.*seed 1.*line 4, line 5"):
+    with pytest.raises(InvalidValueError, match=r"where=None.*among 'lr'.*seed 1.*line 4, line 5"):
         read_accuracies(path)
     found = read_accuracies(path, where={"lr": "0.10"})
     np.testing.assert_array_equal(found.values, [[[0.5, np.nan], [0.7, 0.6]]])
-    with pytest.raises(InvalidValue, match="values that a record has"):
+    with pytest.raises(InvalidValueError, match="values that a record has"):
         read_accuracies(path, where={"lr": 3})
-    with pytest.raises(InvalidValue, match="where='rate'"):
+    with pytest.raises(InvalidValueError, match="where='rate'"):
         read_accuracies(path, where={"rate": 3})
 
 
@@ -250,17 +250,17 @@ def test_a_source_beside_a_column_for_every_data_set(tmp_path):
 
 def test_several_kinds(tmp_path):
     path = written(tmp_path, "p.py", f"full = {NESTED}\nif True: head: dict = {TURNED}")
-    with pytest.raises(InvalidValue, match=r"kind=None: expected one of \['full', 'head'\]"):
+    with pytest.raises(InvalidValueError, match=r"kind=None: expected one of \['full', 'head'\]"):
         read_accuracies(path)
     assert list(read_all_accuracies(path)) == ["full", "head"]
     found = read_accuracies(path, kind="head")
     assert found.kind == "head"
     np.testing.assert_allclose(found.table().select(DATASETS, MODELS).values, VALUES)
-    with pytest.raises(InvalidValue, match="kind='heads'.*did you mean 'head'"):
+    with pytest.raises(InvalidValueError, match="kind='heads'.*did you mean 'head'"):
         read_accuracies(path, kind="heads")
     # What else a program has is no matter, once it is said which.
     path = written(tmp_path, "o.py", f"full = {NESTED}\nlr = {{'x': {{'y': 9, 'z': 0.1}}}}")
-    with pytest.raises(InvalidValue, match="kind=None"):
+    with pytest.raises(InvalidValueError, match="kind=None"):
         read_accuracies(path)
     assert read_accuracies(path, kind="full").models == MODELS
     deep = written(tmp_path, "k.json", {"full": NESTED, "head": NESTED})
@@ -270,7 +270,7 @@ def test_several_kinds(tmp_path):
     found = read_all_accuracies(path, columns={"kind": "shots"})
     assert list(found) == ["10", "-1"]
     assert found["10"].seeds.max() == 1
-    with pytest.raises(InvalidValue, match="kind='10': expected none"):
+    with pytest.raises(InvalidValueError, match="kind='10': expected none"):
         read_accuracies(path, kind="10")
 
 
@@ -283,17 +283,17 @@ def test_records_in_records_and_a_metric_for_every_task(tmp_path):
         {"backbone": "b", "dataset": "val", "task": "edges", "metrics": {"mae": 0.8}},
     ]
     path = written(tmp_path, "v.jsonl", "\n".join(map(json.dumps, records)))
-    with pytest.raises(InvalidValue, match=r"which of \['dataset', 'task'\] is for 'dataset'"):
+    with pytest.raises(InvalidValueError, match=r"which of \['dataset', 'task'\] is for 'dataset'"):
         read_accuracies(path)
     columns = {"dataset": "task"}
-    with pytest.raises(InvalidValue, match="which is for 'accuracy', one of .*metrics.top1"):
+    with pytest.raises(InvalidValueError, match="which is for 'accuracy', one of .*metrics.top1"):
         read_accuracies(path, columns=columns)
     columns["accuracy"] = ["metrics.d1", "metrics.top1"]
     found = read_accuracies(path, columns=columns)
     assert found.datasets == ("depth", "classes")
     np.testing.assert_array_equal(found.table().values, [[0.5, 0.6], [0.9, 0.8]])
     assert "left out 1 records without an accuracy" in found.notes
-    with pytest.raises(InvalidValue, match="one for 'accuracy'; record 1 has them all"):
+    with pytest.raises(InvalidValueError, match="one for 'accuracy'; record 1 has them all"):
         read_accuracies(
             path, columns={"dataset": "task", "accuracy": ["metrics.d1", "metrics.rmse"]}
         )
@@ -312,7 +312,9 @@ def test_percent_and_fractions_are_not_mixed(tmp_path, unit):
     content = {"pets": {"resnet18": 90, "vgg11": 0.8}, "dtd": {"resnet18": 0, "vgg11": 40}}
     path = written(tmp_path, "m.json", content)
     if unit is None:
-        with pytest.raises(InvalidValue, match=r"0.8 for vgg11 on pets looks like a fraction, 90"):
+        with pytest.raises(
+            InvalidValueError, match=r"0.8 for vgg11 on pets looks like a fraction, 90"
+        ):
             read_accuracies(path)
     else:
         found = read_accuracies(path, unit=unit).table().values
@@ -322,12 +324,12 @@ def test_percent_and_fractions_are_not_mixed(tmp_path, unit):
 def test_what_is_no_accuracy_is_refused_unless_it_is_meant(tmp_path):
     path = written(tmp_path, "m.json", {"pets": {"resnet18": -3.5, "vgg11": 180}})
     with pytest.raises(
-        InvalidValue, match=r"unit=None: expected 'raw' .*-3.5 for resnet18 on pets"
+        InvalidValueError, match=r"unit=None: expected 'raw' .*-3.5 for resnet18 on pets"
     ):
         read_accuracies(path)
     assert read_accuracies(path, unit="raw").values.ravel().tolist() == [-3.5, 180]
     path = written(tmp_path, "f.json", {"pets": {"resnet18": 3, "vgg11": 0.5}})
-    with pytest.raises(InvalidValue, match="unit='fraction'.*not from 0 to 1"):
+    with pytest.raises(InvalidValueError, match="unit='fraction'.*not from 0 to 1"):
         read_accuracies(path, unit="fraction")
 
 
@@ -389,26 +391,26 @@ def test_damaged_files_are_named(tmp_path, name, content, message):
     ],
 )  # fmt: skip
 def test_what_can_be_understood_in_two_ways_is_refused(tmp_path, content, options, message):
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         read_accuracies(written(tmp_path, "a.csv", content), **options)
 
 
 def test_arguments_of_another_kind_of_file(tmp_path):
     path = written(tmp_path, "a.json", NESTED)
-    with pytest.raises(InvalidValue, match="columns=.*file without columns"):
+    with pytest.raises(InvalidValueError, match="columns=.*file without columns"):
         read_accuracies(path, columns={"model": "a"})
-    with pytest.raises(InvalidValue, match="where=.*file without columns"):
+    with pytest.raises(InvalidValueError, match="where=.*file without columns"):
         read_accuracies(path, where={"a": 1})
-    with pytest.raises(InvalidType, match="where="):
+    with pytest.raises(InvalidTypeError, match="where="):
         read_accuracies(path, where="a=1")
-    with pytest.raises(InvalidType, match="columns="):
+    with pytest.raises(InvalidTypeError, match="columns="):
         read_accuracies(written(tmp_path, "a.csv", SHAPES["long.csv"]), columns="model")
-    with pytest.raises(InvalidValue, match="path="):
+    with pytest.raises(InvalidValueError, match="path="):
         read_accuracies(tmp_path / "a.xlsx")
     with pytest.raises(OSError, match="missing"):
         read_accuracies(tmp_path / "missing.json")
     ambiguous = written(tmp_path, "b.json", {"a": {"b": 0.5, "c": 0.4}})
-    with pytest.raises(InvalidValue, match="rows=None"):
+    with pytest.raises(InvalidValueError, match="rows=None"):
         read_accuracies(ambiguous)
     assert read_accuracies(ambiguous, rows="datasets").datasets == ("a",)
 
@@ -424,21 +426,21 @@ def test_programs_are_not_executed(tmp_path):
 
 
 def test_tables_that_are_none():
-    with pytest.raises(InvalidType, match="values="):
+    with pytest.raises(InvalidTypeError, match="values="):
         Accuracies([["a", "b"]], ["x"], ["y", "z"])
-    with pytest.raises(InvalidValue, match="models=.*two or more"):
+    with pytest.raises(InvalidValueError, match="models=.*two or more"):
         Accuracies([[0.5]], ["x"], ["y"])
-    with pytest.raises(InvalidValue, match="values=inf"):
+    with pytest.raises(InvalidValueError, match="values=inf"):
         Accuracies([[0.5, np.inf]], ["x"], ["y", "z"])
-    with pytest.raises(InvalidValue, match="models='y'.*only once"):
+    with pytest.raises(InvalidValueError, match="models='y'.*only once"):
         Accuracies([[0.5, 0.4]], ["x"], ["y", "y"])
-    with pytest.raises(InvalidValue, match="models='z'.*an accuracy"):
+    with pytest.raises(InvalidValueError, match="models='z'.*an accuracy"):
         Accuracies([[0.5, np.nan]], ["x"], ["y", "z"])
-    with pytest.raises(InvalidValue, match="datasets='w'.*an accuracy"):
+    with pytest.raises(InvalidValueError, match="datasets='w'.*an accuracy"):
         Accuracies([[0.5, 0.4], [np.nan] * 2], ["x", "w"], ["y", "z"])
-    with pytest.raises(InvalidValue, match="datasets=.*1 names"):
+    with pytest.raises(InvalidValueError, match="datasets=.*1 names"):
         Accuracies([[0.5, 0.4]], [], ["y", "z"])
-    with pytest.raises(InvalidType, match="datasets="):
+    with pytest.raises(InvalidTypeError, match="datasets="):
         Accuracies([[0.5, 0.4]], "x", ["y", "z"])
-    with pytest.raises(InvalidValue, match=r"values=\(2,\)"):
+    with pytest.raises(InvalidValueError, match=r"values=\(2,\)"):
         Accuracies([0.5, 0.4], ["x"], ["y", "z"])

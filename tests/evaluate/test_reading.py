@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyattrx.errors import InvalidValue, PyattrxError, UntrustedError
+from pyattrx.errors import InvalidValueError, PyattrxError, UntrustedError
 from pyattrx.evaluate import Table, read_table, write_table
 from pyattrx.evaluate.pickles import _Array, read_pickle
 
@@ -64,7 +64,7 @@ class TestCSV:
         table = Table(values, ["a", 'b, "c"', "ü"], ["a", "d", "e"])
         path = write_table(table, tmp_path / "t.csv")
         same(read_table(path), table.targets, table.sources, values)
-        with pytest.raises(InvalidValue, match="ends in .csv"):
+        with pytest.raises(InvalidValueError, match="ends in .csv"):
             write_table(table, tmp_path / "t.txt")
 
     @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ class TestCSV:
         assert str(path) in str(caught.value)
 
     def test_other_files(self, tmp_path):
-        with pytest.raises(InvalidValue, match=r"\.csv"):
+        with pytest.raises(InvalidValueError, match=r"\.csv"):
             read_table(tmp_path / "t.npz")
         with pytest.raises(FileNotFoundError):
             read_table(tmp_path / "t.csv")
         (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00a")
         with pytest.raises(PyattrxError, match="UTF-8"):
             read_table(tmp_path / "t.csv")
-        with pytest.raises(InvalidValue, match="sources="):
+        with pytest.raises(InvalidValueError, match="sources="):
             read_table(tmp_path / "t.csv", sources=["a"])
 
 

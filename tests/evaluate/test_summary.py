@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from pyattrx.errors import InvalidType, InvalidValue, PyattrxError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.evaluate import (
     bootstrap,
     kendall,
@@ -68,14 +68,14 @@ def test_defaults_fit_the_target_with_fewest_sources():
 
 
 def test_what_a_summary_refuses():
-    with pytest.raises(InvalidType, match="methods="):
+    with pytest.raises(InvalidTypeError, match="methods="):
         summarize(RUNS)
     for k in ([], [1, 1]):
-        with pytest.raises(InvalidValue, match="k="):
+        with pytest.raises(InvalidValueError, match="k="):
             summarize({"a": RUNS}, k=k)
-    with pytest.raises(InvalidType, match="k=3"):
+    with pytest.raises(InvalidTypeError, match="k=3"):
         summarize({"a": RUNS}, k=3)
-    with pytest.raises(InvalidValue, match="k=9"):
+    with pytest.raises(InvalidValueError, match="k=9"):
         summarize({"a": RUNS}, k=[9])
 
 

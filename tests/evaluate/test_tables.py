@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import Table, align, kendall, precision_at_k, recall_at_k, spearman
 from pyattrx.evaluate.tables import as_table
 
@@ -63,7 +63,7 @@ def test_align_takes_what_both_have_in_the_truths_order():
     assert first.values.tolist() == [[7, 5], [3, 1]]
     assert second.values.shape == (2, 2)
     for targets, sources, kind in ((["x"], ["a"], "target"), (["a"], ["x"], "source")):
-        with pytest.raises(InvalidValue, match=f"at least one {kind}"):
+        with pytest.raises(InvalidValueError, match=f"at least one {kind}"):
             align(affinity, Table([[1.0]], targets, sources))
 
 
@@ -79,26 +79,38 @@ def test_tables_of_anything():
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ((VALUES[0], *NAMES), InvalidValue, "values="),
-        ((np.empty((0, 4)), (), NAMES[1]), InvalidValue, "values="),
-        (([["x"]], ["a"], ["b"]), InvalidType, "values="),
-        ((VALUES, NAMES[1], NAMES[1]), InvalidValue, "targets=.*3 names"),
-        ((VALUES, "abc", NAMES[1]), InvalidType, "targets="),
-        ((VALUES, NAMES[0], (1, 2, 3, 4)), InvalidType, "sources="),
-        ((VALUES, ("a", "b", "a"), NAMES[1]), InvalidValue, "targets='a'"),
-        ((VALUES, *NAMES, None, [0]), InvalidValue, "groups="),
-        ((VALUES, *NAMES, np.zeros((2, 4, 3))), InvalidValue, "cosines="),
-        ((np.ones((3, 4)), *NAMES, np.full((2, 3, 4), np.nan)), InvalidValue, "row 0, column 0"),
-        ((np.ones((3, 4)), *NAMES, np.full((2, 3, 4), np.inf)), InvalidValue, "row 0, column 0"),
-        ((VALUES, *NAMES, np.zeros((2, 3, 4)), [0]), InvalidValue, "groups="),
-        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4))), InvalidValue, "without="),
-        ((VALUES, *NAMES, None, None, None, [0, 1]), InvalidValue, "without="),
-        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 3)), [0, 1]), InvalidValue, "without="),
-        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4)), [0, 0]), InvalidValue, "blocks="),
-        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4)), [0, 1, 2]), InvalidValue, "blocks="),
+        ((VALUES[0], *NAMES), InvalidValueError, "values="),
+        ((np.empty((0, 4)), (), NAMES[1]), InvalidValueError, "values="),
+        (([["x"]], ["a"], ["b"]), InvalidTypeError, "values="),
+        ((VALUES, NAMES[1], NAMES[1]), InvalidValueError, "targets=.*3 names"),
+        ((VALUES, "abc", NAMES[1]), InvalidTypeError, "targets="),
+        ((VALUES, NAMES[0], (1, 2, 3, 4)), InvalidTypeError, "sources="),
+        ((VALUES, ("a", "b", "a"), NAMES[1]), InvalidValueError, "targets='a'"),
+        ((VALUES, *NAMES, None, [0]), InvalidValueError, "groups="),
+        ((VALUES, *NAMES, np.zeros((2, 4, 3))), InvalidValueError, "cosines="),
+        (
+            (np.ones((3, 4)), *NAMES, np.full((2, 3, 4), np.nan)),
+            InvalidValueError,
+            "row 0, column 0",
+        ),
+        (
+            (np.ones((3, 4)), *NAMES, np.full((2, 3, 4), np.inf)),
+            InvalidValueError,
+            "row 0, column 0",
+        ),
+        ((VALUES, *NAMES, np.zeros((2, 3, 4)), [0]), InvalidValueError, "groups="),
+        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4))), InvalidValueError, "without="),
+        ((VALUES, *NAMES, None, None, None, [0, 1]), InvalidValueError, "without="),
+        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 3)), [0, 1]), InvalidValueError, "without="),
+        ((VALUES, *NAMES, None, None, np.zeros((2, 3, 4)), [0, 0]), InvalidValueError, "blocks="),
+        (
+            (VALUES, *NAMES, None, None, np.zeros((2, 3, 4)), [0, 1, 2]),
+            InvalidValueError,
+            "blocks=",
+        ),
         (
             (VALUES, *NAMES, np.zeros((2, 3, 4)), None, np.zeros((2, 3, 4)), [0, 1]),
-            InvalidValue,
+            InvalidValueError,
             "without=",
         ),
     ],
@@ -109,9 +121,9 @@ def test_what_it_refuses(arguments, error, match):
 
 
 def test_unknown_names():
-    with pytest.raises(InvalidValue, match="targets='z'"):
+    with pytest.raises(InvalidValueError, match="targets='z'"):
         Table(VALUES, *NAMES).select(["z"], ["a"])
-    with pytest.raises(InvalidValue, match="sources='z'"):
+    with pytest.raises(InvalidValueError, match="sources='z'"):
         Table(VALUES, *NAMES).select(["a"], ["z"])
-    with pytest.raises(InvalidValue, match="only once"):
+    with pytest.raises(InvalidValueError, match="only once"):
         Table(VALUES, *NAMES).renamed({"a": "b"})

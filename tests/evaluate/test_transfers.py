@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import transfer_affinities
 
 
@@ -61,12 +61,12 @@ def test_a_source_without_transfers_changes_nothing_for_the_others():
 @pytest.mark.parametrize(
     ("losses", "error", "match"),
     [
-        ("text", InvalidType, "losses="),
-        ([[[1, 2]], [[1]]], InvalidType, "losses="),
-        (np.ones((2, 3)), InvalidValue, "targets, sources, images"),
-        (np.ones((2, 3, 0)), InvalidValue, "not empty"),
-        ([[[1.0, np.nan], [1.0, 2.0]]], InvalidValue, "target 0, source 0"),
-        (np.full((1, 2, 3), np.nan), InvalidValue, "target 0 has none"),
+        ("text", InvalidTypeError, "losses="),
+        ([[[1, 2]], [[1]]], InvalidTypeError, "losses="),
+        (np.ones((2, 3)), InvalidValueError, "targets, sources, images"),
+        (np.ones((2, 3, 0)), InvalidValueError, "not empty"),
+        ([[[1.0, np.nan], [1.0, 2.0]]], InvalidValueError, "target 0, source 0"),
+        (np.full((1, 2, 3), np.nan), InvalidValueError, "target 0 has none"),
     ],
 )
 def test_what_it_refuses(losses, error, match):

@@ -8,7 +8,13 @@ from torch import nn
 import pyattrx
 from pyattrx import Task
 from pyattrx.encoders import expand
-from pyattrx.errors import AssumptionError, EncoderError, InvalidType, InvalidValue, NonFiniteError
+from pyattrx.errors import (
+    AssumptionError,
+    EncoderError,
+    InvalidTypeError,
+    InvalidValueError,
+    NonFiniteError,
+)
 from pyattrx.features import FeatureCache, extract
 
 LAYERS = ["conv", "norm", "deep", "fc"]
@@ -211,20 +217,20 @@ def test_commas_stand_for_several_specifications():
         "a:b?output=x?features=c?weights=e,f", "a:b?output=x?features=d?weights=e,f",
     ]  # fmt: skip
     for wrong in ("a:b?features=c,", "a:b?features=c,c", "a:b?features=,"):
-        with pytest.raises(InvalidValue, match="different layers between commas"):
+        with pytest.raises(InvalidValueError, match="different layers between commas"):
             expand(wrong)
-    with pytest.raises(InvalidValue, match="one network, not 2"):
+    with pytest.raises(InvalidValueError, match="one network, not 2"):
         pyattrx.load("a:b?features=c,d")
 
 
 @pytest.mark.parametrize(
     ("layers", "error", "message"),
     [
-        ("conv", InvalidType, "names of submodules"),
-        ([], InvalidValue, "at least one layer"),
-        (["conv", "conv"], InvalidValue, "each once"),
-        (["conv", 3], InvalidType, "features=3"),
-        (["conf"], InvalidValue, "conv"),
+        ("conv", InvalidTypeError, "names of submodules"),
+        ([], InvalidValueError, "at least one layer"),
+        (["conv", "conv"], InvalidValueError, "each once"),
+        (["conv", 3], InvalidTypeError, "features=3"),
+        (["conf"], InvalidValueError, "conv"),
     ],
 )
 def test_layers_that_are_none(layers, error, message):

@@ -10,7 +10,7 @@ from torch import nn
 
 import pyattrx
 from pyattrx import fit_target
-from pyattrx.errors import EncoderError, FitWarning, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, FitWarning, InvalidTypeError, InvalidValueError
 from pyattrx.fitting import SmallEncoder
 from pyattrx.fitting.labels import Labels
 from pyattrx.fitting.splitting import split
@@ -141,7 +141,7 @@ class TestArchitectures:
     @pytest.mark.parametrize(
         ("architecture", "error", "match"),
         [
-            ("resnet18", InvalidType, "architecture="),
+            ("resnet18", InvalidTypeError, "architecture="),
             (Own(lambda y: (y, y)), EncoderError, "returns tuple"),
             (Own(lambda y: y.flatten(2)), EncoderError, r"expected \[N, C\]"),
             (nn.Conv2d(4, 2, 3), EncoderError, "cannot be run"),
@@ -244,7 +244,7 @@ class TestSplits:
 
     def test_probes_bring_their_groups(self):
         probes = pyattrx.Probes.from_tensor(IMAGES[:20], groups=[0] * 10 + [1] * 10)
-        with pytest.raises(InvalidValue, match="2 groups of images"):
+        with pytest.raises(InvalidValueError, match="2 groups of images"):
             fit_target(probes, UPRIGHT[:20])
 
 
@@ -305,21 +305,21 @@ class TestLabels:
     @pytest.mark.parametrize(
         ("targets", "task", "error", "match"),
         [
-            (np.zeros(4), None, InvalidValue, "not all the same"),
-            ([0, 0, 0, 0], None, InvalidValue, "one class"),
-            ([1.0, math.nan, 2, 3], None, InvalidValue, r"targets\[1\]=nan"),
-            ([1.0, 2, math.inf, 3], None, InvalidValue, r"targets\[2\]=inf"),
-            ([1.0, 2, 1e300, 3], None, InvalidValue, "fit float32"),
-            ([0, 1, 2], None, InvalidValue, "3 labels.*4, one for every image"),
-            (np.zeros((4, 2), int), None, InvalidValue, "classification"),
-            (np.zeros((4, 2, 3)), None, InvalidValue, "dense_regression"),
-            (np.zeros((4, 0)), None, InvalidValue, "not empty"),
-            ([0.5, 1, 2, 3], "classification", InvalidValue, "integers"),
-            ([0, 1, 2, 3], "dense_classification", InvalidValue, r"\[N, h, w\]"),
-            ([0, 1, 2, 3], "ranking", InvalidValue, "task='ranking'"),
-            ([None] * 4, None, InvalidType, "targets="),
-            ([[1], [2, 3], [4], [5]], None, InvalidType, "targets="),
-            ([1j, 2, 3, 4], None, InvalidType, "complex"),
+            (np.zeros(4), None, InvalidValueError, "not all the same"),
+            ([0, 0, 0, 0], None, InvalidValueError, "one class"),
+            ([1.0, math.nan, 2, 3], None, InvalidValueError, r"targets\[1\]=nan"),
+            ([1.0, 2, math.inf, 3], None, InvalidValueError, r"targets\[2\]=inf"),
+            ([1.0, 2, 1e300, 3], None, InvalidValueError, "fit float32"),
+            ([0, 1, 2], None, InvalidValueError, "3 labels.*4, one for every image"),
+            (np.zeros((4, 2), int), None, InvalidValueError, "classification"),
+            (np.zeros((4, 2, 3)), None, InvalidValueError, "dense_regression"),
+            (np.zeros((4, 0)), None, InvalidValueError, "not empty"),
+            ([0.5, 1, 2, 3], "classification", InvalidValueError, "integers"),
+            ([0, 1, 2, 3], "dense_classification", InvalidValueError, r"\[N, h, w\]"),
+            ([0, 1, 2, 3], "ranking", InvalidValueError, "task='ranking'"),
+            ([None] * 4, None, InvalidTypeError, "targets="),
+            ([[1], [2, 3], [4], [5]], None, InvalidTypeError, "targets="),
+            ([1j, 2, 3, 4], None, InvalidTypeError, "complex"),
         ],
     )
     def test_what_is_refused(self, targets, task, error, match):
@@ -330,22 +330,22 @@ class TestLabels:
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"steps": 0}, InvalidValue, "steps=0"),
-        ({"steps": 1.5}, InvalidType, "steps="),
-        ({"batch_size": 1}, InvalidValue, "batch_size=1"),
-        ({"patience": 0}, InvalidValue, "patience=0"),
-        ({"seed": -1}, InvalidValue, "seed=-1"),
-        ({"holdout": 1.0}, InvalidValue, "holdout=1.0"),
-        ({"holdout": 0.95}, InvalidValue, "groups of images"),
-        ({"learning_rate": 0}, InvalidValue, "learning_rate=0"),
-        ({"input_size": 8}, InvalidValue, "input_size=8"),
-        ({"input_size": (32, 32, 3)}, InvalidValue, "input_size="),
-        ({"device": "abacus"}, InvalidValue, "device='abacus'"),
-        ({"name": ""}, InvalidValue, "name="),
-        ({"targets": UPRIGHT[:19]}, InvalidValue, "19 labels"),
-        ({"images": IMAGES[:9], "targets": UPRIGHT[:9]}, InvalidValue, "at least 10"),
-        ({"images": IMAGES[:20] * 2}, InvalidValue, "images"),
-        ({"images": "photos/"}, InvalidType, "images="),
+        ({"steps": 0}, InvalidValueError, "steps=0"),
+        ({"steps": 1.5}, InvalidTypeError, "steps="),
+        ({"batch_size": 1}, InvalidValueError, "batch_size=1"),
+        ({"patience": 0}, InvalidValueError, "patience=0"),
+        ({"seed": -1}, InvalidValueError, "seed=-1"),
+        ({"holdout": 1.0}, InvalidValueError, "holdout=1.0"),
+        ({"holdout": 0.95}, InvalidValueError, "groups of images"),
+        ({"learning_rate": 0}, InvalidValueError, "learning_rate=0"),
+        ({"input_size": 8}, InvalidValueError, "input_size=8"),
+        ({"input_size": (32, 32, 3)}, InvalidValueError, "input_size="),
+        ({"device": "abacus"}, InvalidValueError, "device='abacus'"),
+        ({"name": ""}, InvalidValueError, "name="),
+        ({"targets": UPRIGHT[:19]}, InvalidValueError, "19 labels"),
+        ({"images": IMAGES[:9], "targets": UPRIGHT[:9]}, InvalidValueError, "at least 10"),
+        ({"images": IMAGES[:20] * 2}, InvalidValueError, "images"),
+        ({"images": "photos/"}, InvalidTypeError, "images="),
     ],
 )
 def test_wrong_arguments_are_found_before_any_training(arguments, error, match, monkeypatch):

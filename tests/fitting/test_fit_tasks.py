@@ -8,7 +8,7 @@ import torch
 
 import pyattrx
 from pyattrx import Probes, Task, fit_target
-from pyattrx.errors import FitWarning, InvalidType, InvalidValue
+from pyattrx.errors import FitWarning, InvalidTypeError, InvalidValueError
 
 IMAGES = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 SHORT = {"steps": 2, "input_size": 16}
@@ -49,17 +49,17 @@ def test_every_kind_is_learnt_as_what_it_is(labels, kind):
 
 def test_what_is_refused():
     task = Task.from_arrays(IMAGES, [*"ab" * 12])
-    with pytest.raises(InvalidValue, match="^targets=.*None, as the images are a task"):
+    with pytest.raises(InvalidValueError, match="^targets=.*None, as the images are a task"):
         fit_target(task, [0, 1] * 12)
-    with pytest.raises(InvalidValue, match="^task='regression': expected None, or 'classific"):
+    with pytest.raises(InvalidValueError, match="^task='regression': expected None, or 'classific"):
         fit_target(task, task="regression")
-    with pytest.raises(InvalidValue, match="^images=.*a task with labels"):
+    with pytest.raises(InvalidValueError, match="^images=.*a task with labels"):
         fit_target(Task.from_arrays(IMAGES))
     several = Task.from_arrays(IMAGES, np.eye(24, 3) > 0)
-    with pytest.raises(InvalidValue, match="^images=.*another kind of task.*regression"):
+    with pytest.raises(InvalidValueError, match="^images=.*another kind of task.*regression"):
         fit_target(several)
     for images in (IMAGES, Probes.from_tensor(IMAGES)):
-        with pytest.raises(InvalidType, match="^targets=None"):
+        with pytest.raises(InvalidTypeError, match="^targets=None"):
             fit_target(images)
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import pyattrx
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_description_that_was_not_written_is_refused(file, changes):
 
 def test_files_that_are_something_else(file, tmp_path):
     other = tmp_path / "other.safetensors"
-    with pytest.raises(InvalidValue, match="existing .safetensors file"):
+    with pytest.raises(InvalidValueError, match="existing .safetensors file"):
         pyattrx.load(str(other))
     save_file({"weight": torch.zeros(1)}, other)
     with pytest.raises(EncoderError, match="weights alone.*package.module:factory.weights="):
@@ -105,11 +105,11 @@ def test_weights_of_other_specifications_are_still_weights(file):
 
 
 def test_what_cannot_be_saved(fitted, tmp_path):
-    with pytest.raises(InvalidValue, match="ends in .safetensors"):
+    with pytest.raises(InvalidValueError, match="ends in .safetensors"):
         fitted.save(tmp_path / "red.pt")
-    with pytest.raises(InvalidValue, match="existing folder"):
+    with pytest.raises(InvalidValueError, match="existing folder"):
         fitted.save(tmp_path / "no" / "red.safetensors")
-    with pytest.raises(InvalidType, match="path"):
+    with pytest.raises(InvalidTypeError, match="path"):
         fitted.save(None)
     other = pyattrx.FittedEncoder(nn.Conv2d(3, 4, 3), name="other")
     with pytest.raises(EncoderError, match="is a Conv2d"):

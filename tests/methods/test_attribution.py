@@ -6,7 +6,7 @@ import torch
 
 import pyattrx
 from networks import ARCHITECTURES, build
-from pyattrx.errors import EncoderError, InvalidType, InvalidValue
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
 from pyattrx.methods import resolve_attribution, resolve_scalar
 
 MEAN = resolve_scalar("mean")
@@ -72,14 +72,14 @@ def test_a_scalar_of_ones_own_is_checked():
 
 @pytest.mark.parametrize("scalar", ["max", 3, None])
 def test_unknown_scalars(scalar):
-    with pytest.raises(InvalidValue, match="scalar"):
+    with pytest.raises(InvalidValueError, match="scalar"):
         resolve_scalar(scalar)
 
 
 def test_unknown_attributions():
-    with pytest.raises(InvalidValue, match="gradcam"):
+    with pytest.raises(InvalidValueError, match="gradcam"):
         resolve_attribution("gradcam")
-    with pytest.raises(InvalidType, match="attribution"):
+    with pytest.raises(InvalidTypeError, match="attribution"):
         resolve_attribution(pyattrx.Saliency)
 
 

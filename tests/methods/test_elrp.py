@@ -8,7 +8,7 @@ from scipy.special import erf
 from torch import nn
 
 from pyattrx import ELRP
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.methods import resolve_scalar
 
 EPS = 1e-4
@@ -178,5 +178,5 @@ def test_activations_of_constants_and_integers_are_left_alone():
 
 @pytest.mark.parametrize("eps", [0, -1.0, float("nan")])
 def test_eps_must_be_positive(eps):
-    with pytest.raises(InvalidValue, match="eps"):
+    with pytest.raises(InvalidValueError, match="eps"):
         ELRP(eps=eps)

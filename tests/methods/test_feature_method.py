@@ -7,7 +7,7 @@ import pytest
 
 import pyattrx
 from pyattrx import Combined, FeatureMethod, Method, methods
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import RECOMMENDED
 from pyattrx.methods import get as get_method
 
@@ -37,18 +37,18 @@ def test_options():
 @pytest.mark.parametrize(
     ("error", "text", "kind", "options"),
     [
-        (InvalidValue, "penalty=0: expected a positive", "Ridge", {"penalty": 0}),
-        (InvalidValue, "penalty=nan", "Ridge", {"penalty": float("nan")}),
-        (InvalidValue, "penalty=inf", "Ridge", {"penalty": float("inf")}),
-        (InvalidType, "penalty='1'", "Ridge", {"penalty": "1"}),
-        (InvalidType, "penalty=True", "Ridge", {"penalty": True}),
-        (InvalidValue, "variance=1.5", "SVCCA", {"variance": 1.5}),
-        (InvalidValue, "draws=0", "PerturbationResponse", {"draws": 0}),
-        (InvalidType, "draws=1.5", "PerturbationResponse", {"draws": 1.5}),
-        (InvalidValue, "seed=-1", "PerturbationResponse", {"seed": -1}),
-        (InvalidValue, "largest_grid=0", "NormalizedRidge", {"largest_grid": 0}),
-        (InvalidValue, "window=2: expected an odd", "NormalizedRidge", {"window": 2}),
-        (InvalidValue, "window=-1", "PerturbationResponse", {"window": -1}),
+        (InvalidValueError, "penalty=0: expected a positive", "Ridge", {"penalty": 0}),
+        (InvalidValueError, "penalty=nan", "Ridge", {"penalty": float("nan")}),
+        (InvalidValueError, "penalty=inf", "Ridge", {"penalty": float("inf")}),
+        (InvalidTypeError, "penalty='1'", "Ridge", {"penalty": "1"}),
+        (InvalidTypeError, "penalty=True", "Ridge", {"penalty": True}),
+        (InvalidValueError, "variance=1.5", "SVCCA", {"variance": 1.5}),
+        (InvalidValueError, "draws=0", "PerturbationResponse", {"draws": 0}),
+        (InvalidTypeError, "draws=1.5", "PerturbationResponse", {"draws": 1.5}),
+        (InvalidValueError, "seed=-1", "PerturbationResponse", {"seed": -1}),
+        (InvalidValueError, "largest_grid=0", "NormalizedRidge", {"largest_grid": 0}),
+        (InvalidValueError, "window=2: expected an odd", "NormalizedRidge", {"window": 2}),
+        (InvalidValueError, "window=-1", "PerturbationResponse", {"window": -1}),
         (TypeError, "window", "Ridge", {"window": 3}),
     ],
 )
@@ -59,20 +59,20 @@ def test_wrong_options(error, text, kind, options):
 
 def test_the_base_of_methods_is_none():
     base = FeatureMethod
-    with pytest.raises(InvalidType, match=r"such as pyattrx.methods.Ridge"):
+    with pytest.raises(InvalidTypeError, match=r"such as pyattrx.methods.Ridge"):
         base("ridge")
-    with pytest.raises(InvalidType, match="an instance, not the class"):
+    with pytest.raises(InvalidTypeError, match="an instance, not the class"):
         methods.get(methods.Ridge)
 
 
 def test_wrong_dictionaries():
-    with pytest.raises(InvalidValue, match="'colour'.*options of 'rsa'"):
+    with pytest.raises(InvalidValueError, match="'colour'.*options of 'rsa'"):
         methods.from_dict({"kind": "rsa", "colour": 1})
-    with pytest.raises(InvalidValue, match="fields of Method"):
+    with pytest.raises(InvalidValueError, match="fields of Method"):
         methods.from_dict({"penalty": 1})
-    with pytest.raises(InvalidValue, match="kind='rssa'.*did you mean 'rsa'"):
+    with pytest.raises(InvalidValueError, match="kind='rssa'.*did you mean 'rsa'"):
         methods.from_dict({"kind": "rssa"})
-    with pytest.raises(InvalidValue, match="kind='os:getcwd'"):
+    with pytest.raises(InvalidValueError, match="kind='os:getcwd'"):
         methods.from_dict({"kind": "os:getcwd"})
 
 
@@ -91,9 +91,9 @@ def test_names():
     assert get_method("recommended") is RECOMMENDED
     for method in (Method("elrp"), methods.RSA(), Combined.depara()):
         assert get_method(method) is method
-    with pytest.raises(InvalidValue, match="'recommended', 'saliency', .*'rsa', 'cka'"):
+    with pytest.raises(InvalidValueError, match="'recommended', 'saliency', .*'rsa', 'cka'"):
         get_method("cka2")
-    with pytest.raises(InvalidType, match="method=3"):
+    with pytest.raises(InvalidTypeError, match="method=3"):
         get_method(3)
 
 
@@ -111,18 +111,18 @@ def test_combined():
 @pytest.mark.parametrize(
     ("error", "terms", "standardize"),
     [
-        (InvalidType, [], True),
-        (InvalidType, "rsa", True),
-        (InvalidType, ["rsa", "cka"], True),
-        (InvalidType, [("rsa", "much")], True),
-        (InvalidType, [("rsa", True)], True),
-        (InvalidType, [("depara", 1)], True),
-        (InvalidType, [("rsa", 1)], 1),
-        (InvalidValue, [("rsa", float("nan"))], True),
-        (InvalidValue, [("rsa", 1), (methods.RSA(), 2)], True),
-        (InvalidValue, [("unknown", 1)], True),
-        (InvalidValue, [("rsa", 1), ("cka", -1)], False),
-        (InvalidValue, [("rsa", 0)], False),
+        (InvalidTypeError, [], True),
+        (InvalidTypeError, "rsa", True),
+        (InvalidTypeError, ["rsa", "cka"], True),
+        (InvalidTypeError, [("rsa", "much")], True),
+        (InvalidTypeError, [("rsa", True)], True),
+        (InvalidTypeError, [("depara", 1)], True),
+        (InvalidTypeError, [("rsa", 1)], 1),
+        (InvalidValueError, [("rsa", float("nan"))], True),
+        (InvalidValueError, [("rsa", 1), (methods.RSA(), 2)], True),
+        (InvalidValueError, [("unknown", 1)], True),
+        (InvalidValueError, [("rsa", 1), ("cka", -1)], False),
+        (InvalidValueError, [("rsa", 0)], False),
     ],
 )
 def test_wrong_combinations(error, terms, standardize):

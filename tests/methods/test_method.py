@@ -10,7 +10,7 @@ from torch import nn
 
 import pyattrx
 from networks import build
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import AttributionMaps, Method, choose_pixels, quantize
 from pyattrx.methods import get as get_method
 from pyattrx.running import map_cosines
@@ -44,23 +44,23 @@ def test_methods_differ_where_a_field_does():
 
 def test_a_local_function_cannot_be_written_down():
     method = pyattrx.Method(scalar=lambda z: z.flatten(1).sum(1))
-    with pytest.raises(InvalidValue, match="scalar.*importable"):
+    with pytest.raises(InvalidValueError, match="scalar.*importable"):
         method.to_dict()
 
 
 @pytest.mark.parametrize(
     ("fields", "kind", "message"),
     [
-        ({"attribution": "gradcam"}, InvalidValue, "attribution='gradcam'"),
-        ({"scalar": "max"}, InvalidValue, "scalar='max'"),
-        ({"reduce": "max"}, InvalidValue, "reduce='max'"),
-        ({"grid": (0, 3)}, InvalidValue, "grid"),
-        ({"grid": (3,)}, InvalidType, "grid"),
-        ({"grid": 3.5}, InvalidType, "grid=3.5"),
-        ({"center": 1}, InvalidType, "center=1"),
-        ({"pixels": 0}, InvalidValue, "pixels=0"),
-        ({"pixels": True}, InvalidType, "pixels=True"),
-        ({"pixel_seed": -1}, InvalidValue, "pixel_seed=-1"),
+        ({"attribution": "gradcam"}, InvalidValueError, "attribution='gradcam'"),
+        ({"scalar": "max"}, InvalidValueError, "scalar='max'"),
+        ({"reduce": "max"}, InvalidValueError, "reduce='max'"),
+        ({"grid": (0, 3)}, InvalidValueError, "grid"),
+        ({"grid": (3,)}, InvalidTypeError, "grid"),
+        ({"grid": 3.5}, InvalidTypeError, "grid=3.5"),
+        ({"center": 1}, InvalidTypeError, "center=1"),
+        ({"pixels": 0}, InvalidValueError, "pixels=0"),
+        ({"pixels": True}, InvalidTypeError, "pixels=True"),
+        ({"pixel_seed": -1}, InvalidValueError, "pixel_seed=-1"),
     ],
 )
 def test_wrong_fields(fields, kind, message):
@@ -69,15 +69,15 @@ def test_wrong_fields(fields, kind, message):
 
 
 def test_from_dict_refuses_what_it_does_not_know():
-    with pytest.raises(InvalidValue, match="colour"):
+    with pytest.raises(InvalidValueError, match="colour"):
         pyattrx.Method.from_dict({"attribution": "elrp", "colour": "red"})
-    with pytest.raises(InvalidValue, match="no_such_module"):
+    with pytest.raises(InvalidValueError, match="no_such_module"):
         pyattrx.Method.from_dict({"scalar": "no_such_module:f"})
 
 
 def test_resolve_method():
     assert get_method("saliency") == pyattrx.Method("saliency")
-    with pytest.raises(InvalidValue, match="method='best'"):
+    with pytest.raises(InvalidValueError, match="method='best'"):
         get_method("best")
 
 
@@ -158,7 +158,7 @@ def test_choose_pixels_is_even():
 
 
 def test_more_pixels_than_there_are(images):
-    with pytest.raises(InvalidValue, match="pixels=1000.*576"):
+    with pytest.raises(InvalidValueError, match="pixels=1000.*576"):
         maps_of(pyattrx.Method(pixels=1000), images)
 
 
@@ -200,5 +200,5 @@ def test_affinity_with_stored_rows_is_that_of_the_rounded_maps():
 
 
 def test_unknown_storage_is_refused():
-    with pytest.raises(InvalidValue, match="storage='int4'.*'float16'"):
+    with pytest.raises(InvalidValueError, match="storage='int4'.*'float16'"):
         Method(storage="int4")

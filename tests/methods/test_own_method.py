@@ -65,7 +65,7 @@ def test_a_zoo_is_ranked_by_it(near, probes, tmp_path):
 
 
 def test_a_method_that_is_none_is_refused(near):
-    with pytest.raises(pyattrx.errors.InvalidValue, match="method='near:np'"):
+    with pytest.raises(pyattrx.errors.InvalidValueError, match="method='near:np'"):
         pyattrx.methods.get("near:np")
-    with pytest.raises(pyattrx.errors.InvalidValue, match="module:name that imports"):
+    with pytest.raises(pyattrx.errors.InvalidValueError, match="module:name that imports"):
         pyattrx.methods.get("near:Nothing")

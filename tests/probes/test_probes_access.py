@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.probes import Probes, _store
 
 NOISE = torch.rand(11, 3, 5, 4, generator=torch.Generator().manual_seed(3))
@@ -120,18 +120,18 @@ def test_any_range_and_batch(start, stop, batch_size):
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda p: p.images(0, 12), InvalidValue, "stop=12: expected at most 11"),
-        (lambda p: p.images(-1, 2), InvalidValue, "start=-1"),
-        (lambda p: p.images(3, 2), InvalidValue, "start=3"),
-        (lambda p: p.images(0.0, 2), InvalidType, r"start=0\.0"),
-        (lambda p: p.batches(0), InvalidValue, "batch_size=0"),
-        (lambda p: p.batches("all"), InvalidType, "batch_size='all'"),
-        (lambda p: p.head(0), InvalidValue, "n=0"),
-        (lambda p: p.head(12), InvalidValue, "n=12: expected at most 11"),
+        (lambda p: p.images(0, 12), InvalidValueError, "stop=12: expected at most 11"),
+        (lambda p: p.images(-1, 2), InvalidValueError, "start=-1"),
+        (lambda p: p.images(3, 2), InvalidValueError, "start=3"),
+        (lambda p: p.images(0.0, 2), InvalidTypeError, r"start=0\.0"),
+        (lambda p: p.batches(0), InvalidValueError, "batch_size=0"),
+        (lambda p: p.batches("all"), InvalidTypeError, "batch_size='all'"),
+        (lambda p: p.head(0), InvalidValueError, "n=0"),
+        (lambda p: p.head(12), InvalidValueError, "n=12: expected at most 11"),
         (lambda p: p[11], IndexError, "index=11"),
-        (lambda p: p[-12], InvalidValue, "index=-12"),
-        (lambda p: p[1:3], InvalidType, r"images\(start, stop\) gives several"),
-        (lambda p: p[True], InvalidType, "index=True"),
+        (lambda p: p[-12], InvalidValueError, "index=-12"),
+        (lambda p: p[1:3], InvalidTypeError, r"images\(start, stop\) gives several"),
+        (lambda p: p[True], InvalidTypeError, "index=True"),
     ],
 )
 def test_wrong_ranges(call, kind, message):
@@ -152,7 +152,7 @@ def test_probes_cannot_be_changed():
 
 @pytest.mark.parametrize("move", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_probes_are_not_pickled(move):
-    with pytest.raises(InvalidType, match="read these images again"):
+    with pytest.raises(InvalidTypeError, match="read these images again"):
         move(Probes.from_tensor(NOISE))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pyattrx import Probes
-from pyattrx.errors import InvalidType, ProbeError
+from pyattrx.errors import InvalidTypeError, ProbeError
 
 
 def make(dtype=torch.uint8, count=7):
@@ -79,7 +79,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         Probes.load(tmp_path / "x")
     with pytest.raises(FileNotFoundError):
         Probes.load(tmp_path / "none")
-    with pytest.raises(InvalidType, match="path"):
+    with pytest.raises(InvalidTypeError, match="path"):
         make().save(3)
 
 

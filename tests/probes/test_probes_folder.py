@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.probes import Probes, Skipped
 
 NAMES = ("a.png", "b.png", "c.png", "d.png", "e.png", "f.png")
@@ -107,7 +107,7 @@ def test_groups_of_ones_own_come_in_one_piece_and_in_random_order(tmp_path):
 
 
 def test_a_group_has_to_be_a_plain_value(folder):
-    with pytest.raises(InvalidType, match=r"groups\('a.png'\)=1\.5"):
+    with pytest.raises(InvalidTypeError, match=r"groups\('a.png'\)=1\.5"):
         Probes.from_folder(folder, groups=lambda path: 1.5)
 
 
@@ -238,26 +238,26 @@ def test_a_folder_that_cannot_be_listed(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"path": 3}, InvalidType, "path=3"),
-        ({"size": 0}, InvalidValue, "size=0"),
-        ({"size": 8.0}, InvalidType, r"size=8\.0"),
-        ({"size": (8, 8, 8)}, InvalidValue, r"size=\(8, 8, 8\)"),
-        ({"size": (8, -1)}, InvalidValue, r"size\[1\]=-1"),
-        ({"size": "8"}, InvalidType, "size='8'"),
-        ({"limit": 0}, InvalidValue, "limit=0"),
-        ({"limit": True}, InvalidType, "limit=True"),
-        ({"seed": "x"}, InvalidType, "seed='x'"),
-        ({"crops": 0}, InvalidValue, "crops=0"),
-        ({"min_crop": 0}, InvalidValue, "min_crop=0"),
-        ({"min_crop": float("nan")}, InvalidValue, "min_crop=nan"),
-        ({"min_crop": 1.1}, InvalidValue, r"min_crop=1\.1"),
-        ({"min_crop": None}, InvalidType, "min_crop=None"),
-        ({"on_error": "ignore"}, InvalidValue, "on_error='ignore'"),
-        ({"groups": "folder"}, InvalidType, "groups='folder'"),
-        ({"groups": [1, 2]}, InvalidType, r"groups=\[1, 2\]"),
-        ({"workers": 0}, InvalidValue, "workers=0"),
-        ({"scratch": "/no/such/folder"}, InvalidValue, "scratch="),
-        ({"scratch": 3}, InvalidType, "scratch=3"),
+        ({"path": 3}, InvalidTypeError, "path=3"),
+        ({"size": 0}, InvalidValueError, "size=0"),
+        ({"size": 8.0}, InvalidTypeError, r"size=8\.0"),
+        ({"size": (8, 8, 8)}, InvalidValueError, r"size=\(8, 8, 8\)"),
+        ({"size": (8, -1)}, InvalidValueError, r"size\[1\]=-1"),
+        ({"size": "8"}, InvalidTypeError, "size='8'"),
+        ({"limit": 0}, InvalidValueError, "limit=0"),
+        ({"limit": True}, InvalidTypeError, "limit=True"),
+        ({"seed": "x"}, InvalidTypeError, "seed='x'"),
+        ({"crops": 0}, InvalidValueError, "crops=0"),
+        ({"min_crop": 0}, InvalidValueError, "min_crop=0"),
+        ({"min_crop": float("nan")}, InvalidValueError, "min_crop=nan"),
+        ({"min_crop": 1.1}, InvalidValueError, r"min_crop=1\.1"),
+        ({"min_crop": None}, InvalidTypeError, "min_crop=None"),
+        ({"on_error": "ignore"}, InvalidValueError, "on_error='ignore'"),
+        ({"groups": "folder"}, InvalidTypeError, "groups='folder'"),
+        ({"groups": [1, 2]}, InvalidTypeError, r"groups=\[1, 2\]"),
+        ({"workers": 0}, InvalidValueError, "workers=0"),
+        ({"scratch": "/no/such/folder"}, InvalidValueError, "scratch="),
+        ({"scratch": 3}, InvalidTypeError, "scratch=3"),
     ],
 )
 def test_wrong_arguments(folder, change, kind, message):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.photos.photos import Cuts
 from pyattrx.probes import Probes
 
@@ -275,14 +275,14 @@ def test_a_photo_that_cannot_be_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("images", "kind", "message"),
     [
-        ([], InvalidValue, "images"),
-        ("photos", InvalidType, "images='photos'"),
-        (noise(), InvalidType, "(?s)images=.*a list of PIL images"),
-        (torch.zeros(2, 3, 4, 4), InvalidType, "from_tensor"),
-        ([noise(), "a.jpg"], InvalidType, r"images\[1\]='a.jpg'"),
-        ([noise() / 255], InvalidType, r"images\[0\]\.dtype"),
-        ([noise(channels=2)], InvalidValue, r"images\[0\]\.shape=\(20, 30, 2\)"),
-        ([noise()[0, 0]], InvalidValue, r"images\[0\]\.shape=\(3,\)"),
+        ([], InvalidValueError, "images"),
+        ("photos", InvalidTypeError, "images='photos'"),
+        (noise(), InvalidTypeError, "(?s)images=.*a list of PIL images"),
+        (torch.zeros(2, 3, 4, 4), InvalidTypeError, "from_tensor"),
+        ([noise(), "a.jpg"], InvalidTypeError, r"images\[1\]='a.jpg'"),
+        ([noise() / 255], InvalidTypeError, r"images\[0\]\.dtype"),
+        ([noise(channels=2)], InvalidValueError, r"images\[0\]\.shape=\(20, 30, 2\)"),
+        ([noise()[0, 0]], InvalidValueError, r"images\[0\]\.shape=\(3,\)"),
     ],
 )
 def test_wrong_images(images, kind, message):
@@ -291,9 +291,9 @@ def test_wrong_images(images, kind, message):
 
 
 def test_wrong_names_and_groups():
-    with pytest.raises(InvalidValue, match="names=.*2 names"):
+    with pytest.raises(InvalidValueError, match="names=.*2 names"):
         Probes.from_images([noise(), noise()], names=["one"])
-    with pytest.raises(InvalidValue, match="groups='each'"):
+    with pytest.raises(InvalidValueError, match="groups='each'"):
         Probes.from_images([noise()], groups="each")
-    with pytest.raises(InvalidValue, match="groups=.*1 groups"):
+    with pytest.raises(InvalidValueError, match="groups=.*1 groups"):
         Probes.from_images([noise()], groups=[1, 2])

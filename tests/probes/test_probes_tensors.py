@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.probes import Probes
 
 EVERY_BYTE = torch.arange(256, dtype=torch.uint8).reshape(4, 1, 8, 8).expand(4, 3, 8, 8)
@@ -147,9 +147,11 @@ def test_kinds_of_groups(images, kind):
 def test_values_out_of_range_are_named(value, dtype):
     images = torch.zeros(40, 3, 4, 5, dtype=dtype)
     images[37, 2, 1, 3] = value
-    with pytest.raises(InvalidValue, match=r"images\[37, 2, 1, 3\]=.*finite values in \[0, 1\]"):
+    with pytest.raises(
+        InvalidValueError, match=r"images\[37, 2, 1, 3\]=.*finite values in \[0, 1\]"
+    ):
         Probes.from_tensor(images)
-    with pytest.raises(InvalidValue, match=r"batch 2\[37, 2, 1, 3\]="):
+    with pytest.raises(InvalidValueError, match=r"batch 2\[37, 2, 1, 3\]="):
         Probes.from_batches([torch.zeros_like(images), torch.zeros_like(images), images])
 
 
@@ -161,20 +163,20 @@ def test_rounding_beyond_the_range_is_clipped():
 @pytest.mark.parametrize(
     ("wrong", "kind", "message"),
     [
-        (np.zeros((1, 3, 4, 4), np.float32), InvalidType, "torch.from_numpy"),
-        ([[1, 2]], InvalidType, r"images=\[\[1, 2\]\]"),
-        (torch.zeros(3, 4, 4), InvalidValue, r"images\.shape=\(3, 4, 4\).*images\[None\]"),
-        (torch.zeros(4, 4), InvalidValue, r"images\.shape=\(4, 4\)"),
-        (torch.zeros(2, 4, 4, 3), InvalidValue, "permute"),
-        (torch.zeros(2, 1, 4, 4), InvalidValue, "expand"),
-        (torch.zeros(2, 4, 4, 4), InvalidValue, r"\(2, 4, 4, 4\)"),
-        (torch.zeros(0, 3, 4, 4), InvalidValue, "at least one image"),
-        (torch.zeros(2, 3, 0, 4), InvalidValue, r"\(2, 3, 0, 4\)"),
-        (torch.zeros(2, 3, 4, 4, dtype=torch.int64), InvalidType, r"dtype=torch\.int64"),
-        (torch.zeros(2, 3, 4, 4, dtype=torch.bool), InvalidType, r"dtype=torch\.bool"),
-        (torch.zeros(2, 3, 4, 4, dtype=torch.complex64), InvalidType, "complex64"),
-        (torch.zeros(2, 3, 4, 4).to_sparse(), InvalidType, "dense"),
-        (torch.zeros(2, 3, 4, 4, device="meta"), InvalidType, "with data"),
+        (np.zeros((1, 3, 4, 4), np.float32), InvalidTypeError, "torch.from_numpy"),
+        ([[1, 2]], InvalidTypeError, r"images=\[\[1, 2\]\]"),
+        (torch.zeros(3, 4, 4), InvalidValueError, r"images\.shape=\(3, 4, 4\).*images\[None\]"),
+        (torch.zeros(4, 4), InvalidValueError, r"images\.shape=\(4, 4\)"),
+        (torch.zeros(2, 4, 4, 3), InvalidValueError, "permute"),
+        (torch.zeros(2, 1, 4, 4), InvalidValueError, "expand"),
+        (torch.zeros(2, 4, 4, 4), InvalidValueError, r"\(2, 4, 4, 4\)"),
+        (torch.zeros(0, 3, 4, 4), InvalidValueError, "at least one image"),
+        (torch.zeros(2, 3, 0, 4), InvalidValueError, r"\(2, 3, 0, 4\)"),
+        (torch.zeros(2, 3, 4, 4, dtype=torch.int64), InvalidTypeError, r"dtype=torch\.int64"),
+        (torch.zeros(2, 3, 4, 4, dtype=torch.bool), InvalidTypeError, r"dtype=torch\.bool"),
+        (torch.zeros(2, 3, 4, 4, dtype=torch.complex64), InvalidTypeError, "complex64"),
+        (torch.zeros(2, 3, 4, 4).to_sparse(), InvalidTypeError, "dense"),
+        (torch.zeros(2, 3, 4, 4, device="meta"), InvalidTypeError, "with data"),
     ],
 )
 def test_wrong_tensors(wrong, kind, message):
@@ -185,17 +187,17 @@ def test_wrong_tensors(wrong, kind, message):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"groups": [0, 1]}, InvalidValue, "groups=.*6 groups.*got 2"),
-        ({"groups": [0] * 7}, InvalidValue, "groups=.*got 7"),
-        ({"groups": "abcdef"}, InvalidType, "groups='abcdef'"),
-        ({"groups": 3}, InvalidType, "groups=3"),
-        ({"groups": [0, 1, 2, 3, 4, 0.5]}, InvalidType, r"groups\[5\]=0\.5"),
-        ({"groups": np.zeros((6, 1))}, InvalidValue, r"groups\.shape=\(6, 1\)"),
-        ({"groups": torch.zeros(6)}, InvalidType, r"groups\[0\]=0\.0"),
-        ({"names": "abcdef"}, InvalidType, "names='abcdef'"),
-        ({"names": ["a"]}, InvalidValue, "names=.*got 1"),
-        ({"names": ["a", 1, "c", "d", "e", "f"]}, InvalidType, r"names\[1\]=1"),
-        ({"scratch": "/no/such/folder"}, InvalidValue, "scratch='/no/such/folder'"),
+        ({"groups": [0, 1]}, InvalidValueError, "groups=.*6 groups.*got 2"),
+        ({"groups": [0] * 7}, InvalidValueError, "groups=.*got 7"),
+        ({"groups": "abcdef"}, InvalidTypeError, "groups='abcdef'"),
+        ({"groups": 3}, InvalidTypeError, "groups=3"),
+        ({"groups": [0, 1, 2, 3, 4, 0.5]}, InvalidTypeError, r"groups\[5\]=0\.5"),
+        ({"groups": np.zeros((6, 1))}, InvalidValueError, r"groups\.shape=\(6, 1\)"),
+        ({"groups": torch.zeros(6)}, InvalidTypeError, r"groups\[0\]=0\.0"),
+        ({"names": "abcdef"}, InvalidTypeError, "names='abcdef'"),
+        ({"names": ["a"]}, InvalidValueError, "names=.*got 1"),
+        ({"names": ["a", 1, "c", "d", "e", "f"]}, InvalidTypeError, r"names\[1\]=1"),
+        ({"scratch": "/no/such/folder"}, InvalidValueError, "scratch='/no/such/folder'"),
     ],
 )
 def test_wrong_arguments(images, change, kind, message):
@@ -204,7 +206,7 @@ def test_wrong_arguments(images, change, kind, message):
 
 
 def test_the_class_is_not_called_with_images(images):
-    with pytest.raises(InvalidType, match=r"Probes\.from_folder"):
+    with pytest.raises(InvalidTypeError, match=r"Probes\.from_folder"):
         Probes(images)
 
 
@@ -282,27 +284,31 @@ def test_empty_batches_are_passed_over(images):
 
 
 def test_groups_of_batches_must_fit_where_nothing_is_left_out(images):
-    with pytest.raises(InvalidValue, match="groups=.*got 7"):
+    with pytest.raises(InvalidValueError, match="groups=.*got 7"):
         Probes.from_batches([images], groups=[0] * 7)
-    with pytest.raises(InvalidValue, match="names=.*got 7"):
+    with pytest.raises(InvalidValueError, match="names=.*got 7"):
         Probes.from_batches([images], names=list("abcdefg"))
 
 
 @pytest.mark.parametrize(
     ("batches", "kind", "message"),
     [
-        (torch.zeros(2, 3, 4, 4), InvalidType, "from_tensor takes a tensor"),
-        ({"image": torch.zeros(2, 3, 4, 4)}, InvalidType, "(?s)iterable=.*a DataLoader"),
-        ("photos", InvalidType, "iterable='photos'"),
-        (3, InvalidType, "iterable=3"),
+        (torch.zeros(2, 3, 4, 4), InvalidTypeError, "from_tensor takes a tensor"),
+        ({"image": torch.zeros(2, 3, 4, 4)}, InvalidTypeError, "(?s)iterable=.*a DataLoader"),
+        ("photos", InvalidTypeError, "iterable='photos'"),
+        (3, InvalidTypeError, "iterable=3"),
         ([], ProbeError, "no images"),
         ([torch.zeros(0, 3, 4, 4)], ProbeError, "no images"),
-        ([["a", 3]], InvalidType, r"batch 0=\['a', 3\]"),
-        ([torch.zeros(3, 4, 4)], InvalidValue, r"batch 0\.shape=\(3, 4, 4\)"),
-        ([torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 5)], InvalidValue, r"batch 1\.shape=.*\(3"),
+        ([["a", 3]], InvalidTypeError, r"batch 0=\['a', 3\]"),
+        ([torch.zeros(3, 4, 4)], InvalidValueError, r"batch 0\.shape=\(3, 4, 4\)"),
+        (
+            [torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 5)],
+            InvalidValueError,
+            r"batch 1\.shape=.*\(3",
+        ),
         (
             [torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4, dtype=torch.uint8)],
-            InvalidType,
+            InvalidTypeError,
             r"batch 1\.dtype=torch\.uint8.*floating images, as before",
         ),
     ],

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pyattrx.errors import IndexDamaged, InvalidType, InvalidValue
+from pyattrx.errors import IndexDamagedError, InvalidTypeError, InvalidValueError
 from pyattrx.query import SketchIndex, sketch_index
 
 SIZE = 1024
@@ -95,9 +95,9 @@ def test_a_kind_that_is_no_longer_made_is_refused(tmp_path):
     index = SketchIndex.build(np.arange(700), blocks_of(families(700)), SIZE, kind="pq")
     index.kind = "ivf"
     index.save(tmp_path / "x.index")
-    with pytest.raises(IndexDamaged, match="another version"):
+    with pytest.raises(IndexDamagedError, match="another version"):
         SketchIndex.load(tmp_path / "x.index")
-    with pytest.raises(InvalidValue, match="kind='ivf'"):
+    with pytest.raises(InvalidValueError, match="kind='ivf'"):
         SketchIndex.build(np.arange(10), blocks_of(families(10)), SIZE, kind="ivf")
 
 
@@ -110,13 +110,13 @@ def test_damage_is_refused(tmp_path, kind):
     whole = path.read_bytes()
     for cut in (0, 7, 23, 30, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(IndexDamaged, match=r"x.index"):
+        with pytest.raises(IndexDamagedError, match=r"x.index"):
             SketchIndex.load(path)
     for place in np.linspace(0, len(whole) - 1, 40).astype(int):
         spoilt = bytearray(whole)
         spoilt[place] ^= 1
         path.write_bytes(spoilt)
-        with pytest.raises(IndexDamaged):
+        with pytest.raises(IndexDamagedError):
             SketchIndex.load(path)
     with pytest.raises(FileNotFoundError):
         SketchIndex.load(tmp_path / "none")
@@ -141,7 +141,7 @@ def test_without_faiss_everything_is_exact(monkeypatch):
     half = vectors.astype(np.float16).astype(np.float32)
     expected = np.argsort(-(half @ vectors[5]), kind="stable")[:7]
     assert ids_of(index, vectors[5], 7).tolist() == expected.tolist()
-    with pytest.raises(InvalidValue, match="faiss is not installed"):
+    with pytest.raises(InvalidValueError, match="faiss is not installed"):
         SketchIndex.build(np.arange(800), blocks_of(vectors), SIZE, kind="pq")
 
 
@@ -173,15 +173,15 @@ def test_it_says_when_it_has_outgrown_itself(monkeypatch):
 )
 def test_mistakes_are_explained(arguments, message):
     usual = {"ids": np.arange(3), "blocks": blocks_of(families(3)), "size": SIZE}
-    with pytest.raises((InvalidValue, InvalidType), match=message):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=message):
         SketchIndex.build(**{**usual, **arguments})
 
 
 def test_a_query_is_checked():
     index = SketchIndex.build(np.arange(3), blocks_of(families(3)), SIZE)
-    with pytest.raises(InvalidValue, match="k=0"):
+    with pytest.raises(InvalidValueError, match="k=0"):
         index.search(np.ones((1, SIZE), np.float32), 0)
-    with pytest.raises(InvalidValue, match="queries"):
+    with pytest.raises(InvalidValueError, match="queries"):
         index.search(np.full((1, SIZE), np.inf, np.float32), 1)
 
 

@@ -8,7 +8,7 @@ from zoo.conftest import network
 
 import pyattrx
 from pyattrx import Zoo
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.query.stopping import Race, rounds
 
 RNG = np.random.default_rng(7)
@@ -203,10 +203,10 @@ def test_sketches_choose_who_races_in_large_zoos(large, monkeypatch):
 
 
 def test_what_cannot_stop_is_refused(large, tmp_path):
-    with pytest.raises(InvalidValue, match="stop='early'"):
+    with pytest.raises(InvalidValueError, match="stop='early'"):
         large.query("far0", stop="early")
     sketches = Zoo.create(tmp_path / "zoo", large.probes, "grad_x_input", keep_rows=False)
-    with pytest.raises(InvalidValue, match="keeps sketches only"):
+    with pytest.raises(InvalidValueError, match="keeps sketches only"):
         sketches.query(pyattrx.Encoder(nn.Conv2d(3, 2, 3)), stop="confident")
     assert large.query("kin0", k=2, stop="confident").n_probes == 192
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.recommending import consensus
 from pyattrx.recommending.agreement import by_every_target
 from pyattrx.scores import compare
@@ -105,9 +105,9 @@ def test_only_the_first_groups_are_used():
 
 def test_too_little_is_refused():
     features = made(6, [3, 4], 0)
-    with pytest.raises(InvalidValue, match="features=1"):
+    with pytest.raises(InvalidValueError, match="features=1"):
         consensus(features[:1], np.arange(6))
-    with pytest.raises(InvalidValue, match="groups=3"):
+    with pytest.raises(InvalidValueError, match="groups=3"):
         consensus(features, np.arange(6) // 2)
 
 
@@ -130,7 +130,7 @@ def test_as_scores_candidates_compare_as_their_residuals_say():
     errors = found.residuals.stderr_of_differences(np.array([0]), np.array([2]))
     assert paired.stderr == pytest.approx(errors[0, 0], rel=1e-12)
     others = consensus([*features[:2], features[2][:, :3]], np.arange(40)).scores()
-    with pytest.raises(InvalidValue, match="the same images"):
+    with pytest.raises(InvalidValueError, match="the same images"):
         compare(scores[0], others[0])
 
 

@@ -6,7 +6,7 @@ from colours import Channels, ask, encoders
 
 import pyattrx
 from pyattrx.encoders.imagenet import TABLE, imagenet_top1
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.features import extract
 from pyattrx.recommending.table import as_text
 
@@ -57,14 +57,14 @@ def test_other_tables_are_refused_before_any_work(table, text, message):
     calls = []
     encoder = named()
     encoder.module.register_forward_hook(lambda *_: calls.append(1))
-    with pytest.raises(InvalidValue, match=f"{TABLE}=.*{message}"):
+    with pytest.raises(InvalidValueError, match=f"{TABLE}=.*{message}"):
         extract(encoder, pyattrx.Probes.from_tensor(torch.rand(2, 3, 8, 8)))
     assert not calls
 
 
 def test_a_table_that_is_not_there(monkeypatch):
     monkeypatch.setenv(TABLE, "no/such.csv")
-    with pytest.raises(InvalidValue, match=r"PYATTRX_IMAGENET='no/such.csv': .*existing"):
+    with pytest.raises(InvalidValueError, match=r"PYATTRX_IMAGENET='no/such.csv': .*existing"):
         imagenet_top1(named())
 
 

@@ -6,7 +6,7 @@ import torch
 from colours import Channels, ask, encoders, task
 
 from pyattrx import Encoder, Recommendation, Task, scores
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from pyattrx.features import Features
 from pyattrx.recommending import consensus
 from pyattrx.recommending.heats import Heats
@@ -215,13 +215,13 @@ def test_interrupted_it_says_how_things_stand():
     ],
 )
 def test_wrong_options(options, message):
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         ask(**options)
 
 
 def test_a_race_needs_labels():
     images = task().probes
-    with pytest.raises(InvalidValue, match="a race needs labels, and this task is unlabelled"):
+    with pytest.raises(InvalidValueError, match="a race needs labels, and this task is unlabelled"):
         ask(images=images, stop="confident")
 
 

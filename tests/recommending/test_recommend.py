@@ -15,8 +15,8 @@ import pyattrx
 from pyattrx import Recommendation, Task, recommend
 from pyattrx.errors import (
     EncoderError,
-    InvalidType,
-    InvalidValue,
+    InvalidTypeError,
+    InvalidValueError,
     ProbeError,
     SkippedWarning,
     UntrainedWarning,
@@ -271,7 +271,7 @@ def test_it_can_be_kept(tmp_path):
     assert json.loads(json.dumps(result.to_dict())) == loaded.to_dict()
     assert str(loaded) == str(result)
     np.testing.assert_array_equal(loaded.p_values, result.p_values)
-    with pytest.raises(InvalidValue, match=r"path='.*answer.json'"):
+    with pytest.raises(InvalidValueError, match=r"path='.*answer.json'"):
         result.save(tmp_path / "answer.json")
     other = pyattrx.Affinity(["a"], np.ones((1, 1)), np.ones((1, 1)), True, np.arange(1))
     with pytest.raises(pyattrx.PyattrxError, match="expected 'pyattrx recommendation 1'"):
@@ -338,21 +338,21 @@ def test_what_looks_untrained_is_said():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"candidates": []}, InvalidValue, "candidates=.*at least one"),
-        ({"candidates": 3}, InvalidType, "candidates=3"),
-        ({"candidates": [3]}, InvalidType, r"candidates\[0\]=3"),
-        ({"candidates": encoders() + encoders()}, InvalidValue, "different names"),
-        ({"scores": "logmee"}, InvalidValue, "scores='logmee'"),
-        ({"scores": ["knn", "knn"]}, InvalidValue, "none twice"),
-        ({"scores": "leep"}, InvalidValue, "scores='leep'"),
-        ({"scores": 3}, InvalidType, "scores=3"),
-        ({"consensus_weight": -1}, InvalidValue, "consensus_weight=-1"),
-        ({"level": 1}, InvalidValue, "level=1"),
-        ({"on_error": "ignore"}, InvalidValue, "on_error='ignore'"),
-        ({"cache": 3}, InvalidType, "cache=3"),
-        ({"batch_size": 0}, InvalidValue, "batch_size=0"),
-        ({"device": "tpu"}, InvalidValue, "device='tpu'"),
-        ({"images": task(3, 2)}, InvalidValue, "at least 4"),
+        ({"candidates": []}, InvalidValueError, "candidates=.*at least one"),
+        ({"candidates": 3}, InvalidTypeError, "candidates=3"),
+        ({"candidates": [3]}, InvalidTypeError, r"candidates\[0\]=3"),
+        ({"candidates": encoders() + encoders()}, InvalidValueError, "different names"),
+        ({"scores": "logmee"}, InvalidValueError, "scores='logmee'"),
+        ({"scores": ["knn", "knn"]}, InvalidValueError, "none twice"),
+        ({"scores": "leep"}, InvalidValueError, "scores='leep'"),
+        ({"scores": 3}, InvalidTypeError, "scores=3"),
+        ({"consensus_weight": -1}, InvalidValueError, "consensus_weight=-1"),
+        ({"level": 1}, InvalidValueError, "level=1"),
+        ({"on_error": "ignore"}, InvalidValueError, "on_error='ignore'"),
+        ({"cache": 3}, InvalidTypeError, "cache=3"),
+        ({"batch_size": 0}, InvalidValueError, "batch_size=0"),
+        ({"device": "tpu"}, InvalidValueError, "device='tpu'"),
+        ({"images": task(3, 2)}, InvalidValueError, "at least 4"),
     ],
 )
 def test_wrong_arguments(options, error, message):
@@ -366,7 +366,7 @@ def test_wrong_arguments(options, error, message):
 
 
 def test_one_candidate_without_labels_is_refused():
-    with pytest.raises(InvalidValue, match="candidates=1: expected at least 2"):
+    with pytest.raises(InvalidValueError, match="candidates=1: expected at least 2"):
         ask(encoders()[:1], Task.from_arrays(task().probes.images()))
 
 
@@ -409,7 +409,7 @@ def test_where_all_fail_everyone_is_named():
 
 def test_it_says_why_a_score_has_no_value():
     pixels = np.random.default_rng(0).random((5, 3, 8, 8), np.float32)
-    with pytest.raises(InvalidValue, match="linear_probe can be computed from: .*two groups"):
+    with pytest.raises(InvalidValueError, match="linear_probe can be computed from: .*two groups"):
         ask(images=Task.from_arrays(pixels, np.arange(5)))
 
 

@@ -6,7 +6,7 @@ import torch
 
 import pyattrx
 from pyattrx import Task, Zoo, recommend
-from pyattrx.errors import EncoderError, InvalidValue
+from pyattrx.errors import EncoderError, InvalidValueError
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -66,7 +66,7 @@ def test_a_target_takes_the_labels_place(specifications):
     assert result.provenance["target"] == "mine.py:again (target)"
     # One of the candidates may be the target itself.
     assert set(ask(specifications, probes(), target="mine.py:red").names) == set(specifications)
-    with pytest.raises(InvalidValue, match="scores='knn'"):
+    with pytest.raises(InvalidValueError, match="scores='knn'"):
         ask(specifications, labelled(), target="mine.py:again", scores="knn")
 
 
@@ -98,7 +98,9 @@ def test_a_zoo_runs_its_networks(zoo):
     assert len(result) == 4
     assert any("1 of 5 networks in the zoo cannot be loaded" in note for note in result.notes)
     assert len(ask(zoo, labelled(), tags="colours")) == 4
-    with pytest.raises(InvalidValue, match="tags='nothing has it': expected those of a network"):
+    with pytest.raises(
+        InvalidValueError, match="tags='nothing has it': expected those of a network"
+    ):
         ask(zoo, labelled(), tags="nothing has it")
 
 
@@ -119,13 +121,13 @@ def test_a_zoo_without_features_cannot_be_narrowed(tmp_path, specifications):
     with Zoo.create(tmp_path / "bare", probes(), "saliency") as bare:
         bare.add_many(specifications)
         assert len(ask(bare, labelled())) == 4
-        with pytest.raises(InvalidValue, match="finalists=4"):
+        with pytest.raises(InvalidValueError, match="finalists=4"):
             ask(bare, labelled(), finalists=2)
 
 
 @pytest.mark.parametrize("options", [{"finalists": 1}, {"finalists": 2.5}, {"tags": "x"}])
 def test_wrong_options(specifications, options):
-    with pytest.raises(InvalidValue, match=next(iter(options))):
+    with pytest.raises(InvalidValueError, match=next(iter(options))):
         ask(specifications, labelled(), **options)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.report import Curve, curves_figure
 
 
@@ -70,34 +70,34 @@ def test_files(tmp_path):
     for name in ("curves.png", "curves.svg"):
         curves_figure({"P@K": some(2)}, path=tmp_path / "new" / name)
         assert (tmp_path / "new" / name).stat().st_size > 1000
-    with pytest.raises(InvalidValue, match="path="):
+    with pytest.raises(InvalidValueError, match="path="):
         curves_figure({"P@K": some(2)}, path="curves.pdf")
 
 
 @pytest.mark.parametrize("panels", [{}, {"P@K": []}])
 def test_nothing_to_draw(panels):
-    with pytest.raises(InvalidValue, match="panels="):
+    with pytest.raises(InvalidValueError, match="panels="):
         curves_figure(panels)
 
 
 def test_what_is_no_curve():
     for panels in ([1], {"P@K": [1]}):
-        with pytest.raises(InvalidType, match="panels="):
+        with pytest.raises(InvalidTypeError, match="panels="):
             curves_figure(panels)
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ((3, [1], [0.5]), InvalidType, "label="),
-        (("a", [], []), InvalidValue, "k="),
-        (("a", [2, 1], [0.5, 0.5]), InvalidValue, "k="),
-        (("a", [0, 1], [0.5, 0.5]), InvalidValue, "k="),
-        (("a", [1, 2], [0.5]), InvalidValue, "values="),
-        (("a", [1], ["x"]), InvalidType, "values="),
-        (("a", [1], [0.5], [0.4]), InvalidValue, "both ends"),
-        (("a", [1], [0.5], [0.4], [0.6, 0.7]), InvalidValue, "high="),
-        (("a", [1], [0.5], None, None, "dotted"), InvalidValue, "kind="),
+        ((3, [1], [0.5]), InvalidTypeError, "label="),
+        (("a", [], []), InvalidValueError, "k="),
+        (("a", [2, 1], [0.5, 0.5]), InvalidValueError, "k="),
+        (("a", [0, 1], [0.5, 0.5]), InvalidValueError, "k="),
+        (("a", [1, 2], [0.5]), InvalidValueError, "values="),
+        (("a", [1], ["x"]), InvalidTypeError, "values="),
+        (("a", [1], [0.5], [0.4]), InvalidValueError, "both ends"),
+        (("a", [1], [0.5], [0.4], [0.6, 0.7]), InvalidValueError, "high="),
+        (("a", [1], [0.5], None, None, "dotted"), InvalidValueError, "kind="),
     ],
 )
 def test_what_a_curve_refuses(arguments, error, match):

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pyattrx.errors import InvalidType, InvalidValue, MissingDependency
+from pyattrx.errors import InvalidTypeError, InvalidValueError, MissingDependencyError
 from pyattrx.report import gallery, heatmap, tree_figure
 from pyattrx.tree import build_tree
 
@@ -110,14 +110,14 @@ def test_a_failure_leaves_the_old_picture(draw, error, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["picture.pdf", "picture", "picture.png.gz", ""])
 def test_other_suffixes_are_refused_before_anything_is_made(draw, name, tmp_path):
     path = os.path.join(tmp_path, "new", name) if name else name
-    with pytest.raises(InvalidValue, match=r"path=.*\.png or \.svg"):
+    with pytest.raises(InvalidValueError, match=r"path=.*\.png or \.svg"):
         draw(path)
     assert os.listdir(tmp_path) == []
 
 
 @PICTURES
 def test_path_of_another_type(draw):
-    with pytest.raises(InvalidType, match=r"path=b'x\.png'"):
+    with pytest.raises(InvalidTypeError, match=r"path=b'x\.png'"):
         draw(b"x.png")
 
 
@@ -126,7 +126,7 @@ def test_without_matplotlib(draw, monkeypatch, tmp_path):
     for module in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingDependency, match=r"'matplotlib'.*pip install pyattrx\[plot\]"):
+    with pytest.raises(MissingDependencyError, match=r"'matplotlib'.*pip install pyattrx\[plot\]"):
         draw(tmp_path / "picture.png")
     assert os.listdir(tmp_path) == []
 

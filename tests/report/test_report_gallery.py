@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.report import gallery
 
 RNG = np.random.default_rng(0)
@@ -183,7 +183,7 @@ GOOD = dict(zip(("photos", "maps", "names"), case(2, 3), strict=True))
     ],
 )
 def test_wrong_values(options, message):
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         gallery(**{**GOOD, **options})
 
 
@@ -191,7 +191,7 @@ def test_wrong_values(options, message):
 def test_maps_that_are_not_finite(bad):
     maps = GOOD["maps"].copy()
     maps[1, 2, 0, 3] = bad
-    with pytest.raises(InvalidValue, match=rf"maps={bad}: .*network 1, photo 2"):
+    with pytest.raises(InvalidValueError, match=rf"maps={bad}: .*network 1, photo 2"):
         gallery(**{**GOOD, "maps": maps})
 
 
@@ -211,5 +211,5 @@ def test_maps_that_are_not_finite(bad):
     ],
 )
 def test_wrong_types(options, message):
-    with pytest.raises(InvalidType, match=message):
+    with pytest.raises(InvalidTypeError, match=message):
         gallery(**{**GOOD, **options})

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from pyattrx.affinities import Affinity
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.report import heatmap
 
 SIZES = [1, 2, 8, 40, 120]
@@ -45,9 +45,9 @@ def test_an_affinity_brings_names_and_errors(tmp_path):
         heatmap(**given, order=[1, 0], path=tmp_path / place)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     for argument, own in {"names": ["a", "b"], "stderr": errors, "symmetric": True}.items():
-        with pytest.raises(InvalidValue, match=f"^{argument}=.*: expected None: .*its own"):
+        with pytest.raises(InvalidValueError, match=f"^{argument}=.*: expected None: .*its own"):
             heatmap(result, **{argument: own})
-    with pytest.raises(InvalidType, match="^names=None"):
+    with pytest.raises(InvalidTypeError, match="^names=None"):
         heatmap(np.eye(2))
 
 
@@ -212,7 +212,7 @@ def test_axes_are_named_where_they_differ():
         return [text.get_text() for text in heatmap(values, names_of(3), **options).texts]
 
     assert {"source", "target"} <= set(roles(symmetric=False))
-    with pytest.raises(InvalidValue, match="symmetric=True"):
+    with pytest.raises(InvalidValueError, match="symmetric=True"):
         roles()
     texts = [text.get_text() for text in heatmap(affinity_of(3), names_of(3)).texts]
     assert not {"source", "target"} & set(texts)
@@ -260,7 +260,7 @@ def test_title_and_label():
     ],
 )
 def test_wrong_values(options, message):
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(InvalidValueError, match=message):
         heatmap(**{"values": np.eye(3), "names": ["a", "b", "c"], **options})
 
 
@@ -280,5 +280,5 @@ def test_wrong_values(options, message):
     ],
 )
 def test_wrong_types(options, message):
-    with pytest.raises(InvalidType, match=message):
+    with pytest.raises(InvalidTypeError, match=message):
         heatmap(**{"values": np.eye(3), "names": ["a", "b", "c"], **options})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.report import tree_figure
 from pyattrx.tree import Tree, build_tree
 
@@ -101,10 +101,10 @@ def test_names_are_not_taken_for_formulas():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"tree": np.zeros((1, 4))}, InvalidType, "tree="),
-        ({"title": 1}, InvalidType, "title=1"),
-        ({"path": 1}, InvalidType, "path=1"),
-        ({"path": "tree.pdf"}, InvalidValue, "path='tree.pdf'"),
+        ({"tree": np.zeros((1, 4))}, InvalidTypeError, "tree="),
+        ({"title": 1}, InvalidTypeError, "title=1"),
+        ({"path": 1}, InvalidTypeError, "path=1"),
+        ({"path": "tree.pdf"}, InvalidValueError, "path='tree.pdf'"),
     ],
 )
 def test_wrong_arguments(options, error, message):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyattrx import scores
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 PENALTY = 0.1
 
@@ -91,7 +91,7 @@ def test_maps_with_the_same_means_are_not_the_same_labels(kind):
     turned[1:] = labels[1:, ..., ::-1]
     one, other = scores.label_ridge(fine, labels), scores.label_ridge(coarse, turned)
     np.testing.assert_array_equal(one.units, other.units)
-    with pytest.raises(InvalidValue, match="the same images, with the same labels"):
+    with pytest.raises(InvalidValueError, match="the same images, with the same labels"):
         scores.compare(one, other)
     assert scores.compare(one, scores.label_ridge(coarse, labels)).df > 1
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyattrx import scores
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.scores import SCORES
 
 FEATURES = scores.names(needs="features")
@@ -150,7 +150,7 @@ def test_probe_with_hardly_a_penalty_in_float32():
 
 
 def test_probe_needs_a_class_in_two_groups():
-    with pytest.raises(InvalidValue, match="labels='no class in two groups'"):
+    with pytest.raises(InvalidValueError, match="labels='no class in two groups'"):
         scores.linear_probe(drawn(n=12)[0], np.arange(12))
 
 
@@ -179,7 +179,7 @@ def test_numbers_and_several_labels(name):
 @pytest.mark.parametrize("name", sorted(set(FEATURES) - set(WITH_NUMBERS)))
 def test_numbers_are_refused_where_only_classes_fit(name):
     features, _ = drawn()
-    with pytest.raises(InvalidValue, match="labels='float64 .*regression.*classes"):
+    with pytest.raises(InvalidValueError, match="labels='float64 .*regression.*classes"):
         scores.score(name, features, features[:, 0])
 
 
@@ -188,22 +188,22 @@ def test_what_is_refused(name):
     features, labels = drawn()
     broken = features.copy()
     broken[7, 2] = np.nan
-    with pytest.raises(InvalidValue, match="features=.*image 7"):
+    with pytest.raises(InvalidValueError, match="features=.*image 7"):
         scores.score(name, broken, labels)
     broken[7, 2] = np.inf
-    with pytest.raises(InvalidValue, match="features=.*image 7"):
+    with pytest.raises(InvalidValueError, match="features=.*image 7"):
         scores.score(name, torch.from_numpy(broken).float(), labels)
-    with pytest.raises(InvalidValue, match="labels=.*two classes"):
+    with pytest.raises(InvalidValueError, match="labels=.*two classes"):
         scores.score(name, features, np.zeros(40, int))
-    with pytest.raises(InvalidValue, match="features="):
+    with pytest.raises(InvalidValueError, match="features="):
         scores.score(name, features[:-1], labels)
-    with pytest.raises(InvalidType, match="features="):
+    with pytest.raises(InvalidTypeError, match="features="):
         scores.score(name, features.astype(int), labels)
-    with pytest.raises(InvalidType, match="features="):
+    with pytest.raises(InvalidTypeError, match="features="):
         scores.score(name, features.tolist(), labels)
-    with pytest.raises(InvalidValue, match="groups="):
+    with pytest.raises(InvalidValueError, match="groups="):
         scores.score(name, features, labels, groups=[1, 2])
-    with pytest.raises(InvalidValue, match="labels="):
+    with pytest.raises(InvalidValueError, match="labels="):
         scores.score(name, features, np.stack([labels, labels], 1))
 
 
@@ -212,30 +212,30 @@ def test_numbers_that_are_refused(name):
     features, _ = drawn()
     numbers = features[:, 0].copy()
     numbers[3] = np.nan
-    with pytest.raises(InvalidValue, match="labels='nan of image 3'"):
+    with pytest.raises(InvalidValueError, match="labels='nan of image 3'"):
         scores.score(name, features, numbers)
-    with pytest.raises(InvalidValue, match="labels=.*column 0"):
+    with pytest.raises(InvalidValueError, match="labels=.*column 0"):
         scores.score(name, features, np.ones(40))
 
 
 @pytest.mark.parametrize(
     ("name", "option", "value", "error"),
     [
-        ("knn", "k", 0, InvalidValue),
-        ("knn", "k", 2.0, InvalidType),
-        ("ridge_loo", "penalty", 0.0, InvalidValue),
-        ("ridge_loo", "penalty", "1", InvalidType),
-        ("linear_probe", "folds", 1, InvalidValue),
-        ("linear_probe", "penalties", [], InvalidValue),
-        ("linear_probe", "penalties", 0.1, InvalidType),
-        ("linear_probe", "penalties", [-1.0], InvalidValue),
-        ("label_ridge", "penalty", float("nan"), InvalidValue),
-        ("label_ridge", "pool", 0, InvalidValue),
-        ("h_score", "shrinkage", 1.5, InvalidValue),
-        ("h_score", "shrinkage", "lw", InvalidValue),
-        ("h_score", "shrinkage", None, InvalidType),
-        ("transrate", "epsilon", -1, InvalidValue),
-        ("transrate", "normalize", 1, InvalidType),
+        ("knn", "k", 0, InvalidValueError),
+        ("knn", "k", 2.0, InvalidTypeError),
+        ("ridge_loo", "penalty", 0.0, InvalidValueError),
+        ("ridge_loo", "penalty", "1", InvalidTypeError),
+        ("linear_probe", "folds", 1, InvalidValueError),
+        ("linear_probe", "penalties", [], InvalidValueError),
+        ("linear_probe", "penalties", 0.1, InvalidTypeError),
+        ("linear_probe", "penalties", [-1.0], InvalidValueError),
+        ("label_ridge", "penalty", float("nan"), InvalidValueError),
+        ("label_ridge", "pool", 0, InvalidValueError),
+        ("h_score", "shrinkage", 1.5, InvalidValueError),
+        ("h_score", "shrinkage", "lw", InvalidValueError),
+        ("h_score", "shrinkage", None, InvalidTypeError),
+        ("transrate", "epsilon", -1, InvalidValueError),
+        ("transrate", "normalize", 1, InvalidTypeError),
     ],
 )
 def test_options_that_are_refused(name, option, value, error):
@@ -247,7 +247,7 @@ def test_options_that_are_refused(name, option, value, error):
 def test_comparisons_that_are_refused():
     features, labels = drawn()
     one = scores.knn(features, labels)
-    with pytest.raises(InvalidType, match="b="):
+    with pytest.raises(InvalidTypeError, match="b="):
         scores.compare(one, 1.0)
     for other, message in (
         (scores.nearest_mean(features, labels), "the same name"),
@@ -255,9 +255,9 @@ def test_comparisons_that_are_refused():
         (scores.knn(features, np.sort(labels)), "the same images"),
         (scores.knn(features, labels, groups=np.arange(40) // 2), "the same images"),
     ):
-        with pytest.raises(InvalidValue, match=message):
+        with pytest.raises(InvalidValueError, match=message):
             scores.compare(one, other)
-    with pytest.raises(InvalidValue, match="level="):
+    with pytest.raises(InvalidValueError, match="level="):
         one.interval(1.0)
 
 
@@ -266,7 +266,7 @@ def test_one_group_has_no_error():
     score = scores.logme(features, labels, groups=np.zeros(40, int))
     assert np.isnan(score.stderr)
     assert scores.compare(score, score).p_value == 1.0
-    with pytest.raises(InvalidValue, match="groups=.*at least 2"):
+    with pytest.raises(InvalidValueError, match="groups=.*at least 2"):
         scores.knn(features, labels, groups=np.zeros(40, int))
 
 
@@ -294,13 +294,13 @@ def test_names_and_registry():
     for name, kind in SCORES.items():
         assert kind.name == name and kind.function is getattr(scores, name)
         assert name in scores.names(kind.kinds[0], needs=kind.needs)
-    with pytest.raises(InvalidValue, match="name='nothing'"):
+    with pytest.raises(InvalidValueError, match="name='nothing'"):
         scores.score("nothing", *drawn())
-    with pytest.raises(InvalidType, match="name=3"):
+    with pytest.raises(InvalidTypeError, match="name=3"):
         scores.score(3, *drawn())
-    with pytest.raises(InvalidValue, match="kind="):
+    with pytest.raises(InvalidValueError, match="kind="):
         scores.names("nothing")
-    with pytest.raises(InvalidValue, match="needs="):
+    with pytest.raises(InvalidValueError, match="needs="):
         scores.names(needs="nothing")
 
 
@@ -320,22 +320,22 @@ def test_dense_samples():
     _, numbers, _ = scores.dense_samples(features, maps[:, None].astype("f"), per_image=99)
     np.testing.assert_allclose(numbers[:16, 0], np.arange(16))
     for broken in (maps[:4], maps[0], maps.astype(float), np.full((5, 1, 2, 2), np.nan)):
-        with pytest.raises(InvalidValue, match="label_maps="):
+        with pytest.raises(InvalidValueError, match="label_maps="):
             scores.dense_samples(features, broken)
-    with pytest.raises(InvalidValue, match="features="):
+    with pytest.raises(InvalidValueError, match="features="):
         scores.dense_samples(features[:, :, 0], maps)
-    with pytest.raises(InvalidType, match="label_maps="):
+    with pytest.raises(InvalidTypeError, match="label_maps="):
         scores.dense_samples(features, maps.tolist())
 
 
 def test_label_maps_that_are_refused():
     features = np.random.default_rng(0).standard_normal((6, 3, 4, 4))
     maps = (features[:, 0] > 0).astype(int)
-    with pytest.raises(InvalidValue, match="features=.*maps"):
+    with pytest.raises(InvalidValueError, match="features=.*maps"):
         scores.label_ridge(features.reshape(6, -1), maps)
-    with pytest.raises(InvalidValue, match="labels=.*two classes"):
+    with pytest.raises(InvalidValueError, match="labels=.*two classes"):
         scores.label_ridge(features, np.zeros_like(maps))
-    with pytest.raises(InvalidValue, match="labels="):
+    with pytest.raises(InvalidValueError, match="labels="):
         scores.label_ridge(features, np.ones((6, 1, 4, 4)))
 
 

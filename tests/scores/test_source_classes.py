@@ -7,7 +7,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, spearmanr
 
 from pyattrx import scores
-from pyattrx.errors import InvalidType, InvalidValue
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.statistics import jackknife_residuals
 
 
@@ -105,18 +105,18 @@ def test_leep_of_classes_that_never_occur_and_of_one_block():
 def test_what_leep_and_nce_refuse():
     theta, labels = probabilities(), drawn()[1]
     for broken in (np.log(theta), 2 * theta, -theta, theta[:, :2], theta[:-1], theta[:, 0]):
-        with pytest.raises(InvalidValue, match="probabilities="):
+        with pytest.raises(InvalidValueError, match="probabilities="):
             scores.leep(broken, labels)
     theta[4, 1] = np.nan
-    with pytest.raises(InvalidValue, match="probabilities=.*image 4"):
+    with pytest.raises(InvalidValueError, match="probabilities=.*image 4"):
         scores.leep(theta, labels)
-    with pytest.raises(InvalidType, match="probabilities="):
+    with pytest.raises(InvalidTypeError, match="probabilities="):
         scores.leep(np.eye(3, dtype=int)[labels], labels)
-    with pytest.raises(InvalidValue, match="labels="):  # swapped
+    with pytest.raises(InvalidValueError, match="labels="):  # swapped
         scores.leep(probabilities(), probabilities())
-    with pytest.raises(InvalidType, match="predictions="):
+    with pytest.raises(InvalidTypeError, match="predictions="):
         scores.nce(probabilities()[:, 0], labels)
-    with pytest.raises(InvalidValue, match="predictions="):
+    with pytest.raises(InvalidValueError, match="predictions="):
         scores.nce(labels[:-1], labels)
 
 
@@ -157,9 +157,9 @@ def test_gbc_in_loops(spherical):
 
 def test_gbc_refuses():
     features, labels = drawn()
-    with pytest.raises(InvalidValue, match="covariance="):
+    with pytest.raises(InvalidValueError, match="covariance="):
         scores.gbc(features, labels, covariance="full")
-    with pytest.raises(InvalidValue, match="components="):
+    with pytest.raises(InvalidValueError, match="components="):
         scores.gbc(features, labels, components=0)
 
 
@@ -192,9 +192,9 @@ def test_parc_of_some_images():
     assert score.facts == {"images": 90}
     whole = scores.parc(features, labels)
     assert abs(score.value - whole.value) < 4 * score.stderr
-    with pytest.raises(InvalidValue, match="images="):
+    with pytest.raises(InvalidValueError, match="images="):
         scores.parc(features, labels, images=2)
-    with pytest.raises(InvalidValue, match="labels=.*three images"):
+    with pytest.raises(InvalidValueError, match="labels=.*three images"):
         scores.parc(features[:2], [0, 1])
 
 
@@ -246,10 +246,10 @@ def test_nleep_takes_components_and_a_seed():
     seeds = {scores.nleep(features, labels, seed=seed).value for seed in range(4)}
     assert len(seeds) > 1
     for option, value, error in (
-        ("components", 0, InvalidValue),
-        ("variance", 0.0, InvalidValue),
-        ("variance", "1", InvalidType),
-        ("seed", -1, InvalidValue),
+        ("components", 0, InvalidValueError),
+        ("variance", 0.0, InvalidValueError),
+        ("variance", "1", InvalidTypeError),
+        ("seed", -1, InvalidValueError),
     ):
         with pytest.raises(error, match=f"{option}="):
             scores.nleep(features, labels, **{option: value})

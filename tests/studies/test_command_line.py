@@ -39,5 +39,5 @@ def test_mistakes_are_explained(tmp_path, capsys):
     for name in ("recommend", "real"):
         assert studies(name, "--results", tmp_path, "--json") == 2
         error = json.loads(capsys.readouterr().out)["error"]
-        assert error["type"] == "InvalidValue"
+        assert error["type"] == "InvalidValueError"
         assert str(tmp_path) in error["message"]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from studies.cli import main
 from studies.minitaskonomy import command, data, export, jobs, labels, presets, render, tasks
 from studies.minitaskonomy import train as trainer
@@ -59,7 +59,7 @@ def test_splits_do_not_overlap(folder):
     parts = [found.images(name) for name in ("train", "transfer", "test", "probes")]
     assert [len(images) for images in parts] == [20, 14, 6, 4]
     assert len({image.tobytes() for images in parts for image in images}) == 44
-    with pytest.raises(InvalidValue, match="split='validation'"):
+    with pytest.raises(InvalidValueError, match="split='validation'"):
         found.images("validation")
 
 
@@ -243,7 +243,7 @@ def test_a_frozen_source_is_learnt_from(fresh):
     good = transfers._learn(task, preset, codes, labels, 0).mean()
     bad = transfers._learn(task, preset, codes.roll(1, 0), labels, 0).mean()
     assert good < 0.5 * scale.trivial(task, labels["test"]).mean() < bad
-    with pytest.raises(InvalidValue, match=r"preset\.subset"):
+    with pytest.raises(InvalidValueError, match=r"preset\.subset"):
         transfers._learn(task, preset, codes, labels, 1)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from studies.minitaskonomy import networks, tasks
 
 
@@ -12,7 +12,7 @@ def test_twenty_tasks_eighteen_targets():
     assert len(tasks.TASKS) == 20
     assert set(tasks.TASKS) - set(tasks.TARGETS) == {"colorization", "inpainting_whole"}
     assert len(tasks.TARGETS) == 18
-    with pytest.raises(InvalidValue, match="task='depth'"):
+    with pytest.raises(InvalidValueError, match="task='depth'"):
         tasks.find_task("depth")
 
 
@@ -140,5 +140,5 @@ def test_decoders(name):
 
 
 def test_unknown_architecture():
-    with pytest.raises(InvalidValue, match="architecture='vgg'"):
+    with pytest.raises(InvalidValueError, match="architecture='vgg'"):
         networks.make_encoder("vgg", None, 0)

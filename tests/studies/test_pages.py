@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from studies import pages
 from studies.recommend import command as recommend
 from studies.recommend.page import TABLES as RECOMMEND
@@ -61,7 +61,7 @@ def test_a_page_is_filled(tmp_path):
     assert page.read_text() == (
         "# Page\n<!-- table: a b -->\n| x |\n| --- |\n| -.50 |\n<!-- end -->\nnot a table\n"
     )
-    with pytest.raises(InvalidValue, match="'a b': expected one of c"):
+    with pytest.raises(InvalidValueError, match="'a b': expected one of c"):
         pages.write(page, {"c": str}, 0)
 
 

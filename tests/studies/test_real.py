@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.stats import spearmanr, weightedtau
 
 import pyattrx
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 from studies import pages
 from studies.real import (
     agreements,
@@ -61,19 +61,19 @@ def test_images_are_dealt_out_in_whole_groups_and_every_class_evenly():
 
 
 def test_no_tasks(tmp_path):
-    with pytest.raises(InvalidValue, match="TASK/CLASS"):
+    with pytest.raises(InvalidValueError, match="TASK/CLASS"):
         tasks.find_tasks(tmp_path)
-    with pytest.raises(InvalidValue, match="TASK/CLASS"):
+    with pytest.raises(InvalidValueError, match="TASK/CLASS"):
         tasks.find_tasks(tmp_path / "nowhere")
     (tmp_path / "leaves").mkdir()
-    with pytest.raises(InvalidValue, match=r"tasks='flowers'.*leaves"):
+    with pytest.raises(InvalidValueError, match=r"tasks='flowers'.*leaves"):
         tasks.find_tasks(tmp_path, ["flowers"])
 
 
 def test_what_the_command_refuses(tmp_path):
-    with pytest.raises(InvalidValue, match="weights=None"):
+    with pytest.raises(InvalidValueError, match="weights=None"):
         command.real_command(data=tmp_path)
-    with pytest.raises(InvalidValue, match="another folder"):
+    with pytest.raises(InvalidValueError, match="another folder"):
         command.real_command(data=tmp_path, weights=tmp_path, tasks=["leaves"])
 
 
@@ -91,7 +91,7 @@ def test_tables_come_back_as_they_were_written(tmp_path):
     assert np.isnan(found[1].of(["a"])).all()
     assert tables.read_rows(tmp_path / "none.csv") == []
     (tmp_path / "other.csv").write_text("model,accuracy\n")
-    with pytest.raises(InvalidValue, match="columns task"):
+    with pytest.raises(InvalidValueError, match="columns task"):
         tables.read_rows(tmp_path / "other.csv")
 
 
@@ -287,7 +287,7 @@ def test_committed_tables_are_judged(tmp_path, capsys):
     assert "multiply_adds" not in one["tables"]["all"]["5"]
     command.show(found)
     assert "knn@pooled" in capsys.readouterr().out
-    with pytest.raises(InvalidValue, match="truths.csv"):
+    with pytest.raises(InvalidValueError, match="truths.csv"):
         command.document(tmp_path / "nowhere")
 
 

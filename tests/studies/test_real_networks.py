@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pyattrx import Probes
-from pyattrx.errors import EncoderError, InvalidValue, UntrustedError
+from pyattrx.errors import EncoderError, InvalidValueError, UntrustedError
 from pyattrx.features import extract
 from studies.real import networks
 from studies.real.networks import catalogue, onnx
@@ -156,7 +156,7 @@ def test_features_are_read_where_the_network_says(network, tmp_path):
     assert found.place == (network.output or "output")
     assert not found.constant
     assert not found.assumed
-    assert (found.costs.licence, found.costs.source) == (network.licence, network.source)
+    assert (found.costs.license, found.costs.source) == (network.licence, network.source)
 
 
 @each
@@ -178,7 +178,7 @@ def test_a_missing_a_surplus_and_a_wrong_tensor_are_named(network, tmp_path):
 
 @each
 def test_a_missing_file_says_how_to_get_it(network, tmp_path):
-    with pytest.raises(InvalidValue) as raised:
+    with pytest.raises(InvalidValueError) as raised:
         network.load(tmp_path)
     assert network.file in str(raised.value)
     assert network.get in str(raised.value)
@@ -253,7 +253,7 @@ def test_candidates_of_the_demo_are_missing_where_their_packages_are(tmp_path, m
 
 
 def test_no_folder_is_refused(tmp_path):
-    with pytest.raises(InvalidValue, match="existing folder of weights"):
+    with pytest.raises(InvalidValueError, match="existing folder of weights"):
         networks.candidates(tmp_path / "none")
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from tasks.photos import photo
 
 from pyattrx import Probes, Task
-from pyattrx.errors import InvalidType, InvalidValue, TaskWarning
+from pyattrx.errors import InvalidTypeError, InvalidValueError, TaskWarning
 
 RNG = np.random.default_rng(0)
 UINT8 = RNG.integers(0, 256, (5, 3, 7, 6), np.uint8)
@@ -111,7 +111,7 @@ def test_photos_of_any_size_are_cut_as_probes_cut_them():
     ids=range(23),
 )
 def test_other_images_are_refused(images, expected):
-    with pytest.raises((InvalidValue, InvalidType), match=f"^{expected}"):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=f"^{expected}"):
         Task.from_arrays(images)
 
 
@@ -135,7 +135,7 @@ def test_as_many_grey_images_as_colours_are_told_by_the_labels():
     ],
 )
 def test_wrong_arguments(options, expected):
-    with pytest.raises((InvalidValue, InvalidType), match=f"^{expected}"):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=f"^{expected}"):
         Task.from_arrays(PIXELS, **options)
 
 
@@ -143,7 +143,9 @@ def test_probes_keep_what_they_are():
     probes = Probes.from_tensor(PIXELS, groups=[0, 0, 1, 1, 2])
     assert Task.from_arrays(probes, LABELS).probes is probes
     for options in ({"size": 8}, {"names": [*"abcde"]}, {"groups": range(5)}):
-        with pytest.raises(InvalidValue, match=f"^{next(iter(options))}=.*the images are Probes"):
+        with pytest.raises(
+            InvalidValueError, match=f"^{next(iter(options))}=.*the images are Probes"
+        ):
             Task.from_arrays(probes, **options)
 
 
@@ -179,9 +181,9 @@ def test_names_of_classes_are_what_integers_point_to():
     assert task.hash == same.hash
     other = Task.from_arrays(PIXELS, ["bee", "fax", "bee", None, "fax"])
     assert other.hash != same.hash
-    with pytest.raises(InvalidValue, match=r"^labels\[2\]=3: expected an index.* 0 to 2"):
+    with pytest.raises(InvalidValueError, match=r"^labels\[2\]=3: expected an index.* 0 to 2"):
         Task.from_arrays(PIXELS, [2, 0, 3, None, 0], classes=["fox", "ant", "bee"])
-    with pytest.raises(InvalidValue, match="^labels='cow': expected one of the classes fox"):
+    with pytest.raises(InvalidValueError, match="^labels='cow': expected one of the classes fox"):
         Task.from_arrays(PIXELS, ["fox", "cow", "fox", None, "fox"], classes=["fox", "ant"])
 
 
@@ -209,7 +211,7 @@ def test_columns_of_several_classes_are_sorted_by_their_names():
     task = Task.from_arrays(PIXELS, ones, kind="multilabel", classes=["z", "a"])
     assert task.classes == ("a", "z")
     assert task.labels.astype(int).tolist() == ones[:, ::-1].tolist()
-    with pytest.raises(InvalidValue, match="^classes=.*2 names, one for every column"):
+    with pytest.raises(InvalidValueError, match="^classes=.*2 names, one for every column"):
         Task.from_arrays(PIXELS, ones, kind="multilabel", classes=["z"])
 
 
@@ -227,7 +229,7 @@ def test_numbers(labels):
     named = Task.from_arrays(PIXELS, labels, targets=[*"xyz"[:columns]])
     assert named.targets == tuple("xyz"[:columns])
     assert named.hash != task.hash
-    with pytest.raises(InvalidValue, match="^targets=.*names, one for every number"):
+    with pytest.raises(InvalidValueError, match="^targets=.*names, one for every number"):
         Task.from_arrays(PIXELS, labels, targets=[*"xyz"])
 
 
@@ -274,7 +276,7 @@ AGES = np.random.default_rng(0).integers(1, 90, 60)
     ],
 )
 def test_a_kind_that_is_not_certain_is_asked_for(labels, expected):
-    with pytest.raises(InvalidValue, match=f"^kind=None: expected {expected}"):
+    with pytest.raises(InvalidValueError, match=f"^kind=None: expected {expected}"):
         Task.from_arrays(MANY, labels)
 
 
@@ -297,7 +299,7 @@ def test_a_kind_that_is_given_is_taken(labels, kind):
     if isinstance(labels, np.ndarray):
         _, expected = np.unique(labels, return_inverse=True)
         assert np.array_equal(np.unique(values, return_inverse=True)[1], expected)
-    with pytest.raises(InvalidValue, match="^labels=.*for kind='dense_regression'"):
+    with pytest.raises(InvalidValueError, match="^labels=.*for kind='dense_regression'"):
         Task.from_arrays(MANY, labels, kind="dense_regression")
 
 
@@ -334,13 +336,13 @@ def test_a_kind_that_is_given_is_taken(labels, kind):
     ids=range(26),
 )
 def test_other_labels_are_refused(labels, expected):
-    with pytest.raises((InvalidValue, InvalidType), match=f"^{expected}"):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=f"^{expected}"):
         Task.from_arrays(PIXELS, labels)
 
 
 def test_no_label_at_all_is_no_label():
     assert Task.from_arrays(PIXELS, [None] * 5).kind == "unlabelled"
-    with pytest.raises(InvalidValue, match="^labels='None for every image'"):
+    with pytest.raises(InvalidValueError, match="^labels='None for every image'"):
         Task.from_arrays(PIXELS, [None] * 5, kind="regression")
 
 
@@ -381,11 +383,11 @@ def test_a_task_cannot_be_changed():
     with pytest.raises(AttributeError):
         task.kind = "regression"
     assert Task.from_arrays(PIXELS, labels * 0 + [1, 0, 1, 0, 1]).hash == before
-    with pytest.raises(InvalidType, match="Task.from_folder, from_manifest"):
+    with pytest.raises(InvalidTypeError, match="Task.from_folder, from_manifest"):
         Task(PIXELS, LABELS, "a", None)
     import copy
 
-    with pytest.raises(InvalidType, match="read this task again"):
+    with pytest.raises(InvalidTypeError, match="read this task again"):
         copy.deepcopy(task)
 
 

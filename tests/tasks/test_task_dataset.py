@@ -13,7 +13,7 @@ from tasks.photos import class_folders, photo
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from pyattrx import Probes, Task
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError, TaskWarning
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError, TaskWarning
 from pyattrx.photos import store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* with one image:pyattrx.errors.TaskWarning")
@@ -244,11 +244,13 @@ def test_a_normalisation_is_undone(scale):
 @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: DataLoader(d, 4)])
 def test_normalised_images_are_refused_with_what_undoes_it(wrap):
     dataset = wrap(TensorDataset(normalised(PIXELS), LABELS))
-    with pytest.raises(InvalidValue, match=r"normalised images: .*mean=, std=\) does"):
+    with pytest.raises(InvalidValueError, match=r"normalised images: .*mean=, std=\) does"):
         Task.from_dataset(dataset)
-    with pytest.raises(InvalidValue, match="undo the normalisation: are these the right ones"):
+    with pytest.raises(InvalidValueError, match="undo the normalisation: are these the right ones"):
         Task.from_dataset(dataset, mean=0.5, std=4.0)
-    with pytest.raises(InvalidValue, match="normalised"):  # also where what cannot be read is not
+    with pytest.raises(
+        InvalidValueError, match="normalised"
+    ):  # also where what cannot be read is not
         Task.from_dataset(dataset, on_error="skip")
 
 
@@ -274,7 +276,7 @@ def test_normalised_images_are_refused_with_what_undoes_it(wrap):
     ],
 )
 def test_wrong_arguments(options, expected):
-    with pytest.raises((InvalidValue, InvalidType), match=f"^{expected}"):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=f"^{expected}"):
         Task.from_dataset(Listed(PAIRS), **options)
 
 
@@ -305,14 +307,14 @@ def test_wrong_arguments(options, expected):
     ids=range(20),
 )
 def test_other_data_sets_are_refused(dataset, expected):
-    with pytest.raises((InvalidValue, InvalidType), match=expected):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=expected):
         Task.from_dataset(dataset)
 
 
 def test_float_tensors_are_not_resized():
-    with pytest.raises(InvalidValue, match=r"^size=\(4, 4\): expected None, or \(8, 8\)"):
+    with pytest.raises(InvalidValueError, match=r"^size=\(4, 4\): expected None, or \(8, 8\)"):
         Task.from_dataset(TensorDataset(PIXELS, LABELS), size=4)
-    with pytest.raises(InvalidValue, match=r"^size=\(4, 4\): expected None, or \(8, 8\)"):
+    with pytest.raises(InvalidValueError, match=r"^size=\(4, 4\): expected None, or \(8, 8\)"):
         Task.from_dataset(DataLoader(TensorDataset(UINT8, LABELS), 2), size=4)
     task = Task.from_dataset(TensorDataset(UINT8, LABELS), size=4)
     assert task.probes.hash == Probes.from_images([to_image(x) for x in UINT8], size=4).hash
@@ -469,24 +471,24 @@ def test_columns_that_have_to_be_named():
     features = {"image": Image_(), "age": Value("int64"), "name": Value("string")}
     dataset = Columns(features, image=PHOTOS, age=[3, 4, 5, 6, 7, 8], name=[*"ababab"])
     with pytest.raises(
-        InvalidValue, match="^label=None: expected the column.*'age', 'name'; kind="
+        InvalidValueError, match="^label=None: expected the column.*'age', 'name'; kind="
     ):
         Task.from_dataset(dataset)
     assert Task.from_dataset(dataset, label="name").classes == ("a", "b")
     assert Task.from_dataset(dataset, label="age", kind="regression").labels[0] == 3
-    with pytest.raises(InvalidValue, match="^label='x': expected one of 'age', 'name'"):
+    with pytest.raises(InvalidValueError, match="^label='x': expected one of 'age', 'name'"):
         Task.from_dataset(dataset, label="x")
     two = Columns({"fine": PETS, "coarse": PETS, "image": Image_()}, fine=[0, 1] * 3,
                   coarse=[1, 2] * 3, image=PHOTOS)  # fmt: skip
-    with pytest.raises(InvalidValue, match="^label=None.*'fine', 'coarse'"):
+    with pytest.raises(InvalidValueError, match="^label=None.*'fine', 'coarse'"):
         Task.from_dataset(two)
     assert Task.from_dataset(two, label="coarse").classes == ("ant", "cat")
     assert Task.from_dataset(two, kind="unlabelled").kind == "unlabelled"
-    with pytest.raises(InvalidValue, match="^image=None: expected the column of the images"):
+    with pytest.raises(InvalidValueError, match="^image=None: expected the column of the images"):
         Task.from_dataset(Columns({"a": Value("string")}, a=[*"ab"]))
     raw = Columns({"image": Image_(), "label": PETS}, image=[{"bytes": b"", "path": "x"}] * 6,
                   label=[0, 1] * 3)  # fmt: skip
-    with pytest.raises(InvalidType, match=r"^dataset\[0\]=.*not decoded: cast_column"):
+    with pytest.raises(InvalidTypeError, match=r"^dataset\[0\]=.*not decoded: cast_column"):
         Task.from_dataset(raw)
 
 
@@ -522,15 +524,15 @@ def test_whatever_there_is_becomes_a_task(tmp_path):
 
 
 def test_what_is_no_task(tmp_path):
-    with pytest.raises(InvalidType, match="^source=3 .*a folder or a table of images"):
+    with pytest.raises(InvalidTypeError, match="^source=3 .*a folder or a table of images"):
         Task.of(3)
-    with pytest.raises(InvalidType, match="^source=None"):
+    with pytest.raises(InvalidTypeError, match="^source=None"):
         Task.of(None)
-    with pytest.raises(InvalidValue, match="^size=8: expected None, as the task has its own"):
+    with pytest.raises(InvalidValueError, match="^size=8: expected None, as the task has its own"):
         Task.of(Task.of(UINT8), size=8)
-    with pytest.raises(InvalidValue, match="^images=.*at least one image"):
+    with pytest.raises(InvalidValueError, match="^images=.*at least one image"):
         Task.of([])
     with warnings.catch_warnings():
         warnings.simplefilter("error", TaskWarning)
-        with pytest.raises(InvalidValue, match="^labels=.*6 labels"):
+        with pytest.raises(InvalidValueError, match="^labels=.*6 labels"):
             Task.of((UINT8, LABELS[:3]))

@@ -11,7 +11,7 @@ from tasks.photos import class_folders, photo
 
 import pyattrx
 from pyattrx import Probes, Task
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError, TaskError, TaskWarning
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError, TaskError, TaskWarning
 from pyattrx.tasks import _gathering, folders
 
 
@@ -126,7 +126,7 @@ def test_paths_that_are_no_folders(tmp_path):
     photo(0).save(tmp_path / "a.png")
     with pytest.raises(TaskError, match=r"a file; .*Task\.from_manifest"):
         Task.from_folder(tmp_path / "a.png")
-    with pytest.raises(InvalidType, match="path=3"):
+    with pytest.raises(InvalidTypeError, match="path=3"):
         Task.from_folder(3)
 
 
@@ -145,7 +145,7 @@ def test_paths_that_are_no_folders(tmp_path):
 )
 def test_wrong_arguments(tmp_path, options, expected):
     class_folders(tmp_path, {"a": 2, "b": 2})
-    with pytest.raises((InvalidValue, InvalidType), match=f"^{expected}"):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=f"^{expected}"):
         Task.from_folder(tmp_path, **{"size": 8, **options})
 
 
@@ -209,7 +209,7 @@ def test_groups_are_told_from_paths(tmp_path):
     class_folders(tmp_path, {"a/x": 3, "a/y": 2, "b/x": 3, "b/z": 1})
     task = Task.from_folder(tmp_path, size=8, groups=lambda path: path.parts[1])
     assert task.groups.tolist() == [0, 0, 0, 1, 1, 0, 0, 0, 2]
-    with pytest.raises(InvalidType, match=r"groups\('a/x/000.png'\)=None"):
+    with pytest.raises(InvalidTypeError, match=r"groups\('a/x/000.png'\)=None"):
         Task.from_folder(tmp_path, size=8, groups=lambda path: None)
     with pytest.raises(TaskError, match="limit=1: the first group of the draw has more images"):
         Task.from_folder(tmp_path, size=8, groups=lambda path: "all", limit=1)

@@ -7,7 +7,7 @@ import pytest
 from tasks.photos import class_folders
 
 from pyattrx import Task
-from pyattrx.errors import InvalidType, InvalidValue, ProbeError
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.tasks.listed import as_paths
 
 
@@ -37,7 +37,7 @@ def test_a_part_of_paths_is_even_over_the_classes(files):
 
 def test_labels_of_another_number(files):
     paths, labels, _ = files
-    with pytest.raises(InvalidValue, match="^labels='6 labels': expected 7 labels"):
+    with pytest.raises(InvalidValueError, match="^labels='6 labels': expected 7 labels"):
         Task.of((paths, labels[:-1]))
 
 
@@ -49,9 +49,9 @@ def test_a_file_that_is_not_there_is_named(files):
 
 def test_samples_that_are_no_images_are_told_what_is_meant(files):
     paths, labels, _ = files
-    with pytest.raises(InvalidType, match=r"Task\.of\(\(paths, labels\)\) opens files"):
+    with pytest.raises(InvalidTypeError, match=r"Task\.of\(\(paths, labels\)\) opens files"):
         Task.of(list(zip(paths, labels, strict=True)))
-    with pytest.raises(InvalidType, match=r"numpy\.uint8"):
+    with pytest.raises(InvalidTypeError, match=r"numpy\.uint8"):
         Task.from_dataset([([[0, 1], [2, 3]], "cat")])
 
 
@@ -74,7 +74,9 @@ def test_a_data_frame(files, monkeypatch, tmp_path):
     task = Task.from_manifest(frame, size=16)
     assert task.probes.hash == expected.probes.hash
     assert task.labelled.tolist() == [True] * 6 + [False]
-    with pytest.raises(InvalidValue, match="^label='kind': expected a column of the DataFrame"):
+    with pytest.raises(
+        InvalidValueError, match="^label='kind': expected a column of the DataFrame"
+    ):
         Task.from_manifest(frame, label="kind")
-    with pytest.raises(InvalidValue, match="a row for every image"):
+    with pytest.raises(InvalidValueError, match="a row for every image"):
         Task.from_manifest(frame[:0])

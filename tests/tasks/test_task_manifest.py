@@ -10,9 +10,9 @@ from tasks.photos import class_folders, photo
 
 from pyattrx import Task
 from pyattrx.errors import (
-    InvalidType,
-    InvalidValue,
-    MissingDependency,
+    InvalidTypeError,
+    InvalidValueError,
+    MissingDependencyError,
     ProbeError,
     PyattrxError,
     TaskError,
@@ -78,7 +78,7 @@ def test_names_of_classes(table, name):
 def test_types_of_cells(table, cells, options, kind, expected):
     place = table({"label": cells})
     if kind is None:
-        with pytest.raises(InvalidValue, match=expected):
+        with pytest.raises(InvalidValueError, match=expected):
             Task.from_manifest(place, size=8, **options)
         return
     task = Task.from_manifest(place, size=8, **options)
@@ -100,18 +100,20 @@ def test_several_columns(table):
     assert task.labels[task.labelled].tolist() == [[0.5, 1], [0, 2], [1, 4], [2, 5], [3, 6]]
     assert task.labelled.tolist() == [True, True, False, True, True, True]
     half = table({"x": ["1", "", "3", "4", "5", "6"], "y": ["1", "2", "3", "4", "5", "6"]})
-    with pytest.raises(InvalidValue, match="^column 'x', line 3=None: expected a number, as other"):
+    with pytest.raises(
+        InvalidValueError, match="^column 'x', line 3=None: expected a number, as other"
+    ):
         Task.from_manifest(half, label=["y", "x"], size=8)
     ones = table({"sun": ["1", "0"] * 3, "sea": ["1", "1", "0", "0", "1", "0"]})
-    with pytest.raises(InvalidValue, match="^kind=None.*'multilabel' or 'regression'"):
+    with pytest.raises(InvalidValueError, match="^kind=None.*'multilabel' or 'regression'"):
         Task.from_manifest(ones, label=["sun", "sea"], size=8)
     several = Task.from_manifest(ones, label=["sun", "sea"], kind="multilabel", size=8)
     assert (several.kind, several.counts) == ("multilabel", {"sea": 3, "sun": 3})
     numbers = Task.from_manifest(ones, label=["sun", "sea"], kind="regression", size=8)
     assert numbers.labels.tolist()[1] == [0, 1]
-    with pytest.raises(InvalidValue, match="^kind='classification': expected 'regression' or"):
+    with pytest.raises(InvalidValueError, match="^kind='classification': expected 'regression' or"):
         Task.from_manifest(ones, label=["sun", "sea"], kind="classification")
-    with pytest.raises(InvalidValue, match=r"^label\[1\]='son': .*did you mean 'sun'"):
+    with pytest.raises(InvalidValueError, match=r"^label\[1\]='son': .*did you mean 'sun'"):
         Task.from_manifest(ones, label=["sea", "son"])
 
 
@@ -166,7 +168,7 @@ def test_tables_that_are_none(tmp_path, text, expected):
 
 def test_lines_are_those_of_the_file(tmp_path):
     (tmp_path / "table.csv").write_text('path,note,label\na,"two\nlines",1.5\nb,one,x\n')
-    with pytest.raises(InvalidValue, match="^column 'label', line 4='x'"):
+    with pytest.raises(InvalidValueError, match="^column 'label', line 4='x'"):
         Task.from_manifest(tmp_path / "table.csv", kind="regression")
 
 
@@ -186,7 +188,7 @@ def test_lines_are_those_of_the_file(tmp_path):
 )
 def test_wrong_arguments(table, options, expected):
     place = table({"label": [*"ababab"], "empty": [""] * 6})
-    with pytest.raises((InvalidValue, InvalidType), match=f"^{expected}"):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=f"^{expected}"):
         Task.from_manifest(place, **{"size": 8, **options})
 
 
@@ -195,10 +197,10 @@ def test_paths_that_are_no_tables(tmp_path):
         Task.from_manifest(tmp_path / "absent.csv")
     with pytest.raises(TaskError, match=r"a folder; Task\.from_folder reads one"):
         Task.from_manifest(tmp_path)
-    with pytest.raises(InvalidType, match="^path=3"):
+    with pytest.raises(InvalidTypeError, match="^path=3"):
         Task.from_manifest(3)
     (tmp_path / "table.xlsx").touch()
-    with pytest.raises(InvalidValue, match="^path=.*ends in .csv, .parquet"):
+    with pytest.raises(InvalidValueError, match="^path=.*ends in .csv, .parquet"):
         Task.from_manifest(tmp_path / "table.xlsx")
     (tmp_path / "table.csv").write_bytes(b"path,label\n\xff\xfe,a\n")
     with pytest.raises(TaskError, match="not UTF-8 text"):
@@ -209,7 +211,7 @@ def test_parquet_needs_a_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pandas", None)
     (tmp_path / "table.parquet").touch()
-    with pytest.raises(MissingDependency, match="'pyarrow'.*pip install pyarrow"):
+    with pytest.raises(MissingDependencyError, match="'pyarrow'.*pip install pyarrow"):
         Task.from_manifest(tmp_path / "table.parquet")
 
 
@@ -234,7 +236,7 @@ def test_parquet_with_pyarrow(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "pyarrow", module)
     task = Task.from_manifest(place, size=8)
     assert task.labels.tolist() == [1, 0, -1, 1, 0, 1]
-    with pytest.raises(InvalidValue, match="^column 'y'='the same"):
+    with pytest.raises(InvalidValueError, match="^column 'y'='the same"):
         Task.from_manifest(place, label="y", size=8)
 
 
@@ -255,5 +257,7 @@ def test_parquet_with_pandas(tmp_path, monkeypatch):
 def test_rows_of_a_table_without_lines_are_numbered(tmp_path, monkeypatch):
     table = tables.Table(tmp_path / "t.pq", {"path": ["a", "b"], "y": [1.5, float("nan")]}, None)
     monkeypatch.setattr("pyattrx.tasks.sources.read_table", lambda path: table)
-    with pytest.raises(InvalidValue, match="^column 'y', row 1=nan: expected a number, or nothing"):
+    with pytest.raises(
+        InvalidValueError, match="^column 'y', row 1=nan: expected a number, or nothing"
+    ):
         Task.from_manifest("t.pq", label="y")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyattrx import Task
-from pyattrx.errors import InvalidType, InvalidValue, TaskWarning
+from pyattrx.errors import InvalidTypeError, InvalidValueError, TaskWarning
 from pyattrx.tasks.drawing import at_most, draw, of_every_class
 
 LABELS = st.lists(st.sampled_from(["a", "b", "c", "dd", None]), min_size=2, max_size=40).filter(
@@ -189,14 +189,16 @@ def test_parts_of_other_kinds():
     ],
 )
 def test_wrong_arguments(arguments, expected):
-    with pytest.raises((InvalidValue, InvalidType), match=f"^{expected}"):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=f"^{expected}"):
         make([*"aabb"]).subsample(**arguments)
 
 
 def test_parts_that_cannot_be():
     with pytest.warns(TaskWarning, match="one group of images"):
         task = make([*"aabb"], groups=[0] * 4)
-    with pytest.raises(InvalidValue, match="^n=2: expected room for the first group"):
+    with pytest.raises(InvalidValueError, match="^n=2: expected room for the first group"):
         task.subsample(2)
-    with pytest.raises(InvalidValue, match="^per_class=2: expected n=, as the task is regression"):
+    with pytest.raises(
+        InvalidValueError, match="^per_class=2: expected n=, as the task is regression"
+    ):
         make([0.5, 1.5, 0.25]).subsample(per_class=2)

@@ -6,7 +6,7 @@ import torch
 from zoo.conftest import encoder
 
 from pyattrx import Probes, Zoo
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 PHOTOS = torch.rand(10, 3, 14, 14, generator=torch.Generator().manual_seed(1))
 
@@ -52,7 +52,7 @@ def test_more_probes_that_would_join_old_groups(tmp_path):
         zoo.add_many(nets)
         bridge = probes([0, 1, 2, 3, 1, 3, 4], groups=[0, 1, 2, 3, 4, 4, 5])
         assert bridge.groups.tolist() == [0, 1, 2, 1, 1, 1, 3]
-        with pytest.raises(InvalidValue, match="the zoo's 4 probes, groups and all"):
+        with pytest.raises(InvalidValueError, match="the zoo's 4 probes, groups and all"):
             zoo.add_probes(bridge, encoders=nets)
         assert len(zoo.probes) == 4
         apart = probes([0, 1, 2, 3, 1, 3, 4])

@@ -18,7 +18,7 @@ from zoo.conftest import encoder
 
 import pyattrx
 from pyattrx import Zoo
-from pyattrx.errors import ZooDamaged, ZooError, ZooLocked, ZooWarning
+from pyattrx.errors import ZooDamagedError, ZooError, ZooLockedError, ZooWarning
 
 MAPS = """
 import torch
@@ -120,11 +120,11 @@ def test_a_killed_writer_leaves_no_lock(tmp_path, zoo):
         stdout=subprocess.PIPE,
     )
     assert child.stdout.readline() == "held\n"
-    with pytest.raises(ZooLocked, match=f"process {child.pid} on .*wait="):
+    with pytest.raises(ZooLockedError, match=f"process {child.pid} on .*wait="):
         zoo.remove("net0")
     with Zoo.open(zoo.path, wait=0.3) as patient:
         began = time.monotonic()
-        with pytest.raises(ZooLocked):
+        with pytest.raises(ZooLockedError):
             patient.remove("net0")
         assert time.monotonic() - began >= 0.3
     assert zoo.query("net0")[0].name  # readers are not kept out
@@ -289,7 +289,7 @@ def check_only(path, victims, *, in_rows):
                 matches = zoo.query(others[0], k=9)
             assert {match.name for match in matches} == set(others[1:])
             assert set(matches.damaged) == victims
-            with pytest.raises(ZooDamaged, match=f"entry '{zoo.names[0]}'|entry 'net"):
+            with pytest.raises(ZooDamagedError, match=f"entry '{zoo.names[0]}'|entry 'net"):
                 zoo.affinity()
         assert zoo.affinity(others).names == others
         for name in victims:
@@ -388,7 +388,7 @@ def test_other_damaged_files_are_named(spoilt):
         with pytest.raises(ZooError, match=r"zoo.sqlite|file is not a database"):
             Zoo.open(copy).verify().problems[0]
     copy = spoilt(lambda path: flip(path / "images.probes", 20))
-    with pytest.raises(ZooDamaged, match="images.probes"):
+    with pytest.raises(ZooDamagedError, match="images.probes"):
         Zoo.open(copy)
     copy = spoilt(lambda path: flip(path / "images.probes", -1))
     with Zoo.open(copy) as zoo:
@@ -398,13 +398,13 @@ def test_other_damaged_files_are_named(spoilt):
             zoo.add(encoder(9))
         assert "net9" not in zoo
     copy = spoilt(lambda path: (path / "images.probes").unlink())
-    with pytest.raises(ZooDamaged, match="images.probes: No such file"):
+    with pytest.raises(ZooDamagedError, match="images.probes: No such file"):
         Zoo.open(copy)
 
 
 def test_probes_of_another_zoo_are_refused(spoilt, tmp_path, probes):
     copy = spoilt(lambda path: probes.head(11).save(path / "images.probes"))
-    with pytest.raises(ZooDamaged, match="not the zoo's probes"):
+    with pytest.raises(ZooDamagedError, match="not the zoo's probes"):
         Zoo.open(copy)
 
 

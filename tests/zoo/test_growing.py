@@ -8,7 +8,7 @@ from zoo.conftest import encoder
 import pyattrx
 from pyattrx import Probes, Zoo
 from pyattrx.encoders import PreparedEncoder, compiling
-from pyattrx.errors import InvalidValue, ZooError, ZooWarning
+from pyattrx.errors import InvalidValueError, ZooError, ZooWarning
 from pyattrx.running import Description
 
 IMAGES = torch.rand(20, 3, 14, 14, generator=torch.Generator().manual_seed(5))
@@ -191,9 +191,9 @@ def test_specifications_are_loaded_again(tmp_path):
 )
 def test_probes_that_do_not_begin_with_the_zoos_are_refused(tmp_path, given):
     with Zoo.create(tmp_path / "zoo", probes(12), METHOD) as zoo:
-        with pytest.raises(InvalidValue, match="the zoo's 12 probes"):
+        with pytest.raises(InvalidValueError, match="the zoo's 12 probes"):
             zoo.add_probes(given)
-        with pytest.raises(InvalidValue, match="probes.size"):
+        with pytest.raises(InvalidValueError, match="probes.size"):
             zoo.add_probes(Probes.from_tensor(IMAGES[:, :, :7, :7]))
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import pyattrx
 from pyattrx.encoders.identity import behaves_alike, behaviour_of
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 IMAGES = torch.rand(6, 3, 12, 12, generator=torch.Generator().manual_seed(3))
 IMAGES = IMAGES ** torch.linspace(0.4, 2.5, 6)[:, None, None, None]
@@ -287,7 +287,9 @@ def test_a_moved_folder_is_the_same_and_a_changed_file_is_not(begun, tmp_path):
     # The same class name, the same file name, the same weights.
     assert changed.describe()["class"] == there.describe()["class"]
     assert changed.weights_hash() == there.weights_hash()
-    with pytest.raises(InvalidValue, match="another network of this name .it differs in behaviour"):
+    with pytest.raises(
+        InvalidValueError, match="another network of this name .it differs in behaviour"
+    ):
         zoo.add(changed)
 
 

@@ -8,7 +8,13 @@ import torch
 from zoo.conftest import encoder
 
 import pyattrx
-from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooMismatch, ZooWarning
+from pyattrx.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    ZooDamagedError,
+    ZooMismatchError,
+    ZooWarning,
+)
 
 NETWORKS = """
 import torch
@@ -51,19 +57,21 @@ def test_what_cannot_be_loaded_is_explained(zoo, nets, spoil):
     zoo.add("nets.py:two")
     zoo.add_maps("maps", torch.rand(12, 196), facts={"specification": f"{nets}:two"})
     nets.write_text(NETWORKS.replace("made(1)", "made(4)").replace("def two", "def gone"))
-    with pytest.raises(ZooMismatch, match="'net0' cannot be loaded: .*without a specification"):
+    with pytest.raises(
+        ZooMismatchError, match="'net0' cannot be loaded: .*without a specification"
+    ):
         zoo.load("net0")
-    with pytest.raises(ZooMismatch, match="'nets.py:one' is not the network that was added"):
+    with pytest.raises(ZooMismatchError, match="'nets.py:one' is not the network that was added"):
         zoo.load("nets.py:one")
     with pytest.raises(pyattrx.errors.EncoderError, match="has no 'two'"):
         zoo.load("nets.py:two")
     nets.write_text(NETWORKS)
-    with pytest.raises(ZooMismatch, match="'maps' was added as maps"):
+    with pytest.raises(ZooMismatchError, match="'maps' was added as maps"):
         zoo.load("maps")
-    with pytest.raises(InvalidValue, match="name='nobody'"):
+    with pytest.raises(InvalidValueError, match="name='nobody'"):
         zoo.load("nobody")
     spoil("nets.py:one")
-    with pytest.raises(ZooDamaged, match=r"nets\.py:one"):
+    with pytest.raises(ZooDamagedError, match=r"nets\.py:one"):
         zoo.load("nets.py:one")
 
 
@@ -84,7 +92,7 @@ def test_fidelity_takes_others_for_what_cannot_be_loaded(zoo, nets):
     nets.write_text(NETWORKS.replace("def one", "def gone").replace("made(3)", "made(4)"))
     with (
         pytest.warns(ZooWarning, match="cannot be loaded"),
-        pytest.raises(InvalidValue, match="two or more networks"),
+        pytest.raises(InvalidValueError, match="two or more networks"),
     ):
         zoo.fidelity()
 
@@ -102,5 +110,5 @@ def test_networks_are_a_list(zoo, probes, given):
     images = torch.cat([probes.images(), torch.rand(2, *probes.images().shape[1:])])
     more = pyattrx.Probes.from_tensor(images, groups=[*probes.groups.tolist(), 6, 6])
     for ask in (zoo.fidelity, lambda given: zoo.add_probes(more, encoders=given)):
-        with pytest.raises(InvalidType, match=re.escape("encoders=")):
+        with pytest.raises(InvalidTypeError, match=re.escape("encoders=")):
             ask(given)

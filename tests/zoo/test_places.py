@@ -13,7 +13,7 @@ from zoo.conftest import encoder
 
 import pyattrx
 from pyattrx import Probes, Zoo
-from pyattrx.errors import InvalidType, InvalidValue, ZooError, ZooLocked
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ZooError, ZooLockedError
 from pyattrx.storage.catalog import Catalog
 
 PARTS = ["images.probes", "rows", "zoo.sqlite"]
@@ -52,7 +52,7 @@ def test_empty_folders_of_all_kinds(places, probes, tmp_path):
     assert (tmp_path / "link").is_symlink()
     assert set(PARTS) < set(listed(tmp_path / "there")) & set(listed(tmp_path / "far"))
     for path in places:
-        with pytest.raises(InvalidValue, match="there is a zoo already"):
+        with pytest.raises(InvalidValueError, match="there is a zoo already"):
             Zoo.create(path, probes)
 
 
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_replaced(tmp_path, probes, monkeypatch):
     """As the system says of mount points; a new file system has a folder of its own in it."""
     folder = tmp_path / "disk"
     (folder / "lost+found").mkdir(parents=True)
-    with pytest.raises(InvalidValue, match="something else already"):
+    with pytest.raises(InvalidValueError, match="something else already"):
         Zoo.create(folder, probes)
     rename, ismount = os.rename, os.path.ismount
 
@@ -160,21 +160,21 @@ def test_places_where_there_can_be_none(tmp_path, probes, monkeypatch):
     (tmp_path / "full" / ".hidden").touch()
     before = {path: written(path) for path in tmp_path.rglob("*")}
     for path, kind, message in [
-        ("file", InvalidValue, "path='file': expected a new or empty folder"),
-        ("file/zoo", InvalidValue, "in one that exists"),
-        ("no/zoo", InvalidValue, "in one that exists"),
-        ("nothing", InvalidValue, "there is a link to nothing already"),
-        ("loop", InvalidValue, "there is a link to nothing already"),
-        ("full", InvalidValue, "there is something else already"),
-        (".", InvalidValue, "there is something else already"),
-        ("/", InvalidValue, "there is something else already"),
-        ("", InvalidValue, "'.' is the current one"),
-        ("a\0b", InvalidValue, "that a file system can hold"),
-        ("\ud800", InvalidValue, "that a file system can hold"),
+        ("file", InvalidValueError, "path='file': expected a new or empty folder"),
+        ("file/zoo", InvalidValueError, "in one that exists"),
+        ("no/zoo", InvalidValueError, "in one that exists"),
+        ("nothing", InvalidValueError, "there is a link to nothing already"),
+        ("loop", InvalidValueError, "there is a link to nothing already"),
+        ("full", InvalidValueError, "there is something else already"),
+        (".", InvalidValueError, "there is something else already"),
+        ("/", InvalidValueError, "there is something else already"),
+        ("", InvalidValueError, "'.' is the current one"),
+        ("a\0b", InvalidValueError, "that a file system can hold"),
+        ("\ud800", InvalidValueError, "that a file system can hold"),
         ("x" * 256, ZooError, "cannot be made: File name too long"),
-        ("/proc/zoo", (InvalidValue, ZooError), "/proc/zoo"),
-        (BytesPath(), InvalidType, "the path of a folder"),
-        (b"zoo", InvalidType, "the path of a folder"),
+        ("/proc/zoo", (InvalidValueError, ZooError), "/proc/zoo"),
+        (BytesPath(), InvalidTypeError, "the path of a folder"),
+        (b"zoo", InvalidTypeError, "the path of a folder"),
     ]:
         with pytest.raises(kind, match=message):
             Zoo.create(path, probes)
@@ -249,7 +249,7 @@ def test_a_creator_that_is_killed(tmp_path, probes, at):
     if at == 5:  # all was there
         with Zoo.open(folder) as zoo:
             assert zoo.verify().ok
-        with pytest.raises(InvalidValue, match="there is a zoo already"):
+        with pytest.raises(InvalidValueError, match="there is a zoo already"):
             Zoo.create(folder, probes)
         return
     with pytest.raises(ZooError, match="there is no zoo here"):
@@ -271,13 +271,13 @@ def test_files_beside_what_was_left_are_not_touched(tmp_path, probes, at):
     killed(folder, probes, at)
     (folder / "thesis.tex").write_text("mine")
     before = {path: written(path) for path in folder.rglob("*")}
-    with pytest.raises(InvalidValue, match="something else already"):
+    with pytest.raises(InvalidValueError, match="something else already"):
         Zoo.create(folder, probes)
     assert {path: written(path) for path in folder.rglob("*")} == before
     (folder / "thesis.tex").unlink()
     # A file of one of our names, but not the one that was left.
     probes.head(3).save(folder / "images.probes")
-    with pytest.raises(InvalidValue, match="something else already"):
+    with pytest.raises(InvalidValueError, match="something else already"):
         Zoo.create(folder, probes)
     assert Probes.load(folder / "images.probes").hash == probes.head(3).hash
 
@@ -286,7 +286,7 @@ def test_folders_that_only_look_like_what_is_left(tmp_path, probes):
     for name in (".zoo-0123456789abcdef.newer", ".zoo-xyz.new", "rows", "images.probes"):
         folder = tmp_path / f"in {name}"
         (folder / name).mkdir(parents=True)
-        with pytest.raises(InvalidValue, match="something else already"):
+        with pytest.raises(InvalidValueError, match="something else already"):
             Zoo.create(folder, probes)
         assert listed(folder) == [name]
     folder = tmp_path / "link"
@@ -294,7 +294,7 @@ def test_folders_that_only_look_like_what_is_left(tmp_path, probes):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").touch()
     (folder / ".zoo-0123456789abcdef.new").symlink_to(tmp_path / "mine")
-    with pytest.raises(InvalidValue, match="something else already"):
+    with pytest.raises(InvalidValueError, match="something else already"):
         Zoo.create(folder, probes)
     assert listed(tmp_path / "mine") == ["file"]
 
@@ -306,7 +306,7 @@ def test_nobody_sees_half_a_zoo(tmp_path, probes, monkeypatch):
         create(path, *rest)
         with pytest.raises(ZooError, match="there is no zoo here"):
             Zoo.open(tmp_path / "zoo")
-        with pytest.raises(ZooLocked, match="another process is making a zoo here"):
+        with pytest.raises(ZooLockedError, match="another process is making a zoo here"):
             Zoo.create(tmp_path / "zoo", probes)
         seen.append(path)
 

@@ -11,7 +11,13 @@ from zoo.conftest import encoder
 
 import pyattrx
 from pyattrx import methods
-from pyattrx.errors import InvalidType, InvalidValue, ZooDamaged, ZooMismatch, ZooWarning
+from pyattrx.errors import (
+    InvalidTypeError,
+    InvalidValueError,
+    ZooDamagedError,
+    ZooMismatchError,
+    ZooWarning,
+)
 from pyattrx.methods import FEATURE_METHODS
 from pyattrx.methods import get as get_method
 from pyattrx.storage.catalog import SUMMARY
@@ -158,7 +164,7 @@ def test_replacing_and_removing(ranked, probes):
 
 
 def test_other_features_are_another_network(ranked):
-    with pytest.raises(InvalidValue, match="it differs in features"):
+    with pytest.raises(InvalidValueError, match="it differs in features"):
         ranked.add(encoder(0, features="0"))
 
 
@@ -170,10 +176,12 @@ def test_merging(tmp_path, probes, ranked, kind):
             expected = theirs.query("net0", rerank=kind)
             assert list(mine.query("net0", rerank=kind)) == list(expected)
         if kind != "ridge":
-            with pytest.raises(ZooMismatch, match=f"re-ranking \\('ridge' here, '{kind}' there"):
+            with pytest.raises(
+                ZooMismatchError, match=f"re-ranking \\('ridge' here, '{kind}' there"
+            ):
                 ranked.merge(theirs)
     bare = pyattrx.Zoo.create(tmp_path / "bare", probes, "saliency")
-    with bare, pytest.raises(ZooMismatch, match="re-ranking \\('none' here, 'ridge' there"):
+    with bare, pytest.raises(ZooMismatchError, match="re-ranking \\('none' here, 'ridge' there"):
         bare.merge(ranked)
 
 
@@ -182,45 +190,45 @@ def test_maps_have_no_features(ranked):
     ranked.add_maps("bare", maps)
     assert ranked.verify().ok
     assert any(m.name == "bare" for m in ranked.query("net0", k=6, rerank=False))
-    with pytest.raises(ZooMismatch, match="'bare': added as maps.*rerank=False"):
+    with pytest.raises(ZooMismatchError, match="'bare': added as maps.*rerank=False"):
         ranked.query("net0")
-    with pytest.raises(ZooMismatch, match="'bare': added as maps, without the features"):
+    with pytest.raises(ZooMismatchError, match="'bare': added as maps, without the features"):
         ranked.query("net0", rerank="ridge")
-    with pytest.raises(ZooMismatch, match="'bare': added as maps"):
+    with pytest.raises(ZooMismatchError, match="'bare': added as maps"):
         ranked.query("bare", rerank="ridge")
-    with pytest.raises(ZooMismatch, match="'bare': added as maps"):
+    with pytest.raises(ZooMismatchError, match="'bare': added as maps"):
         ranked.affinity(method="ridge")
-    with pytest.raises(InvalidType, match="maps have no features"):
+    with pytest.raises(InvalidTypeError, match="maps have no features"):
         ranked.query(maps, rerank="ridge")
 
 
 def test_wrong_questions(zoo, ranked, tmp_path, probes):
-    with pytest.raises(InvalidValue, match="this zoo keeps no features"):
+    with pytest.raises(InvalidValueError, match="this zoo keeps no features"):
         zoo.query("net0", rerank="ridge")
     assert zoo.rerank is None
-    with pytest.raises(InvalidValue, match="rerank='rsa': expected this zoo's 'ridge'"):
+    with pytest.raises(InvalidValueError, match="rerank='rsa': expected this zoo's 'ridge'"):
         ranked.query("net0", rerank="rsa")
-    with pytest.raises(InvalidValue, match="penalty=0.1.*this zoo's 'ridge'"):
+    with pytest.raises(InvalidValueError, match="penalty=0.1.*this zoo's 'ridge'"):
         ranked.query("net0", rerank=methods.Ridge(penalty=0.1))
-    with pytest.raises(InvalidValue, match="rerank='saliency'"):
+    with pytest.raises(InvalidValueError, match="rerank='saliency'"):
         ranked.query("net0", rerank="saliency")
-    with pytest.raises(InvalidValue, match="finalists=3: expected an integer of at least k=5"):
+    with pytest.raises(InvalidValueError, match="finalists=3: expected an integer of at least k=5"):
         ranked.query("net0", rerank="ridge", finalists=3)
-    with pytest.raises(InvalidValue, match="finalists=9: expected None"):
+    with pytest.raises(InvalidValueError, match="finalists=9: expected None"):
         ranked.query("net0", finalists=9, rerank=False)
-    with pytest.raises(InvalidValue, match="finalists=9: expected None"):
+    with pytest.raises(InvalidValueError, match="finalists=9: expected None"):
         zoo.query("net0", finalists=9)
-    with pytest.raises(InvalidValue, match="stop='confident'"):
+    with pytest.raises(InvalidValueError, match="stop='confident'"):
         ranked.query(encoder(8), rerank="ridge", stop="confident")
-    with pytest.raises(InvalidValue, match="method='rsa': expected one of this zoo's"):
+    with pytest.raises(InvalidValueError, match="method='rsa': expected one of this zoo's"):
         ranked.affinity(method="rsa")
     for wrong in ("saliency", "depara", "unknown"):
-        with pytest.raises(InvalidValue):
+        with pytest.raises(InvalidValueError):
             pyattrx.Zoo.create(tmp_path / "none", probes, rerank=wrong)
     single = pyattrx.Probes.from_tensor(torch.rand(1, 3, 14, 14))
-    with pytest.raises(InvalidValue, match="probes=1"):
+    with pytest.raises(InvalidValueError, match="probes=1"):
         pyattrx.Zoo.create(tmp_path / "none", single, rerank="ridge")
-    with pytest.raises(InvalidType, match="method=FeatureMethod"):
+    with pytest.raises(InvalidTypeError, match="method=FeatureMethod"):
         pyattrx.Zoo.create(tmp_path / "none", probes, methods.Ridge())
     assert not (tmp_path / "none").exists()
 
@@ -262,9 +270,9 @@ def test_a_flipped_bit_is_noticed_and_costs_its_entry_only(tmp_path, probes, whi
         assert {m.name for m in found} == {"net1", "net2", "net4", "net5"}
         assert found.damaged == ("net3",)
         assert found.reranked == 4
-        with pytest.raises(ZooDamaged, match="entry 'net3'"):
+        with pytest.raises(ZooDamagedError, match="entry 'net3'"):
             zoo.query("net3", rerank="ridge")
-        with pytest.raises(ZooDamaged, match="entry 'net3'"):
+        with pytest.raises(ZooDamagedError, match="entry 'net3'"):
             zoo.affinity(method="ridge")
         checked = zoo.verify()
         assert list(checked.damaged) == ["net3"]

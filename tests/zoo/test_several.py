@@ -10,7 +10,7 @@ from zoo.conftest import encoder
 
 import pyattrx
 from pyattrx import Probes, Zoo
-from pyattrx.errors import InvalidType, InvalidValue, ZooMismatch
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ZooMismatchError
 from pyattrx.query import candidates, searching
 
 READ = "/proc/self/io"
@@ -73,7 +73,7 @@ def test_races_and_features_are_each_targets_own(tmp_path):
             alone = [zoo.query(target, 2, **options).to_dict() for target in targets]
             assert [found.to_dict() for found in zoo.query(targets, 2, **options)] == alone
         assert [found["looks"] > 0 for found in alone] == [False, True, False, True]
-        with pytest.raises(ZooMismatch, match="'given': added as maps"):
+        with pytest.raises(ZooMismatchError, match="'given': added as maps"):
             zoo.query(["net3"], 2)  # a finalist of every target
         zoo.remove("given")
         alone = [zoo.query(target, 2).to_dict() for target in targets]
@@ -123,18 +123,18 @@ def test_lists_of_any_length(zoo):
 
 def test_errors_name_the_target(zoo):
     maps = torch.rand(12, 196)
-    with pytest.raises(InvalidValue, match=r"target\[1\]='net7'.*'net5'.*specification"):
+    with pytest.raises(InvalidValueError, match=r"target\[1\]='net7'.*'net5'.*specification"):
         zoo.query(["net0", "net7"])
-    with pytest.raises(InvalidValue, match=r"target\[2\].shape=\(12, 3\)"):
+    with pytest.raises(InvalidValueError, match=r"target\[2\].shape=\(12, 3\)"):
         zoo.query(["net0", maps, maps[:, :3]])
-    with pytest.raises(InvalidType, match=r"target\[0\]=.*wrap the module"):
+    with pytest.raises(InvalidTypeError, match=r"target\[0\]=.*wrap the module"):
         zoo.query([nn.Conv2d(3, 2, 3), maps])
     zoo.add_probes(
         Probes.from_tensor(torch.cat([zoo.probes.images(), torch.rand(1, 3, 14, 14)]),
                            groups=[*zoo.probes.groups.tolist(), 6]),
         encoders=[encoder(seed) for seed in range(6)],
     )  # fmt: skip
-    with pytest.raises(InvalidValue, match=r"target\[1\].shape=\(12, 196\)"):
+    with pytest.raises(InvalidValueError, match=r"target\[1\].shape=\(12, 196\)"):
         zoo.query([torch.rand(13, 196), maps])
 
 
@@ -165,8 +165,10 @@ def test_a_string_is_an_entry_or_else_a_specification(zoo):
 
 @pytest.mark.parametrize("given", ["net_1", "timm:", "nothing.safetensors", "net1?weights="])
 def test_a_string_that_is_neither_is_told_of_both(zoo, given):
-    with pytest.raises(InvalidValue, match=r"target=.*a network in the zoo \(6\).*specification"):
+    with pytest.raises(
+        InvalidValueError, match=r"target=.*a network in the zoo \(6\).*specification"
+    ):
         zoo.query(given)
     if given == "net_1":
-        with pytest.raises(InvalidValue, match="did you mean 'net1'"):
+        with pytest.raises(InvalidValueError, match="did you mean 'net1'"):
             zoo.query(given)

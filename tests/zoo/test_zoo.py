@@ -13,14 +13,14 @@ from zoo.conftest import encoder, network
 import pyattrx
 from pyattrx import Method, Zoo
 from pyattrx.errors import (
-    InvalidType,
-    InvalidValue,
+    InvalidTypeError,
+    InvalidValueError,
     NonFiniteError,
     PyattrxError,
     UntrustedError,
-    ZooDamaged,
+    ZooDamagedError,
     ZooError,
-    ZooMismatch,
+    ZooMismatchError,
     ZooWarning,
 )
 from pyattrx.methods import get as get_method
@@ -119,7 +119,7 @@ def test_several_methods_live_in_one_zoo(tmp_path, probes):
         assert np.array_equal(zoo.affinity(method=method).values, direct.values)
         assert_same(zoo.query("net2", method=str(method)), direct.nearest("net2"))
     assert zoo.query("net2").method == str(METHODS[0])
-    with pytest.raises(InvalidValue, match="method='elrp'.*one of this zoo's"):
+    with pytest.raises(InvalidValueError, match="method='elrp'.*one of this zoo's"):
         zoo.query("net2", method="elrp")
 
 
@@ -150,7 +150,7 @@ def test_maps_go_in_as_networks_do(tmp_path, probes):
     ],
 )
 def test_wrong_maps_are_refused(zoo, maps, message):
-    with pytest.raises((InvalidValue, InvalidType, NonFiniteError), match=message):
+    with pytest.raises((InvalidValueError, InvalidTypeError, NonFiniteError), match=message):
         zoo.add_maps("x", maps)
     assert "x" not in zoo
 
@@ -162,9 +162,9 @@ def test_the_same_network_is_not_added_twice(zoo):
     assert zoo.entry("net1").created == created
     report = zoo.add_many([encoder(1), encoder(7)])
     assert (report.added, report.skipped, report.failed) == (["net7"], ["net1"], {})
-    with pytest.raises(InvalidValue, match="name='net1'.*differs in weights_hash"):
+    with pytest.raises(InvalidValueError, match="name='net1'.*differs in weights_hash"):
         zoo.add(encoder(9, name="net1"))
-    with pytest.raises(InvalidValue, match="differs in transform"):
+    with pytest.raises(InvalidValueError, match="differs in transform"):
         zoo.add(encoder(1, transform=pyattrx.Normalize([0.5] * 3, [0.5] * 3)))
     zoo.add(encoder(9, name="net1"), replace=True)
     assert zoo.names == ["net0", "net2", "net3", "net4", "net5", "net7", "net1"]
@@ -191,7 +191,7 @@ def test_a_failing_network_does_not_stop_the_rest(zoo):
         functools.partial(encoder, 9),
         encoder(8),
     ]
-    with pytest.raises(InvalidValue, match="different names"):
+    with pytest.raises(InvalidValueError, match="different names"):
         zoo.add_many(sources)
     report = zoo.add_many(iter(sources[:6]))
     assert report.added == ["net8", "net9"]
@@ -214,9 +214,9 @@ def test_tags_filter(zoo):
     assert [e.name for e in zoo.entries("b")] == ["net1", "net4"]
     zoo.untag("net4", "b")
     assert [e.name for e in zoo.entries("b")] == ["net1"]
-    with pytest.raises(InvalidValue, match="tags"):
+    with pytest.raises(InvalidValueError, match="tags"):
         zoo.tag("net1", "")
-    with pytest.raises(InvalidType, match="tags=3"):
+    with pytest.raises(InvalidTypeError, match="tags=3"):
         zoo.query("net1", tags=3)
 
 
@@ -225,7 +225,7 @@ def test_what_is_removed_is_gone(tmp_path, zoo):
     assert "net2" not in zoo
     assert "net2" not in [m.name for m in zoo.query("net0", k=9)]
     assert zoo.verify().ok
-    with pytest.raises(InvalidValue, match="name='net2': expected a network in the zoo"):
+    with pytest.raises(InvalidValueError, match="name='net2': expected a network in the zoo"):
         zoo.remove("net2")
     zoo.add(encoder(2))
     assert zoo.names[-1] == "net2"
@@ -251,9 +251,9 @@ def test_merging_takes_what_is_not_there(tmp_path, probes, zoo):
 def test_merging_refuses_what_differs(tmp_path, probes, zoo):
     Zoo.create(tmp_path / "a", probes, "elrp").close()
     Zoo.create(tmp_path / "b", probes.head(10), "saliency", sketch_size=1024).close()
-    with pytest.raises(ZooMismatch, match="methods .'saliency' here, 'elrp' there"):
+    with pytest.raises(ZooMismatchError, match="methods .'saliency' here, 'elrp' there"):
         zoo.merge(tmp_path / "a")
-    with pytest.raises(ZooMismatch, match="probes .*, sketch_size .4096 here, 1024 there"):
+    with pytest.raises(ZooMismatchError, match="probes .*, sketch_size .4096 here, 1024 there"):
         zoo.merge(tmp_path / "b")
 
 
@@ -274,9 +274,9 @@ def test_a_zoo_without_rows_estimates(tmp_path, probes):
     assert np.abs(errors).max() < 5
     assert np.abs([e * m.stderr for e, m in zip(errors, matches, strict=True)]).max() < 0.1
     assert zoo.verify().ok
-    with pytest.raises(InvalidValue, match="keep_rows"):
+    with pytest.raises(InvalidValueError, match="keep_rows"):
         zoo.affinity()
-    with pytest.raises(InvalidValue, match="exact=True"):
+    with pytest.raises(InvalidValueError, match="exact=True"):
         zoo.query("net0", exact=True)
 
 
@@ -315,7 +315,7 @@ def test_one_probe_one_network_and_none(tmp_path):
     (match,) = zoo.query(encoder(1))
     assert np.isnan(match.stderr)
     assert match.to_dict()["stderr"] is None
-    with pytest.raises(InvalidValue, match="names"):
+    with pytest.raises(InvalidValueError, match="names"):
         zoo.affinity([])
 
 
@@ -333,17 +333,17 @@ def test_wrong_arguments_are_refused_before_anything_is_made(tmp_path, probes):
         ({"keep_rows": 1}, "keep_rows=1"),
         ({"wait": "long"}, "wait='long'"),
     ]:
-        with pytest.raises((InvalidValue, InvalidType), match=message):
+        with pytest.raises((InvalidValueError, InvalidTypeError), match=message):
             Zoo.create(path, **{"probes": probes, **arguments})
         assert list(tmp_path.iterdir()) == []
     (path / "inner").mkdir(parents=True)
-    with pytest.raises(InvalidValue, match="something else already"):
+    with pytest.raises(InvalidValueError, match="something else already"):
         Zoo.create(path, probes)
-    with pytest.raises(InvalidValue, match="in one that exists"):
+    with pytest.raises(InvalidValueError, match="in one that exists"):
         Zoo.create(tmp_path / "no" / "zoo", probes)
     with pytest.raises(ZooError, match="there is no zoo here"):
         Zoo.open(path)
-    with pytest.raises(InvalidType, match="path=3"):
+    with pytest.raises(InvalidTypeError, match="path=3"):
         Zoo.open(3)
 
 
@@ -355,17 +355,17 @@ def test_wrong_questions_are_refused(zoo):
         (("net0", True), "k=True"),
         ((torch.rand(12, 5),), "target.shape"),
     ]:
-        with pytest.raises((InvalidValue, InvalidType), match=message):
+        with pytest.raises((InvalidValueError, InvalidTypeError), match=message):
             zoo.query(*arguments)
-    with pytest.raises(InvalidValue, match="level=1.5"):
+    with pytest.raises(InvalidValueError, match="level=1.5"):
         zoo.query("net0", level=1.5)
-    with pytest.raises(InvalidValue, match="batch_size=0"):
+    with pytest.raises(InvalidValueError, match="batch_size=0"):
         zoo.query(encoder(7), batch_size=0)
-    with pytest.raises(InvalidValue, match="precision='half'"):
+    with pytest.raises(InvalidValueError, match="precision='half'"):
         zoo.add(encoder(7), precision="half")
-    with pytest.raises(InvalidType, match="compile='yes'"):
+    with pytest.raises(InvalidTypeError, match="compile='yes'"):
         zoo.add(encoder(7), compile="yes")
-    with pytest.raises(InvalidType, match="encoder"):
+    with pytest.raises(InvalidTypeError, match="encoder"):
         zoo.add(network(7))
 
 
@@ -455,19 +455,19 @@ def test_a_closed_zoo_says_so(zoo):
     for ask in asked:
         with pytest.raises(ZooError, match="the zoo is closed") as caught:
             ask()
-        assert not isinstance(caught.value, ZooDamaged)
+        assert not isinstance(caught.value, ZooDamagedError)
     assert repr(zoo) == f"Zoo({str(zoo.path)!r}, closed)"
 
 
 def test_names_that_cannot_be_encoded_are_refused(zoo):
     name = "a\udc80"
-    with pytest.raises(InvalidValue, match="name="):
+    with pytest.raises(InvalidValueError, match="name="):
         zoo.add_maps(name, torch.rand(12, 196))
-    with pytest.raises(InvalidValue, match="name="):
+    with pytest.raises(InvalidValueError, match="name="):
         zoo.add(encoder(9, name=name))
-    with pytest.raises(InvalidValue, match="tags="):
+    with pytest.raises(InvalidValueError, match="tags="):
         zoo.tag("net0", name)
-    with pytest.raises(InvalidValue, match="target="):
+    with pytest.raises(InvalidValueError, match="target="):
         zoo.query(name)
     assert name not in zoo
 
@@ -528,5 +528,5 @@ def test_the_default_is_that_of_affinity(tmp_path, probes):
 def test_a_method_of_features_re_ranks(tmp_path):
     probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8))
     for method in (["recommended"], get_method("cka")):
-        with pytest.raises((InvalidValue, InvalidType), match="rerank='recommended'"):
+        with pytest.raises((InvalidValueError, InvalidTypeError), match="rerank='recommended'"):
             pyattrx.Zoo.create(tmp_path / "zoo", probes, method)

@@ -36,8 +36,9 @@ class DemoNetwork:
     licence : str
         Licence of that package, as the package states it.
     build : callable
-        Makes the network, pretrained, on the CPU, in evaluation mode. Raises `MissingDependency`
-        if the package is not installed and `EncoderError` if its weights do not fit.
+        Makes the network, pretrained, on the CPU, in evaluation mode. Raises
+        `MissingDependencyError` if the package is not installed and `EncoderError` if its weights
+        do not fit.
     mean, std : tuple of three floats
         ``(x - mean) / std`` of an RGB image x in [0, 1] is what the network expects.
     input_size : int or None

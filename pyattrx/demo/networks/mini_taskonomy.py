@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pyattrx.encoders import Encoder, Normalize
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 __all__ = [
     "ARCHITECTURES",
@@ -157,11 +157,11 @@ def load_encoder(file: Path, architecture: str) -> nn.Module:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such architecture.
     """
     if architecture not in ARCHITECTURES:
-        raise InvalidValue("architecture", architecture, f"one of {', '.join(ARCHITECTURES)}")
+        raise InvalidValueError("architecture", architecture, f"one of {', '.join(ARCHITECTURES)}")
     with torch.device("meta"):  # no time goes into random weights, and no random number is used up
         encoder = ARCHITECTURES[architecture]()
     weights = {

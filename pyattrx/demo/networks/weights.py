@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pyattrx.errors import EncoderError, MissingDependency
+from pyattrx.errors import EncoderError, MissingDependencyError
 
 __all__ = ["load_pretrained", "package_file"]
 
@@ -39,7 +39,7 @@ def package_file(module: str, path: str, *, package: str, needed_for: str) -> Pa
 
     Raises
     ------
-    MissingDependency
+    MissingDependencyError
         If the package is not installed.
     EncoderError
         If it is installed and has no such file.
@@ -52,7 +52,7 @@ def package_file(module: str, path: str, *, package: str, needed_for: str) -> Pa
     # Looks along sys.path only: runs nothing, whatever has been imported or hooked.
     spec = PathFinder.find_spec(module)
     if spec is None or not spec.submodule_search_locations:
-        raise MissingDependency(package, needed_for, '"pyattrx[demo]"')
+        raise MissingDependencyError(package, needed_for, '"pyattrx[demo]"')
     for folder in spec.submodule_search_locations:
         file = Path(folder) / path
         if file.is_file():

@@ -11,7 +11,7 @@ from pathlib import Path
 from pyattrx import Encoder
 from pyattrx.demo.networks import DemoNetwork, demo_networks
 from pyattrx.demo.run import make_encoder
-from pyattrx.errors import InvalidValue
+from pyattrx.errors import InvalidValueError
 
 from . import (
     cifar_resnet,
@@ -99,7 +99,7 @@ def candidates(folder: str | Path) -> list[Candidate]:
 
     Raises
     ------
-    InvalidValue
+    InvalidValueError
         There is no such folder.
 
     Examples
@@ -113,7 +113,7 @@ def candidates(folder: str | Path) -> list[Candidate]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InvalidValue("folder", str(folder), "an existing folder of weights")
+        raise InvalidValueError("folder", str(folder), "an existing folder of weights")
     own = [
         Candidate(
             network.name,

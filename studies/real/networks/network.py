@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pyattrx import Encoder, Normalize
 from pyattrx.encoders import read_weights
-from pyattrx.errors import EncoderError, InvalidValue
+from pyattrx.errors import EncoderError, InvalidValueError
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "RealNetwork"]
 
@@ -85,7 +85,7 @@ class RealNetwork:
 
         Raises
         ------
-        InvalidValue
+        InvalidValueError
             The folder has no such file; the message says how to get it.
         UntrustedError
             Reading the file would execute code.
@@ -94,7 +94,7 @@ class RealNetwork:
         """
         file = self.find(folder)
         if file is None:
-            raise InvalidValue("folder", str(folder), f"a folder with {self.file}: {self.get}")
+            raise InvalidValueError("folder", str(folder), f"a folder with {self.file}: {self.get}")
         weights = self.read(file)
         with torch.device("meta"):  # no time for random weights, and no random number used up
             module = self.build()
