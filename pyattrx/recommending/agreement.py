@@ -76,7 +76,11 @@ class Consensus:
 
 
 def consensus(
-    features: Sequence[np.ndarray], groups: np.ndarray, *, most: int = _MOST_IMAGES
+    features: Sequence[np.ndarray],
+    groups: np.ndarray,
+    *,
+    most: int = _MOST_IMAGES,
+    penalty: float = 0.1,
 ) -> Consensus:
     """Score candidates by what they know of each other.
 
@@ -88,6 +92,8 @@ def consensus(
         Images that belong together; halves and blocks are of whole groups.
     most : int
         Use the first images up to about so many: the cost grows with their third power.
+    penalty : float
+        Of the regressions; positive.
 
     Returns
     -------
@@ -122,7 +128,7 @@ def consensus(
         raise InvalidValueError(
             "groups", int(groups.max(initial=-1)) + 1, "at least four groups of images"
         )
-    descriptor = NormalizedRidge(penalty=0.1)
+    descriptor = NormalizedRidge(penalty=penalty)
     networks = [_summary(descriptor, values[chosen]) for values in features]
     blocks = jackknife_blocks(groups)
     count = len(networks)

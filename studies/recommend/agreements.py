@@ -29,6 +29,7 @@ __all__ = ["IMAGES", "PLACES", "Agreements", "judge_forms", "measure_agreements"
 
 _Table = NDArray[np.float64]
 PLACES = ("pooled", "2x2")
+PENALTIES = (0.1, 1.0, 10.0)
 IMAGES = 160
 _COPIES = 9
 _CLEAN = "clean"
@@ -42,7 +43,7 @@ class Agreements:
     ----------
     sources, images : tuple of str
         `images` says of what: "clean", or the targets whose networks see other images.
-    tables : ndarray [images, draws, places, S, S], float32
+    tables : ndarray [images, draws, places, penalties, S, S], float32
         R^2 of targets by sources.
     """
 
@@ -50,12 +51,19 @@ class Agreements:
     images: tuple[str, ...]
     tables: NDArray[np.float32]
 
-    def of(self, target: str, draw: int, place: str) -> _Table:
+    def of(self, target: str, draw: int, place: str, penalty: float = 0.1) -> _Table:
         """Return what the sources of a target know of each other, its own encoder left out."""
         which = self.images.index(target if target in self.images else _CLEAN)
         others = [i for i, name in enumerate(self.sources) if name != target]
-        table = self.tables[which, draw, PLACES.index(place)][np.ix_(others, others)]
-        return np.asarray(table, np.float64)
+        table = self.tables[which, draw, PLACES.index(place), PENALTIES.index(penalty)]
+        return np.asarray(table[np.ix_(others, others)], np.float64)
+
+    def of_target(self, target: str, draw: int, place: str, penalty: float) -> _Table:
+        """R^2 of the target's own encoder by its sources, [S]."""
+        which = self.images.index(target if target in self.images else _CLEAN)
+        own = self.sources.index(target)
+        table = self.tables[which, draw, PLACES.index(place), PENALTIES.index(penalty)]
+        return np.delete(table[own].astype(np.float64), own)
 
     @classmethod
     def read(cls, file: Path) -> Agreements:
@@ -90,7 +98,7 @@ def measure_agreements(
     encoders = [load_source(folder, seed, name) for name in sources]
     images = (_CLEAN, *(name for name in targets if TASKS[name].corrupt is not None))
     count = len(sources)
-    tables = np.empty((len(images), DRAWS, len(PLACES), count, count), np.float32)
+    tables = np.empty((len(images), DRAWS, len(PLACES), len(PENALTIES), count, count), np.float32)
     clean = next(name for name in TASKS if TASKS[name].corrupt is None)
     for i, which in enumerate(images):
         read = features_of(encoders, images_of(data, TASKS[clean if which == _CLEAN else which]))
@@ -98,7 +106,9 @@ def measure_agreements(
             seen = parts_of(read, draw)
             for p, features in enumerate(([x for x, _ in seen], [small(maps) for _, maps in seen])):
                 groups = np.arange(len(features[0]))
-                tables[i, draw, p] = consensus(features, groups, most=IMAGES).between
+                for q, penalty in enumerate(PENALTIES):
+                    found = consensus(features, groups, most=IMAGES, penalty=penalty)
+                    tables[i, draw, p, q] = found.between
         say(f"agreements of {which} images: {count} encoders")
     with atomic_write(out) as file:
         np.savez_compressed(file, sources=np.array(sources), images=np.array(images), tables=tables)
