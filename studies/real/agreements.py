@@ -59,8 +59,8 @@ def measure_between(
     Returns
     -------
     list of Row
-        R^2; named ``PLACE: TARGET``, or ``PLACE, PENALTY: TARGET``, with a value a source. `Row.labels` is how many images were
-        used.
+        R^2; named ``PLACE: TARGET``, or ``PLACE, PENALTY: TARGET``, with a value a source.
+        `Row.labels` is how many images were used.
     """
     found: list[Row] = []
     names = {one.name for one in seen}

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-import pyattrx.demo.minitaskonomy
 from pyattrx import Encoder
+from pyattrx.demo.minitaskonomy import FOLDER
 from pyattrx.demo.networks.mini_taskonomy import as_encoder, load_encoder
 
 from .networks import candidates
@@ -85,7 +85,6 @@ def entrants(weights: Path) -> tuple[list[Entrant], list[str]]:
     for name in (name for name in _RANDOM if name in found):
         load = _untrained(_plainly(found[name].load, name=f"{name}, random"))
         there.append(Entrant(f"{name}, random", "random", "nothing", "initialised here", "", load))
-    rooms = Path(pyattrx.demo.minitaskonomy.__file__).parent
     there += [
         Entrant(
             f"rooms-{file.stem}",
@@ -95,7 +94,7 @@ def entrants(weights: Path) -> tuple[list[Entrant], list[str]]:
             "",
             _of_rooms(file),
         )
-        for file in sorted(rooms.glob("*.safetensors"))
+        for file in sorted(FOLDER.glob("*.safetensors"))
     ]
     return there, missing
 

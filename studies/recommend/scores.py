@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import pyattrx.demo.minitaskonomy
 from pyattrx import Encoder, Probes, scores
 from pyattrx._files import atomic_write
+from pyattrx.demo.minitaskonomy import FOLDER
 from pyattrx.demo.networks.mini_taskonomy import as_encoder, load_encoder
 from pyattrx.errors import PyattrxError
 from pyattrx.features import Features, extract
@@ -154,7 +154,7 @@ def score_names() -> tuple[str, ...]:
 
 def load_source(folder: Path, seed: int, name: str) -> Encoder:
     """Load the encoder of a task; those of seed 0 ship with the package."""
-    shipped = Path(pyattrx.demo.minitaskonomy.__file__).parent / f"{name}.safetensors"
+    shipped = FOLDER / f"{name}.safetensors"
     file = shipped if seed == 0 else encoder_file(folder, "residual", seed, name)
     return as_encoder(load_encoder(file, "residual"), name)
 

@@ -33,3 +33,12 @@ def test_what_recommend_does_is_not_behind_the_mean(seed0):
     form = agreements.FORMS["targets standardized"]
     table = seed0.of("rgb2depth", 0, "pooled")
     np.testing.assert_allclose(by_every_target(table), form(table))
+
+
+def test_networks_that_ship_are_found(tmp_path):
+    from studies.real.entrants import entrants
+    from studies.recommend.scores import load_source
+
+    assert load_source(tmp_path, 0, "rgb2depth").name == "rgb2depth"
+    there, _ = entrants(tmp_path)
+    assert sum(one.group == "one size" for one in there) == 20
