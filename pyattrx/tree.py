@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist, squareform
 
+from pyattrx._checks import integer
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 __all__ = ["Tree", "TreeForm", "build_tree"]
@@ -129,11 +130,7 @@ class Tree:
         {'b': 0, 'c': 0, 'a': 1}
         """
         count = len(self.names)
-        expected = f"an integer from 1 to {count}, the number of networks"
-        if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-            raise InvalidTypeError("k", k, expected)
-        if not 1 <= k <= count:
-            raise InvalidValueError("k", k, expected)
+        integer("k", k, 1, count, ", the number of networks")
         members = {i: [i] for i in range(count)}
         for step, (a, b) in enumerate(self._merges()[: count - int(k)]):
             members[count + step] = members.pop(a) + members.pop(b)

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyattrx._checks import integer
 from pyattrx._progress import progress
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate.measures import bounds, for_all_draws
@@ -412,9 +413,6 @@ def _p_value(replicates: _Vector, draws: _Draws) -> float:
 
 def _check(samples: int, level: float, probe_samples: int = 500) -> None:
     for argument, value in (("samples", samples), ("probe_samples", probe_samples)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise InvalidTypeError(argument, value, "an integer of at least 100")
-        if value < 100:
-            raise InvalidValueError(argument, value, "an integer of at least 100")
+        integer(argument, value, least=100)
     if not 0 < level < 1:
         raise InvalidValueError("level", level, "a number between 0 and 1")

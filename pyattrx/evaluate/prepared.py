@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx.errors import InvalidTypeError, InvalidValueError
+from pyattrx._checks import integer
+from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import rankings
 from pyattrx.evaluate.tables import paired
 from pyattrx.evaluate.usual import usual_relevant
@@ -155,8 +156,4 @@ def _check_ties(ties: str) -> None:
 
 def check_count(argument: str, value: Any, most: int) -> None:
     """Refuse what is no number of candidates."""
-    expected = f"an integer from 1 to {most}, the fewest candidate sources of a target"
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidTypeError(argument, value, expected)
-    if not 1 <= value <= most:
-        raise InvalidValueError(argument, value, expected)
+    integer(argument, value, 1, most, ", the fewest candidate sources of a target")

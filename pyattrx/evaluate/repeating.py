@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyattrx._checks import integer
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.evaluate import rankings
 from pyattrx.evaluate.accuracies import Accuracies, means
@@ -93,10 +94,7 @@ def reliability(
     """
     if not isinstance(accuracies, Accuracies):
         raise InvalidTypeError("accuracies", accuracies, "Accuracies")
-    if isinstance(splits, bool) or not isinstance(splits, (int, np.integer)):
-        raise InvalidTypeError("splits", splits, "an integer of at least 1")
-    if splits < 1:
-        raise InvalidValueError("splits", splits, "an integer of at least 1")
+    integer("splits", splits, least=1)
     several = accuracies.seeds >= 2
     rows = np.flatnonzero(several.sum(1) >= _FEWEST)
     if not len(rows):

@@ -7,12 +7,12 @@ import math
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyattrx._ambient import neutrally
+from pyattrx._checks import integer
 from pyattrx.encoders import Normalize, random_state_kept
 from pyattrx.errors import EncoderError, FitWarning, InvalidTypeError, InvalidValueError
 from pyattrx.fitting.encoder import FittedEncoder
@@ -223,10 +223,7 @@ def _checked(
         ("patience", patience, 1),
         ("seed", seed, 0),
     ):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise InvalidTypeError(argument, value, f"an integer of at least {least}")
-        if value < least:
-            raise InvalidValueError(argument, value, f"an integer of at least {least}")
+        integer(argument, value, least)
     if not 0 < holdout < 1:
         raise InvalidValueError("holdout", holdout, "a share between 0 and 1")
     if not 0 < learning_rate < math.inf:

@@ -24,8 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyattrx._checks import number
 from pyattrx._modes import Arguments, Function, FunctionMode, Named
-from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
+from pyattrx.errors import EncoderError
 from pyattrx.methods.attribution import Forward, InputAttribution, differentiated
 from pyattrx.methods.scalars import Scalar
 
@@ -56,11 +57,7 @@ class ELRP(InputAttribution):
     combine = "grad_x_input"
 
     def __init__(self, eps: float = 1e-4) -> None:
-        if isinstance(eps, bool) or not isinstance(eps, (int, float)):
-            raise InvalidTypeError("eps", eps, "a positive number")
-        if not 0 < eps < float("inf"):
-            raise InvalidValueError("eps", eps, "a positive number")
-        self.eps = float(eps)
+        self.eps = number("eps", eps, above=0)
 
     def check(self, module: nn.Module) -> None:
         """Refuse TorchScript, whose activations cannot be caught."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyattrx import ops
+from pyattrx._hashing import GOLDEN, mixed
 from pyattrx.encoders import PreparedEncoder
 from pyattrx.errors import EncoderError, InvalidValueError, PyattrxError
 from pyattrx.methods.map_method import Method, resolve_attribution
@@ -165,9 +166,7 @@ def choose_pixels(size: int, count: int, seed: int) -> np.ndarray:
     10
     """
     with np.errstate(over="ignore"):
-        z = (np.arange(size, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        z ^= np.uint64(seed) * np.uint64(0xD1342543DE82EF95)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
+        keys = (np.arange(size, dtype=np.uint64) + np.uint64(1)) * GOLDEN
+        keys ^= np.uint64(seed) * np.uint64(0xD1342543DE82EF95)
+    z = mixed(keys)
     return np.sort(np.argsort(z, kind="stable")[:count]).astype(np.int64)

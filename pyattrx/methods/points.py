@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
+from pyattrx.evaluate import mean_ranks
 from pyattrx.methods.feature_method import FeatureMethod, Summary, centered
 
-__all__ = ["OfGram", "Points", "average_ranks", "gram_summary", "recentered", "unit", "unit_ranks"]
+__all__ = ["OfGram", "Points", "gram_summary", "recentered", "unit", "unit_ranks"]
 
 # Query vectors in memory at once.
 _VECTOR_BYTES = 256 << 20
@@ -120,26 +121,10 @@ def recentered(gram: np.ndarray, keep: np.ndarray) -> np.ndarray:
     return part
 
 
-def average_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1; equal values share the mean of theirs.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pyattrx.methods.points import average_ranks
-    >>> average_ranks(np.array([3.0, 1.0, 3.0])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    ranks: np.ndarray = (last - (counts - 1) / 2)[place]
-    return ranks
-
-
 def unit_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks, less their mean, of unit length."""
     # Correlations that are equal but for rounding share a rank.
-    ranks = average_ranks(np.round(values, _DECIMALS))
+    ranks = mean_ranks(np.round(values, _DECIMALS))
     return unit(ranks - (len(ranks) + 1) / 2)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyattrx._checks import flag, integer
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.ops import reference
 from pyattrx.ops.heap import freed_memory_kept
@@ -95,8 +96,7 @@ def attribution_maps(
     _check_choice("method", method, COMBINE_CODES)
     _check_choice("reduce", reduce, REDUCE_CODES)
     _check_channels("grad", grad)
-    if not isinstance(normalize, bool):
-        raise InvalidTypeError("normalize", normalize, "True or False")
+    flag("normalize", normalize)
     if places is not None:
         _check_places(places)
     if COMBINE_CODES[method] == 0:
@@ -304,11 +304,10 @@ def sketch(
     True
     """
     _check_tensor("maps", maps, 2, "[N, D]")
-    _check_integer("size", size, 1, 2**31 - 1)
-    _check_integer("seed", seed, 0, 2**63 - 1)
-    _check_integer("first_probe", first_probe, 0, 2**63 - 1)
-    if not isinstance(normalize, bool):
-        raise InvalidTypeError("normalize", normalize, "True or False")
+    integer("size", size, 1, 2**31 - 1)
+    integer("seed", seed, 0, 2**63 - 1)
+    integer("first_probe", first_probe, 0, 2**63 - 1)
+    flag("normalize", normalize)
     result: Tensor = operators.sketch(maps.detach(), size, seed, first_probe, normalize)
     return result
 
@@ -375,13 +374,6 @@ def _check_channels(name: str, value: Tensor) -> None:
 def _check_probes(name: str, value: Tensor) -> None:
     if value.shape[1] == 0:
         raise InvalidValueError(f"{name}.shape", tuple(value.shape), "at least one probe (N >= 1)")
-
-
-def _check_integer(name: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidTypeError(name, value, "an integer")
-    if not least <= value <= most:
-        raise InvalidValueError(name, value, f"{least} to {most}")
 
 
 def _check_choice(name: str, value: Any, choices: dict[str, int]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from pyattrx._checks import integer, number
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos.photos import Cuts
 
@@ -28,11 +29,7 @@ __all__ = [
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
     """Return an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InvalidTypeError(name, value, f"an integer of at least {least}")
-    if value < least:
-        raise InvalidValueError(name, value, f"an integer of at least {least}")
-    return int(value)
+    return integer(name, value, least)
 
 
 def check_size(size: Any) -> tuple[int, int]:
@@ -111,13 +108,8 @@ def dense_groups(keys: Sequence[Hashable]) -> NDArray[np.int64]:
 
 def check_cuts(size: Any, crops: Any, min_crop: Any, seed: Any) -> Cuts:
     """Return what to cut from every photo."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise InvalidTypeError("seed", seed, "an integer")
-    if isinstance(min_crop, bool) or not isinstance(min_crop, (int, float)):
-        raise InvalidTypeError("min_crop", min_crop, "a number in (0, 1]")
-    if not 0 < min_crop <= 1:
-        raise InvalidValueError("min_crop", min_crop, "a number in (0, 1]")
-    return Cuts(check_size(size), check_count("crops", crops), float(min_crop), int(seed))
+    whole, part = integer("seed", seed), number("min_crop", min_crop, above=0, most=1)
+    return Cuts(check_size(size), check_count("crops", crops), part, whole)
 
 
 def check_photos(images: Any) -> list[Image.Image | NDArray[np.uint8]]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidTypeError, InvalidValueError
+from pyattrx._checks import integer, number
+from pyattrx.errors import InvalidValueError
 from pyattrx.scores._labels import Labels
 from pyattrx.scores._result import Score
 from pyattrx.statistics import Residuals
@@ -88,10 +89,7 @@ def check_number(argument: str, value: Any, *, whole: bool = False, least: float
     ------
     InvalidTypeError, InvalidValueError
     """
-    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    if isinstance(value, bool) or not isinstance(value, kinds):
-        raise InvalidTypeError(argument, value, "an integer" if whole else "a number")
-    if whole and value < least:
-        raise InvalidValueError(argument, value, f"an integer of at least {least:g}")
-    if not whole and not 0 < value < float("inf"):
-        raise InvalidValueError(argument, value, "a positive number")
+    if whole:
+        integer(argument, value, least=int(least))
+    else:
+        number(argument, value, above=0)

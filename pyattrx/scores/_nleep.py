@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidTypeError, InvalidValueError
+from pyattrx._checks import number
 from pyattrx.scores._features import read_features
 from pyattrx.scores._labels import read_labels
 from pyattrx.scores._leep import likelihood
@@ -89,10 +89,7 @@ def nleep(
     if components is not None:
         check_number("components", components, whole=True, least=1)
     check_number("seed", seed, whole=True)
-    if isinstance(variance, bool) or not isinstance(variance, (int, float, np.number)):
-        raise InvalidTypeError("variance", variance, "a number")
-    if not 0 < variance <= 1:
-        raise InvalidValueError("variance", variance, "a number in (0, 1]")
+    number("variance", variance, above=0, most=1)
     found = read_features(features, len(read))
     spectrum = found.spectrum()
     parts = components or max(1, min(5 * read.width, len(read) // 5))

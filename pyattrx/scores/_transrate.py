@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from pyattrx.errors import InvalidTypeError
+from pyattrx._checks import flag
 from pyattrx.scores._features import Features, read_features
 from pyattrx.scores._labels import read_labels
 from pyattrx.scores._making import check_number, from_terms
@@ -71,8 +71,7 @@ def transrate(
     0.0
     """
     check_number("epsilon", epsilon)
-    if not isinstance(normalize, bool):
-        raise InvalidTypeError("normalize", normalize, "True or False")
+    flag("normalize", normalize)
     read = read_labels(labels, groups, ("classification",))
     found = read_features(features, len(read))
     options = {"epsilon": float(epsilon), "normalize": normalize}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pyattrx._checks import flag
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import FeatureMethod, Method, resolve_maps_method
 from pyattrx.probes import Probes
@@ -38,8 +39,7 @@ def create(
     names = [str(one) for one in methods]
     if not methods or len(set(names)) < len(names):
         raise InvalidValueError("method", names, "one method, or several different ones")
-    if not isinstance(keep_rows, bool):
-        raise InvalidTypeError("keep_rows", keep_rows, "True or False")
+    flag("keep_rows", keep_rows)
     if not_integer(sketch_size) or sketch_size % 1024 or not 1024 <= sketch_size <= 65536:
         raise InvalidValueError("sketch_size", sketch_size, "a multiple of 1024, up to 65536")
     if not_integer(seed) or not 0 <= seed < 2**63:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyattrx import ops
+from pyattrx._hashing import GOLDEN, mixed
 
 __all__ = ["BLOCKS", "Sketcher", "block_cosines", "blocks_of"]
 
@@ -31,12 +32,9 @@ def blocks_of(groups: np.ndarray, blocks: int = BLOCKS) -> np.ndarray:
     -------
     ndarray [N], int64
     """
-    with np.errstate(over="ignore"):  # SplitMix64's finaliser
-        z = (groups.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z % np.uint64(blocks)).astype(np.int64)
+    with np.errstate(over="ignore"):
+        keys = (groups.astype(np.uint64) + np.uint64(1)) * GOLDEN
+    return (mixed(keys) % np.uint64(blocks)).astype(np.int64)
 
 
 class Sketcher:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyattrx._checks import integer
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos import GroupOf, check_count, check_cuts
 from pyattrx.probes import Probes
@@ -650,8 +651,7 @@ class Task:
         >>> task.subsample(3).probes.names == task.subsample(6).probes.names[:3]
         True
         """
-        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-            raise InvalidTypeError("seed", seed, "an integer")
+        integer("seed", seed)
         if (n is None) == (per_class is None):
             raise InvalidValueError("n", n, "either n= or per_class=, and not both")
         names, groups = self.probes.names, self.groups.tolist()

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pyattrx._checks import flag
 from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ZooDamagedError, ZooWarning
 from pyattrx.probes import Probes
@@ -41,8 +42,7 @@ def grow(
     store: Store, probes: Probes, encoders: Any, run: Run, *, drop: bool, trust: bool, wait: float
 ) -> Report:
     """Let every network see more probes, the zoo's followed by new ones; see `Zoo.add_probes`."""
-    if not isinstance(drop, bool):
-        raise InvalidTypeError("drop", drop, "True or False")
+    flag("drop", drop)
     given = check_encoders(encoders)
     with store.writing(wait):
         store.refresh()

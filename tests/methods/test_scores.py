@@ -11,8 +11,8 @@ from scipy import linalg, stats
 from scipy.spatial.distance import pdist
 
 from pyattrx import methods
+from pyattrx.evaluate import mean_ranks
 from pyattrx.methods import FEATURE_METHODS
-from pyattrx.methods.points import average_ranks
 
 SYMMETRIC = ["rsa", "cka", "dds", "edges", "svcca"]
 DIRECTIONAL = ["ridge", "normalized_ridge", "perturbation_response"]
@@ -175,7 +175,7 @@ def test_without_each_block(kind):
 
 def test_ties_share_their_ranks():
     values = np.random.default_rng(0).integers(0, 5, 50).astype(float)
-    assert (average_ranks(values) == stats.rankdata(values)).all()
+    assert (mean_ranks(values) == stats.rankdata(values)).all()
     # Few probes repeated: many equal dissimilarities.
     rng = np.random.default_rng(3)
     z = np.sign(rng.normal(size=(10, 8)))
