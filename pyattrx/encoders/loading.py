@@ -34,7 +34,14 @@ from pyattrx.errors import (
 __all__ = ["expand", "load", "load_many"]
 
 
-def load(specification: str, *, weights: str | Path | None = None, trust: bool = False) -> Encoder:
+def load(
+    specification: str,
+    *,
+    output: str | None = None,
+    features: str | None = None,
+    weights: str | Path | None = None,
+    trust: bool = False,
+) -> Encoder:
     """Load one network.
 
     Parameters
@@ -53,8 +60,10 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         `load_taskonomy`. ``fitted.safetensors``: what
         `FittedEncoder.save` wrote. ``program.pt2``: an exported program, with `trust` only.
 
-        ``?output=LAYER`` and ``?features=LAYER`` may follow, dotted names of submodules as for
-        `Encoder`, which become part of the name; and last ``?weights=FILE``, as `weights`.
+        ``?output=LAYER&features=LAYER&weights=FILE`` may follow, each of them, in any order: as the
+        arguments of these names. Layers become part of the name.
+    output, features : str, optional
+        Dotted names of submodules as for `Encoder`, in place of what the specification says.
     weights : path, optional
         A safetensors file, or a PyTorch file that holds nothing but tensors, to load into the
         module, in place of what the specification says; keys must match.
@@ -95,9 +104,19 @@ def load(specification: str, *, weights: str | Path | None = None, trust: bool =
         raise InvalidValueError(
             "specification", specification, f"one network, not {len(names)}; see load_many"
         )
-    if weights is None:
-        return _load(names[0], trust)
-    return _load(str(replace(Parts.of(names[0]), weights="")), trust, weights)
+    parts = Parts.of(names[0])
+    asked = {"output": output, "features": features}
+    given = {option: layer for option, layer in asked.items() if layer is not None}
+    for option, layer in given.items():
+        if not isinstance(layer, str) or not layer:
+            raise InvalidTypeError(option, layer, "the name of a submodule, such as 'layer4'")
+    if given:
+        layers = {**parts.layers, **given}
+        parts = replace(parts, layers={o: layers[o] for o in asked if o in layers})
+    if weights is not None:
+        parts = replace(parts, weights="")
+    changed = bool(given) or weights is not None
+    return _load(str(parts) if changed else names[0], trust, weights)
 
 
 def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:

@@ -13,11 +13,10 @@ __all__ = ["FORMS", "Parts", "anywhere", "is_file"]
 FORMS = (
     "package.module:factory, path/file.py:factory, timm:NAME, torchvision:NAME, "
     "transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors or program.pt2; "
-    "?output=LAYER, ?features=LAYER,... and, last, ?weights=FILE may follow"
+    "?output=LAYER&features=LAYER,...&weights=FILE may follow, each of them, in any order"
 )
-_WEIGHTS = "?weights="
 _KINDS = ("timm", "torchvision", "transformers", "taskonomy")
-_LAYERS = re.compile(r"\?(output|features)=")
+_OPTIONS = re.compile(r"[?&](output|features|weights)=")
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,24 @@ class Parts:
         Raises
         ------
         InvalidValueError
-            Its options are incomplete, doubled or in the wrong place.
+            An option has no value, or is there twice.
         """
-        rest, mark, weights = specification.partition(_WEIGHTS)  # a path may hold anything
-        if mark and not weights:
-            raise InvalidValueError("specification", specification, "a file after ?weights=")
-        if _LAYERS.search(weights) and not Path(weights).exists():
-            expected = "?output= and ?features= before ?weights=, which comes last"
-            raise InvalidValueError("specification", specification, expected)
-        target, *pairs = _LAYERS.split(rest)
-        layers = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        if not all(pairs) or len(pairs) > 2 * len(layers):
-            expected = "a layer after ?output= or ?features=, each at most once"
-            raise InvalidValueError("specification", specification, expected)
-        return cls(target, dict(sorted(layers.items(), reverse=True)), weights)
+        options: dict[str, str] = {}
+        mark = _OPTIONS.search(specification)
+        target = specification if mark is None else specification[: mark.start()]
+        while mark is not None:
+            name, begin = mark[1], mark.end()
+            mark = _OPTIONS.search(specification, begin)
+            if name == "weights" and Path(specification[begin:]).is_file():
+                mark = None  # a path may hold anything
+            value = specification[begin : None if mark is None else mark.start()]
+            if not value or name in options:
+                what = "a file" if name == "weights" else "a layer"
+                expected = f"{what} after {name}=, once"
+                raise InvalidValueError("specification", specification, expected)
+            options[name] = value
+        layers = {name: options[name] for name in ("output", "features") if name in options}
+        return cls(target, layers, options.get("weights", ""))
 
     def at_each(self) -> list[Parts]:
         """Say the same for every layer of ``?features=LAYER,LAYER``; itself where there is one.
@@ -83,10 +86,16 @@ class Parts:
     @property
     def chosen(self) -> str:
         """The layers, as they are written."""
-        return "".join(f"?{option}={layer}" for option, layer in self.layers.items())
+        return _written(self.layers)
 
     def __str__(self) -> str:
-        return self.target + self.chosen + (f"{_WEIGHTS}{self.weights}" if self.weights else "")
+        weights = {"weights": self.weights} if self.weights else {}
+        return self.target + _written({**self.layers, **weights})
+
+
+def _written(options: dict[str, str]) -> str:
+    pairs = "&".join(f"{name}={value}" for name, value in options.items())
+    return f"?{pairs}" if pairs else ""
 
 
 def is_file(target: str) -> bool:

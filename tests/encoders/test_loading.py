@@ -329,7 +329,7 @@ class TestLayersInTheSpecification:
             "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))\n"
         )
         monkeypatch.chdir(shared)
-        name = "deep.py:net?output=0?features=1"
+        name = "deep.py:net?output=0&features=1"
         made = pyattrx.load(name)
         assert (made.output, made.features, made.name) == ("0", "1", name)
         assert made.specification == f"{shared}/{name}"
@@ -354,25 +354,48 @@ class TestLayersInTheSpecification:
         assert made.read_at(output=lambda net, x: net(x)).specification is None
         assert made.read_at().specification == made.specification is not None
 
-    def test_come_before_weights(self, shared):
+    def test_a_path_may_hold_what_looks_like_an_option(self, shared):
         torch.save(nn.Conv2d(3, 4, 3).state_dict(), shared / "a?output=b.pt")
-        name = f"{shared}/shared.py:net?output=0?weights={shared}/a?output=b.pt"
-        with pytest.raises(
-            InvalidValueError, match="output='0'"
-        ):  # a convolution has no such layer
+        name = f"{shared}/shared.py:net?output=0&weights={shared}/a?output=b.pt"
+        # A convolution has no such layer.
+        with pytest.raises(InvalidValueError, match="output='0'"):
             pyattrx.load(name)
-        made = pyattrx.load(name.replace("?output=0", "", 1))
+        plain = name.replace("?output=0&", "?", 1)
+        made = pyattrx.load(plain)
         assert made.output is None
-        assert made.specification == name.replace("?output=0", "", 1)
+        assert made.specification == plain
 
-    def test_have_one_order(self, monkeypatch):
-        made = Parts.of("torch.nn:ReLU?features=a?output=b")
-        assert str(made) == "torch.nn:ReLU?output=b?features=a"
+    @pytest.mark.parametrize(
+        "written",
+        [
+            "?output=b&features=a&weights=w.pt",
+            "?weights=w.pt&features=a&output=b",
+            "?features=a?output=b?weights=w.pt",
+        ],
+    )
+    def test_may_come_in_any_order(self, written):
+        made = Parts.of("torch.nn:ReLU" + written)
+        assert made == Parts("torch.nn:ReLU", {"output": "b", "features": "a"}, "w.pt")
+        assert str(made) == "torch.nn:ReLU?output=b&features=a&weights=w.pt"
+
+    def test_are_arguments_in_python(self, shared):
+        layers = shared / "layers.py"
+        layers.write_text(
+            "from torch import nn\n"
+            "def net():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten())\n"
+        )
+        said = pyattrx.load(f"{layers}:net?output=1&features=0")
+        made = pyattrx.load(f"{layers}:net", output="1", features="0")
+        assert (made.name, made.output, made.features) == (said.name, "1", "0")
+        assert made.specification == said.specification
+        assert pyattrx.load(f"{layers}:net?output=0", output="1").output == "1"
+        with pytest.raises(InvalidTypeError, match="output=''"):
+            pyattrx.load(f"{layers}:net", output="")
 
     @pytest.mark.parametrize(
         "more",
-        ["?output=", "?output=a?output=b", "?features=?output=a", "?weights=",
-         "?weights=w.pt?output=a"],
+        ["?output=", "?output=a&output=b", "?features=&output=a", "?weights=",
+         "?weights=&output=a"],
     )  # fmt: skip
     def test_are_refused_by_halves(self, more):
         with pytest.raises(InvalidValueError, match="specification="):
@@ -381,8 +404,8 @@ class TestLayersInTheSpecification:
     def test_go_with_every_match_of_a_pattern(self, monkeypatch):
         found = types.SimpleNamespace(list_models=lambda *_, **__: ["a8", "b8"])
         monkeypatch.setattr(loading, "timm_package", lambda: found)
-        assert loading.expand("timm:?8@random?features=x?weights=w") == [
-            "timm:a8@random?features=x?weights=w", "timm:b8@random?features=x?weights=w",
+        assert loading.expand("timm:?8@random?features=x&weights=w") == [
+            "timm:a8@random?features=x&weights=w", "timm:b8@random?features=x&weights=w",
         ]  # fmt: skip
 
 

@@ -213,8 +213,8 @@ def test_specifications_of_one_network_share_a_pass(cache, factory, written_out)
 
 
 def test_commas_stand_for_several_specifications():
-    assert expand("a:b?output=x?features=c,d?weights=e,f") == [
-        "a:b?output=x?features=c?weights=e,f", "a:b?output=x?features=d?weights=e,f",
+    assert expand("a:b?output=x&features=c,d&weights=e,f") == [
+        "a:b?output=x&features=c&weights=e,f", "a:b?output=x&features=d&weights=e,f",
     ]  # fmt: skip
     for wrong in ("a:b?features=c,", "a:b?features=c,c", "a:b?features=,"):
         with pytest.raises(InvalidValueError, match="different layers between commas"):
