@@ -60,8 +60,8 @@ class Parts:
                 expected = f"{what} after {name}=, once"
                 raise InvalidValueError("specification", specification, expected)
             options[name] = value
-        layers = {name: options[name] for name in ("output", "features") if name in options}
-        return cls(target, layers, options.get("weights", ""))
+        weights = options.pop("weights", "")
+        return cls(target, dict(sorted(options.items(), reverse=True)), weights)
 
     def at_each(self) -> list[Parts]:
         """Say the same for every layer of ``?features=LAYER,LAYER``; itself where there is one.

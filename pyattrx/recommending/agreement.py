@@ -19,7 +19,15 @@ from pyattrx.methods import NormalizedRidge, Summary, narrowed, standardized
 from pyattrx.scores import Score
 from pyattrx.statistics import Residuals, jackknife_blocks, jackknife_residuals
 
-__all__ = ["MANY", "Consensus", "by_every_target", "consensus"]
+__all__ = [
+    "MANY",
+    "Consensus",
+    "Predictions",
+    "as_scores",
+    "by_every_target",
+    "consensus",
+    "predict",
+]
 
 _MOST_IMAGES = 256
 # A standard deviation over fewer is too uncertain to divide by.
@@ -60,19 +68,26 @@ class Consensus:
 
     def scores(self) -> list[Score]:
         """Return one score a candidate, to stand beside those of labels; they compare pairwise."""
-        sample = hashlib.sha256(self.between.tobytes()).hexdigest()
-        return [
-            Score(
-                "consensus",
-                float(value),
-                float(stderr),
-                replace(self.residuals, sums=self.residuals.sums[:, index]),
-                self.blocks,
-                sample,
-                facts={"images": self.images},
-            )
-            for index, (value, stderr) in enumerate(zip(self.values, self.stderr, strict=True))
-        ]
+        return as_scores("consensus", self.values, self.residuals, self.blocks)
+
+
+def as_scores(
+    name: str, values: np.ndarray, residuals: Residuals, blocks: np.ndarray
+) -> list[Score]:
+    """Make one score a candidate of values [M] and the residuals of their jackknife [G, M]."""
+    sample = hashlib.sha256(values.tobytes() + residuals.sums.tobytes()).hexdigest()
+    return [
+        Score(
+            name,
+            float(value),
+            float(stderr),
+            replace(residuals, sums=residuals.sums[:, index]),
+            blocks,
+            sample,
+            facts={"images": len(blocks)},
+        )
+        for index, (value, stderr) in enumerate(zip(values, residuals.stderr(), strict=True))
+    ]
 
 
 def consensus(
@@ -121,6 +136,46 @@ def consensus(
     """
     if len(features) < 2:
         raise InvalidValueError("features", len(features), "those of at least two candidates")
+    found = predict(features, features, groups, most=most, penalty=penalty)
+    values = by_every_target(found.values)
+    residuals = jackknife_residuals(values, by_every_target(found.without), found.blocks)
+    return Consensus(values, residuals, found.values, found.blocks)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """How well features of sources predict those of targets.
+
+    Attributes
+    ----------
+    values : ndarray [T, S]
+        R^2.
+    without : ndarray [K, T, S]
+        The same without each block of images.
+    blocks : ndarray [N], int64
+        Block of each image that was used.
+    """
+
+    values: np.ndarray
+    without: np.ndarray
+    blocks: np.ndarray
+
+
+def predict(
+    targets: Sequence[np.ndarray],
+    sources: Sequence[np.ndarray],
+    groups: np.ndarray,
+    *,
+    most: int = _MOST_IMAGES,
+    penalty: float = 0.1,
+) -> Predictions:
+    """Predict features of targets from those of sources; parameters as of `consensus`.
+
+    Raises
+    ------
+    InvalidValueError
+        Fewer than four groups.
+    """
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
     chosen = _first_groups(groups, most)
     groups = np.unique(groups[chosen], return_inverse=True)[1]
@@ -128,20 +183,19 @@ def consensus(
         raise InvalidValueError(
             "groups", int(groups.max(initial=-1)) + 1, "at least four groups of images"
         )
-    descriptor = NormalizedRidge(penalty=penalty)
-    networks = [_summary(descriptor, values[chosen]) for values in features]
+    method = NormalizedRidge(penalty=penalty)
+    known = [_summary(method, values[chosen]) for values in sources]
+    same = targets is sources
+    asked = known if same else [_summary(method, values[chosen]) for values in targets]
     blocks = jackknife_blocks(groups)
-    count = len(networks)
-    between = np.empty((count, count))
-    without = np.empty((int(blocks.max()) + 1, count, count))
-    with progress("consensus", count) as step:
-        for column, source in enumerate(networks):
-            values, left_out = descriptor.compare(networks, [source], groups, blocks)
-            between[:, column], without[:, :, column] = values[:, 0], left_out[:, :, 0]
+    values = np.empty((len(asked), len(known)))
+    without = np.empty((int(blocks.max()) + 1, *values.shape))
+    with progress("consensus" if same else "predictions of the target", len(known)) as step:
+        for column, source in enumerate(known):
+            found, left_out = method.compare(asked, [source], groups, blocks)
+            values[:, column], without[:, :, column] = found[:, 0], left_out[:, :, 0]
             step(1)
-    values = by_every_target(between)
-    residuals = jackknife_residuals(values, by_every_target(without), blocks)
-    return Consensus(values, residuals, between, blocks)
+    return Predictions(values, without, blocks)
 
 
 def by_every_target(between: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from pyattrx.recommending.notes import comparable_times, score_in_words, what_to
 from pyattrx.recommending.options import Options
 from pyattrx.recommending.ordering import Order
 from pyattrx.recommending.result import Recommendation, Standing
-from pyattrx.recommending.rule import CONSENSUS, Rule
+from pyattrx.recommending.rule import CONSENSUS, TARGET, Rule
 from pyattrx.running import device_name, versions
 from pyattrx.tasks import Task
 
@@ -53,7 +53,7 @@ def answer(
     return Recommendation(
         tuple(standings),
         score_in_words(rule.main, rule.weight),
-        CONSENSUS if rule.main == CONSENSUS else "labels",
+        rule.main if rule.main in (CONSENSUS, TARGET) else "labels",
         (*what_to_know(task, standings, rule.main, rule.weight), *where_read(ranked)),
         {**failures, **_unranked(found, rule)},
         p_values,

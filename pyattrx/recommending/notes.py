@@ -17,7 +17,7 @@ _IN_WORDS = {
     "knn": "nearest neighbours (knn)",
     "label_ridge": "label_ridge, ridge regression from features by location",
     "consensus": "the consensus: how well its features predict those of the other candidates",
-    "target": "`recommended`, the affinity to the target network",
+    "target": "how well its features predict those of the target network",
 }
 # What people go by who do not measure.
 _RULES: dict[str, Callable[[Costs], int]] = {
@@ -91,6 +91,10 @@ def _some(names: Sequence[str]) -> str:
 
 def _enough(task: Task, standings: Sequence[Standing], main: str) -> list[str]:
     said = []
+    if main == "target":
+        if task.probes.n_groups < _FEW_IMAGES:
+            said.append(f"{task.probes.n_groups} images are few; 100 or more tell more apart.")
+        return said
     if main == "consensus":
         said.append(
             "No labels: the consensus favours generalists, and is a hint, not a measurement. "

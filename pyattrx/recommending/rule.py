@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pyattrx.recommending.ordering import Evidence, Order, factor_of, order
 from pyattrx.scores import Score
 
-__all__ = ["CONSENSUS", "Rule"]
+__all__ = ["CONSENSUS", "TARGET", "Rule"]
 
 CONSENSUS = "consensus"
+TARGET = "target"
 
 
 @dataclass(frozen=True)

@@ -65,8 +65,8 @@ def recommend(
     task : Task, or what `Task.of` takes
         A folder, a table, arrays, a pair of images and labels, a data set, or Probes.
     target : Encoder, module or specification, optional
-        A network that does the task already: candidates are ranked for it, by `recommended`, and
-        labels are not used.
+        A network that does the task already: candidates are ranked by how well their features
+        predict its own, and labels are not used.
     scores : str or list of str, optional
         Names in `pyattrx.scores.SCORES`, the one to rank by first; "all"; by default a handful that
         fits the labels.
@@ -160,16 +160,7 @@ def recommend(
                 "scores", scores, "None: a target network takes the labels' place"
             )
         check_stop(stop, error, "ranked for a target", False)
-        ranked = rank_for_target(
-            target,
-            found,
-            wanted,
-            batch_size=options.batch_size,
-            device=options.device,
-            level=options.level,
-            on_error=on_error,
-            trust=trust,
-        )
+        ranked = rank_for_target(target, found, wanted, options, trust=trust)
         return replace(ranked, notes=(*ranked.notes, *notes))
     names = check_scores(scores, wanted.kind)
     check_stop(stop, error, wanted.kind, bool(names))

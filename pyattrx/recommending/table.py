@@ -34,7 +34,7 @@ _TITLES = {
     "input": "input",
     "front": "front",
 }
-_R_SQUARED = ("linear_probe", "knn", "label_ridge", "ridge_loo", "consensus", "recommended")
+_R_SQUARED = ("linear_probe", "knn", "label_ridge", "ridge_loo", "consensus", "target")
 # What goes first where there is no room, before and after the places by other scores.
 _DROPPED = ("width", "input", "multiply_adds", "imagenet_top1")
 _DROPPED_LAST = ("front", "parameters", "milliseconds")

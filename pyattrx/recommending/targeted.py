@@ -2,123 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from pyattrx.affinities import affinity
-from pyattrx.encoders import Encoder
-from pyattrx.errors import EncoderError
+from pyattrx.errors import InvalidValueError
+from pyattrx.features import Features
+from pyattrx.recommending.agreement import as_scores, predict
+from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
-from pyattrx.recommending.notes import score_in_words
-from pyattrx.recommending.result import Recommendation, Standing
-from pyattrx.running import OnError, all_failed, device_name, versions
+from pyattrx.recommending.finding import Finding
+from pyattrx.recommending.gathering import read_all
+from pyattrx.recommending.options import Options
+from pyattrx.recommending.result import Recommendation
+from pyattrx.recommending.rule import TARGET, Rule
+from pyattrx.running import Failures
+from pyattrx.scores import Score
+from pyattrx.statistics import jackknife_residuals
 from pyattrx.tasks import Task
 
-__all__ = ["rank_for_target"]
+__all__ = ["rank_for_target", "target_scores"]
 
-_METHOD = "recommended"
+# Of the regressions: with 0.1 wide networks fit what is by chance alike in few images. See
+# docs/evidence.md.
+_PENALTY = 1.0
+_GRID = 2
+_MOST_IMAGES = 512
 
 
 def rank_for_target(
-    target: Any,
-    candidates: Sequence[Candidate],
-    task: Task,
-    *,
-    batch_size: int,
-    device: torch.device,
-    level: float,
-    on_error: OnError,
-    trust: bool,
+    target: Any, candidates: Sequence[Candidate], task: Task, options: Options, *, trust: bool
 ) -> Recommendation:
-    """Rank candidates by how well their features predict the target's output.
+    """Rank candidates by how well their features predict those of the target.
 
     Raises
     ------
+    InvalidValueError
+        Too few images.
     EncoderError
         The target fails, or every candidate.
     """
+    if task.probes.n_groups < 4:
+        raise InvalidValueError("task", f"{task.probes.n_groups} images that differ", "at least 4")
     (wanted,) = read_candidates([target], trust=trust)
-    encoder = wanted.load().read_at(name=f"{wanted.name} (target)")
-
-    found = affinity(
-        [encoder, *map(_loader, candidates)],
-        task.probes,
-        _METHOD,
-        batch_size=batch_size,
-        device=device,
-        on_error=on_error,
-    )
-    if encoder.name not in found.names:
-        raise EncoderError(f"the target failed: {found.failures.get(encoder.name)}")
-    others = [name for name in found.names if name != encoder.name]
-    if not others:
-        raise all_failed(found.failures)
-    matches = found.nearest(encoder.name, len(others), level=level)
-    described = {network["name"]: network for network in found.provenance["networks"]}
-    standings = [
-        Standing(
-            name=match.name,
-            place=place,
-            value=match.affinity,
-            stderr=match.stderr,
-            low=match.low,
-            high=match.high,
-            ties=match.ties,
-            scores={_METHOD: match.affinity},
-            errors={_METHOD: match.stderr},
-            places={_METHOD: place},
-            costs=None,
-            on_front=False,
-            read_at=_read_at(described[match.name]),
-            remarks=_remarks(described[match.name]),
-        )
-        for place, match in enumerate(matches, 1)
+    wanted = replace(wanted, name=f"{wanted.name} (target)")
+    (asked,) = read_all([wanted], task, options, Failures("raise"))
+    failures = Failures(options.on_error)
+    read = read_all(candidates, task, options, failures)
+    found = [
+        Finding(one, {TARGET: score})
+        for one, score in zip(read, target_scores(asked, read, task), strict=True)
     ]
-    notes = [
-        f"{encoder.name} stands for the task. Where transfers were measured (twenty tasks on "
-        "rendered rooms) the first source named by this score was among the five best for "
-        "every target: docs/transfer.md."
-    ]
-    if any(one.read_at == "output" for one in standings):
-        notes.append(
-            "Candidates are read at their output: of a classifier, its classes. ?features=LAYER "
-            "reads another layer."
-        )
-    return Recommendation(
-        tuple(standings),
-        score_in_words("target", 0.0),
-        "target",
-        tuple(notes),
-        dict(found.failures),
-        np.full((len(standings), len(standings)), np.nan),
-        task.as_dict(),
-        {
-            "main_score": _METHOD,
-            "target": encoder.name,
-            "level": level,
-            "device": device_name(device),
-            "versions": versions(),
-        },
+    made = answer(found, task, Rule(TARGET), options, failures.found)
+    notes = (
+        f"{wanted.name} stands for the task; it is read at {asked.place}. Labels are not used.",
+        *made.notes,
     )
+    return replace(made, notes=notes, provenance={**made.provenance, "target": wanted.name})
 
 
-def _loader(candidate: Candidate) -> Callable[[], Encoder]:
-    """Make what `affinity` loads a candidate by, under the candidate's name."""
+def target_scores(asked: Features, read: Sequence[Features], task: Task) -> list[Score]:
+    """Score candidates by how well they predict a target's features, as R^2.
 
-    def load() -> Encoder:
-        return candidate.load().read_at(name=candidate.name)
+    Parameters
+    ----------
+    asked : Features
+        Of the target.
+    read : sequence of Features
+        Of the candidates, for the same images.
+    task : Task
+        Its images are those of the features.
+    """
+    # In an order that knows nothing of labels: folders come class by class.
+    spread = np.array(sorted(range(len(task)), key=task.probes.digests().__getitem__))
+    found = predict(
+        [_vector(asked)[spread]],
+        [_vector(one)[spread] for one in read],
+        task.groups[spread],
+        most=_MOST_IMAGES,
+        penalty=_PENALTY,
+    )
+    residuals = jackknife_residuals(found.values[0], found.without[:, 0], found.blocks)
+    return as_scores(TARGET, found.values[0], residuals, found.blocks)
 
-    load.__name__ = candidate.name
-    return load
 
-
-def _read_at(network: dict[str, Any]) -> str:
-    return str(network.get("features") or network["output"] or "output")
-
-
-def _remarks(network: dict[str, Any]) -> tuple[str, ...]:
-    untrained = network.get("untrained")
-    return (f"looks untrained: {untrained}",) if untrained else ()
+def _vector(one: Features) -> np.ndarray:
+    """The vector, and maps of 2 x 2 beside it, [N, D]."""
+    if one.maps is None or one.constant:
+        return one.pooled
+    maps = one.maps
+    if max(maps.shape[-2:]) > _GRID:
+        small = torch.from_numpy(maps.astype(np.float32))
+        maps = F.adaptive_avg_pool2d(small, _GRID).numpy()
+    return np.concatenate([one.pooled, maps.reshape(len(maps), -1)], axis=1)

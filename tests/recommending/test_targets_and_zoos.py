@@ -62,7 +62,9 @@ def test_a_target_takes_the_labels_place(specifications):
     result = ask(specifications, labelled(), target="mine.py:again")
     assert result.situation == "target"
     assert set(result.names[:2]) == {"mine.py:green", "mine.py:two"}
-    assert any("read at their output" in note for note in result.notes)
+    assert any("stands for the task; it is read at" in note for note in result.notes)
+    assert result.score == "how well its features predict those of the target network"
+    assert result.best.costs is not None
     assert result.provenance["target"] == "mine.py:again (target)"
     # One of the candidates may be the target itself.
     assert set(ask(specifications, probes(), target="mine.py:red").names) == set(specifications)
@@ -70,13 +72,42 @@ def test_a_target_takes_the_labels_place(specifications):
         ask(specifications, labelled(), target="mine.py:again", scores="knn")
 
 
-def test_a_target_is_what_affinity_says(specifications):
+def test_a_target_is_a_ridge_regression(specifications):
+    """By hand: both ways between halves of the images, penalty 1, features of unit length."""
     images = probes()
     result = ask(specifications, images, target="mine.py:again")
-    found = pyattrx.affinity(["mine.py:again", *specifications], images, "recommended")
-    for match in found.nearest("mine.py:again", 4):
-        assert result[match.name].value == pytest.approx(match.affinity, abs=1e-9)
-        assert result[match.name].ties == match.ties
+    order = np.array(sorted(range(40), key=images.digests().__getitem__))
+
+    def seen(channels):
+        small = torch.nn.functional.adaptive_avg_pool2d(images.images().double(), 2)[order]
+        maps = torch.cat([small[:, channels], torch.ones(40, 1, 2, 2).double()], 1).numpy()
+        vector = np.concatenate([maps.mean((2, 3)), maps.reshape(40, -1)], 1)
+        return vector / np.linalg.norm(vector, axis=1, keepdims=True)
+
+    def r2(x, z):
+        found = []
+        halves = (slice(0, None, 2), slice(1, None, 2))
+        for fit, test in (halves, halves[::-1]):
+            a, b = x[fit] - x[fit].mean(0), z[fit] - z[fit].mean(0)
+            gram = a.T @ a
+            penalty = np.trace(gram) / min(a.shape)
+            weights = np.linalg.solve(gram + penalty * np.eye(len(gram)), a.T @ b)
+            error = z[test] - z[fit].mean(0) - (x[test] - x[fit].mean(0)) @ weights
+            found.append(1 - np.square(error).sum() / np.square(z[test] - z[test].mean(0)).sum())
+        return np.mean(found)
+
+    channels = {"red": [0], "green": [1], "blue": [2], "two": [0, 1]}
+    for name, of in channels.items():
+        expected = r2(seen(of), seen([1]))
+        assert result[f"mine.py:{name}"].value == pytest.approx(expected, abs=2e-3)
+    assert result[0].stderr > 0
+
+
+def test_labels_do_not_matter_to_a_target(specifications):
+    task = labelled()
+    plain = Task.from_arrays(task.probes.images())
+    one, two = (ask(specifications, some, target="mine.py:again") for some in (task, plain))
+    assert [s.value for s in one] == [s.value for s in two]
 
 
 def test_a_target_that_fails_is_an_error(specifications):
