@@ -20,7 +20,7 @@ from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
         (lambda: pyattrx.Method("salincy"), "'saliency'"),
         (lambda: pyattrx.Method("saliency", scalar="half_square_norm"), "'half_squared_norm'"),
         (lambda: pyattrx.Method("saliency", reduce="absmean"), "'abs_mean' or 'mean'"),
-        (lambda: pyattrx.FeatureMethod("normalised_ridge"), "'normalized_ridge'"),
+        (lambda: pyattrx.methods.get("normalised_ridge"), "'normalized_ridge'"),
         (lambda: pyattrx.load("torch.nn:Identiti"), "'Identity'"),
         (lambda: pyattrx.load("torchvison.models:resnet18"), "'torchvision'"),
         (lambda: pyattrx.load("tim:resnet18"), "'timm'"),

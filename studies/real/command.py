@@ -19,7 +19,7 @@ from .. import pages
 from ..minitaskonomy.command import cache_folder
 from ..options import among, say_at
 from ..recommend.command import agreements as of_rooms
-from .agreements import PLACES, measure_between
+from .agreements import measure_between
 from .consensus_study import by_copies, by_forms, by_images, by_size, choose_form
 from .entrants import GROUPS, entrants
 from .evidence import TABLES
@@ -254,7 +254,9 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
         sets[title] = _judged(study, samples)
         if members == ("strangers",):
             found["consensus"] = _of_consensus(study, samples)
-            found["rendered rooms"] = of_rooms()["kinds"].get("all", {})
+            rooms = of_rooms()
+            found["rendered rooms"] = rooms["kinds"].get("all", {})
+            found["targets, rendered rooms"] = rooms["targets"]
             mixed = [read_rows(root / f"mixed-{kind}.csv") for kind in ("truths", "scores")]
             if all(mixed):
                 own = Study(mixed[0], mixed[1], names, MIXED, costs, full=MIXED_TRUTH)
@@ -262,7 +264,8 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
                     own.judged(forms(own.names), MIXED_LABELS, [MIXED], samples=samples)
                 )
             found["seen images"] = _of_seen(study, samples)
-            found["target networks"] = _of_targets(study, samples)
+            asked = read_rows(root / "targets.csv")
+            found["target networks"] = _of_targets(study, asked, samples)
     return found
 
 
@@ -280,23 +283,28 @@ def _of_seen(study: Study, samples: int) -> dict[str, Any]:
     }
 
 
-def _of_targets(study: Study, samples: int) -> dict[str, Any]:
-    """Rank by a network of the task itself, where there is one: no label is used."""
-    tasks = [task for task in SEEN if task in study.tasks]
+def _of_targets(study: Study, asked: Sequence[Row], samples: int) -> dict[str, Any]:
+    """Rank by networks of a task itself, where there are any: no label is used.
+
+    The mean over them, by what is read of both and the penalty.
+    """
+    tasks = [task for task in SEEN if any(row.task == task for row in asked)]
+    if not tasks:
+        return {}
 
     def rankings(task: str, draw: int) -> dict[str, np.ndarray]:
-        takes = study.candidates(task)
-        names = [name for name, one in zip(study.networks, takes, strict=True) if one]
-        made: dict[str, np.ndarray] = {}
-        for target in SEEN[task]:
-            for place in PLACES:
-                table = study.between.table([target, *names], task, draw, place)
-                if table is not None:
-                    found = made[f"{target}@{place}"] = np.full(len(takes), np.nan)
-                    found[takes] = table[0, 1:]
-        return made
+        here = [row for row in asked if (row.task, row.draw) == (task, draw)]
+        return {row.name: row.of(study.networks) for row in here}
 
-    return _estimated(study.judge(rankings, tasks, samples=samples)) if tasks else {}
+    judged = study.judge(rankings, tasks, samples=samples)
+    by_way: dict[str, list[Mapping[str, np.ndarray]]] = {}
+    for name, rows in judged.items():
+        by_way.setdefault(name.partition(":")[0], []).append(rows)
+    means = {
+        way: {m: np.mean([one[m] for one in every], axis=0) for m in MEASURES}
+        for way, every in by_way.items()
+    }
+    return _estimated(means)
 
 
 def _of_consensus(study: Study, samples: int) -> dict[str, Any]:

@@ -207,16 +207,28 @@ def _rooms(found: _Found) -> str:
     )
 
 
+_SHORT = ("Spearman", "w. Kendall", "regret@1")
+
+
 def _targets(found: _Found) -> str:
     """On objects alone, beside what labels and candidates say there."""
     measures = ("spearman", "weighted_kendall", "regret@1")
-    rows = [[name, *_cells(row, measures)] for name, row in found["target networks"].items()]
+    rooms = found["targets, rendered rooms"]
+    rows = []
+    for way, row in found["target networks"].items():
+        place, _, penalty = way.partition(", ")
+        there = rooms.get(f"{place}, penalty {float(penalty):g}")
+        cells = [_number(there[m]) for m in measures] if there else ["–"] * 3
+        rows.append([f"{place}, penalty {float(penalty):g}", *_cells(row, measures), *cells])
     for n in _LABELS:
         table = found["seen images"][n]["without"]
         name = "linear_probe@both"
-        rows.append([f"{_RANKINGS[name]}, {n} labels", *_cells(table[name], measures)])
-    rows.append([_RANKINGS["consensus@pooled"], *_cells(table["consensus@pooled"], measures)])
-    return markdown(["objects alone", "Spearman", "w. Kendall", "regret@1"], rows)
+        cells = _cells(table[name], measures)
+        rows.append([f"{_RANKINGS[name]}, {n} labels", *cells, "", "", ""])
+    cells = _cells(table["consensus@pooled"], measures)
+    rows.append([_RANKINGS["consensus@pooled"], *cells, "", "", ""])
+    heads = [f"{what}: {m}" for what in ("objects", "rooms") for m in _SHORT]
+    return markdown(["both read at", *heads], rows)
 
 
 def _truths(found: _Found) -> str:

@@ -25,13 +25,17 @@ from ..transfer.truth import read_truth
 from .scores import DRAWS, features_of, images_of, load_source, parts_of, small
 from .study import difference
 
-__all__ = ["IMAGES", "PLACES", "Agreements", "judge_forms", "measure_agreements"]
+__all__ = [
+    "IMAGES", "PENALTIES", "PLACES", "Agreements", "judge_forms", "judge_targets",
+    "measure_agreements",
+]  # fmt: skip
 
 _Table = NDArray[np.float64]
 PLACES = ("pooled", "2x2")
 PENALTIES = (0.1, 1.0, 10.0)
 IMAGES = 160
 _COPIES = 9
+_PRODUCT = "targets standardized"  # what `pyattrx.recommend` has, of so many
 _CLEAN = "clean"
 
 
@@ -144,8 +148,12 @@ def judge_forms(
             rows = judged.setdefault(case, {})
             for place in PLACES if not copies else PLACES[:1]:
                 for form in FORMS:
-                    values = _judge(one, truth.table.values, form, place, copies)
+                    values = _judge(one, truth.table.values, form, place, 0.1, copies)
                     rows.setdefault(f"{form}@{place}", []).append(values)
+                for penalty in PENALTIES[1:] if not copies else ():
+                    name = f"{_PRODUCT}@{place}, penalty {penalty:g}"
+                    values = _judge(one, truth.table.values, _PRODUCT, place, penalty, 0)
+                    rows.setdefault(name, []).append(values)
     return {
         kind: {
             case: {name: _row(rows[name], rows["mean@pooled"], which) for name in rows}
@@ -155,8 +163,33 @@ def judge_forms(
     }
 
 
+def judge_targets(found: dict[int, Agreements], truths: Path) -> dict[str, Any]:
+    """Rank sources by how well they predict what the target's own encoder sees.
+
+    Returns
+    -------
+    dict
+        By ``PLACE, penalty PENALTY``, as of `judge_forms`; ahead of 2 x 2 with a penalty of .1.
+    """
+    rows: dict[str, list[NDArray[np.float64]]] = {}
+    for seed, one in found.items():
+        truth = read_truth(truths, f"residual-seed{seed}").select(TARGETS, one.sources)
+        for place in PLACES:
+            for penalty in PENALTIES:
+                out = np.empty((len(_MEASURES), len(TARGETS), 1))
+                for t, target in enumerate(TARGETS):
+                    ranked = np.stack(
+                        [one.of_target(target, draw, place, penalty) for draw in range(DRAWS)]
+                    )
+                    reached = truth.table.values[t, [name != target for name in one.sources]]
+                    out[:, t, 0] = [m(ranked, reached).mean() for m in _MEASURES.values()]
+                rows.setdefault(f"{place}, penalty {penalty:g}", []).append(out)
+    every = np.ones(len(TARGETS), bool)
+    return {name: _row(rows[name], rows["2x2, penalty 0.1"], every) for name in rows}
+
+
 def _judge(
-    found: Agreements, truth: _Table, form: str, place: str, copies: int
+    found: Agreements, truth: _Table, form: str, place: str, penalty: float, copies: int
 ) -> NDArray[np.float64]:
     """Means over draws, and over who is copied, [measures, T, 1]."""
     out = np.empty((len(_MEASURES), len(TARGETS), 1))
@@ -164,7 +197,7 @@ def _judge(
         reached = truth[t, [name != target for name in found.sources]]
         values = []
         for draw in range(DRAWS):
-            table = found.of(target, draw, place)
+            table = found.of(target, draw, place, penalty)
             count = len(table)
             every = [copied(table, i, copies) for i in range(count)] if copies else [table]
             ranked = np.stack([FORMS[form](one)[:count] for one in every])

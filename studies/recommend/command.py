@@ -20,7 +20,7 @@ from ..minitaskonomy.command import cache_folder
 from ..minitaskonomy.tasks import TARGETS, TASKS
 from ..options import say_at
 from ..transfer.command import ROOT as TRANSFERS
-from .agreements import Agreements, judge_forms, measure_agreements
+from .agreements import Agreements, judge_forms, judge_targets, measure_agreements
 from .page import TABLES
 from .races import measure_races, read_races, summary
 from .scores import COUNTS, Scores, compute, read
@@ -156,7 +156,10 @@ def agreements(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
     dense = np.array([TASKS[target].dense for target in TARGETS])
     kinds = {kind: dense == which for kind, which in _DENSE.items()}
     every = {**kinds, "all": np.ones(len(TARGETS), bool)}
-    return {"seeds": list(found), "kinds": judge_forms(found, truths, every) if found else {}}
+    if not found:
+        return {"seeds": [], "kinds": {}, "targets": {}}
+    judged = judge_forms(found, truths, every)
+    return {"seeds": list(found), "kinds": judged, "targets": judge_targets(found, truths)}
 
 
 def _races(root: Path) -> dict[str, Any]:

@@ -109,8 +109,8 @@ def test_the_batch_size_changes_nothing_beyond_rounding(probes):
 
 def test_rows_in_a_scratch_file_give_the_same_bits(probes, tmp_path, monkeypatch):
     kept = pyattrx.affinity(encoders(), probes, method="grad_x_input")
-    monkeypatch.setattr("pyattrx.affinities.run._BLOCK_BYTES", 1)  # one probe at a time
-    monkeypatch.setattr("pyattrx.affinities.run._BLOCK_NETWORKS", 3)
+    monkeypatch.setattr("pyattrx.affinities.comparing._BLOCK_BYTES", 1)  # one probe at a time
+    monkeypatch.setattr("pyattrx.affinities.comparing._BLOCK_NETWORKS", 3)
     monkeypatch.setattr("pyattrx.affinities.rows.RowStore.__init__.__defaults__", (None, 0))
     spilled = pyattrx.affinity(encoders(), probes, scratch=tmp_path, method="grad_x_input")
     assert np.array_equal(kept.values, spilled.values)
@@ -121,8 +121,8 @@ def test_rows_in_a_scratch_file_give_the_same_bits(probes, tmp_path, monkeypatch
 def test_standard_errors_without_the_per_probe_cosines(images, monkeypatch):
     probes = pyattrx.Probes.from_tensor(images, groups=[0, 1, 0, 2, 1, 2])
     kept = pyattrx.affinity(encoders(), probes, method="grad_x_input")
-    monkeypatch.setattr("pyattrx.affinities.run._COSINE_BYTES", 0)
-    monkeypatch.setattr("pyattrx.affinities.run._BLOCK_BYTES", 1)
+    monkeypatch.setattr("pyattrx.affinities.comparing._COSINE_BYTES", 0)
+    monkeypatch.setattr("pyattrx.affinities.comparing._BLOCK_BYTES", 1)
     moments = pyattrx.affinity(encoders(), probes, method="grad_x_input")
     assert moments.cosines is None
     assert np.abs(kept.values - moments.values).max() < 1e-14

@@ -272,7 +272,7 @@ def test_features_that_vary_a_little_are_compared_rightly(name):
 @pytest.mark.parametrize("kind", ["cka", "ridge", "dds"])
 def test_features_that_vary_by_rounding_are_refused(name, kind):
     with pytest.raises(AssumptionError, match="'one': its output hardly varies") as caught:
-        compared(STILL[name](), pyattrx.FeatureMethod(kind))
+        compared(STILL[name](), kind)
     assert caught.value.assumption == "features"
 
 

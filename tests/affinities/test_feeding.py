@@ -14,7 +14,8 @@ from networks import build
 from pyattrx.affinities import rows as row_store
 from pyattrx.errors import EncoderError, NonFiniteError, ProbeError
 from pyattrx.methods import AttributionMaps, Method
-from pyattrx.probes import Probes, _store
+from pyattrx.photos import store
+from pyattrx.probes import Probes
 from pyattrx.running import (
     Arriving,
     Description,
@@ -37,20 +38,20 @@ def threads():
 @pytest.fixture(params=["memory", "file"])
 def probes(request, monkeypatch, tmp_path):
     if request.param == "file":
-        monkeypatch.setattr(_store, "_MEMORY_BYTES", 0)
+        monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     return Probes.from_tensor((NOISE * 255).to(torch.uint8), scratch=tmp_path)
 
 
 @pytest.fixture
 def on_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", 0)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     return Probes.from_tensor(NOISE, scratch=tmp_path)
 
 
 def test_every_byte_becomes_the_same_float_as_on_the_host():
     every = np.arange(256, dtype=np.uint8)
     found = unit_floats(torch.from_numpy(every))
-    np.testing.assert_array_equal(found.numpy(), _store.as_float32(every))
+    np.testing.assert_array_equal(found.numpy(), store.as_float32(every))
     floats = torch.rand(3)
     assert unit_floats(floats) is floats
 
@@ -76,9 +77,9 @@ def test_only_probes_in_a_file_get_a_thread(probes):
 
 def test_one_batch_is_read_ahead(on_file, monkeypatch):
     reads = []
-    raw = _store.PixelStore.raw
+    raw = store.PixelStore.raw
     monkeypatch.setattr(
-        _store.PixelStore, "raw", lambda self, a, b, out: reads.append(a) or raw(self, a, b, out)
+        store.PixelStore, "raw", lambda self, a, b, out: reads.append(a) or raw(self, a, b, out)
     )
     batches = feed(on_file, CPU, 2, np.arange(11))
     next(batches)
@@ -88,14 +89,14 @@ def test_one_batch_is_read_ahead(on_file, monkeypatch):
 
 
 def test_what_reading_raises_comes_where_the_batch_would(on_file, monkeypatch):
-    raw = _store.PixelStore.raw
+    raw = store.PixelStore.raw
 
     def fail_later(self, start, stop, out):
         if start >= 4:
             raise ProbeError("the scratch file of probes ended early")
         return raw(self, start, stop, out)
 
-    monkeypatch.setattr(_store.PixelStore, "raw", fail_later)
+    monkeypatch.setattr(store.PixelStore, "raw", fail_later)
     batches = feed(on_file, CPU, 2, np.arange(11))
     assert [len(next(batches)), len(next(batches))] == [2, 2]
     with pytest.raises(ProbeError, match="ended early") as caught:

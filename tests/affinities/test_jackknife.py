@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyattrx import FeatureMethod, methods
+from pyattrx import methods
 from pyattrx.affinities.scoring import BlockSums
 from pyattrx.statistics import Residuals, jackknife_blocks, jackknife_residuals
 
@@ -65,7 +65,7 @@ def test_errors_are_those_of_fresh_probes(kind):
     """The standard error, on average over data sets, against the spread over data sets."""
     rng = np.random.default_rng(3)
     mix = rng.normal(size=(6, 6))
-    method = FeatureMethod(kind)
+    method = methods.get(kind)
     descriptor = method
     groups = np.arange(48)
     blocks = jackknife_blocks(groups)

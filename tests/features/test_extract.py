@@ -278,7 +278,7 @@ class Slow(nn.Module):
 
 def test_the_time_is_not_that_of_a_first_batch(cache, monkeypatch):
     clock = iter(float(2**n) for n in range(100))  # every batch takes longer than the one before
-    monkeypatch.setattr("pyattrx.features.reading.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("pyattrx.features.passes.time.perf_counter", lambda: next(clock))
     first = features(Slow(), images(10), batch_size=32, cache=cache)
     # Two batches of five: from 1 to 2, and from 4 to 8.
     assert first.costs.milliseconds == 4000 / 5

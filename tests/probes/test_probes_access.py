@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
-from pyattrx.probes import Probes, _store
+from pyattrx.photos import store
+from pyattrx.probes import Probes
 
 NOISE = torch.rand(11, 3, 5, 4, generator=torch.Generator().manual_seed(3))
 KINDS = {"float": NOISE, "bytes": (NOISE * 255).to(torch.uint8)}
@@ -30,7 +31,7 @@ def images(request):
 def probes(request, images, monkeypatch, tmp_path):
     """Probes in memory, in a file, and in one that they move to half way."""
     limit = {"memory": 1 << 20, "file": 0, "both": images[:6].nbytes}[request.param]
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", limit)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", limit)
     before = open_files()
     made = Probes.from_batches(images.split(1), scratch=tmp_path)
     assert open_files() - before == (request.param != "memory")
@@ -159,9 +160,9 @@ def test_probes_are_not_pickled(move):
 def test_only_the_next_batch_is_read_ahead(monkeypatch):
     probes = Probes.from_tensor(NOISE)
     reads = []
-    read = _store.PixelStore.raw
+    read = store.PixelStore.raw
     monkeypatch.setattr(
-        _store.PixelStore, "raw", lambda self, a, b, out: reads.append(a) or read(self, a, b, out)
+        store.PixelStore, "raw", lambda self, a, b, out: reads.append(a) or read(self, a, b, out)
     )
     batches = probes.batches(2)
     next(batches)
@@ -192,14 +193,14 @@ def test_a_read_that_fails_reaches_the_consumer(monkeypatch):
         raise ProbeError("the scratch file of probes ended early")
 
     probes = Probes.from_tensor(NOISE)
-    monkeypatch.setattr(_store.PixelStore, "raw", fail)
+    monkeypatch.setattr(store.PixelStore, "raw", fail)
     with pytest.raises(ProbeError, match="ended early"):
         next(probes.batches(2))
     assert wait_for_threads()
 
 
 def test_the_file_is_closed_with_the_last_user(monkeypatch, tmp_path):
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", 0)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     before = open_files()
     probes = Probes.from_tensor(NOISE, scratch=tmp_path)
     head = probes.head(3)
@@ -216,7 +217,7 @@ def test_the_file_is_closed_with_the_last_user(monkeypatch, tmp_path):
 
 
 def test_a_shortened_file_is_noticed(monkeypatch):
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", 0)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     probes = Probes.from_tensor(NOISE)
     os.truncate(probes._store._file, 100)
     with pytest.raises(ProbeError, match="ended early"):
@@ -227,7 +228,7 @@ def test_a_full_drive_is_an_error(monkeypatch, tmp_path):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", 0)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     monkeypatch.setattr(os, "pwrite", full)
     before = open_files()
     with pytest.raises(ProbeError, match="No space left on device; another folder.*scratch="):
@@ -236,7 +237,7 @@ def test_a_full_drive_is_an_error(monkeypatch, tmp_path):
 
 
 def test_short_reads_and_writes_are_completed(monkeypatch):
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", 0)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     pwrite, preadv = os.pwrite, os.preadv
     monkeypatch.setattr(os, "pwrite", lambda file, data, at: pwrite(file, data[:7], at))
     monkeypatch.setattr(os, "preadv", lambda file, parts, at: preadv(file, [parts[0][:13]], at))
@@ -244,7 +245,7 @@ def test_short_reads_and_writes_are_completed(monkeypatch):
 
 
 def test_a_forked_process_can_read(monkeypatch):
-    monkeypatch.setattr(_store, "_MEMORY_BYTES", 0)
+    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     probes = Probes.from_tensor(NOISE)
     child = os.fork()
     if child == 0:
@@ -278,7 +279,8 @@ def test_an_interrupted_process_ends_with_batches_still_open():
 
 _MEMORY = """
 import resource, torch
-from pyattrx.probes import Probes, _store
+from pyattrx.photos import store
+from pyattrx.probes import Probes
 _store._MEMORY_BYTES = 2 << 20
 torch.set_num_threads(1)
 

@@ -12,7 +12,7 @@ from tasks.photos import class_folders, photo
 import pyattrx
 from pyattrx import Probes, Task
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError, TaskError, TaskWarning
-from pyattrx.tasks import _gathering, folders
+from pyattrx.tasks import folders, gathering
 
 
 def test_subfolders_are_classes_in_the_order_of_image_folder(tmp_path):
@@ -271,9 +271,9 @@ def test_photos_are_turned_upright(tmp_path):
 
 def test_pixels_without_room_are_refused_before_any_is_read(tmp_path, monkeypatch):
     class_folders(tmp_path, {"a": 2, "b": 2})
-    monkeypatch.setattr(_gathering, "_ALWAYS_FITS", 0)
+    monkeypatch.setattr(gathering, "_ALWAYS_FITS", 0)
     free = SimpleNamespace(free=767)  # a byte less than four images
-    monkeypatch.setattr(_gathering.shutil, "disk_usage", lambda path: free)
+    monkeypatch.setattr(gathering.shutil, "disk_usage", lambda path: free)
     with pytest.raises(TaskError, match="limit= reads fewer images.*size=.*scratch="):
         Task.from_folder(tmp_path, size=8)
     with pytest.warns(TaskWarning, match="classes 'a', 'b' with one image"):

@@ -228,7 +228,7 @@ def test_wrong_questions(zoo, ranked, tmp_path, probes):
     single = pyattrx.Probes.from_tensor(torch.rand(1, 3, 14, 14))
     with pytest.raises(InvalidValueError, match="probes=1"):
         pyattrx.Zoo.create(tmp_path / "none", single, rerank="ridge")
-    with pytest.raises(InvalidTypeError, match="method=FeatureMethod"):
+    with pytest.raises(InvalidTypeError, match="method=Ridge"):
         pyattrx.Zoo.create(tmp_path / "none", probes, methods.Ridge())
     assert not (tmp_path / "none").exists()
 
