@@ -281,7 +281,7 @@ _MEMORY = """
 import resource, torch
 from pyattrx.photos import store
 from pyattrx.probes import Probes
-_store._MEMORY_BYTES = 2 << 20
+store._MEMORY_BYTES = 2 << 20
 torch.set_num_threads(1)
 
 def batches(count):
