@@ -17,7 +17,7 @@ def test_a_target_does_not_ask_its_own_encoder(seed0):
     table = seed0.of("rgb2depth", 1, "pooled")
     assert table.shape == (len(TASKS) - 1,) * 2
     own = list(TASKS).index("rgb2depth")
-    clean = seed0.tables[seed0.images.index("clean"), 1, 0]
+    clean = seed0.tables[seed0.images.index("clean"), 1, 0, 0]
     np.testing.assert_array_equal(table, np.delete(np.delete(clean, own, 0), own, 1))
     noisy = seed0.of("denoise", 1, "pooled")
     assert not np.array_equal(noisy[:3, :3], seed0.of("colorization", 1, "pooled")[:3, :3])
