@@ -532,6 +532,14 @@ def test_a_page_of_the_evidence(tmp_path):
     tables.write_rows(tmp_path / "fitted.csv", fitted)
     names = ("scenes", "textures", "groceries", "objects")
     tables.write_rows(tmp_path / "between.csv", between(networks, names))
+    asked = [
+        tables.Row(
+            "objects", 160, draw, f"2x2, 1.0: {t}", {n: generator.random() for n in networks}
+        )
+        for draw in range(3)
+        for t in ("cifar-resnet20", "cifar-resnet56")
+    ]
+    tables.write_rows(tmp_path / "targets.csv", asked)
     known = {"group": "strangers", "parameters": "7", "width": "3", "input_size": "32"}
     known |= {"multiply_adds": "5", "trained_for": "leaves"}
     facts.write_facts(tmp_path / "networks.csv", {n: {"name": n, **known} for n in networks})
@@ -553,7 +561,12 @@ def test_a_page_of_the_evidence(tmp_path):
     value = found["sets"]["strangers"]["tables"]["all"]["5"]["knn@pooled"]["regret@1"][0]
     line = next(one for one in text.splitlines() if one.startswith("| kNN, pooled | "))
     assert line.split(" | ")[2] == f"{value:.1f}"
-    assert "cifar-resnet56@2x2" in text
+    # Both target networks are one row, beside that of rendered rooms.
+    value = found["target networks"]["2x2, 1.0"]["weighted_kendall"][0]
+    rooms = found["targets, rendered rooms"]["2x2, penalty 1"]["weighted_kendall"]
+    cells = next(one for one in text.splitlines() if "2x2, penalty 1 |" in one).split(" | ")
+    assert float(cells[2]) == pytest.approx(value, abs=0.006)
+    assert float(cells[5]) == pytest.approx(rooms, abs=0.006)
     # Who was trained on the images is no candidate.
     assert set(found["seen images"]["20"]) == {"with", "without"}
     with_them = found["seen images"]["20"]["with"]["knn@pooled"]
