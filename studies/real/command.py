@@ -170,8 +170,9 @@ def _measure(
         strangers = [one for one in seen[task.name] if one.name in of_strangers]
         fitted += measure_fitted(task, strangers, work, say_at)
         targets += measure_targets(task, strangers, of_group, work, say_at)
-        if fine_tuning:
-            truths += fine_tune(task, wanted, work, say_at)
+        # What was trained before stays, whoever trains anew or not.
+        tuned = work / "tuned" / f"{task.name}.csv"
+        truths += fine_tune(task, wanted, work, say_at) if fine_tuning else read_rows(tuned)
         facts |= fact_rows(wanted, seen[task.name])
         write_rows(out / "truths.csv", truths)
         write_rows(out / "scores.csv", scores)
