@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, fields
-from typing import Any, ClassVar
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +13,8 @@ from pyattrx.errors import InvalidValueError
 
 __all__ = ["ComparisonMethod", "imported", "reference_to"]
 
-# What may be done to a network, or to the probes, that changes no score.
-TRANSFORMATIONS = ("scale", "rotation", "shift", "permutation of probes")
 
-
+@dataclass(frozen=True)
 class ComparisonMethod(ABC):
     """A way of comparing networks: a frozen dataclass whose fields are its options.
 
@@ -36,11 +34,27 @@ class ComparisonMethod(ABC):
         units, "shift" of each unit by a constant, "permutation of probes".
     """
 
-    name: ClassVar[str] = ""
-    symmetric: bool = True
-    bounds: tuple[float, float] = (-1.0, 1.0)
-    needs: frozenset[str] = frozenset({"output"})
-    invariant_to: frozenset[str] = frozenset()
+    # A method overrides these by a plain value, or by a property where its options decide.
+
+    @property
+    def name(self) -> str:  # noqa: D102
+        return type(self).__name__
+
+    @property
+    def symmetric(self) -> bool:  # noqa: D102
+        return True
+
+    @property
+    def bounds(self) -> tuple[float, float]:  # noqa: D102
+        return -1.0, 1.0
+
+    @property
+    def needs(self) -> frozenset[str]:  # noqa: D102
+        return frozenset({"output"})
+
+    @property
+    def invariant_to(self) -> frozenset[str]:  # noqa: D102
+        return frozenset()
 
     @property
     def parts(self) -> tuple[ComparisonMethod, ...]:
@@ -58,7 +72,7 @@ class ComparisonMethod(ABC):
         """Return the options that are not as if nobody had given them, by name."""
         return {
             field.name: getattr(self, field.name)
-            for field in fields(self)  # type: ignore[arg-type]
+            for field in fields(self)
             if field.default is MISSING or getattr(self, field.name) != field.default
         }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +58,7 @@ class Combined(ComparisonMethod):
         for term in given:
             if not isinstance(term, (list, tuple)) or len(term) != 2:
                 raise InvalidTypeError("terms", term, "pairs of a method and a weight")
-            # Names are known where all methods are.
-            method = importlib.import_module("pyattrx.methods.names").get(term[0])
+            method = _get(term[0])
             if isinstance(method, Combined):
                 raise InvalidTypeError("terms", term[0], "a method that is not combined itself")
             terms.append((method, number("terms", term[1])))
@@ -93,7 +91,7 @@ class Combined(ComparisonMethod):
         >>> str(pyattrx.Combined.depara("saliency", weight=0.25))
         'mean of 1 * (saliency), 0.25 * (edges)'
         """
-        return cls(((maps, 1.0), (Edges(), weight)), standardize=False)  # type: ignore[arg-type]
+        return cls(((_get(maps), 1.0), (Edges(), weight)), standardize=False)
 
     @property
     def parts(self) -> tuple[ComparisonMethod, ...]:
@@ -101,12 +99,12 @@ class Combined(ComparisonMethod):
         return tuple(method for method, _ in self.terms)
 
     @property
-    def symmetric(self) -> bool:  # type: ignore[override]
+    def symmetric(self) -> bool:
         """Whether target and source can be swapped."""
         return not self.standardize and all(part.symmetric for part in self.parts)
 
     @property
-    def bounds(self) -> tuple[float, float]:  # type: ignore[override]
+    def bounds(self) -> tuple[float, float]:
         """Least and largest score."""
         if self.standardize:
             return float("-inf"), float("inf")
@@ -114,12 +112,12 @@ class Combined(ComparisonMethod):
         return min(lows), max(highs)
 
     @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
+    def needs(self) -> frozenset[str]:
         """What of a network."""
         return frozenset().union(*(part.needs for part in self.parts))
 
     @property
-    def invariant_to(self) -> frozenset[str]:  # type: ignore[override]
+    def invariant_to(self) -> frozenset[str]:
         """What changes no score."""
         first, *others = (part.invariant_to for part in self.parts)
         return first.intersection(*others)
@@ -161,6 +159,13 @@ class Combined(ComparisonMethod):
     def __str__(self) -> str:
         terms = ", ".join(f"{weight:g} * ({method})" for method, weight in self.terms)
         return f"{'sum of standardized' if self.standardize else 'mean of'} {terms}"
+
+
+def _get(method: Any) -> ComparisonMethod:
+    """See `pyattrx.methods.get`, which knows this class, too."""
+    from pyattrx.methods.names import get
+
+    return get(method)
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:

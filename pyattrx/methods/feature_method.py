@@ -57,6 +57,7 @@ class Summary:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
 class FeatureMethod(ComparisonMethod):
     """A way of comparing networks by their features: forward passes only.
 
@@ -119,7 +120,7 @@ class FeatureMethod(ComparisonMethod):
             A method of one's own that cannot be imported again by its module and name.
         """
         kind = self.name if _is_own(self) else reference_to("method", type(self))
-        return {"kind": kind, **{one.name: getattr(self, one.name) for one in fields(self)}}  # type: ignore[arg-type]
+        return {"kind": kind, **{one.name: getattr(self, one.name) for one in fields(self)}}
 
     def check_probes(self, groups: np.ndarray) -> None:
         """Refuse probes that are too few.

@@ -155,7 +155,7 @@ class Method(ComparisonMethod):
         return cls(**values)
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """That of the attribution."""
         return self.attribution if isinstance(self.attribution, str) else self.attribution.name
 

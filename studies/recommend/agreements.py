@@ -31,7 +31,8 @@ __all__ = [
 ]  # fmt: skip
 
 _Table = NDArray[np.float64]
-PLACES = ("pooled", "2x2")
+PLACES = ("pooled", "2x2", "locations")
+_OF_CONSENSUS = PLACES[:2]
 PENALTIES = (0.1, 1.0, 10.0)
 IMAGES = 160
 _COPIES = 9
@@ -108,7 +109,9 @@ def measure_agreements(
         read = features_of(encoders, images_of(data, TASKS[clean if which == _CLEAN else which]))
         for draw in range(DRAWS):
             seen = parts_of(read, draw)
-            for p, features in enumerate(([x for x, _ in seen], [small(maps) for _, maps in seen])):
+            maps = [one for _, one in seen]
+            every = ([x for x, _ in seen], [small(one) for one in maps], maps)
+            for p, features in enumerate(every):
                 groups = np.arange(len(features[0]))
                 for q, penalty in enumerate(PENALTIES):
                     found = consensus(features, groups, most=IMAGES, penalty=penalty)
@@ -146,7 +149,7 @@ def judge_forms(
         truth = read_truth(truths, f"residual-seed{seed}").select(TARGETS, one.sources)
         for case, copies in (("as they are", 0), ("with copies", _COPIES)):
             rows = judged.setdefault(case, {})
-            for place in PLACES if not copies else PLACES[:1]:
+            for place in _OF_CONSENSUS if not copies else _OF_CONSENSUS[:1]:
                 for form in FORMS:
                     values = _judge(one, truth.table.values, form, place, 0.1, copies)
                     rows.setdefault(f"{form}@{place}", []).append(values)
