@@ -25,7 +25,7 @@ def integer(
     least, most : int, optional
         Bounds; none if left out.
     more : str
-        What else would have been accepted, such as ", or None".
+        What is to be known of it, such as ", or None".
 
     Raises
     ------
@@ -55,6 +55,7 @@ def number(
     above: float | None = None,
     least: float | None = None,
     most: float | None = None,
+    below: float | None = None,
 ) -> float:
     """Check a finite number; see `integer`.
 
@@ -65,16 +66,21 @@ def number(
     above : float, optional
         It has to be larger than this.
     least, most : float, optional
+    below : float, optional
+        It has to be smaller than this.
     """
     bounds = _between(least, most)
     if above is not None:
         bounds = f" above {above:g}" + (f", at most {most:g}" if most is not None else "")
+    if above is not None and below is not None:
+        bounds = f" between {above:g} and {below:g}"
     expected = "a positive number" if bounds == " above 0" else f"a number{bounds}"
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidTypeError(argument, value, expected)
     given = float(value)
     too_low = (above is not None and given <= above) or (least is not None and given < least)
-    if not math.isfinite(given) or too_low or (most is not None and given > most):
+    too_high = (most is not None and given > most) or (below is not None and given >= below)
+    if not math.isfinite(given) or too_low or too_high:
         raise InvalidValueError(argument, value, expected)
     return given
 

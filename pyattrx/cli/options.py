@@ -63,7 +63,7 @@ Specifications = Annotated[
         metavar="SPEC...",
         help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
         "allowed), transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors (see "
-        "fit), or program.pt2 (with --trust); ?output=LAYER, ?features=LAYER and, last, "
+        "fit), or program.pt2 (with --trust); ?output=LAYER, ?features=LAYER, "
         "?weights=FILE may follow.",
     ),
 ]
@@ -108,7 +108,8 @@ AnyMethodName = Annotated[
     typer.Option(
         help=f"Attribution: {', '.join(ATTRIBUTIONS)}; or features: "
         f"{', '.join(FEATURE_METHODS)}; or depara; or recommended, the best where transfers were "
-        "measured. The options of maps go with attribution only.",
+        "measured; or module:Name, a method of your own. The options of maps go with attribution "
+        "only.",
         rich_help_panel=METHOD,
     ),
 ]
@@ -158,7 +159,9 @@ Scratch = Annotated[
 Trust = Annotated[
     bool,
     typer.Option(
-        "--trust", help="Load exported programs, which may execute code.", rich_help_panel=RUN
+        "--trust",
+        help="Load what may execute code: exported programs, and methods of a zoo's own.",
+        rich_help_panel=RUN,
     ),
 ]
 
@@ -291,6 +294,8 @@ def method(
 ) -> ComparisonMethod:
     """Make a method of its options."""
     if name not in ATTRIBUTIONS:
+        if ":" in name and str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))  # as for networks: what lies here can be imported
         chosen = get_method(name)
         usual = {"scalar": "mean", "reduce": "mean", "center": False}
         given = {
@@ -306,7 +311,7 @@ def method(
                 raise InvalidValueError(
                     option,
                     value,
-                    f"nothing: {name} has no attribution maps; --method saliency, for one, has",
+                    f"nothing: it goes with --method {', '.join(ATTRIBUTIONS)}, not with {name}",
                 )
         return chosen
     return Method(

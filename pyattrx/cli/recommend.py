@@ -183,7 +183,7 @@ def _recommend_command(
         raise InvalidValueError("SPEC", given, "at least one network, or --zoo")
     check_specifications([] if target is None else [target])
     check_there("zoo", zoo, "folder of a zoo")
-    opened = None if zoo is None else Zoo.open(zoo)
+    opened = None if zoo is None else Zoo.open(zoo, trust=trust)
     if opened is None:
         given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
         read_candidates(given, trust=trust)  # what is wrong with them comes out first

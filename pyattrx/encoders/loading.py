@@ -61,7 +61,7 @@ def load(
         `FittedEncoder.save` wrote. ``program.pt2``: an exported program, with `trust` only.
 
         ``?output=LAYER&features=LAYER&weights=FILE`` may follow, each of them, in any order: as the
-        arguments of these names. Layers become part of the name.
+        arguments of these names. They become part of the name.
     output, features : str, optional
         Dotted names of submodules as for `Encoder`, in place of what the specification says.
     weights : path, optional
@@ -114,9 +114,10 @@ def load(
         layers = {**parts.layers, **given}
         parts = replace(parts, layers={o: layers[o] for o in asked if o in layers})
     if weights is not None:
-        parts = replace(parts, weights="")
-    changed = bool(given) or weights is not None
-    return _load(str(parts) if changed else names[0], trust, weights)
+        if not isinstance(weights, (str, Path)):
+            raise InvalidTypeError("weights", weights, "the path of a file")
+        parts = replace(parts, weights=str(weights))
+    return _load(str(parts) if given or weights is not None else names[0], trust)
 
 
 def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
@@ -184,7 +185,7 @@ def expand(specification: Any) -> list[str]:
     return [specification]
 
 
-def _load(specification: str, trust: bool, weights: str | Path | None = None) -> Encoder:
+def _load(specification: str, trust: bool) -> Encoder:
     parts = Parts.of(specification)
     target = parts.target
     kind, _, name = target.partition(":")
@@ -205,10 +206,7 @@ def _load(specification: str, trust: bool, weights: str | Path | None = None) ->
     named_by_itself = encoder.name != target
     if parts.layers:
         encoder = encoder.read_at(**parts.layers, name=encoder.name + parts.chosen)
-    if weights is not None:
-        encoder = _with_weights(encoder, weights)
-        parts = replace(parts, weights=str(weights))
-    elif parts.weights:
+    if parts.weights:
         encoder = _with_weights(encoder, parts.weights)
         if not named_by_itself:  # files of weights for one factory are different networks
             encoder.name = specification

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from pyattrx.encoders import (
     Encoder,
@@ -63,14 +64,19 @@ class Features:
     facts: dict[str, Any]
     assumed: bool = False
 
-    def together(self) -> np.ndarray:
+    def together(self, most: int | None = None) -> np.ndarray:
         """The vector and the maps side by side, [N, D + C * H * W]: what is where counts, too.
 
-        The vector alone where it is the same for every image: what made the maps is not used.
+        The vector alone where it is the same for every image: what made the maps is not used. Maps
+        of more than `most` rows or columns are averaged down to that.
         """
         if self.maps is None or self.constant:
             return self.pooled
-        return np.concatenate([self.pooled, self.maps.reshape(len(self.maps), -1)], axis=1)
+        maps = self.maps
+        if most is not None and max(maps.shape[-2:]) > most:
+            size = min(most, maps.shape[-2]), min(most, maps.shape[-1])
+            maps = F.adaptive_avg_pool2d(torch.from_numpy(maps).float(), size).numpy()
+        return np.concatenate([self.pooled, maps.reshape(len(maps), -1)], axis=1)
 
     @property
     def constant(self) -> bool:

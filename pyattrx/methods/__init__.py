@@ -20,6 +20,7 @@ from pyattrx.methods.names import FEATURE_METHODS, RECOMMENDED, from_dict, get, 
 from pyattrx.methods.names import list_methods as list
 from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse, perturbations
+from pyattrx.methods.regression import unit_length
 from pyattrx.methods.ridge import Ridge
 from pyattrx.methods.rsa import RSA
 from pyattrx.methods.scalars import SCALARS, Scalar, resolve_scalar
@@ -68,4 +69,5 @@ __all__ = [
     "resolve_scalar",
     "standardized",
     "summary",
+    "unit_length",
 ]

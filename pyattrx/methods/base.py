@@ -116,7 +116,9 @@ def imported(argument: str, reference: str) -> Any:
     InvalidValueError
         There is nothing.
     """
-    module, _, name = reference.partition(":")
+    module, colon, name = str(reference).partition(":")
+    if not (module and colon and name):
+        raise InvalidValueError(argument, reference, "module:name")
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -109,6 +109,10 @@ class FeatureMethod(ComparisonMethod):
             raise InvalidTypeError(
                 "method", cls, "one of its forms, such as pyattrx.methods.Ridge(penalty=0.1)"
             )
+        for kind in cls.__mro__[: cls.__mro__.index(FeatureMethod)]:
+            # Its options would be no part of it: two that differ would be the same.
+            if "__init__" in vars(kind) and "__dataclass_fields__" not in vars(kind):
+                raise InvalidTypeError("method", kind, "a class with @dataclass(frozen=True)")
         return super().__new__(cls)
 
     def to_dict(self) -> dict[str, Any]:
@@ -119,7 +123,7 @@ class FeatureMethod(ComparisonMethod):
         InvalidValueError
             A method of one's own that cannot be imported again by its module and name.
         """
-        kind = self.name if _is_own(self) else reference_to("method", type(self))
+        kind = self.name if _is_ours(self) else reference_to("method", type(self))
         return {"kind": kind, **{one.name: getattr(self, one.name) for one in fields(self)}}
 
     def check_probes(self, groups: np.ndarray) -> None:
@@ -193,7 +197,7 @@ class FeatureMethod(ComparisonMethod):
         """
 
 
-def _is_own(method: FeatureMethod) -> bool:
+def _is_ours(method: FeatureMethod) -> bool:
     return type(method).__module__.startswith("pyattrx.")
 
 

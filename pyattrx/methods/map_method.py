@@ -90,8 +90,10 @@ class Method(ComparisonMethod):
             object.__setattr__(self, "grid", tuple(integer("grid", n, least=1) for n in grid))
         flag("center", self.center)
         if self.pixels is not None:
-            integer("pixels", self.pixels, least=1, more=", or None")
-        integer("pixel_seed", self.pixel_seed, least=0, most=2**64 - 1)
+            pixels = integer("pixels", self.pixels, least=1, more=", or None")
+            object.__setattr__(self, "pixels", pixels)
+        seed = integer("pixel_seed", self.pixel_seed, least=0, most=2**64 - 1)
+        object.__setattr__(self, "pixel_seed", seed)
         if self.storage is not None and self.storage not in STORAGES:
             names = ", ".join(repr(name) for name in STORAGES)
             raise InvalidValueError("storage", self.storage, f"one of {names}, or None")
@@ -141,6 +143,9 @@ class Method(ComparisonMethod):
             raise InvalidValueError("values", sorted(unknown), "the fields of Method.to_dict()")
         attribution = values.get("attribution")
         if isinstance(attribution, dict):
+            if set(attribution) != {"class", "options"}:
+                expected = "the class and the options of an attribution"
+                raise InvalidValueError("attribution", sorted(attribution), expected)
             name = attribution["class"]
             kind = ATTRIBUTIONS[name] if name in ATTRIBUTIONS else imported("attribution", name)
             # Nothing else is ever called on behalf of a file.
@@ -159,10 +164,9 @@ class Method(ComparisonMethod):
         """That of the attribution."""
         return self.attribution if isinstance(self.attribution, str) else self.attribution.name
 
-    def __str__(self) -> str:
-        options = {k: v for k, v in self.options().items() if k != "attribution"}
-        shown = [f"{k}={getattr(v, '__name__', v)}" for k, v in options.items()]
-        return ", ".join([self.name, *shown])
+    def options(self) -> dict[str, Any]:
+        """As of every method; the attribution is its name."""
+        return {name: value for name, value in super().options().items() if name != "attribution"}
 
 
 def resolve_attribution(attribution: str | InputAttribution | Any) -> InputAttribution:

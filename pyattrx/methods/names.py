@@ -17,6 +17,7 @@ from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse
 from pyattrx.methods.ridge import Ridge
 from pyattrx.methods.rsa import RSA
+from pyattrx.methods.scalars import SCALARS
 from pyattrx.methods.svcca import SVCCA
 
 __all__ = [
@@ -101,12 +102,16 @@ def get(method: Any) -> ComparisonMethod:
     Ridge(penalty=0.01)
     """
     if isinstance(method, ComparisonMethod):
+        for part in method.parts:
+            if not isinstance(part, (Method, FeatureMethod)):
+                expected = "a pyattrx.Method, or derived from pyattrx.FeatureMethod"
+                raise InvalidTypeError("method", part, expected)
         return method
     if not isinstance(method, str):
         what = " (an instance, not the class)" if _is_kind(method) else ""
         raise InvalidTypeError("method", method, f"a name, or a method of pyattrx.methods{what}")
     if ":" in method:
-        return _of_ones_own(method)
+        return _of_the_user(method)
     known = list_methods()
     if method not in known:
         names = ", ".join(map(repr, known))
@@ -114,7 +119,7 @@ def get(method: Any) -> ComparisonMethod:
     return known[method]
 
 
-def _of_ones_own(reference: str) -> ComparisonMethod:
+def _of_the_user(reference: str) -> ComparisonMethod:
     """A method, or a kind of methods whose options all have values of their own."""
     found = imported("method", reference)
     if _is_kind(found):
@@ -126,7 +131,7 @@ def _of_ones_own(reference: str) -> ComparisonMethod:
             ) from error
     if not isinstance(found, ComparisonMethod):
         raise InvalidValueError("method", reference, "a method, such as a FeatureMethod")
-    return found
+    return get(found)
 
 
 def _is_kind(value: Any) -> bool:
@@ -138,8 +143,8 @@ def from_dict(values: dict[str, Any]) -> ComparisonMethod:
 
     Raises
     ------
-    InvalidValueError
-        Unknown fields or values, or a reference that cannot be imported.
+    InvalidValueError, InvalidTypeError
+        Unknown or missing fields, wrong values, or a reference that cannot be imported.
 
     Examples
     --------
@@ -147,23 +152,35 @@ def from_dict(values: dict[str, Any]) -> ComparisonMethod:
     >>> pyattrx.methods.from_dict({"kind": "ridge", "penalty": 0.1})
     Ridge(penalty=0.1)
     """
-    values = dict(values)
+    if not isinstance(values, dict):
+        raise InvalidTypeError("values", values, "what to_dict() of a method returned")
     if "terms" in values:
-        standardize = values.get("standardize", values.get("standardise", True))
-        terms = tuple((from_dict(one), weight) for one, weight in values["terms"])
-        return Combined(terms, standardize)
+        return _combined(values)
     if "kind" not in values:
         return Method.from_dict(values)
-    name = values.pop("kind")
-    kind: Any = imported("method", name) if ":" in name else FEATURE_METHODS.get(name)
+    name, options = values["kind"], {k: v for k, v in values.items() if k != "kind"}
+    if not isinstance(name, str) or (name not in FEATURE_METHODS and ":" not in name):
+        raise InvalidValueError("kind", name, f"one of {', '.join(map(repr, FEATURE_METHODS))}")
+    kind: Any = FEATURE_METHODS.get(name) or imported("kind", name)
     # Nothing else is ever called on behalf of a file.
     if not (_is_kind(kind) and issubclass(kind, FeatureMethod)):
-        raise InvalidValueError("kind", name, f"one of {', '.join(map(repr, FEATURE_METHODS))}")
-    unknown = set(values) - {field.name for field in fields(kind)}
+        raise InvalidValueError("kind", name, "a class derived from pyattrx.FeatureMethod")
+    unknown = set(options) - {field.name for field in fields(kind)}
     if unknown:
         raise InvalidValueError("values", sorted(unknown), f"options of {name!r}")
-    made: ComparisonMethod = kind(**values)
+    made: ComparisonMethod = kind(**options)
     return made
+
+
+def _combined(values: dict[str, Any]) -> Combined:
+    # "standardise" as older files have it.
+    if set(values) not in ({"terms", "standardize"}, {"terms", "standardise"}):
+        raise InvalidValueError("values", sorted(values), "the fields of Combined.to_dict()")
+    terms = values["terms"]
+    if not isinstance(terms, list) or any(len(term) != 2 for term in terms):
+        raise InvalidValueError("terms", terms, "a list of pairs of a method and a weight")
+    standardize = values["standardize" if "standardize" in values else "standardise"]
+    return Combined(tuple((from_dict(one), weight) for one, weight in terms), standardize)
 
 
 def imports(values: dict[str, Any]) -> list[str]:
@@ -177,7 +194,12 @@ def imports(values: dict[str, Any]) -> list[str]:
     """
     if "terms" in values:
         return [name for one, _ in values["terms"] for name in imports(one)]
-    attribution = values.get("attribution")
-    by_class = attribution["class"] if isinstance(attribution, dict) else None
-    references = (values.get("kind"), by_class, values.get("scalar"))
-    return [one for one in references if isinstance(one, str) and ":" in one]
+    kind, attribution, scalar = (values.get(key) for key in ("kind", "attribution", "scalar"))
+    references = []
+    if kind is not None and kind not in FEATURE_METHODS:
+        references.append(kind)
+    if isinstance(attribution, dict) and attribution.get("class") not in ATTRIBUTIONS:
+        references.append(attribution.get("class"))
+    if isinstance(scalar, str) and scalar not in SCALARS:
+        references.append(scalar)
+    return [str(one) for one in references]

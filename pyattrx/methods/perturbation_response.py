@@ -63,9 +63,10 @@ class PerturbationResponse(Regression):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        integer("draws", self.draws, least=1)
+        object.__setattr__(self, "draws", integer("draws", self.draws, least=1))
         object.__setattr__(self, "strength", number("strength", self.strength, above=0))
-        integer("seed", self.seed, least=0, most=2**63 - 1)
+        seed = integer("seed", self.seed, least=0, most=2**63 - 1)
+        object.__setattr__(self, "seed", seed)
 
     def observe(
         self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray

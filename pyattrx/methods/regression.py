@@ -49,8 +49,9 @@ class Regression(FeatureMethod):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "penalty", number("penalty", self.penalty, above=0))
-        integer("largest_grid", self.largest_grid, least=1)
-        if integer("window", self.window, least=1) % 2 == 0:
+        for option in ("largest_grid", "window"):
+            object.__setattr__(self, option, integer(option, getattr(self, option), least=1))
+        if self.window % 2 == 0:
             raise InvalidValueError("window", self.window, "an odd number of rows and columns")
 
     def summarize(self, observed: dict[str, Tensor]) -> Summary:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from xxhash import xxh3_64
 
+from pyattrx._checks import integer
 from pyattrx._files import atomic_write
 from pyattrx.errors import IndexDamagedError, InvalidTypeError, InvalidValueError
 
@@ -186,8 +187,7 @@ class SketchIndex:
         InvalidValueError, InvalidTypeError
             Wrong shapes or types; NaN or Inf.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise InvalidValueError("k", k, "an integer of at least 1")
+        integer("k", k, least=1)
         wanted = min(k, len(self))
         rows = _checked("queries", queries, self.size)
         if wanted == 0 or not len(rows):

@@ -1,6 +1,6 @@
 """Which pretrained network to start from, for images that somebody has."""
 
-from pyattrx.recommending.agreement import Consensus, by_every_target, consensus
+from pyattrx.recommending.agreement import Consensus, by_every_target, consensus, predict
 from pyattrx.recommending.candidates import read_candidates
 from pyattrx.recommending.heats import Heats
 from pyattrx.recommending.labelled import main_score
@@ -20,6 +20,7 @@ __all__ = [
     "by_every_target",
     "consensus",
     "main_score",
+    "predict",
     "race",
     "read_candidates",
     "recommend",

@@ -15,7 +15,7 @@ import torch
 
 from pyattrx._progress import progress
 from pyattrx.errors import InvalidValueError
-from pyattrx.methods import NormalizedRidge, Summary, narrowed, standardized
+from pyattrx.methods import NormalizedRidge, Summary, narrowed, standardized, unit_length
 from pyattrx.scores import Score
 from pyattrx.statistics import Residuals, jackknife_blocks, jackknife_residuals
 
@@ -68,14 +68,19 @@ class Consensus:
 
     def scores(self) -> list[Score]:
         """Return one score a candidate, to stand beside those of labels; they compare pairwise."""
-        return as_scores("consensus", self.values, self.residuals, self.blocks)
+        # Who the others are is part of what is asked.
+        asked = self.between.tobytes()
+        return as_scores("consensus", self.values, self.residuals, self.blocks, asked)
 
 
 def as_scores(
-    name: str, values: np.ndarray, residuals: Residuals, blocks: np.ndarray
+    name: str, values: np.ndarray, residuals: Residuals, blocks: np.ndarray, asked: bytes
 ) -> list[Score]:
-    """Make one score a candidate of values [M] and the residuals of their jackknife [G, M]."""
-    sample = hashlib.sha256(values.tobytes() + residuals.sums.tobytes()).hexdigest()
+    """Make one score a candidate of values [M] and the residuals of their jackknife [G, M].
+
+    `asked` tells the question, and the images, from others: scores compare where it is the same.
+    """
+    sample = hashlib.sha256(asked + blocks.tobytes()).hexdigest()
     return [
         Score(
             name,
@@ -240,13 +245,9 @@ def _first_groups(groups: np.ndarray, most: int) -> np.ndarray:
     return np.sort(np.array(chosen, np.int64))
 
 
-def _summary(descriptor: NormalizedRidge, values: np.ndarray) -> Summary:
-    wide = np.asarray(values, np.float64)
-    largest = np.abs(wide).max(1, keepdims=True)
-    wide = wide / np.where(largest == 0, 1.0, largest)
-    norm = np.linalg.norm(wide, axis=1, keepdims=True)
-    wide = wide / np.where(norm == 0, 1.0, norm)
-    if wide.ndim == 2 and wide.shape[1] > len(wide):
-        wide = narrowed(wide)  # here, once, and not for every other network
-    unit = torch.from_numpy(wide).float()[:, None]
-    return descriptor.summarize({"output": unit, "features": unit.clone()})
+def _summary(method: NormalizedRidge, values: np.ndarray) -> Summary:
+    unit = unit_length(torch.from_numpy(np.asarray(values, np.float64)))
+    if unit.dim() == 2 and unit.shape[1] > len(unit):
+        unit = torch.from_numpy(narrowed(unit.numpy()))  # here, once, and not for every other
+    unit = unit.float()[:, None]
+    return method.summarize({"output": unit, "features": unit.clone()})

@@ -15,7 +15,7 @@ from pyattrx.recommending.labelled import Labelled, score_candidate
 from pyattrx.scores import Score
 from pyattrx.tasks import Task
 
-__all__ = ["Finding", "agreement", "find", "places"]
+__all__ = ["Finding", "agreement", "find", "places", "spread_out"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +76,14 @@ def agreement(read: Sequence[Features], task: Task) -> dict[str, Score]:
     """Compute the consensus, by candidate; empty where candidates or images are too few."""
     if len(read) < 2 or task.probes.n_groups < 4:
         return {}
-    # In an order that knows nothing of labels: folders come class by class.
-    spread = np.array(sorted(range(len(task)), key=task.probes.digests().__getitem__))
+    spread = spread_out(task)
     found = consensus([one.pooled[spread] for one in read], task.groups[spread])
     return dict(zip([one.name for one in read], found.scores(), strict=True))
+
+
+def spread_out(task: Task) -> np.ndarray:
+    """Images in an order that knows nothing of labels, [N]: folders come class by class."""
+    return np.array(sorted(range(len(task)), key=task.probes.digests().__getitem__))
 
 
 def find(

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
+from pyattrx._checks import number
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.features import FeatureCache
 from pyattrx.running import OnError, check_batch_size, resolve_device
+from pyattrx.statistics import check_level
 
 __all__ = ["Options", "check_stop"]
 
@@ -32,20 +34,12 @@ class Options:
         cls, weight: Any, batch_size: Any, device: Any, cache: Any, level: Any, on_error: Any
     ) -> Options:
         """Check what a caller gave."""
-        if (
-            isinstance(weight, bool)
-            or not isinstance(weight, (int, float))
-            or not 0 <= weight < float("inf")
-        ):
-            raise InvalidValueError("consensus_weight", weight, "a number of at least 0")
+        weight = number("consensus_weight", weight, least=0)
         check_batch_size(batch_size)
-        if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise InvalidValueError("level", level, "a number between 0 and 1")
+        level = check_level(level)
         if on_error not in ("skip", "raise"):
             raise InvalidValueError("on_error", on_error, "'skip' or 'raise'")
-        return cls(
-            float(weight), batch_size, resolve_device(device), _cache(cache), level, on_error
-        )
+        return cls(weight, batch_size, resolve_device(device), _cache(cache), level, on_error)
 
 
 def _cache(given: Any) -> FeatureCache | None:
@@ -67,7 +61,6 @@ def check_stop(stop: object, error: object, kind: str, scored: bool) -> None:
     """
     if stop not in (None, "confident"):
         raise InvalidValueError("stop", stop, "None or 'confident'")
-    if isinstance(error, bool) or not isinstance(error, float) or not 0 < error < 0.5:
-        raise InvalidValueError("error", error, "a probability between 0 and 0.5")
+    number("error", error, above=0, below=0.5)
     if stop is not None and not scored:
         raise InvalidValueError("stop", stop, f"None: a race needs labels, and this task is {kind}")

@@ -20,7 +20,7 @@ from pyattrx.statistics import jsonable
 __all__ = ["Recommendation", "Standing"]
 
 _FORMAT = "pyattrx recommendation 1"
-Situation = str  # "labels", "consensus", "target" or "none"
+Situation = str  # "labels", "consensus" or "target"
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Recommendation:
         Candidates that could not be read, and why.
     p_values : ndarray [M, M]
         Of no difference between two candidates, in the order of `standings`, corrected. NaN where
-        only `Standing.ties` say it: for a target network, and of those that dropped out of a race.
+        only `Standing.ties` say it: of those that dropped out of a race.
     task : dict
         What the task is; see `Task.as_dict`.
     provenance : dict

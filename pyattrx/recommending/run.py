@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pyattrx._ambient import neutrally
+from pyattrx._checks import integer
 from pyattrx.errors import InvalidValueError
 from pyattrx.features import FeatureCache
 from pyattrx.recommending.answering import answer
@@ -130,7 +131,7 @@ def recommend(
     and a note says so where only the network's structure told.
 
     The default was chosen by measured transfers: docs/recommend.md. The truth behind it is a linear
-    probe on frozen features; whether the same order holds for fine-tuning is not known from that.
+    probe on frozen features; fine-tuning ranks networks otherwise (docs/evidence.md).
 
     Examples
     --------
@@ -177,8 +178,7 @@ def recommend(
 
 
 def _check_zoo_options(candidates: Any, tags: Any, finalists: Any) -> None:
-    if isinstance(finalists, bool) or not isinstance(finalists, int) or finalists < 2:
-        raise InvalidValueError("finalists", finalists, "an integer of at least 2")
+    integer("finalists", finalists, least=2)
     if tags and not isinstance(candidates, Zoo):
         raise InvalidValueError("tags", tags, "none, or a Zoo as candidates")
 
@@ -191,7 +191,7 @@ def _found(
     wanted = None
     if target is not None:
         wanted = read_candidates([target], trust=trust)[0].load()
-    return shortlist(candidates, wanted, tags, finalists)
+    return shortlist(candidates, wanted, tags, finalists, trust)
 
 
 def _check_enough(task: Task, count: int, names: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ _SEED = 0
 
 
 def shortlist(
-    zoo: Zoo, target: Any, tags: str | Sequence[str], finalists: int
+    zoo: Zoo, target: Any, tags: str | Sequence[str], finalists: int, trust: bool
 ) -> tuple[list[Candidate], list[str]]:
     """Choose the entries to run.
 
@@ -36,6 +36,8 @@ def shortlist(
         Only entries that have all of them.
     finalists : int
         At most so many.
+    trust : bool
+        Whether networks may be loaded whose loading may execute code.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def shortlist(
     entries = list(zoo.entries(tags))
     if not entries and tags and len(zoo):
         raise InvalidValueError("tags", tags, f"those of a network in the zoo {zoo.path}")
-    names = [entry.name for entry in entries if entry.specification is not None]
+    names = [one.name for one in entries if one.specification and "maps" not in one.facts]
     if not names:
         raise InvalidValueError(
             "candidates", str(zoo.path), "a zoo with networks that were added by specification"
@@ -60,7 +62,7 @@ def shortlist(
     if len(names) < len(entries):
         notes.append(
             f"{len(entries) - len(names)} of {len(entries)} networks in the zoo cannot be loaded "
-            "again, as they were added without a specification."
+            "again: they were added without a specification, or as maps."
         )
     if len(names) > finalists:
         whole = len(names)
@@ -74,7 +76,7 @@ def shortlist(
             names = _by_consensus(zoo, names)[:finalists]
             by = "that know most of the others"
         notes.append(f"Of {whole} networks in the zoo the {len(names)} {by} were run.")
-    return [Candidate(name, partial(zoo.load, name)) for name in names], notes
+    return [Candidate(name, partial(zoo.load, name, trust=trust)) for name in names], notes
 
 
 def _by_consensus(zoo: Zoo, names: list[str]) -> list[str]:

@@ -176,6 +176,8 @@ def _cells(result: Recommendation) -> tuple[dict[str, str], list[dict[str, str]]
         "front",
     ]
     titles = {key: _TITLES.get(key, key.removeprefix("place of ")) for key in order}
+    if "interval" in titles:
+        titles["interval"] = f"{100 * result.provenance['level']:g} % interval"
     rows = [_row(result, one, others) for one in result]
     used = [key for key in order if any(row[key] for row in rows)]
     return {key: titles[key] for key in used}, rows

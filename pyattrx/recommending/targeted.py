@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-
 from pyattrx.errors import InvalidValueError
 from pyattrx.features import Features
 from pyattrx.recommending.agreement import as_scores, predict
 from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
-from pyattrx.recommending.finding import Finding
+from pyattrx.recommending.finding import Finding, spread_out
 from pyattrx.recommending.gathering import read_all
 from pyattrx.recommending.options import Options
 from pyattrx.recommending.result import Recommendation
@@ -49,8 +45,8 @@ def rank_for_target(
     if task.probes.n_groups < 4:
         raise InvalidValueError("task", f"{task.probes.n_groups} images that differ", "at least 4")
     (wanted,) = read_candidates([target], trust=trust)
-    wanted = replace(wanted, name=f"{wanted.name} (target)")
-    (asked,) = read_all([wanted], task, options, Failures("raise"))
+    shown = replace(wanted, name=f"{wanted.name} (target)")
+    (asked,) = read_all([shown], task, options, Failures("raise"))
     failures = Failures(options.on_error)
     read = read_all(candidates, task, options, failures)
     found = [
@@ -77,25 +73,16 @@ def target_scores(asked: Features, read: Sequence[Features], task: Task) -> list
     task : Task
         Its images are those of the features.
     """
-    # In an order that knows nothing of labels: folders come class by class.
-    spread = np.array(sorted(range(len(task)), key=task.probes.digests().__getitem__))
+    spread = spread_out(task)
+    wanted = asked.together(_GRID)[spread]
     found = predict(
-        [_vector(asked)[spread]],
-        [_vector(one)[spread] for one in read],
+        [wanted],
+        [one.together(_GRID)[spread] for one in read],
         task.groups[spread],
         most=_MOST_IMAGES,
         penalty=_PENALTY,
     )
     residuals = jackknife_residuals(found.values[0], found.without[:, 0], found.blocks)
-    return as_scores(TARGET, found.values[0], residuals, found.blocks)
-
-
-def _vector(one: Features) -> np.ndarray:
-    """The vector, and maps of 2 x 2 beside it, [N, D]."""
-    if one.maps is None or one.constant:
-        return one.pooled
-    maps = one.maps
-    if max(maps.shape[-2:]) > _GRID:
-        small = torch.from_numpy(maps.astype(np.float32))
-        maps = F.adaptive_avg_pool2d(small, _GRID).numpy()
-    return np.concatenate([one.pooled, maps.reshape(len(maps), -1)], axis=1)
+    digests = task.probes.digests()
+    question = wanted.tobytes() + b"".join(digests[index] for index in spread)
+    return as_scores(TARGET, found.values[0], residuals, found.blocks, question)

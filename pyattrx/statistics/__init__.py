@@ -9,12 +9,13 @@ from pyattrx.statistics.clustered import (
     reach,
 )
 from pyattrx.statistics.jackknife import jackknife_blocks, jackknife_residuals
-from pyattrx.statistics.ranking import Match, check_ranking, interval, jsonable, rank
+from pyattrx.statistics.ranking import Match, check_level, check_ranking, interval, jsonable, rank
 
 __all__ = [
     "Match",
     "PairMoments",
     "Residuals",
+    "check_level",
     "check_ranking",
     "clustered_stderr",
     "degrees_of_freedom",

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pyattrx.errors import InvalidValueError
+from pyattrx._checks import integer, number
 from pyattrx.statistics.clustered import Residuals, paired_p_values, reach
 
-__all__ = ["Match", "check_ranking", "interval", "jsonable", "rank"]
+__all__ = ["Match", "check_level", "check_ranking", "interval", "jsonable", "rank"]
 
 _ELEMENTS = 1 << 20  # of differences held at once
 
@@ -50,10 +50,13 @@ class Match:
 
 def check_ranking(k: Any, level: Any) -> None:
     """Refuse a number of sources or a confidence that make no sense."""
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise InvalidValueError("k", k, "an integer of at least 1")
-    if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0 < level < 1:
-        raise InvalidValueError("level", level, "a number between 0 and 1")
+    integer("k", k, least=1)
+    check_level(level)
+
+
+def check_level(level: Any) -> float:
+    """Return a confidence between 0 and 1."""
+    return number("level", level, above=0, below=1)
 
 
 def rank(

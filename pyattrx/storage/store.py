@@ -49,6 +49,9 @@ _NAMES = 10_000  # looked through for those that are spelt like another
 _PROBES, _ROWS, _INDEX, _LOCK = "images.probes", "rows", "index", "lock"
 
 
+Trust = bool | frozenset[str]
+
+
 @dataclass(frozen=True)
 class StoredMethod:
     """A method of a zoo."""
@@ -72,7 +75,8 @@ class Store:
     Parameters
     ----------
     folder : Path
-    trust : bool
+    trust : bool or frozenset of str
+        Whether methods may import code, or what they may import.
         Import the code that a method of one's own refers to.
 
     Raises
@@ -83,7 +87,7 @@ class Store:
         A method refers to code, and `trust` is False.
     """
 
-    def __init__(self, folder: Path, *, trust: bool) -> None:
+    def __init__(self, folder: Path, *, trust: Trust) -> None:
         self.folder = folder
         self.catalog = Catalog(folder / CATALOG)
         self.segments = Segments(folder / _ROWS)
@@ -95,8 +99,8 @@ class Store:
         self.sketch_seed: int = facts["sketch_seed"]
         self.keep_rows: bool = facts["keep_rows"]
         self.methods = [
-            _stored_method(number, definition, self.probes.size, trust, folder)
-            for number, _, definition in self.catalog.methods()
+            _stored_method(number, name, definition, self.probes.size, trust, folder)
+            for number, name, definition in self.catalog.methods()
         ]
         self.features = _stored_features(facts.get("rerank"), trust, folder)
 
@@ -204,11 +208,11 @@ class Store:
                 yield entry
 
     @property
-    def imports_code(self) -> bool:
-        """Whether a method of it refers to code of somebody's own."""
+    def references(self) -> frozenset[str]:
+        """What of somebody's own its methods refer to."""
         every: list[methods.ComparisonMethod] = [stored.method for stored in self.methods]
         every += [] if self.features is None else [self.features.method]
-        return any(methods.imports(method.to_dict()) for method in every)
+        return frozenset(name for method in every for name in methods.imports(method.to_dict()))
 
     def method(self, asked: str | Method | FeatureMethod | None) -> StoredMethod:
         """Find one of the zoo's methods: the first one, or by its name or definition."""
@@ -368,16 +372,21 @@ class Store:
 
 
 def _stored_method(
-    number: int, definition: dict[str, Any], size: tuple[int, int], trust: bool, folder: Path
+    number: int,
+    name: str,
+    definition: dict[str, Any],
+    size: tuple[int, int],
+    trust: Trust,
+    folder: Path,
 ) -> StoredMethod:
     method = _read_back(definition, trust, folder)
     assert isinstance(method, Method)
     digest = xxh3_64_intdigest(_canonical(definition).encode())
-    return StoredMethod(number, str(method), method, AttributionMaps(method, size), digest)
+    return StoredMethod(number, name, method, AttributionMaps(method, size), digest)
 
 
 def _stored_features(
-    definition: dict[str, Any] | None, trust: bool, folder: Path
+    definition: dict[str, Any] | None, trust: Trust, folder: Path
 ) -> StoredFeatures | None:
     if definition is None:
         return None
@@ -386,9 +395,10 @@ def _stored_features(
     return StoredFeatures.of(method, xxh3_64_intdigest(_canonical(definition).encode()))
 
 
-def _read_back(definition: dict[str, Any], trust: bool, folder: Path) -> methods.ComparisonMethod:
-    outside = methods.imports(definition)
-    if outside and not trust:
+def _read_back(definition: dict[str, Any], trust: Trust, folder: Path) -> methods.ComparisonMethod:
+    known = trust if isinstance(trust, frozenset) else ()
+    outside = [name for name in methods.imports(definition) if name not in known]
+    if outside and trust is not True:
         raise UntrustedError(
             f"{folder}: opening this zoo would import {', '.join(outside)}; if you know "
             "where it comes from, allow that with Zoo.open(path, trust=True) (--trust in the shell)"

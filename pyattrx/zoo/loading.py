@@ -11,7 +11,7 @@ from pyattrx.encoders import Encoder, load
 from pyattrx.errors import ZooMismatchError, ZooWarning
 from pyattrx.probes import Probes
 from pyattrx.storage import EntryRow, Run, Store
-from pyattrx.zoo.sameness import check_same
+from pyattrx.zoo.sameness import check_comparable, check_same
 
 __all__ = ["load_entry", "load_named", "loadable"]
 
@@ -40,6 +40,7 @@ def load_entry(probes: Probes, entry: EntryRow, *, trust: bool, run: Run | None 
             f"{entry.name!r} cannot be loaded: it was added without a specification; give it "
             "with encoders="
         )
+    check_comparable(entry)  # before anything of it is executed
     encoder = load(specification, trust=trust)
     encoder.name = entry.name
     check_same(probes, entry, encoder, run)

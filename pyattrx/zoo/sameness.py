@@ -18,6 +18,14 @@ __all__ = ["BEHAVIOUR", "check_same", "differences", "same_entries"]
 BEHAVIOUR = "behaviour"
 
 
+def check_comparable(entry: EntryRow) -> None:
+    """Raise a ZooMismatchError for maps: nothing tells which network they are of."""
+    if "maps" in entry.facts:
+        raise ZooMismatchError(
+            f"{entry.name!r} was added as maps: whether this is its network cannot be compared"
+        )
+
+
 def check_same(probes: Probes, entry: EntryRow, encoder: Encoder, run: Run | None = None) -> None:
     """Refuse a network that is not the one that was added.
 
@@ -34,10 +42,7 @@ def check_same(probes: Probes, entry: EntryRow, encoder: Encoder, run: Run | Non
     ------
     ZooMismatchError
     """
-    if "maps" in entry.facts:
-        raise ZooMismatchError(
-            f"{entry.name!r} was added as maps: whether this is its network cannot be compared"
-        )
+    check_comparable(entry)
     if not _is_same(probes, entry, encoder, encoder.describe(), run or Run(32, None, "float32")):
         raise ZooMismatchError(
             f"{entry.name!r} is not the network that was added: weights, preprocessing or "

@@ -198,7 +198,7 @@ def _rooms(found: _Found) -> str:
     for case, forms in found["rendered rooms"].items():
         for name, row in forms.items():
             values = [_number(row[m]) for m in measures]
-            value, low, high = row["ahead of the mean"]
+            value, low, high = row["ahead"]
             ahead = f"{_number(value)} ({_number(low)} to {_number(high)})"
             rows.append([f"{name}, {case}", *values, "" if name == "mean@pooled" else ahead])
     return markdown(

@@ -132,21 +132,16 @@ def _vector(maps: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
 def ridge_r2(
     target: NDArray[np.float32],
     sources: Sequence[NDArray[np.float32]],
-    groups: NDArray[np.int64] | None = None,
-    penalty: float = 0.1,
 ) -> NDArray[np.float64]:
-    """R^2 of a target's output by each source's features, [S], as `recommended` has it.
+    """R^2 of a target's output by each source's features, [S], as `NormalizedRidge` has it.
 
     Parameters
     ----------
     target : ndarray [N, D] or [N, C, H, W]
     sources : sequence of ndarray
-    groups : ndarray [N], int64, optional
-        Images that belong together; each is one of its own if left out.
-    penalty : float
     """
-    descriptor = methods.NormalizedRidge(penalty=penalty)
-    groups = np.arange(len(target)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    descriptor = methods.NormalizedRidge(penalty=0.1)
+    groups = np.arange(len(target))
     asked = descriptor.summarize({"output": _shaped(target), "features": _shaped(target)})
     values = []
     for source in sources:

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pyattrx
+from pyattrx.recommending import predict
 
 from .agreements import IMAGES
 from .entrants import Entrant
-from .fitted import ridge_r2
 from .reading import Seen
 from .study import SEEN
 from .tables import Row, read_rows, write_rows
@@ -84,17 +84,20 @@ def _known(
         for target in asked:
             known = features[[one.name for one in seen].index(target)]
             for penalty in PENALTIES:
-                values = ridge_r2(known, features, groups, penalty).tolist()
-                made[f"{place}, {penalty}: {target}"] = dict(
-                    zip([one.name for one in seen], values, strict=True)
+                # As `recommend(target=)` does it.
+                found = predict([known], features, groups, most=len(order), penalty=penalty)
+                values = dict(
+                    zip([one.name for one in seen], found.values[0].tolist(), strict=True)
                 )
+                made[f"{place}, {penalty}: {target}"] = values
     return made
 
 
 def _by_outputs(
     there: Sequence[Entrant], asked: Sequence[str], probes: pyattrx.Probes
 ) -> dict[str, dict[str, float]]:
-    found = pyattrx.affinity([one.load for one in there], probes, "recommended")
+    method = pyattrx.methods.NormalizedRidge(penalty=0.1)
+    found = pyattrx.affinity([one.load for one in there], probes, method)
     return {
         f"outputs, 0.1: {target}": dict(
             zip(found.names, found.values[found.names.index(target)].tolist(), strict=True)

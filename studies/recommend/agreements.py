@@ -31,7 +31,7 @@ __all__ = [
 ]  # fmt: skip
 
 _Table = NDArray[np.float64]
-PLACES = ("pooled", "2x2", "locations")
+PLACES = ("pooled", "2x2", "both", "locations")
 _OF_CONSENSUS = PLACES[:2]
 PENALTIES = (0.1, 1.0, 10.0)
 IMAGES = 160
@@ -109,8 +109,10 @@ def measure_agreements(
         read = features_of(encoders, images_of(data, TASKS[clean if which == _CLEAN else which]))
         for draw in range(DRAWS):
             seen = parts_of(read, draw)
-            maps = [one for _, one in seen]
-            every = ([x for x, _ in seen], [small(one) for one in maps], maps)
+            pooled, maps = [x for x, _ in seen], [one for _, one in seen]
+            coarse = [small(one).reshape(len(one), -1) for one in maps]
+            both = [np.concatenate(pair, axis=1) for pair in zip(pooled, coarse, strict=True)]
+            every = (pooled, coarse, both, maps)
             for p, features in enumerate(every):
                 groups = np.arange(len(features[0]))
                 for q, penalty in enumerate(PENALTIES):
@@ -140,8 +142,8 @@ def judge_forms(
     -------
     dict
         By kind of target, "as they are" or "with copies", and ``FORM@PLACE``: Spearman's
-        correlation, weighted Kendall and regret, and how far ahead of the mean weighted Kendall is,
-        with its interval.
+        correlation, weighted Kendall and regret, and how far "ahead" of the mean, pooled, its
+        weighted Kendall is, with the interval.
     """
     # [seeds, measures, T, 1], of one count of labels: none.
     judged: dict[str, dict[str, list[NDArray[np.float64]]]] = {}
@@ -232,5 +234,5 @@ def _row(
     row: dict[str, Any] = {
         name: round(float(own[m, which].mean()), 4) for m, name in enumerate(_MEASURES)
     }
-    row["ahead of the mean"] = [round(v, 4) for v in difference(own, plain, which)]
+    row["ahead"] = [round(v, 4) for v in difference(own, plain, which)]
     return row

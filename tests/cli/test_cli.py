@@ -339,4 +339,5 @@ def test_options_of_maps_do_not_go_with_features(folder, capsys):
         "--scalar", "half_squared_norm",
     )  # fmt: skip
     assert code == 2
-    assert "scalar='half_squared_norm': expected nothing: rsa has no attribution maps" in err
+    expected = "nothing: it goes with --method saliency, grad_x_input, elrp, not with rsa"
+    assert f"scalar='half_squared_norm': expected {expected}" in err

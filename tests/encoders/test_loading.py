@@ -309,10 +309,9 @@ def test_weights_are_part_of_the_specification(shared, monkeypatch, inside):
     monkeypatch.chdir(shared)
     if inside:
         made = pyattrx.load("shared.py:net?weights=w1.safetensors")
-        assert made.name == "shared.py:net?weights=w1.safetensors"
-    else:  # what is loaded last counts, and no name says otherwise
+    else:  # what is loaded last counts
         made = pyattrx.load("shared.py:net?weights=w2.safetensors", weights="w1.safetensors")
-        assert made.name == "shared.py:net"
+    assert made.name == "shared.py:net?weights=w1.safetensors"
     assert made.specification == f"{shared}/shared.py:net?weights={shared}/w1.safetensors"
     monkeypatch.chdir("/")
     assert pyattrx.load(made.specification).describe()["class"] == made.describe()["class"]

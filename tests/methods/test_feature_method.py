@@ -156,3 +156,58 @@ def test_mean_of_scores():
 def test_nothing_to_standardise_against(count):
     got = Combined([("rsa", 1)]).combine([np.full((count, count), 0.3)])
     assert (got == 0).all()
+
+
+def test_what_a_file_says_is_checked():
+    for values in (
+        {"terms": [], "standardize": True, "more": 1},
+        {"terms": [[{"kind": "rsa"}]], "standardize": True},
+        {"kind": 5},
+        {"kind": "antigravity"},
+        {"attribution": {"options": {}}},
+        {"attribution": {"class": "antigravity", "options": {}}},
+    ):
+        with pytest.raises((InvalidValueError, InvalidTypeError)):
+            methods.from_dict(values)
+
+
+def test_what_would_be_imported_is_told():
+    assert methods.imports({"attribution": {"class": "antigravity", "options": {}}}) == [
+        "antigravity"
+    ]
+    assert methods.imports({"kind": "antigravity"}) == ["antigravity"]
+    for method in methods.list().values():
+        assert methods.imports(method.to_dict()) == []
+
+
+def test_integers_of_numpy_can_be_written_down():
+    method = Method(pixels=np.int64(5), pixel_seed=np.int64(3))
+    assert json.loads(json.dumps(method.to_dict()))["pixels"] == 5
+    response = methods.PerturbationResponse(draws=np.int64(2), largest_grid=np.int64(4))
+    assert methods.from_dict(json.loads(json.dumps(response.to_dict()))) == response
+
+
+def test_options_of_ones_own_need_a_dataclass():
+    class Shift(FeatureMethod):
+        name = "shift"
+
+        def __init__(self, by):
+            self.by = by
+
+        def summarize(self, observed):
+            raise NotImplementedError
+
+        def compare(self, targets, sources, groups, blocks):
+            raise NotImplementedError
+
+    with pytest.raises(InvalidTypeError, match=r"@dataclass\(frozen=True\)"):
+        Shift(1)
+
+
+def test_a_method_that_no_run_knows_is_refused():
+    class Own(methods.ComparisonMethod):
+        def to_dict(self):
+            return {}
+
+    with pytest.raises(InvalidTypeError, match="derived from pyattrx.FeatureMethod"):
+        methods.get(Own())

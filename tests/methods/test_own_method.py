@@ -1,12 +1,16 @@
 """The method of docs/methods.md, as a user would write it."""
 
+import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import pyattrx
 from pyattrx.errors import UntrustedError
@@ -62,6 +66,31 @@ def test_a_zoo_is_ranked_by_it(near, probes, tmp_path):
         pyattrx.Zoo.open(tmp_path / "zoo")
     with pyattrx.Zoo.open(tmp_path / "zoo", trust=True) as zoo:
         assert zoo.rerank == near.Procrustes()
+
+
+def test_the_shell_finds_it_in_the_current_folder(near, tmp_path):
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "a.png")
+    for seed in range(4):
+        noise = np.random.default_rng(seed).integers(0, 255, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{seed}.png")
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\nimport torch\n"
+        "def one():\n    torch.manual_seed(1); return nn.Conv2d(3, 4, 3)\n"
+        "def two():\n    torch.manual_seed(2); return nn.Conv2d(3, 4, 3)\n"
+    )
+    command = [sys.executable, "-m", "pyattrx", "affinity", "nets.py:one", "nets.py:two"]
+    command += ["--probes", ".", "--size", "16", "--method", "near:Procrustes", "--json"]
+    environment = {key: v for key, v in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [*command[:1], "-P", *command[1:]],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["provenance"]["method_name"] == "procrustes"
 
 
 def test_a_method_that_is_none_is_refused(near):

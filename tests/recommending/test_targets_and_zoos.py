@@ -6,7 +6,10 @@ import torch
 
 import pyattrx
 from pyattrx import Task, Zoo, recommend
-from pyattrx.errors import EncoderError, InvalidValueError
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, ZooMismatchError
+from pyattrx.features import extract
+from pyattrx.recommending.targeted import target_scores
+from pyattrx.scores import compare
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -65,7 +68,7 @@ def test_a_target_takes_the_labels_place(specifications):
     assert any("stands for the task; it is read at" in note for note in result.notes)
     assert result.score == "how well its features predict those of the target network"
     assert result.best.costs is not None
-    assert result.provenance["target"] == "mine.py:again (target)"
+    assert result.provenance["target"] == "mine.py:again"
     # One of the candidates may be the target itself.
     assert set(ask(specifications, probes(), target="mine.py:red").names) == set(specifications)
     with pytest.raises(InvalidValueError, match="scores='knn'"):
@@ -148,6 +151,27 @@ def test_finalists_are_near_the_target(zoo):
     assert any("nearest to the target" in note for note in result.notes)
 
 
+def test_what_was_added_as_maps_is_no_candidate(zoo, specifications):
+    rows = torch.rand(40, 64)
+    zoo.add_maps("maps", rows, facts={"specification": "mine.py:red"})
+    result = ask(zoo, labelled())
+    assert "maps" not in result.names
+    assert any("or as maps" in note for note in result.notes)
+    with pytest.raises(ZooMismatchError, match="was added as maps"):
+        zoo.load("maps")
+
+
+def test_scores_for_one_target_compare_and_for_two_do_not(specifications):
+    images = probes()
+    task = Task.from_arrays(images.images())
+    read = [extract(pyattrx.load(name), images) for name in (*specifications, "mine.py:again")]
+    one, two = (target_scores(read[-1], read[at : at + 1], task)[0] for at in (0, 1))
+    other = target_scores(read[0], read[1:2], task)[0]
+    assert compare(one, two).difference == pytest.approx(one.value - two.value)
+    with pytest.raises(InvalidValueError, match="the same images"):
+        compare(one, other)
+
+
 def test_a_zoo_without_features_cannot_be_narrowed(tmp_path, specifications):
     with Zoo.create(tmp_path / "bare", probes(), "saliency") as bare:
         bare.add_many(specifications)
@@ -158,7 +182,7 @@ def test_a_zoo_without_features_cannot_be_narrowed(tmp_path, specifications):
 
 @pytest.mark.parametrize("options", [{"finalists": 1}, {"finalists": 2.5}, {"tags": "x"}])
 def test_wrong_options(specifications, options):
-    with pytest.raises(InvalidValueError, match=next(iter(options))):
+    with pytest.raises((InvalidValueError, InvalidTypeError), match=next(iter(options))):
         ask(specifications, labelled(), **options)
 
 

@@ -28,8 +28,8 @@ def test_what_recommend_does_is_not_behind_the_mean(seed0):
     every = np.ones(len(TARGETS), bool)
     found = agreements.judge_forms({0: seed0}, command.TRANSFERS, {"all": every})["all"]
     for case in found.values():
-        assert case["mean@pooled"]["ahead of the mean"] == [0, 0, 0]
-        assert case["targets standardized@pooled"]["ahead of the mean"][1] > 0
+        assert case["mean@pooled"]["ahead"] == [0, 0, 0]
+        assert case["targets standardized@pooled"]["ahead"][1] > 0
     form = agreements.FORMS["targets standardized"]
     table = seed0.of("rgb2depth", 0, "pooled")
     np.testing.assert_allclose(by_every_target(table), form(table))

@@ -24,6 +24,7 @@ from pyattrx.errors import (
     ZooWarning,
 )
 from pyattrx.methods import get as get_method
+from pyattrx.storage.catalog import Catalog
 
 METHODS = [
     Method("saliency"),
@@ -530,3 +531,25 @@ def test_a_method_of_features_re_ranks(tmp_path):
     for method in (["recommended"], get_method("cka")):
         with pytest.raises((InvalidValueError, InvalidTypeError), match="rerank='recommended'"):
             pyattrx.Zoo.create(tmp_path / "zoo", probes, method)
+
+
+def test_names_of_methods_are_those_that_were_kept(tmp_path, probes, monkeypatch):
+    """Older releases wrote "centre": what an entry says of its maps is under that name."""
+    method = pyattrx.Method("saliency", center=True)
+    old = {("centre" if key == "center" else key): v for key, v in method.to_dict().items()}
+    create = Catalog.create
+
+    def as_before(path, meta, kept):
+        assert [name for name, _ in kept] == ["saliency, center=True"]
+        create(path, meta, [("saliency, centre=True", json.dumps(old, sort_keys=True))])
+
+    monkeypatch.setattr(Catalog, "create", as_before)
+    with pyattrx.Zoo.create(tmp_path / "zoo", probes, method) as zoo:
+        assert zoo.methods == [method]
+        linear = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.AdaptiveAvgPool2d(1))
+        zoo.add(pyattrx.Encoder(linear, name="linear"))  # centering leaves nothing of its maps
+        zoo.add(pyattrx.Encoder(torch.nn.Conv2d(3, 2, 3), name="other"))
+        assert zoo.entry("linear").zero_maps == {"saliency, centre=True": len(probes)}
+        assert zoo.affinity().zero_maps["linear"] == len(probes)
+        assert zoo.query("linear", method="saliency, centre=True")[0].name == "other"
+        assert zoo.query("linear", method=method)[0].name == "other"
