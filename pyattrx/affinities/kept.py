@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx._closing import Closing
 from pyattrx.affinities.comparing import compare
 from pyattrx.affinities.rows import Place, Room, RowStore
 from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
@@ -47,7 +47,7 @@ class Compared:
     without: np.ndarray | None = None
 
 
-class Kept:
+class Kept(Closing):
     """Rows and summaries of networks, as a plan asks for them; free what it holds by `close`.
 
     Parameters
@@ -113,17 +113,6 @@ class Kept:
     def close(self) -> None:
         """Free everything."""
         self._open.close()
-
-    def __enter__(self) -> Kept:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _add_maps(self, network: Description, name: str) -> None:
         places: list[Place] = []

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx._closing import Closing
 from pyattrx._files import read_exactly, write_all
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 
@@ -57,7 +57,7 @@ class Room:
         self.on_host = _HOST_BYTES if host_bytes is None else host_bytes
 
 
-class RowStore:
+class RowStore(Closing):
     """Rows of networks, [N, D] each, read back as blocks of probes.
 
     Parameters
@@ -150,17 +150,6 @@ class RowStore:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def __enter__(self) -> RowStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _open(self) -> int:
         if self._file is None:

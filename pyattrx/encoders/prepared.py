@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyattrx._ambient import neutral
+from pyattrx._closing import Closing
 from pyattrx.encoders.compiling import CompiledNetwork
 from pyattrx.encoders.copying import private_copy, random_state_kept, tensors_in
 from pyattrx.encoders.first_batch import FirstBatch
@@ -39,7 +39,7 @@ __all__ = ["PreparedEncoder"]
 _Answer = TypeVar("_Answer")
 
 
-class PreparedEncoder:
+class PreparedEncoder(Closing):
     """Made by `Encoder.prepare`.
 
     Attributes
@@ -424,17 +424,6 @@ class PreparedEncoder:
         self._original = self.module
         self._compiled = None
         self._first_batch = FirstBatch()
-
-    def __enter__(self) -> PreparedEncoder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _resize(self, images: Tensor) -> Tensor:
         if self._input_size is None or tuple(images.shape[-2:]) == self._input_size:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pyattrx._closing import Closing
 from pyattrx.errors import InvalidTypeError, ZooError
 from pyattrx.methods import FeatureMethod, Method
 from pyattrx.probes import Probes
@@ -14,12 +14,12 @@ from pyattrx.query import Candidates
 from pyattrx.storage import Entry, Store, Verification, check_tags, segment_sizes, verify
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 __all__ = ["OpenZoo"]
 
 
-class OpenZoo:
+class OpenZoo(Closing):
     """The part of a `Zoo` that knows nothing of networks.
 
     Parameters
@@ -41,17 +41,6 @@ class OpenZoo:
         """Close all files; the zoo cannot be used afterwards."""
         self._closed = True
         self._opened.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def path(self) -> Path:
