@@ -294,8 +294,6 @@ def method(
 ) -> ComparisonMethod:
     """Make a method of its options."""
     if name not in ATTRIBUTIONS:
-        if ":" in name and str(Path.cwd()) not in sys.path:
-            sys.path.append(str(Path.cwd()))  # as for networks: what lies here can be imported
         chosen = get_method(name)
         usual = {"scalar": "mean", "reduce": "mean", "center": False}
         given = {

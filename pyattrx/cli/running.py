@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -65,6 +67,9 @@ def run(app: typer.Typer, arguments: Sequence[str], *, ends: bool, program: str 
         What help and errors call it.
     """
     code = FAILED
+    with suppress(OSError):  # the folder may be gone
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # methods of one's own are found as networks are
     try:
         with streams(only_documents=_wants_documents(arguments), ends=ends), _own_warnings():
             code = _run(app, arguments, program)

@@ -17,6 +17,7 @@ FORMS = (
 )
 _KINDS = ("timm", "torchvision", "transformers", "taskonomy")
 _OPTIONS = re.compile(r"[?&](output|features|weights)=")
+_OTHER = re.compile(r"[?&](\w+)=")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Parts:
                 expected = f"{what} after {name}=, once"
                 raise InvalidValueError("specification", specification, expected)
             options[name] = value
+        other = _OTHER.search(target)
+        if other is not None and not Path(target).exists():
+            expected = f"output=, features= or weights= in the place of {other[1]}="
+            raise InvalidValueError("specification", specification, expected)
         weights = options.pop("weights", "")
         return cls(target, dict(sorted(options.items(), reverse=True)), weights)
 

@@ -123,5 +123,8 @@ def imported(argument: str, reference: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise InvalidValueError(
-            argument, reference, f"module:name that imports ({error})"
+            # Without quotes: what is in them would be offered as what was meant.
+            argument,
+            reference,
+            f"module:name that imports ({str(error).replace(chr(39), '')})",
         ) from error

@@ -106,9 +106,8 @@ class FeatureMethod(ComparisonMethod):
 
     def __new__(cls, *args: Any, **options: Any) -> FeatureMethod:  # noqa: D102
         if cls is FeatureMethod:
-            raise InvalidTypeError(
-                "method", cls, "one of its forms, such as pyattrx.methods.Ridge(penalty=0.1)"
-            )
+            expected = "pyattrx.methods.get(name), or a form of it: pyattrx.methods.Ridge(), say"
+            raise InvalidTypeError("method", args[0] if args else cls, expected)
         for kind in cls.__mro__[: cls.__mro__.index(FeatureMethod)]:
             # Its options would be no part of it: two that differ would be the same.
             if "__init__" in vars(kind) and "__dataclass_fields__" not in vars(kind):

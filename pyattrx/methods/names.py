@@ -34,8 +34,9 @@ FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
     kind.name: kind
     for kind in (RSA, CKA, DDS, Edges, SVCCA, Ridge, NormalizedRidge, PerturbationResponse)
 }
-# Chosen where transfers were measured, see docs/transfer.md.
-RECOMMENDED: ComparisonMethod = NormalizedRidge(penalty=0.1)
+# Chosen where transfers were measured (docs/transfer.md), its penalty on published networks
+# (docs/evidence.md).
+RECOMMENDED = NormalizedRidge(penalty=1.0)
 
 
 def list_methods() -> dict[str, ComparisonMethod]:
@@ -80,13 +81,15 @@ def summary(name: str) -> str:
     return first[:1].lower() + first[1:] if first[1:2].islower() else first
 
 
-def get(method: Any) -> ComparisonMethod:
+def get(method: Any, argument: str = "method") -> ComparisonMethod:
     """Turn a name into a method; methods are themselves.
 
     Parameters
     ----------
     method : str or ComparisonMethod
         A name in `list_methods`, ``module:name`` of a method of your own, or a method.
+    argument : str
+        What errors call it.
 
     Raises
     ------
@@ -105,33 +108,33 @@ def get(method: Any) -> ComparisonMethod:
         for part in method.parts:
             if not isinstance(part, (Method, FeatureMethod)):
                 expected = "a pyattrx.Method, or derived from pyattrx.FeatureMethod"
-                raise InvalidTypeError("method", part, expected)
+                raise InvalidTypeError(argument, part, expected)
         return method
     if not isinstance(method, str):
         what = " (an instance, not the class)" if _is_kind(method) else ""
-        raise InvalidTypeError("method", method, f"a name, or a method of pyattrx.methods{what}")
+        raise InvalidTypeError(argument, method, f"a name, or a method of pyattrx.methods{what}")
     if ":" in method:
-        return _of_the_user(method)
+        return _of_the_user(method, argument)
     known = list_methods()
     if method not in known:
         names = ", ".join(map(repr, known))
-        raise InvalidValueError("method", method, f"one of {names}, or a method of pyattrx.methods")
+        raise InvalidValueError(argument, method, f"one of {names}, or a method of pyattrx.methods")
     return known[method]
 
 
-def _of_the_user(reference: str) -> ComparisonMethod:
+def _of_the_user(reference: str, argument: str) -> ComparisonMethod:
     """A method, or a kind of methods whose options all have values of their own."""
-    found = imported("method", reference)
+    found = imported(argument, reference)
     if _is_kind(found):
         try:
             found = found()
         except TypeError as error:
             raise InvalidValueError(
-                "method", reference, f"a method without options ({error})"
+                argument, reference, f"a method without options ({error})"
             ) from error
     if not isinstance(found, ComparisonMethod):
-        raise InvalidValueError("method", reference, "a method, such as a FeatureMethod")
-    return get(found)
+        raise InvalidValueError(argument, reference, "a method, such as a FeatureMethod")
+    return get(found, argument)
 
 
 def _is_kind(value: Any) -> bool:

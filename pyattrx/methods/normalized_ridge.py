@@ -18,8 +18,9 @@ class NormalizedRidge(Regression):
     """How well a source's features, of unit length at every location, predict a target's output.
 
     R^2 of ridge regression, fitted on one half of the probes and tested on the other, and the other
-    way round. With a penalty of 0.1 it predicted measured transfers best (docs/transfer.md), and is
-    "recommended".
+    way round. It predicted measured transfers best (docs/transfer.md); with a penalty of 1 it is
+    "recommended". With 0.1 and less, wide features fit what a few images have in common by chance
+    (docs/evidence.md).
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class NormalizedRidge(Regression):
     --------
     >>> import pyattrx
     >>> pyattrx.methods.get("recommended")
-    NormalizedRidge(penalty=0.1, largest_grid=16, window=1)
+    NormalizedRidge(penalty=1.0, largest_grid=16, window=1)
     """
 
     penalty: float = 0.01

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _MOST_IMAGES = 256
+_LEAST_GROUPS = 4  # two in each half
 # A standard deviation over fewer is too uncertain to divide by.
 MANY = 10
 
@@ -184,7 +185,7 @@ def predict(
     groups = np.unique(np.asarray(groups), return_inverse=True)[1]
     chosen = _first_groups(groups, most)
     groups = np.unique(groups[chosen], return_inverse=True)[1]
-    if int(groups.max(initial=-1)) < 3:
+    if int(groups.max(initial=-1)) + 1 < _LEAST_GROUPS:
         raise InvalidValueError(
             "groups", int(groups.max(initial=-1)) + 1, "at least four groups of images"
         )
@@ -200,6 +201,9 @@ def predict(
             found, left_out = method.compare(asked, [source], groups, blocks)
             values[:, column], without[:, :, column] = found[:, 0], left_out[:, :, 0]
             step(1)
+    for block in range(len(without)):
+        if len(np.unique(groups[blocks != block])) < _LEAST_GROUPS:
+            without[block] = np.nan  # too few to say anything: there is no error then
     return Predictions(values, without, blocks)
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from pyattrx._ambient import neutrally
 from pyattrx._checks import integer
-from pyattrx.errors import InvalidValueError
+from pyattrx.encoders import Encoder
+from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.features import FeatureCache
 from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
@@ -160,6 +162,9 @@ def recommend(
             raise InvalidValueError(
                 "scores", scores, "None: a target network takes the labels' place"
             )
+        if not isinstance(target, (str, Encoder, nn.Module)) and not callable(target):
+            expected = "an encoder, a module, a specification or a function that returns an encoder"
+            raise InvalidTypeError("target", target, expected)
         check_stop(stop, error, "ranked for a target", False)
         ranked = rank_for_target(target, found, wanted, options, trust=trust)
         return replace(ranked, notes=(*ranked.notes, *notes))

@@ -108,7 +108,7 @@ def _value(result: Recommendation) -> list[str]:
             "deviations."
         ]
     if main in _R_SQUARED:
-        return ["value: R^2; 1 at best, 0 for the mean alone."]
+        return ["value: R^2; 1 at best, about 0 for what knows nothing."]
     return []
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyattrx.errors import InvalidValueError
 from pyattrx.features import Features
+from pyattrx.methods import RECOMMENDED
 from pyattrx.recommending.agreement import as_scores, predict
 from pyattrx.recommending.answering import answer
 from pyattrx.recommending.candidates import Candidate, read_candidates
@@ -23,9 +24,6 @@ from pyattrx.tasks import Task
 
 __all__ = ["rank_for_target", "target_scores"]
 
-# Of the regressions: with 0.1 wide networks fit what is by chance alike in few images. See
-# docs/evidence.md.
-_PENALTY = 1.0
 _GRID = 2
 _MOST_IMAGES = 512
 
@@ -47,6 +45,12 @@ def rank_for_target(
     (wanted,) = read_candidates([target], trust=trust)
     shown = replace(wanted, name=f"{wanted.name} (target)")
     (asked,) = read_all([shown], task, options, Failures("raise"))
+    if asked.constant:
+        expected = "a network that sees a difference between the images: its features are all alike"
+        raise InvalidValueError("target", wanted.name, expected)
+    if options.weight:
+        expected = "0: a target network takes the place of labels, and of the consensus"
+        raise InvalidValueError("consensus_weight", options.weight, expected)
     failures = Failures(options.on_error)
     read = read_all(candidates, task, options, failures)
     found = [
@@ -80,7 +84,7 @@ def target_scores(asked: Features, read: Sequence[Features], task: Task) -> list
         [one.together(_GRID)[spread] for one in read],
         task.groups[spread],
         most=_MOST_IMAGES,
-        penalty=_PENALTY,
+        penalty=RECOMMENDED.penalty,
     )
     residuals = jackknife_residuals(found.values[0], found.without[:, 0], found.blocks)
     digests = task.probes.digests()

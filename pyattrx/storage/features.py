@@ -69,9 +69,10 @@ def resolve_features(method: Any) -> FeatureMethod:
     ------
     InvalidValueError, InvalidTypeError
     """
-    found = methods.get(method)
+    found = methods.get(method, "rerank")
     if not isinstance(found, FeatureMethod):
-        raise InvalidValueError("rerank", str(method), "a FeatureMethod, or its kind")
+        names = ", ".join(map(repr, ("recommended", *methods.FEATURE_METHODS)))
+        raise InvalidValueError("rerank", str(method), f"one of {names}, or a FeatureMethod")
     return found
 
 

@@ -77,7 +77,7 @@ def affinity(capsys, *more, networks=NETS):
 def test_affinity_prints_tables(folder, capsys):
     code, out, _ = affinity(capsys)
     assert code == 0
-    assert "Affinity, normalized_ridge, penalty=0.1, 5 probes" in out  # what is recommended
+    assert "Affinity, normalized_ridge, penalty=1.0, 5 probes" in out  # what is recommended
     assert "Nearest sources" in out
     assert "nets.py:second" in out
 

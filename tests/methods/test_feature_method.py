@@ -59,7 +59,7 @@ def test_wrong_options(error, text, kind, options):
 
 def test_the_base_of_methods_is_none():
     base = FeatureMethod
-    with pytest.raises(InvalidTypeError, match=r"such as pyattrx.methods.Ridge"):
+    with pytest.raises(InvalidTypeError, match=r"a form of it: pyattrx.methods.Ridge"):
         base("ridge")
     with pytest.raises(InvalidTypeError, match="an instance, not the class"):
         methods.get(methods.Ridge)
