@@ -16,7 +16,7 @@ __all__ = ["Rows", "compare"]
 
 # Rows of a block of probes on all networks, while they are compared.
 _BLOCK_BYTES = 64 << 20
-# Networks compared at once; more are taken block against block.
+# Networks compared at once; more, or those of longer rows, are taken block against block.
 _BLOCK_NETWORKS = 256
 # Per-probe cosines are kept up to this size.
 _COSINE_BYTES = 64 << 20
@@ -49,13 +49,14 @@ def compare(
     moments = PairMoments((m, m), n)
     # Probes of a group side by side: so the sums of one group at a time are enough.
     order = np.argsort(groups, kind="stable")
-    probe_bytes = max(min(m, 2 * _BLOCK_NETWORKS) * rows.row_bytes, 16 * m * m)
+    together = max(1, min(_BLOCK_NETWORKS, _BLOCK_BYTES // max(1, 2 * rows.row_bytes)))
+    probe_bytes = max(min(m, 2 * together) * rows.row_bytes, 16 * m * m)
     at_once = max(1, _BLOCK_BYTES // probe_bytes)
     with progress("comparing", n) as step:
         for first in range(0, n, at_once):
             chosen = order[first : first + at_once]
             rising, place = np.unique(chosen, return_inverse=True)
-            block = _block_cosines(rows, rising, m)[place]
+            block = _block_cosines(rows, rising, m, together)[place]
             if sums is not None:
                 sums.add(chosen, block)
             if cosines is not None:
@@ -71,13 +72,13 @@ def compare(
     return values, stderr, cosines
 
 
-def _block_cosines(rows: Rows, probes: np.ndarray, m: int) -> np.ndarray:
-    """[B, M, M] of some probes; many networks are taken block against block."""
+def _block_cosines(rows: Rows, probes: np.ndarray, m: int, together: int) -> np.ndarray:
+    """[B, M, M] of some probes; many networks, or long rows, are taken block against block."""
     out = np.empty((len(probes), m, m))
-    for i in range(0, m, _BLOCK_NETWORKS):
-        left = rows.block(slice(i, i + _BLOCK_NETWORKS), probes)
-        for j in range(i, m, _BLOCK_NETWORKS):
-            right = None if j == i else rows.block(slice(j, j + _BLOCK_NETWORKS), probes)
+    for i in range(0, m, together):
+        left = rows.block(slice(i, i + together), probes)
+        for j in range(i, m, together):
+            right = None if j == i else rows.block(slice(j, j + together), probes)
             if right is not None and right.dtype != left.dtype:
                 left, right = left.double(), right.double()
             cosines = ops.probe_cosines(left, right).cpu().numpy()
