@@ -7,6 +7,8 @@ was stopped. Beside each stands what it is to be held against: the same without 
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,19 +21,43 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import pyattrx.demo.minitaskonomy
-from pyattrx import InnerAttribution, InputAttribution, Method, Probes, ops
+from benchmarks.measure import machine
+from pyattrx import InnerAttribution, InputAttribution, Method, Probes, evaluate, ops
 from pyattrx._files import atomic_write
 from pyattrx.affinities import BlockSums
 from pyattrx.encoders import PreparedEncoder
+from pyattrx.evaluate import Table
 from pyattrx.methods import AttributionMaps, GradientField, Network, resolve_scalar
 from pyattrx.statistics import jackknife_blocks
 
 from ..minitaskonomy.jobs import Say
 from ..minitaskonomy.presets import Preset
+from ..minitaskonomy.tasks import TARGETS, TASKS
 from .probes import make_probes
-from .scores import blocks_file, score_file, write_blocks, write_scores
+from .scores import (
+    blocks_file,
+    read_blocks,
+    read_scores,
+    score_file,
+    write_blocks,
+    write_scores,
+)
+from .study import Run
+from .truth import Truth
 
-__all__ = ["PATHS", "RUN", "Along", "GradXActivation", "IntegratedGradients", "compute_paths"]
+__all__ = [
+    "COSTS",
+    "PATHS",
+    "RUN",
+    "Along",
+    "GradXActivation",
+    "IntegratedGradients",
+    "compute_paths",
+    "costs_file",
+    "measure_costs",
+    "path_runs",
+    "read_costs",
+]
 
 RUN = "residual-seed0"
 _AT_ONCE = 16  # probes
@@ -114,6 +140,8 @@ def _short_field(suffix: str, scalar: str) -> Along:
 
 ALONG = _runs()
 PATHS: dict[str, Method] = {name: m for along in ALONG for name, m in along.methods.items()}
+# What maps cost is measured of.
+COSTS = ("saliency", "gradient_field", "conductance", "naa", "layer_ig")
 
 
 def compute_paths(
@@ -173,6 +201,64 @@ def compute_paths(
                 parts.append({name: found[name] for name in found.files})
     labels = [network.name for network in networks]
     return _written(parts, probes, labels, kind, root, say)
+
+
+def path_runs(root: Path, truth: Truth, name: str, probes: str) -> list[Run]:
+    """Scores by a method of `PATHS` beside the truth; none where they are missing."""
+    file = score_file(root, RUN, probes, name)
+    if not file.is_file():
+        return []
+    values = read_scores(file, tuple(TASKS))
+    labels = evaluate.read_table(file).targets
+    less, blocks = read_blocks(blocks_file(root, RUN, probes, name), labels, tuple(TASKS))
+    whole = Table(values, tuple(TASKS), tuple(TASKS), without=values - less, blocks=blocks)
+    return [(whole.select(TARGETS, tuple(TASKS)), truth.table)]
+
+
+def costs_file(root: Path) -> Path:
+    """Return where the costs of maps are."""
+    return root / "paths-costs.json"
+
+
+def read_costs(root: Path) -> dict[str, float]:
+    """Return the seconds of one thread's CPU time an image, by method."""
+    found: dict[str, float] = json.loads(costs_file(root).read_text())["seconds an image"]
+    return found
+
+
+def measure_costs(
+    folder: Path, preset: Preset, root: Path, images: int = 64, times: int = 5
+) -> Path:
+    """Measure the CPU time of maps of one of the demo's networks; medians, one thread."""
+    probes = make_probes("rendered", folder, preset)
+    batch = probes.images(0, images)
+    network = pyattrx.demo.minitaskonomy.encoders()[0]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    taken: dict[str, list[float]] = {name: [] for name in COSTS}
+    try:
+        for _ in range(times):  # one after another, so that a busy machine is so for all of them
+            for name in COSTS:
+                maps = AttributionMaps(Method(name), probes.size)
+                at_once = max(1, 64 // maps.maps)
+                with network.prepare("cpu", batch[:2], batch_size=64) as prepared:
+                    begun = time.process_time()
+                    for part in batch.split(at_once):
+                        maps.rows(prepared, part)
+                    taken[name].append((time.process_time() - begun) / images)
+    finally:
+        torch.set_num_threads(threads)
+    seconds = {name: float(np.median(some)) for name, some in taken.items()}
+    facts = {
+        "seconds an image": seconds,
+        "images": images,
+        "times": times,
+        **machine(),
+        "threads": 1,
+    }
+    with atomic_write(costs_file(root)) as out:
+        out.write((json.dumps(facts, indent=2) + "\n").encode())
+    return costs_file(root)
 
 
 def _cosines(
