@@ -42,8 +42,8 @@ class GradientField(InputAttribution):
 
     Notes
     -----
-    Song, Xu, Chen, Song: *ModelGiF: Gradient Fields for Model Functional Distance*, ICCV 2023. The
-    published software takes another probe as the baseline unless it is told otherwise, and for
+    Song, Xu, Wu, Chen, Song: *ModelGiF: Gradient Fields for Model Functional Distance*, ICCV 2023.
+    The published software takes another probe as the baseline unless it is told otherwise, and for
     networks that answer with maps the sum over channels of each channel's largest value; here the
     scalar is the method's, and the baseline is the same for all probes: it takes part in every
     score, but needs no second image.
