@@ -34,6 +34,7 @@ __all__ = [
     "FitReport",
     "FittedEncoder",
     "GradXInput",
+    "InnerAttribution",
     "InputAttribution",
     "Match",
     "Matches",
@@ -70,8 +71,8 @@ _HOMES = {
         "_progress": "set_progress",
         "affinities": "Affinity, affinity, attribute",
         "statistics": "Match",
-        "methods": "ELRP, AttributionMaps, Combined, FeatureMethod, GradXInput, InputAttribution, "
-        "Method, Saliency",
+        "methods": "ELRP, AttributionMaps, Combined, FeatureMethod, GradXInput, InnerAttribution, "
+        "InputAttribution, Method, Saliency",
         "encoders": "Encoder, Normalize, PreparedEncoder, load, load_many",
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
@@ -97,6 +98,7 @@ if TYPE_CHECKING:
         Combined,
         FeatureMethod,
         GradXInput,
+        InnerAttribution,
         InputAttribution,
         Method,
         Saliency,

@@ -39,8 +39,9 @@ def attribute(
     images : Probes or Tensor [N, 3, H, W]
         RGB, floating in [0, 1] or uint8.
     method : str or Method
-        "saliency", "grad_x_input", "elrp", or a `Method` with one map an image: without
-        ``reduce="none"`` and ``pixels=``.
+        "saliency", "grad_x_input", "elrp", "gradient_field" (the last map of each path),
+        "conductance", "naa", "layer_ig" (which need ``Encoder(features=...)``), or a `Method`
+        without ``reduce="none"`` and ``pixels=``.
     batch_size : int
         Images in one pass, at least 1.
     device : str or torch.device, optional
@@ -49,7 +50,8 @@ def attribute(
     Returns
     -------
     Tensor [N, H, W]
-        On the CPU, in the units of the attribution, not normalised; float64 for a float64 network,
+        On the CPU, in the units of the attribution, not normalised (but for maps of a field, which
+        are of unit length); float64 for a float64 network,
         else float32. On the grid of the images, or the method's own. Zero where the output does not
         depend on the image by more than rounding.
 
@@ -101,7 +103,7 @@ def attribute(
         for which, (rows,) in description.rows(on_host=True):
             if maps is None:
                 maps = torch.empty(len(probes), *descriptor.grid, dtype=rows.dtype)
-            maps[torch.from_numpy(which)] = rows.view(-1, *descriptor.grid)
+            maps[torch.from_numpy(which)] = rows.view(len(rows), -1, *descriptor.grid)[:, -1]
     assert maps is not None
     return maps
 

@@ -59,13 +59,14 @@ def compare(
     moments = PairMoments((m, m), n)
     # Probes of a group side by side: so the sums of one group at a time are enough.
     order = np.argsort(groups, kind="stable")
-    probe_bytes = max(min(m, 2 * block_networks) * rows.row_bytes, 16 * m * m)
+    together = max(1, min(block_networks, block_bytes // max(1, 2 * rows.row_bytes)))
+    probe_bytes = max(min(m, 2 * together) * rows.row_bytes, 16 * m * m)
     at_once = max(1, block_bytes // probe_bytes)
     with progress("comparing", n) as step:
         for first in range(0, n, at_once):
             chosen = order[first : first + at_once]
             rising, place = np.unique(chosen, return_inverse=True)
-            block = _block_cosines(rows, rising, m, block_networks)[place]
+            block = _block_cosines(rows, rising, m, together)[place]
             if sums is not None:
                 sums.add(chosen, block)
             if cosines is not None:
@@ -81,13 +82,13 @@ def compare(
     return values, stderr, cosines
 
 
-def _block_cosines(rows: Rows, probes: np.ndarray, m: int, side: int) -> np.ndarray:
-    """[B, M, M] of some probes; many networks are taken block against block."""
+def _block_cosines(rows: Rows, probes: np.ndarray, m: int, together: int) -> np.ndarray:
+    """[B, M, M] of some probes; many networks, or long rows, are taken block against block."""
     out = np.empty((len(probes), m, m))
-    for i in range(0, m, side):
-        left = rows.block(slice(i, i + side), probes)
-        for j in range(i, m, side):
-            right = None if j == i else rows.block(slice(j, j + side), probes)
+    for i in range(0, m, together):
+        left = rows.block(slice(i, i + together), probes)
+        for j in range(i, m, together):
+            right = None if j == i else rows.block(slice(j, j + together), probes)
             if right is not None and right.dtype != left.dtype:
                 left, right = left.double(), right.double()
             cosines = ops.probe_cosines(left, right).cpu().numpy()

@@ -121,7 +121,7 @@ class Kept(Closing):
                     raise EncoderError(
                         f"network {name!r}: its maps have {maps.shape[1]} elements, those "
                         f"of the networks before it {rows.width}; reduce='none' needs networks "
-                        "whose inputs have the same number of channels"
+                        "whose inputs, or layers, have the same number of channels"
                     )
             places.extend(rows.begin(maps) for rows, maps in zip(self._stores, batch, strict=True))
             return [place.on_host for place in places]

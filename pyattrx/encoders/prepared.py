@@ -49,6 +49,8 @@ class PreparedEncoder(Closing):
     dtype : torch.dtype
     module : nn.Module
         The copy: in eval mode, parameters frozen.
+    batch_size : int
+        Images in the batches to come.
     folded : int
         How many batch norms are folded into the layers before them.
     looked : Looked
@@ -76,6 +78,7 @@ class PreparedEncoder(Closing):
         check_images("example", example)
         self.name = name
         self.device = device
+        self.batch_size = batch_size
         # Half types underflow in a backward pass and round away what maps differ in; nothing is
         # lost by computing in more.
         self.dtype = (
@@ -353,8 +356,19 @@ class PreparedEncoder(Closing):
                 z, c = self.sizes.run(run, x)
         self._first_batch.keep(x, self._both_as_it_is, (z, c))
         # A network that switches gradients on itself leaves a history.
-        output = z.detach()
-        return output, (output if c is z else c.detach())
+        return (output := z.detach()), (output if c is z else c.detach())
+
+    def through(self, x: Tensor, inner: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Run the network in a pass that goes through its features; see `Reader.through`."""
+        if self._compiled is not None:
+            raise EncoderError(
+                f"network {self.name!r}: nothing can be put into a compiled program's inner "
+                f"layers; {self.remedy}"
+            )
+        z, c = self._followed(lambda some: self._reader.through(some, inner), x)
+        if inner is None:
+            self._first_batch.keep(x, self._both_as_it_is, (z.detach(), c.detach()))
+        return z, c
 
     def _expected_batch(self) -> FirstBatch:
         """Keep the first batch that is larger than what the look saw, if there can be one."""

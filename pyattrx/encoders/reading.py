@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pyattrx._ambient import for_network
-from pyattrx.encoders.outputs import Part, pick_tensor, run_until
+from pyattrx.encoders.outputs import Part, pick_tensor, put_tensor, run_until
 from pyattrx.encoders.widening import Widened
 from pyattrx.errors import AssumptionError, EncoderError, PyattrxError
 
@@ -147,6 +147,58 @@ class Reader:
         if not seen:  # the output was reached before them
             return z, self._answer(x, "features")
         return z, self.checked(seen[0], x, "features")
+
+    def through(self, x: Tensor, inner: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the output, and the features that it is made of in the same pass.
+
+        Parameters
+        ----------
+        x : Tensor [N, C, H, W]
+            A batch that the network can stand as it is (`sizes`).
+        inner : Tensor [N, ...], optional
+            What goes on from the layer in the place of its answer.
+
+        Returns
+        -------
+        output, features : Tensor [N, ...]
+            Where gradients are switched on, the output can be differentiated by the features:
+            they are a leaf unless they answer to an `x` that asks for a gradient. What is written
+            into the layer's answer later leaves them alone.
+
+        Raises
+        ------
+        EncoderError
+            The features are no layer's, or the output does not come after it.
+        """
+        layer = self.parts["features"]
+        if not isinstance(layer, nn.Module):
+            given = "nothing" if layer is None else "a function"
+            raise EncoderError(
+                f"network {self.name!r}: features= is {given}, and an inner layer is needed: "
+                "name a submodule that the output comes after, Encoder(..., features='layer3') or "
+                "'SPECIFICATION?features=layer3'"
+            )
+        seen: list[Tensor] = []
+
+        def pass_on(_: nn.Module, __: Any, answer: Any) -> Any:
+            found = pick_tensor(answer)
+            here = found if inner is None else inner
+            if torch.is_grad_enabled() and not here.requires_grad:
+                here = here.detach().requires_grad_()
+            seen.append(here)
+            return put_tensor(answer, found, here.clone())
+
+        hook = layer.register_forward_hook(pass_on)
+        try:
+            z = self._answer(x, "output")
+        finally:
+            hook.remove()
+        if not seen:
+            raise EncoderError(
+                f"network {self.name!r}: the output is reached before the layer of features=; "
+                "name one that the output comes after"
+            )
+        return z, self.checked(seen[-1], x, "features")
 
     def _answer(self, given: Tensor, argument: str) -> Tensor:
         part = self.parts[argument]

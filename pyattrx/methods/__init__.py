@@ -8,6 +8,8 @@ from pyattrx.methods.dds import DDS
 from pyattrx.methods.edges import Edges
 from pyattrx.methods.elrp import ELRP
 from pyattrx.methods.feature_method import ROUNDINGS, FeatureMethod, Summary
+from pyattrx.methods.gradient_field import GradientField
+from pyattrx.methods.inner import InnerAttribution
 from pyattrx.methods.map_method import (
     ATTRIBUTIONS,
     Method,
@@ -18,6 +20,7 @@ from pyattrx.methods.maps import AttributionMaps, choose_pixels
 from pyattrx.methods.moments import Moments, cross_fitted_r2, narrowed
 from pyattrx.methods.names import FEATURE_METHODS, RECOMMENDED, from_dict, get, imports, summary
 from pyattrx.methods.names import list_methods as list
+from pyattrx.methods.network import Network
 from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse, perturbations
 from pyattrx.methods.regression import unit_length
@@ -46,9 +49,12 @@ __all__ = [
     "FeatureMethod",
     "Forward",
     "GradXInput",
+    "GradientField",
+    "InnerAttribution",
     "InputAttribution",
     "Method",
     "Moments",
+    "Network",
     "NormalizedRidge",
     "PerturbationResponse",
     "Ridge",

@@ -92,6 +92,8 @@ class Description:
         self._probes = probes
         self._maps = maps
         self._batch_size = batch_size
+        # Maps of an image that are made of as many images of a pass leave room for fewer others.
+        self._maps_of_one = max((one.maps for one in maps), default=1)
         self._device = device
         self._precision = precision
         self._compile = compile
@@ -115,9 +117,7 @@ class Description:
                 entered.enter_context(freed_memory_kept())
             entered.enter_context(arithmetic("float32", self._device))
             images, digests = examples(self._probes)
-            prepared = self._encoder.prepare(
-                self._device, images, batch_size=min(self._batch_size, self._count)
-            )
+            prepared = self._encoder.prepare(self._device, images, batch_size=self._largest_batch)
             self._prepared = entered.enter_context(prepared)
             self.checks = [
                 MapChecks(prepared, maps, self._precision, self._exact) for maps in self._maps
@@ -134,10 +134,14 @@ class Description:
                 )
             entered.callback(self._close_exact)
             if self._compile:
-                prepared.compile(min(self._batch_size, self._count))
+                prepared.compile(self._largest_batch)
             entered.callback(self._stop_feeding)
             self._open = entered.pop_all()
         return self
+
+    @property
+    def _largest_batch(self) -> int:
+        return min(self._batch_size, self._count * self._maps_of_one)
 
     def __exit__(
         self,
@@ -244,9 +248,12 @@ class Description:
                 self._still_noise(name, values)
         return found
 
-    def _batches(self, order: np.ndarray) -> Generator[tuple[np.ndarray, Tensor], None, None]:
+    def _batches(
+        self, order: np.ndarray, maps_of_one: int = 1
+    ) -> Generator[tuple[np.ndarray, Tensor], None, None]:
         """Numbers of probes and their images on the device; its thread ends with this network."""
-        batches = feed(self._probes, self._device, self._batch_size, order)
+        at_once = max(1, self._batch_size // maps_of_one)
+        batches = feed(self._probes, self._device, at_once, order)
         # Whoever goes through the rows may be held by a traceback; that must not hold a thread.
         self._feeding.add(batches)
         done = 0
@@ -264,7 +271,7 @@ class Description:
     ) -> Iterator[_Begun]:
         """Batches of rows that are being made, on their way to the host if they shall be there."""
         leave: Sequence[bool] | None = None
-        for chosen, images in self._batches(order):
+        for chosen, images in self._batches(order, self._maps_of_one):
             with self._failures_named():
                 rows, flags = self._queued(images)
             if leave is None:

@@ -25,6 +25,7 @@ from .fitted import compute_fitted
 from .methods import CANDIDATES, JUDGED
 from .networks import both_architectures, one_architecture
 from .page import TABLES
+from .paths import compute_paths, measure_costs
 from .probes import PROBE_SETS
 from .scores import compute_scores, describe_networks
 from .shipping import ship
@@ -69,6 +70,14 @@ def transfer_command(
             rich_help_panel=_ANEW,
         ),
     ] = False,
+    paths: Annotated[
+        bool,
+        typer.Option(
+            "--paths",
+            help="Score the demo's networks by attributions along paths; needs the scenes only.",
+            rich_help_panel=_ANEW,
+        ),
+    ] = False,
     gather: Annotated[
         bool,
         typer.Option("--gather", help="Gather the measured transfers.", rich_help_panel=_ANEW),
@@ -100,6 +109,11 @@ def transfer_command(
     """Print what the study found, or make its results anew."""
     if pictures is not None:
         report.require_matplotlib()
+    if paths:
+        work, chosen = folder or cache_folder(), find_preset(preset)
+        compute_paths(work, chosen, PROBE_SETS[0], results, say_at)
+        say_at(f"wrote {measure_costs(work, chosen, results)}")
+        return
     if describe or scores or fit or gather or export:
         steps = _Steps(describe, scores, fit, gather, export)
         _make(steps, results, folder or cache_folder(), find_preset(preset), seeds or [0])
