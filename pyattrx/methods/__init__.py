@@ -20,10 +20,11 @@ from pyattrx.methods.names import FEATURE_METHODS, RECOMMENDED, from_dict, get, 
 from pyattrx.methods.names import list_methods as list
 from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse, perturbations
-from pyattrx.methods.regression import unit_length
+from pyattrx.methods.regression import Regression, unit_length
 from pyattrx.methods.ridge import Ridge
 from pyattrx.methods.rsa import RSA
 from pyattrx.methods.scalars import SCALARS, Scalar, resolve_scalar
+from pyattrx.methods.shares import ChannelShares, channel_shares, channels_of
 from pyattrx.methods.storage import STORAGES, quantize
 from pyattrx.methods.svcca import SVCCA
 
@@ -40,6 +41,7 @@ __all__ = [
     "STORAGES",
     "SVCCA",
     "AttributionMaps",
+    "ChannelShares",
     "Combined",
     "ComparisonMethod",
     "Edges",
@@ -51,10 +53,13 @@ __all__ = [
     "Moments",
     "NormalizedRidge",
     "PerturbationResponse",
+    "Regression",
     "Ridge",
     "Saliency",
     "Scalar",
     "Summary",
+    "channel_shares",
+    "channels_of",
     "choose_pixels",
     "cross_fitted_r2",
     "from_dict",
