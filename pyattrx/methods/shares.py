@@ -159,14 +159,14 @@ def _of_regression(
             shares = _costs(of, test, channels, turn)
         else:
             shares = np.bincount(channels, total - error, count)
-        return np.concatenate([total.sum(keepdims=True) - error.sum(), shares]) / whole
+        return np.asarray(np.concatenate([whole - error.sum(), shares]) / whole)
 
     values, without = cross_fitted(moments, halves_of(groups), blocks, score)
     return ChannelShares(float(values[0]), without[:, 0], values[1:], without[:, 1:])
 
 
 def _turned(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples [N, L, D] in as many dimensions as there are, and the directions [D, N * L] of these."""
+    """Samples [N, L, D] in as many dimensions as there are of them, and where these go, [D, N * L]."""
     rows = samples.reshape(-1, samples.shape[2])
     turn, triangle = scipy.linalg.qr(rows.T, mode="economic", check_finite=False)
     return np.ascontiguousarray(triangle.T).reshape(*samples.shape[:2], -1), turn
@@ -269,7 +269,7 @@ def _left_out_shares(
     if not of_source:
         errors = np.square(left_out(residual, members) @ z).sum(0)
         shares = np.bincount(channels, np.square(z).sum(0) - errors, count)
-        return np.concatenate([[whole - errors.sum()], shares]) / whole
+        return np.asarray(np.concatenate([[whole - errors.sum()], shares]) / whole)
     if z.shape[1] > n:
         z = _turned(z[:, None])[0][:, 0]
     fit = _LeftOut(residual, inverse, penalty, z, members)
@@ -277,7 +277,7 @@ def _left_out_shares(
     costs = np.zeros(count)
     for first, columns in _by_channel(channels, n) if penalty > 0 else ():
         costs[first : first + len(columns)] = [fit.error(u[:, own]) - now for own in columns]
-    return np.concatenate([[whole - now], costs]) / whole
+    return np.asarray(np.concatenate([[whole - now], costs]) / whole)
 
 
 class _LeftOut:

@@ -92,7 +92,13 @@ class Tap:
         return _joined([one(*piece) for piece in _pieces(encoder, x)], len(x))
 
     def of_channels(
-        self, encoder: PreparedEncoder, x: Tensor, channels: Tensor, axis: int, *, own: bool
+        self,
+        encoder: PreparedEncoder,
+        x: Tensor,
+        channels: Tensor,
+        axis: Callable[[Tensor], int],
+        *,
+        own: bool,
     ) -> Tensor:
         """Gradients of the input that come by one channel of the layer.
 
@@ -102,8 +108,8 @@ class Tap:
         x : Tensor [N, C, H, W]
         channels : Tensor [N], int64
             Channel of each image.
-        axis : int
-            Of the channels.
+        axis : callable
+            From the layer's answer to the axis of its channels.
         own : bool
             Of the sum of the channel itself, and not of the number that is attributed.
 
@@ -117,7 +123,9 @@ class Tap:
                 start = torch.zeros_like(gradient)
                 source = torch.ones_like(gradient) if own else gradient
                 for row, channel in enumerate(channels[where].tolist()):
-                    one = (row, *[slice(None)] * (axis - 1), channel)
+                    one = (row,)
+                    if answer.dim() > 1:
+                        one = (row, *[slice(None)] * (axis(answer) - 1), channel)
                     start[one] = source[one]
                 found.append(_back(answer, start, leaf_x, again=False).detach())
         return torch.cat(found)
