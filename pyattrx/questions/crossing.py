@@ -26,6 +26,7 @@ from pyattrx.methods import InputAttribution, Scalar
 
 __all__ = ["Crossing", "Tap", "by_channel"]
 
+_Axis = Callable[[Tensor], int]
 _Cut = list[tuple[Tensor, Tensor]]  # what the layer answered, and the leaf that went on
 
 
@@ -213,15 +214,15 @@ def _replaced(answer: Any, old: Tensor, new: Tensor) -> Any:
     """The same answer with another tensor in the place of one."""
     if answer is old:
         return new
-    if isinstance(answer, MutableMapping) or dataclasses.is_dataclass(answer):
+    if isinstance(answer, MutableMapping):
+        changed: Any = copy.copy(answer)
+        for key in [key for key, value in answer.items() if value is old]:
+            changed[key] = new
+        return changed
+    if dataclasses.is_dataclass(answer):
         changed = copy.copy(answer)
-        mapping = isinstance(answer, MutableMapping)
-        items = answer.items() if mapping else vars(answer).items()
-        for key, value in list(items):
-            if value is old and mapping:
-                changed[key] = new  # type: ignore[index]
-            elif value is old:
-                object.__setattr__(changed, key, new)
+        for key in [key for key, value in vars(answer).items() if value is old]:
+            object.__setattr__(changed, key, new)
         return changed
     if isinstance(answer, (tuple, list)):
         parts = [_replaced(part, old, new) for part in answer]

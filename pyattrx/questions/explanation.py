@@ -140,6 +140,11 @@ class Explanation:
         """Return the number of channels."""
         return len(self.shares)
 
+    @property
+    def remainder_is_around(self) -> bool:
+        """Whether shares are parts of a sum, and `remainder` what goes around the layer."""
+        return self.by_probe is not None or self.of == "target"
+
     def top(self, k: int = 10) -> list[ChannelShare]:
         """Channels with the largest shares, the largest first.
 

@@ -6,10 +6,10 @@ import difflib
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyattrx._ambient import neutral
-from pyattrx.encoders import Encoder
+from pyattrx.encoders import Encoder, run_until
 from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.features import find_place
 
@@ -73,12 +73,12 @@ def usual_layer(encoder: Encoder, images: Tensor, device: torch.device) -> str |
     Returns
     -------
     str or None
-        What the encoder's `features`, or `output`, name; else the layer that a new task would start
-        from, before it is pooled; None for the output itself.
+        What the encoder's `features` name; else the layer that a new task would start from, before
+        it is pooled; None for the output itself, also where that comes before such a layer.
     """
     if isinstance(encoder.features, str):
         return encoder.features
-    if encoder.output is not None:
+    if callable(encoder.output):
         return None
     try:
         with encoder.prepare(device, images, looked_at=False) as prepared, neutral():
@@ -86,11 +86,26 @@ def usual_layer(encoder: Encoder, images: Tensor, device: torch.device) -> str |
             with prepared.surroundings():
                 headless = bool(encoder.known.get("headless"))
                 place = find_place(prepared.module, x, headless=headless)
+                layer = place.maps or (None if place.of_input else place.pooled)
+                if layer is not None and encoder.output is not None:
+                    layer = _before(prepared.module, x, layer, encoder.output)
+                return layer
     except PyattrxError:
         raise
     except Exception:  # of any kind: what is wrong is said when the network is looked at
         return None
-    return place.maps or (None if place.of_input else place.pooled)
+
+
+def _before(module: nn.Module, x: Tensor, layer: str, output: str) -> str | None:
+    """The layer, if it answers before another one does."""
+    seen: list[str] = []
+    hook = module.get_submodule(layer).register_forward_hook(lambda *_: seen.append(layer))
+    try:
+        with torch.no_grad():
+            run_until(module, x, module.get_submodule(output))
+    finally:
+        hook.remove()
+    return layer if seen and layer != output else None
 
 
 def channel_axis(answer: tuple[int, ...], axis: int | None, name: str) -> int:
