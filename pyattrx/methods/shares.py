@@ -166,7 +166,7 @@ def _of_regression(
 
 
 def _turned(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Samples [N, L, D] in as many dimensions as there are of them, and where these go, [D, N * L]."""
+    """Samples [N, L, D] in as many dimensions as there are samples, and these, [D, N * L]."""
     rows = samples.reshape(-1, samples.shape[2])
     turn, triangle = scipy.linalg.qr(rows.T, mode="economic", check_finite=False)
     return np.ascontiguousarray(triangle.T).reshape(*samples.shape[:2], -1), turn
@@ -237,7 +237,7 @@ def _of_ridge(
 def _moving(features: Tensor) -> np.ndarray:
     """Features [N, D] in float64, as a whole near one; those that never change are zero."""
     flat = features.reshape(len(features), -1)
-    x = np.ldexp(flat.double().numpy(), -int(np.frexp(float(flat.abs().max()))[1]))
+    x: np.ndarray = np.ldexp(flat.double().numpy(), -int(np.frexp(float(flat.abs().max()))[1]))
     x[:, is_constant(x, flat.dtype)] = 0
     x -= x.mean(0)
     return x

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pyattrx._ambient import neutrally
 from pyattrx._checks import integer
 from pyattrx.affinities import as_encoder
 from pyattrx.encoders import Encoder
-from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
+from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.methods import (
     ComparisonMethod,
     InputAttribution,
@@ -118,7 +119,7 @@ def explain(
     >>> import torch, pyattrx
     >>> _ = torch.manual_seed(0)
     >>> def network():
-    ...     return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten())
+    ...     return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
     >>> probes = pyattrx.Probes.from_tensor(torch.rand(8, 3, 16, 16))
     >>> found = pyattrx.explain(network(), network(), probes, layer="0")
     >>> found.shares.shape, bool(abs(found.shares.sum() - found.affinity) < 1e-6)
@@ -138,16 +139,36 @@ def explain(
     one, other = as_encoder("target", target), as_encoder("source", source)
     whose = network_asked(one, other, layer, of)
     run = _of_maps if isinstance(chosen, Method) else _of_regression
-    return run(one, other, probes, chosen, layer, whose, axis, (channels, references), options)
+    shown = channels, references
+    with _called_a_layer(layer):
+        return run(one, other, probes, chosen, layer, whose, axis, shown, options)
+
+
+@contextmanager
+def _called_a_layer(layer: str | None) -> Iterator[None]:
+    """Say of the layer what encoders say of the places where they are read."""
+    try:
+        yield
+    except EncoderError as error:
+        said = str(error)
+        for argument in ("features", "output"):
+            said = said.replace(f"the submodule {argument}={layer!r}", f"the layer {layer!r}")
+            said = said.replace(f", or give a callable {argument}(module, x)", " layer")
+        if layer is not None:
+            said = said.replace("the features has shape", f"what layer {layer!r} answers has shape")
+            said = said.replace("choose it with features=", "choose another layer")
+            at = said.find("choose one with output=")
+            said = said if at < 0 else f"{said[:at]}choose another layer than {layer!r}"
+        if said == str(error):
+            raise
+        raise type(error)(said) from error
 
 
 def _checked_method(method: ComparisonMethod) -> Method | Regression | Ridge:
     """Refuse a method whose score is no sum over channels, and say why."""
     if isinstance(method, (Regression, Ridge)):
         if isinstance(method, Regression) and method.window != 1:
-            raise InvalidValueError(
-                "method", str(method), "a window of 1: a channel is one feature"
-            )
+            raise InvalidValueError("method", str(method), "one with a window of 1")
         return method
     if not isinstance(method, Method):
         raise InvalidValueError("method", str(method), _WHICH)

@@ -1,4 +1,4 @@
-"""Why two networks are near: channels, what each has to do with it, and the images it answers to."""
+"""Why two networks are near: channels, what each has to do with it, and its reference images."""
 
 from __future__ import annotations
 

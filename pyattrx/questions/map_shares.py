@@ -234,7 +234,8 @@ def as_images(maps: AttributionMaps, rows: Tensor) -> np.ndarray:
 def _rows(store: RowStore, numbers: np.ndarray) -> Tensor:
     """Rows of some probes in any order; a store gives them in a rising one."""
     rising, place = np.unique(numbers, return_inverse=True)
-    return store.block(slice(0, 1), rising)[0][torch.from_numpy(place)]
+    rows: Tensor = store.block(slice(0, 1), rising)[0]
+    return rows[torch.from_numpy(place)]
 
 
 def _products(crossing: Crossing, axis: int) -> Tensor:
@@ -253,7 +254,8 @@ def _norms(rows: Tensor) -> Tensor:
     wide = rows.double()
     largest = wide.abs().amax(1, keepdim=True)
     scaled = wide / torch.where(largest > 0, largest, 1.0)
-    return largest * scaled.norm(dim=1, keepdim=True)
+    norms: Tensor = largest * scaled.norm(dim=1, keepdim=True)
+    return norms
 
 
 def _unit(rows: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""Drawing of an explanation: channels, the images that each answers to, and what in them it sees."""
+"""Drawing of an explanation: channels, the images that each answers to, and what it sees there."""
 
 from __future__ import annotations
 
 import math
 import os
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,19 +13,18 @@ from pyattrx.report import canvas
 from pyattrx.report.arguments import checked_path, checked_title, printable
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from pyattrx.questions import ChannelExamples, Explanation
 
 __all__ = ["channels_figure"]
 
-_PANEL = 1.0  # inches
+_PANEL = 0.86  # inches
 _GAP, _BREAK = 0.04, 0.16
 _LABELS, _HEAD, _FOOT_LINE = 1.35, 0.42, 0.17
 _CELLS = 20  # a map is shown as the magnitudes of so many parts: single pixels are noise
 _PERCENTILE = 99.0
-_DARK = 0.3  # how much of a photo is left where a map is zero
+_DARK = 0.45  # how much of a grey photo is left where a map is zero
 _OWN, _OTHER = "#b3400a", "#1f6fb2"
 
 
@@ -36,8 +36,8 @@ def channels_figure(
 ) -> Figure:
     """Draw channels from the largest share down: one row each, with its reference images.
 
-    Every image is there twice: lit up where this channel sees something, and where the other
-    network's whole map is. Maps are shown by their magnitude, coarsely, each on its own scale.
+    Beside every photo it is lit up where this channel sees something, and where the other network's
+    whole map is. Maps are shown by their magnitude, coarsely, each on its own scale.
 
     Parameters
     ----------
@@ -76,9 +76,10 @@ def _draw(result: Explanation, heading: str) -> Figure:
     rows = result.examples
     most = max(len(one.probes) for one in rows)
     tall = rows[0].photos.shape[1] / rows[0].photos.shape[2]
-    pair = 2 * _PANEL + _GAP + _BREAK
+    step = _PANEL + _GAP
+    trio = 3 * step - _GAP + _BREAK
     left = canvas.PAD + _LABELS
-    width = max(left + most * pair - _BREAK + canvas.PAD, 6.2)
+    width = max(left + most * trio - _BREAK + canvas.PAD, 6.2)
     title, title_height = canvas.wrapped_title(heading, width - 2 * canvas.PAD)
     foot = _said(result, width - 2 * canvas.PAD)
     row_height = _PANEL * tall + 0.1
@@ -87,25 +88,24 @@ def _draw(result: Explanation, heading: str) -> Figure:
     figure = canvas.new_figure(width, height)
     canvas.add_title(figure, title)
     top = height - canvas.PAD - title_height - _HEAD
-    own, other = result.source, result.target
-    if result.of == "target":
-        own, other = other, own
     for column in range(most):
-        start = left + column * pair
-        _text(figure, start, top + 0.05, "this channel", 7.0, _OWN)
-        _text(figure, start + _PANEL + _GAP, top + 0.05, f"the {_other(result)}", 7.0, _OTHER)
-        if column == 0:
-            _text(figure, start, top + 0.22, f"image {column + 1}, it answers to it most", 7.0)
-        else:
-            _text(figure, start, top + 0.22, f"image {column + 1}", 7.0)
+        start = left + column * trio
+        which = ("the photo that it answers to most", "the second", "the third", "the fourth")
+        said = which[column] if column < len(which) else f"the {column + 1}th"
+        _text(figure, start, top + 0.2, said, 7.0, canvas.INK)
+        _text(figure, start + step, top + 0.05, "this channel", 7.0, _OWN)
+        _text(figure, start + 2 * step, top + 0.05, f"the {_other(result)}", 7.0, _OTHER)
     for index, one in enumerate(rows):
         bottom = top - (index + 1) * row_height + 0.06
         _label(figure, bottom + _PANEL * tall, result, one)
         for column, photo in enumerate(one.photos):
-            start = left + column * pair
-            for place, values in ((start, one.maps), (start + _PANEL + _GAP, one.others)):
-                ax = canvas.add_axes(figure, place, bottom, _PANEL, _PANEL * tall)
-                _light_up(ax, photo, values[column])
+            start = left + column * trio
+            for place, values in enumerate((None, one.maps[column], one.others[column])):
+                ax = canvas.add_axes(figure, start + place * step, bottom, _PANEL, _PANEL * tall)
+                ax.imshow(photo if values is None else _lit_up(photo, values), aspect="auto")
+                ax.set_xticks([])
+                ax.set_yticks([])
+                canvas.bare(ax)
     for index, line in enumerate(foot):
         _text(figure, canvas.PAD, below - (index + 1) * _FOOT_LINE, line, 7.5, canvas.MUTED)
     return figure
@@ -130,28 +130,34 @@ def _other(result: Explanation) -> str:
 
 def _said(result: Explanation, width: float) -> list[str]:
     error = result.affinity_stderr
-    affinity = f"{result.affinity:.3f}" + ("" if math.isnan(error) else f" ± {error:.3f}")
-    own = result.source if result.of == "source" else result.target
-    other = result.target if result.of == "source" else result.source
+    affinity = _number(result.affinity) + ("" if math.isnan(error) else f" ± {_number(error)}")
+    own, other = result.source, result.target
+    if result.of == "target":
+        own, other = other, own
+    rest = _number(result.remainder)
     sentences = [
-        f"Affinity by {result.method}: {affinity}. The {len(result)} channels of layer "
-        f"{result.layer} of {own} carry {result.covered:.3f} of it; {result.remainder:.3f} "
+        f"How near: affinity {affinity} of at most 1, by {result.method}. The {len(result)} channels of layer "
+        f"{result.layer} of {own} carry {_number(result.covered)} of it; {rest} "
         + (
             "goes around that layer."
             if result.remainder_is_around
             else "is lost with no single one of them, as others do for it."
         ),
-        f"A row is one of its channels. The photos are those that it answers to most: bright where "
-        f"the channel sees something (this channel), and where the whole answer of {other} comes "
-        f"from (the {_other(result)}). Alike: the channel is about what the {_other(result)} looks at.",
-        "Beneath each channel: its share of the affinity with its standard error, and the names of "
-        "the first two photos. Every map has its own scale.",
+        f"Each row is one of these channels, and the photos that it answers to most. Bright in "
+        f"'this channel': where it sees something. Bright in 'the {_other(result)}': where all of "
+        f"the answer of {other} comes from. Where both are bright, the channel looks at what "
+        f"{other} looks at.",
+        "Under each name: the channel's share of the affinity and its standard error. Every map "
+        "has its own scale.",
     ]
-    per_character = canvas.text_widths(["carry the affinity of it"], 7.5)[0] / 24
-    import textwrap
-
-    room = max(20, int(width / per_character))
+    sample = sentences[1]
+    per_character = canvas.text_widths([sample], 7.5)[0] / len(sample)
+    room = max(20, int(0.96 * width / per_character))
     return [line for one in sentences for line in textwrap.wrap(printable(one), room)]
+
+
+def _number(value: float) -> str:
+    return f"{value if abs(value) >= 5e-4 else 0:.3f}".replace("-", "−")
 
 
 def _text(
@@ -161,17 +167,15 @@ def _text(
     figure.text(x / across, y / up, text, size=size, color=color, va="bottom", parse_math=False)
 
 
-def _light_up(ax: Axes, photo: Any, values: Any) -> None:
-    """Show a photo, dark where a map is small."""
-    height, width = photo.shape[:2]
+def _lit_up(photo: Any, values: Any) -> Any:
+    """A photo in grey, with the colours of a fire where a map is large."""
+    from matplotlib import colormaps
+
     light = _coarse(np.abs(values.astype(np.float64)))
-    light = np.clip(_resized(light, (height, width)), 0, 1)[:, :, None]
-    shown = photo / 255.0 * (_DARK + (1 - _DARK) * light)
-    warm = np.array([1.0, 0.75, 0.2])
-    ax.imshow(np.clip(shown * (1 - 0.25 * light) + 0.25 * light * warm, 0, 1), aspect="auto")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    canvas.bare(ax)
+    light = np.clip(_resized(light, photo.shape[:2]), 0, 1)[:, :, None]
+    grey = np.repeat(photo.mean(2, keepdims=True) / 255.0, 3, axis=2)
+    fire = colormaps["inferno"](0.35 + 0.6 * light[:, :, 0])[:, :, :3]
+    return grey * _DARK * (1 - light) + light * (0.3 * grey + 0.7 * fire)
 
 
 def _coarse(values: Any) -> Any:
@@ -188,5 +192,8 @@ def _resized(values: Any, size: tuple[int, int]) -> Any:
     for axis, count in enumerate(size):
         have = values.shape[axis]
         at = (np.arange(count) + 0.5) * have / count - 0.5
-        values = np.apply_along_axis(lambda line, at=at: np.interp(at, np.arange(len(line)), line), axis, values)
+        first = np.clip(np.floor(at), 0, max(have - 2, 0)).astype(int)
+        part = np.clip(at - first, 0, 1).reshape(-1, *(1,) * (1 - axis))
+        low, high = values.take(first, axis), values.take(np.minimum(first + 1, have - 1), axis)
+        values = low + part * (high - low)
     return values
