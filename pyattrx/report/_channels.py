@@ -136,7 +136,8 @@ def _said(result: Explanation, width: float) -> list[str]:
         own, other = other, own
     rest = _number(result.remainder)
     sentences = [
-        f"How near: affinity {affinity} of at most 1, by {result.method}. The {len(result)} channels of layer "
+        f"How near: affinity {affinity} of at most 1, by {result.method}. The {len(result)} "
+        f"channels of layer "
         f"{result.layer} of {own} carry {_number(result.covered)} of it; {rest} "
         + (
             "goes around that layer."
