@@ -30,6 +30,7 @@ __all__ = [
     "AttributionMaps",
     "Combined",
     "Encoder",
+    "Explanation",
     "FeatureMethod",
     "FitReport",
     "FittedEncoder",
@@ -54,6 +55,7 @@ __all__ = [
     "attribute",
     "errors",
     "evaluate",
+    "explain",
     "fit_target",
     "load",
     "load_many",
@@ -77,6 +79,7 @@ _HOMES = {
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
         "probes": "Probes",
+        "questions": "Explanation, explain",
         "recommending": "Recommendation, Standing, recommend",
         "tasks": "Task",
         "tree": "Tree",
@@ -104,6 +107,7 @@ if TYPE_CHECKING:
         Saliency,
     )
     from pyattrx.probes import Probes
+    from pyattrx.questions import Explanation, explain
     from pyattrx.recommending import Recommendation, Standing, recommend
     from pyattrx.statistics import Match
     from pyattrx.tasks import Task

@@ -28,6 +28,10 @@ COMMANDS = {
         "Draw the attribution maps of a network: each image, and beside it what its answer is "
         "from.",
     ),
+    "explain": (
+        "explain",
+        "Tell why two networks are near: which channels of a layer carry their affinity.",
+    ),
     "fit": (
         "fit",
         "Train a small network for a task that has none yet, to look for its nearest sources.",
