@@ -35,6 +35,8 @@ __all__ = [
     "FittedEncoder",
     "GradXInput",
     "InputAttribution",
+    "Layer",
+    "Layers",
     "Match",
     "Matches",
     "Method",
@@ -54,6 +56,7 @@ __all__ = [
     "errors",
     "evaluate",
     "fit_target",
+    "layers",
     "load",
     "load_many",
     "methods",
@@ -76,6 +79,7 @@ _HOMES = {
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
         "probes": "Probes",
+        "questions": "Layer, Layers, layers",
         "recommending": "Recommendation, Standing, recommend",
         "tasks": "Task",
         "tree": "Tree",
@@ -102,6 +106,7 @@ if TYPE_CHECKING:
         Saliency,
     )
     from pyattrx.probes import Probes
+    from pyattrx.questions import Layer, Layers, layers
     from pyattrx.recommending import Recommendation, Standing, recommend
     from pyattrx.statistics import Match
     from pyattrx.tasks import Task

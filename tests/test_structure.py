@@ -25,7 +25,7 @@ FLOORS = [
     {"probes", "tasks", "encoders"},
     {"methods", "running", "scores"},
     {"affinities", "features", "fitting", "storage"},
-    {"query", "zoo", "recommending", "report"},
+    {"query", "zoo", "recommending", "questions", "report"},
     {"demo", "benchmarks", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}

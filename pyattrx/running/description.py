@@ -190,8 +190,18 @@ class Description:
             with arithmetic("float32", self._device):
                 checks.check_something_is_left(self._some_images)
 
-    def observed(self, method: FeatureMethod) -> dict[str, Tensor]:
+    def observed(
+        self,
+        method: FeatureMethod,
+        room: Callable[[tuple[int, ...], torch.dtype], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """What a method sees of the probes as a whole.
+
+        Parameters
+        ----------
+        method : FeatureMethod
+        room : callable, optional
+            Makes an empty tensor of a shape and a type: in a file, say. Memory if left out.
 
         Returns
         -------
@@ -205,6 +215,7 @@ class Description:
         """
         found: dict[str, Tensor] = {}
         count = len(self._probes)
+        room = room or (lambda shape, dtype: torch.empty(shape, dtype=dtype))
         with self._failures_named():
             finer = needs_other_arithmetic(self._prepared, self._exact, self._some_images)
             reader = self._exact() if finer else self._prepared
@@ -230,7 +241,7 @@ class Description:
             first = int(begun.chosen[0])
             for name, part in zip(begun.names, parts, strict=True):
                 if name not in found:
-                    found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+                    found[name] = room((count, *part.shape[1:]), part.dtype)
                 self._check_shape(name, found[name], part)
                 found[name][first : first + len(part)] = part
             return len(begun.chosen)
