@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -223,10 +222,14 @@ class _Tree:
     def ends(self) -> list[_Call]:
         """Ends of stages and blocks, at most `MOST`, of no two that say the same."""
         self._visit("", 0)
+        learned = [call.place for call in self._calls.values() if _parameters(call.part)]
+        first = min(learned, default=0)  # what comes before it is the image, padded or scaled
         outer: dict[int, tuple[int, _Call]] = {}
         for level, call in sorted(self._found, key=lambda one: one[0]):
             assert call.made is not None
-            if not any(_same(call.made, other.made) for _, other in outer.values()):
+            if call.place >= first and not any(
+                _same(call.made, other.made) for _, other in outer.values()
+            ):
                 outer[call.place] = (level, call)
         return [call for _, call in _thinned([outer[place] for place in sorted(outer)])]
 

@@ -44,7 +44,7 @@ def check_labels(
     elif isinstance(labels, Task):
         raise InvalidValueError("probes", probes, "None: a task has images of its own")
     else:
-        task = Task(probes, labels)
+        task = Task.of((probes.images(0, len(probes)), labels))
     if task.kind == "unlabelled":
         raise InvalidValueError("labels", labels, "a task with labels, or a target network")
     return task, None if method == "recommended" else method
