@@ -274,7 +274,10 @@ class _Tree:
 
     def _holds_most(self, name: str) -> bool:
         """Whether it is the network, or a wrapper of nearly all of it."""
-        return not name or _parameters(self._modules[name]) > _WRAPPER * self._size > 0
+        part = self._modules[name]
+        if not name or isinstance(part, nn.Sequential):
+            return not name
+        return _parameters(part) > _WRAPPER * self._size > 0
 
     def _is_stage(self, name: str) -> bool:
         return isinstance(self._modules[name], nn.Sequential) or any(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pyattrx.encoders import PreparedEncoder, Taps
+from pyattrx.errors import PyattrxError
 from pyattrx.methods import ROUNDINGS, FeatureMethod, Summary
 
 __all__ = ["AtLayers", "BlurredError", "Rooms"]
@@ -23,11 +24,11 @@ _CLOSE = 2e-3
 _IN_MEMORY = 256 << 20
 
 
-class BlurredError(Exception):
+class BlurredError(PyattrxError):
     """Rounding is a good part of how images differ in some layers; `layers` has their numbers."""
 
     def __init__(self, layers: Sequence[int]) -> None:
-        super().__init__(layers)
+        super().__init__(f"layers {list(layers)}")
         self.layers = tuple(layers)
 
 

@@ -381,7 +381,7 @@ def test_tokens(name):
             ["1", "2", "3", "4", "6", "7"],
         ),
         (nn.Sequential(nn.ZeroPad2d(2), nn.Conv2d(3, 4, 3)), ["1"]),
-        (nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Identity()), ["0.1"]),
+        (nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), nn.Identity()), ["0"]),
         (nn.Sequential(Residual()), [f"0.{name}" for name in ENDS]),
         (nn.Conv2d(3, 4, 3), None),
     ],
@@ -396,7 +396,7 @@ def test_the_ends_of_stages_and_blocks(network, ends):
 
 
 @settings(max_examples=6, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=4))
 def test_no_more_than_24_are_found(depths):
     stages = [nn.Sequential(*(Block(3, 3) for _ in range(depth))) for depth in depths]
     encoder = pyattrx.Encoder(trained(nn.Sequential(*stages)), name="deep")
@@ -414,11 +414,12 @@ def test_no_more_than_24_are_found(depths):
     st.integers(1, 5),
 )
 def test_neither_batches_nor_other_layers_change_a_score(chosen, count, batch):
-    some, ours, aim = probes(count), source(), target()
+    some, ours = probes(count), source(dtype=torch.float64)
+    aim = pyattrx.Encoder(target().module, name="target", dtype=torch.float64)
     found = pyattrx.layers(ours, aim, some, "cka", sorted(chosen), batch_size=batch)
     whole = pyattrx.layers(ours, aim, some, "cka")
     for name in chosen:
-        assert found[name].score == pytest.approx(whole[name].score, abs=1e-5)
+        assert found[name].score == pytest.approx(whole[name].score, abs=1e-9)
 
 
 def test_labels_score_layers():
@@ -427,14 +428,14 @@ def test_labels_score_layers():
     labels = np.arange(48) % 2
     images[labels == 1, 0] *= 0.6
     with_task = pyattrx.layers(source(), labels=(images, labels), cache=False)
-    assert set(with_task.names) == set(ENDS) and with_task.score == "linear_probe"
-    assert with_task[with_task.best].score > 0
+    assert set(with_task.names) == set(ENDS) and "linear probe" in with_task.score
+    assert np.isfinite(with_task.scores).all() and np.isfinite(with_task.stderr).all()
     beside = pyattrx.layers(
         source(), probes=pyattrx.Probes.from_tensor(images), labels=labels, cache=False
     )
     assert beside.scores == pytest.approx(with_task.scores)
     one = pyattrx.layers(source(), labels=(images, labels), method="knn", at=["fc"], cache=False)
-    assert one.names == ("fc",) and one.score == "knn"
+    assert one.names == ("fc",) and one.score != with_task.score
 
 
 def test_labels_are_those_of_recommend(tmp_path):
