@@ -233,8 +233,10 @@ def _observed(run: _Run, method: FeatureMethod) -> tuple[AtLayers, dict[str, tor
             return asking, observed
         except BlurredError as error:
             if encoder.dtype != torch.float64:
-                encoder = copy.copy(encoder)
-                encoder.dtype = torch.float64
+                encoder = Encoder(
+                    encoder.module, encoder.name, None, encoder.transform, encoder.input_size,
+                    dtype=torch.float64,
+                )  # fmt: skip
                 run.facts["computed_in"] = "float64"
                 continue
             why = "it hardly differs between images: what differs is rounding, or in part"
