@@ -37,6 +37,8 @@ __all__ = [
     "GradXInput",
     "InnerAttribution",
     "InputAttribution",
+    "Layer",
+    "Layers",
     "Match",
     "Matches",
     "Method",
@@ -57,6 +59,7 @@ __all__ = [
     "evaluate",
     "explain",
     "fit_target",
+    "layers",
     "load",
     "load_many",
     "methods",
@@ -79,7 +82,7 @@ _HOMES = {
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
         "probes": "Probes",
-        "questions": "Explanation, explain",
+        "questions": "Explanation, Layer, Layers, explain, layers",
         "recommending": "Recommendation, Standing, recommend",
         "tasks": "Task",
         "tree": "Tree",
@@ -107,7 +110,7 @@ if TYPE_CHECKING:
         Saliency,
     )
     from pyattrx.probes import Probes
-    from pyattrx.questions import Explanation, explain
+    from pyattrx.questions import Explanation, Layer, Layers, explain, layers
     from pyattrx.recommending import Recommendation, Standing, recommend
     from pyattrx.statistics import Match
     from pyattrx.tasks import Task

@@ -230,8 +230,18 @@ class Description:
         begun = _Begun(chosen, [], Arriving([flags]), [maps], images)
         return self._checked(begun)[1][0]
 
-    def observed(self, method: FeatureMethod) -> dict[str, Tensor]:
+    def observed(
+        self,
+        method: FeatureMethod,
+        room: Callable[[tuple[int, ...], torch.dtype], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """What a method sees of the probes as a whole.
+
+        Parameters
+        ----------
+        method : FeatureMethod
+        room : callable, optional
+            Makes an empty tensor of a shape and a type: in a file, say. Memory if left out.
 
         Returns
         -------
@@ -245,6 +255,7 @@ class Description:
         """
         found: dict[str, Tensor] = {}
         count = len(self._probes)
+        room = room or (lambda shape, dtype: torch.empty(shape, dtype=dtype))
         with self._failures_named():
             finer = needs_other_arithmetic(self._prepared, self._exact, self._some_images)
             reader = self._exact() if finer else self._prepared
@@ -270,7 +281,7 @@ class Description:
             first = int(begun.chosen[0])
             for name, part in zip(begun.names, parts, strict=True):
                 if name not in found:
-                    found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+                    found[name] = room((count, *part.shape[1:]), part.dtype)
                 self._check_shape(name, found[name], part)
                 found[name][first : first + len(part)] = part
             return len(begun.chosen)
