@@ -32,6 +32,24 @@ from pyattrx.statistics import Match
 __all__ = ["add_commands"]
 
 
+_Save = Annotated[
+    Path | None,
+    typer.Option(help="Write the result to this .npz file.", rich_help_panel=options.OUTPUT),
+]
+_Pictures = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write affinity.png and tree.png to this folder.", rich_help_panel=options.OUTPUT
+    ),
+]
+_Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC", help="Put this network's sources first; it need not be among the SPECs."
+    ),
+]
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
@@ -64,22 +82,9 @@ def affinity_command(
     compile: options.Compile = False,
     threads: options.Threads = None,
     k: options.Sources = 5,
-    save: Annotated[
-        Path | None,
-        typer.Option(help="Write the result to this .npz file.", rich_help_panel=options.OUTPUT),
-    ] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write affinity.png and tree.png to this folder.", rich_help_panel=options.OUTPUT
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC", help="Put this network's sources first; it need not be among the SPECs."
-        ),
-    ] = None,
+    save: _Save = None,
+    pictures: _Pictures = None,
+    target: _Target = None,
     scratch: options.Scratch = None,
     trust: options.Trust = False,
     yes: options.Yes = False,
@@ -99,14 +104,7 @@ def affinity_command(
     chosen = options.method(method, scalar, reduce, grid, center, pixels, storage)
     if k < 1:
         raise InvalidValueError("k", k, "at least 1")
-    if target is not None:
-        if len(expand(target)) != 1:
-            raise InvalidValueError("target", target, "one network")
-        check_specifications([target])
-        names = [name for name in names if name != target]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise InvalidValueError("SPEC", name, "networks with different names")
+    names = _sources(names, target)
     make_pictures_folder("pictures", pictures)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     # The target first, and at once: without it there is nothing to look for.
@@ -147,6 +145,19 @@ def affinity_command(
         failed = ", ".join(result.failures)
         complain(f"pyattrx: {len(result.failures)} of {len(networks)} networks failed: {failed}")
         raise typer.Exit(FAILED)
+
+
+def _sources(names: list[str], target: str | None) -> list[str]:
+    """Specifications of the sources; the target, if there is one, is not among them."""
+    if target is not None:
+        if len(expand(target)) != 1:
+            raise InvalidValueError("target", target, "one network")
+        check_specifications([target])
+        names = [name for name in names if name != target]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise InvalidValueError("SPEC", name, "networks with different names")
+    return names
 
 
 def _print(

@@ -193,12 +193,12 @@ def _finalists(
     Where nobody says it, a zoo's features decide the order of all answers that there are features
     for: not of maps, of an entry that was added as maps, or of some of the probes.
     """
-    features, rerank, finalists = store.features, options["rerank"], options["finalists"]
+    rerank, finalists = options["rerank"], options["finalists"]
     if rerank is None and (
-        features is None
-        or options["stop"] is not None
+        options["stop"] is not None
         or isinstance(given, Tensor)
         or _is_bare(store, given)
+        or store.features is None
     ):
         rerank = False
     if rerank is False:
@@ -206,7 +206,7 @@ def _finalists(
             raise InvalidValueError("finalists", finalists, "None: nothing is re-ranked")
         return None
     if rerank is not None:
-        method = resolve_features(rerank)
+        method, features = resolve_features(rerank), store.features
         if features is None:
             raise InvalidValueError(
                 "rerank", str(method), "None: this zoo keeps no features; see Zoo.create"

@@ -404,7 +404,7 @@ def test_a_damaged_description_does_not_stop_the_rest(zoo, spoil):
         assert [e.name for e in zoo.entries()] == ["net0", "net1", "net3", "net4", "net5"]
     report = zoo.add_many([encoder(2), encoder(1), encoder(7)])
     assert (report.added, report.skipped) == (["net7"], ["net1"])
-    assert "--replace" in report.failed["net2"]
+    assert "replace=True" in report.failed["net2"]
     zoo.remove("net2")
     assert len(list(zoo.entries())) == 6
 
