@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import weakref
@@ -108,11 +109,22 @@ class ScratchFile:
 
     def array(self, like: np.ndarray) -> np.ndarray:
         """Return a copy of an array whose memory is this file's, which it outlives."""
+        # Written first: a full disk is an error here, and would end the process later.
+        self.write(np.ascontiguousarray(like).data.cast("B"), 0)
+        return self._mapped(like.shape, like.dtype)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """Return an array of any values whose memory is this file's, which it outlives."""
         try:
-            # Written first: a full disk is an error here, and would end the process later.
-            write_all(self._file, np.ascontiguousarray(like).data.cast("B"), 0)
+            os.posix_fallocate(self._file, 0, max(1, math.prod(shape) * dtype.itemsize))
+        except OSError as error:
+            raise self._full(error) from error
+        return self._mapped(shape, dtype)
+
+    def _mapped(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        try:
             with os.fdopen(os.dup(self._file), "r+b") as file:
-                return np.memmap(file, like.dtype, "r+", shape=like.shape)
+                return np.memmap(file, dtype, "r+", shape=shape)
         except OSError as error:
             raise self._full(error) from error
 

@@ -25,6 +25,56 @@ __all__ = ["add_commands"]
 _SUFFIXES = (".png", ".svg")
 
 
+_Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="The target network, as for affinity.")
+]
+_Source = Annotated[str, typer.Argument(metavar="SOURCE", help="The source network.")]
+_Method = Annotated[
+    str,
+    typer.Option(
+        help="grad_x_input, elrp; or features: recommended, ridge, normalized_ridge, "
+        "perturbation_response. The options of maps go with the first two only.",
+        rich_help_panel=options.METHOD,
+    ),
+]
+_Layer = Annotated[
+    str | None,
+    typer.Option(
+        help="Layer whose channels are asked about, by its dotted name; of maps the last one "
+        "with locations if left out.",
+        rich_help_panel=options.METHOD,
+    ),
+]
+_Of = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose layer: target, source. The source's, unless only the target has it.",
+        rich_help_panel=options.METHOD,
+    ),
+]
+_Axis = Annotated[
+    int | None,
+    typer.Option(
+        help="Axis of the channels; the last one of tokens, else 1.",
+        rich_help_panel=options.METHOD,
+    ),
+]
+_K = Annotated[int, typer.Option("-k", help="Channels to show.", rich_help_panel=options.OUTPUT)]
+_References = Annotated[
+    int, typer.Option(help="Images of each in the picture.", rich_help_panel=options.OUTPUT)
+]
+_Picture = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--out",
+        help="Draw them to this file, .png or .svg: images that each channel answers to, and "
+        "where.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
@@ -37,63 +87,22 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def explain_command(
-    target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="The target network, as for affinity.")
-    ],
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The source network.")],
+    target: _Target,
+    source: _Source,
     probes: options.ProbesFolder,
     size: options.Size = 224,
     limit: options.Limit = None,
     crops: options.Crops = 1,
     seed: options.Seed = 0,
     skip_bad: options.SkipBad = False,
-    method: Annotated[
-        str,
-        typer.Option(
-            help="grad_x_input, elrp; or features: recommended, ridge, normalized_ridge, "
-            "perturbation_response. The options of maps go with the first two only.",
-            rich_help_panel=options.METHOD,
-        ),
-    ] = "grad_x_input",
+    method: _Method = "grad_x_input",
     scalar: options.ScalarName = "mean",
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            help="Layer whose channels are asked about, by its dotted name; of maps the last one "
-            "with locations if left out.",
-            rich_help_panel=options.METHOD,
-        ),
-    ] = None,
-    of: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose layer: target, source. The source's, unless only the target has it.",
-            rich_help_panel=options.METHOD,
-        ),
-    ] = None,
-    axis: Annotated[
-        int | None,
-        typer.Option(
-            help="Axis of the channels; the last one of tokens, else 1.",
-            rich_help_panel=options.METHOD,
-        ),
-    ] = None,
-    k: Annotated[
-        int, typer.Option("-k", help="Channels to show.", rich_help_panel=options.OUTPUT)
-    ] = 6,
-    references: Annotated[
-        int, typer.Option(help="Images of each in the picture.", rich_help_panel=options.OUTPUT)
-    ] = 4,
-    picture: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--out",
-            help="Draw them to this file, .png or .svg: images that each channel answers to, and "
-            "where.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
+    layer: _Layer = None,
+    of: _Of = None,
+    axis: _Axis = None,
+    k: _K = 6,
+    references: _References = 4,
+    picture: _Picture = None,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,

@@ -23,6 +23,48 @@ __all__ = ["add_commands"]
 _SUFFIXES = (".png", ".svg")
 
 
+_Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="The network to start from, as of affinity.")
+]
+_Target = Annotated[str | None, typer.Option(metavar="SPEC", help="A network that does the task.")]
+_Probes = Annotated[
+    Path | None,
+    typer.Option(help="Folder of probe images, with --target.", rich_help_panel=options.PROBES),
+]
+_Labels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DATA",
+        help="In the place of a target: a folder whose subfolders are classes, or a table of "
+        "image files and their labels.",
+    ),
+]
+_At = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="LAYER",
+        help="A layer; again for more. The ends of stages and blocks if left out.",
+    ),
+]
+_Method = Annotated[
+    str,
+    typer.Option(
+        help="As of affinity; with --labels a score, such as linear_probe.",
+        rich_help_panel=options.METHOD,
+    ),
+]
+_Picture = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Draw score against depth: a .png or .svg file.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
@@ -35,38 +77,12 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def layers_command(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="The network to start from, as of affinity.")
-    ],
-    target: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="A network that does the task.")
-    ] = None,
-    probes: Annotated[
-        Path | None,
-        typer.Option(help="Folder of probe images, with --target.", rich_help_panel=options.PROBES),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DATA",
-            help="In the place of a target: a folder whose subfolders are classes, or a table of "
-            "image files and their labels.",
-        ),
-    ] = None,
-    at: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="LAYER",
-            help="A layer; again for more. The ends of stages and blocks if left out.",
-        ),
-    ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            help="As of affinity; with --labels a score, such as linear_probe.",
-            rich_help_panel=options.METHOD,
-        ),
-    ] = "recommended",
+    source: _Source,
+    target: _Target = None,
+    probes: _Probes = None,
+    labels: _Labels = None,
+    at: _At = None,
+    method: _Method = "recommended",
     size: options.Size = 224,
     limit: options.Limit = None,
     crops: options.Crops = 1,
@@ -79,16 +95,7 @@ def layers_command(
     device: options.Device = None,
     threads: options.Threads = None,
     scratch: options.Scratch = None,
-    picture: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="FILE",
-            help="Draw score against depth: a .png or .svg file.",
-            rich_help_panel=options.OUTPUT,
-        ),
-    ] = None,
+    picture: _Picture = None,
     trust: options.Trust = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,

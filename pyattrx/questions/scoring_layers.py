@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from pyattrx._ambient import neutrally
+from pyattrx._scratch import ScratchFolder
 from pyattrx.encoders import Encoder, load, refused
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.features import FeatureCache
@@ -38,7 +38,7 @@ def layers(
     batch_size: int = 32,
     device: str | torch.device | None = None,
     level: float = 0.95,
-    scratch: str | Path | None = None,
+    scratch: ScratchFolder = None,
     cache: bool | str | os.PathLike[str] | FeatureCache = True,
 ) -> Layers:
     """Score the layers of a source: from which one should a new task start?

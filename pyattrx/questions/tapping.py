@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx._scratch import Scratch, ScratchFile, ScratchFolder
 from pyattrx.encoders import PreparedEncoder, Taps
 from pyattrx.errors import PyattrxError
 from pyattrx.methods import ROUNDINGS, FeatureMethod, Summary
@@ -172,14 +171,13 @@ class Rooms:
 
     Parameters
     ----------
-    scratch : path, optional
-        Folder of the files.
-    in_memory : int
-        How many bytes stay in memory.
+    scratch : path or Scratch, optional
+        Where they are, and how many bytes stay in memory.
     """
 
-    def __init__(self, scratch: str | Path | None, in_memory: int = _IN_MEMORY) -> None:
-        self._scratch, self._left = scratch, in_memory
+    def __init__(self, scratch: ScratchFolder) -> None:
+        self._scratch = Scratch.of(scratch)
+        self._left = self._scratch.room(_IN_MEMORY)
 
     def __call__(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Make a tensor of a shape and a type, of any values."""
@@ -188,5 +186,5 @@ class Rooms:
         if size <= self._left:
             self._left -= size
             return torch.empty(shape, dtype=dtype)
-        with tempfile.TemporaryFile(prefix="pyattrx-layers-", dir=self._scratch) as file:
-            return torch.from_numpy(np.memmap(file, made.numpy().dtype, "w+", shape=shape))
+        file = ScratchFile(self._scratch, "layers")
+        return torch.from_numpy(file.empty(shape, made.numpy().dtype))

@@ -7,12 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pyattrx._scratch import ScratchFolder
 from pyattrx.affinities import BlockSums, Scores, affinity, by_blocks
 from pyattrx.encoders import Encoder, Taps
 from pyattrx.errors import AssumptionError, EncoderError, InvalidValueError
@@ -43,7 +43,7 @@ class _Run:
     asked: bool
     batch_size: int
     device: torch.device
-    scratch: str | Path | None
+    scratch: ScratchFolder
     spots: list[Spot]
     failures: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -81,7 +81,7 @@ def with_target(
     batch_size: int,
     device: torch.device,
     level: float,
-    scratch: str | Path | None,
+    scratch: ScratchFolder,
 ) -> Layers:
     """Score layers; parameters as for `layers`, all checked."""
     begun = time.perf_counter()

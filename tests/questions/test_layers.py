@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import pyattrx
+from pyattrx._scratch import Scratch
 from pyattrx.encoders import Taps
 from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.questions.candidates import find_layers
@@ -509,7 +510,7 @@ def test_a_network_that_fails_is_named():
 
 
 def test_what_does_not_fit_goes_to_files(tmp_path):
-    rooms = Rooms(tmp_path, in_memory=64)
+    rooms = Rooms(Scratch(tmp_path, in_memory=64))
     small, large = rooms((2, 4), torch.float32), rooms((40, 4), torch.float64)
     large[:] = 1
     assert small.shape == (2, 4) and float(large.sum()) == 160
