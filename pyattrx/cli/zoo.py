@@ -64,6 +64,7 @@ def create_command(
     center: options.Center = False,
     pixels: options.Pixels = None,
     storage: options.Storage = None,
+    steps: options.Steps = None,
     sketches_only: Annotated[
         bool, typer.Option("--sketches-only", help="Keep 8 KiB a network, and no maps.")
     ] = False,
@@ -82,7 +83,8 @@ def create_command(
         assert isinstance(NEAREST.attribution, str)
         method, scalar, rerank = NEAREST.attribution, "half_squared_norm", rerank or "recommended"
     chosen = resolve_maps_method(
-        options.method(method, scalar, reduce, grid, center, pixels, storage), more=FEATURES_RERANK
+        options.method(method, scalar, reduce, grid, center, pixels, storage, steps),
+        more=FEATURES_RERANK,
     )
     folder = options.probes_folder(probes)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)

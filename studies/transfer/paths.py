@@ -75,7 +75,8 @@ class GradXActivation(InputAttribution):
         with torch.enable_grad():
             output, features = forward.through(x)
             (gradient,) = torch.autograd.grad(scalar(output).sum(), features)
-        return (gradient * features).detach()
+        made: Tensor = (gradient * features).detach()
+        return made
 
 
 class IntegratedGradients(InputAttribution):
@@ -287,7 +288,8 @@ def _written(
     root: Path,
     say: Say,
 ) -> list[Path]:
-    blocks, written = jackknife_blocks(np.asarray(probes.groups)), []
+    blocks = jackknife_blocks(np.asarray(probes.groups))
+    written: list[Path] = []
     for name in parts[0]:
         cosines = np.concatenate([part[name] for part in parts])
         sums = BlockSums(blocks)
