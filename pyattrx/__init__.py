@@ -30,12 +30,15 @@ __all__ = [
     "AttributionMaps",
     "Combined",
     "Encoder",
+    "Explanation",
     "FeatureMethod",
     "FitReport",
     "FittedEncoder",
     "GradXInput",
     "InnerAttribution",
     "InputAttribution",
+    "Layer",
+    "Layers",
     "Match",
     "Matches",
     "Method",
@@ -54,7 +57,9 @@ __all__ = [
     "attribute",
     "errors",
     "evaluate",
+    "explain",
     "fit_target",
+    "layers",
     "load",
     "load_many",
     "methods",
@@ -77,6 +82,7 @@ _HOMES = {
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
         "probes": "Probes",
+        "questions": "Explanation, Layer, Layers, explain, layers",
         "recommending": "Recommendation, Standing, recommend",
         "tasks": "Task",
         "tree": "Tree",
@@ -104,6 +110,7 @@ if TYPE_CHECKING:
         Saliency,
     )
     from pyattrx.probes import Probes
+    from pyattrx.questions import Explanation, Layer, Layers, explain, layers
     from pyattrx.recommending import Recommendation, Standing, recommend
     from pyattrx.statistics import Match
     from pyattrx.tasks import Task

@@ -25,12 +25,17 @@ FLOORS = [
     {"probes", "tasks", "encoders"},
     {"methods", "running", "scores"},
     {"affinities", "features", "fitting", "storage"},
-    {"query", "zoo", "recommending", "report"},
+    {"query", "zoo", "recommending", "questions", "report"},
     {"demo", "benchmarks", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 # Two that belong together: an answer draws itself, and what draws it knows its type.
-TOGETHER = {("report", "recommending"), ("cli", "benchmarks"), ("benchmarks", "cli")}
+TOGETHER = {
+    ("report", "recommending"),
+    ("report", "questions"),
+    ("cli", "benchmarks"),
+    ("benchmarks", "cli"),
+}
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages([str(ROOT)], "pyattrx.") if "__main__" not in m.name

@@ -14,7 +14,7 @@ from pyattrx.methods import AttributionMaps, resolve_maps_method
 from pyattrx.probes import Probes
 from pyattrx.running import Description, check_batch_size, resolve_device
 
-__all__ = ["attribute"]
+__all__ = ["as_encoder", "attribute"]
 
 
 @neutrally
@@ -89,7 +89,7 @@ def attribute(
         raise InvalidValueError("images", images, "at least one image")
     check_batch_size(batch_size)
     place = resolve_device(device)
-    network = _as_encoder(encoder)
+    network = as_encoder("encoder", encoder)
     descriptor = AttributionMaps(chosen, probes.size)
     maps: Tensor | None = None
     with Description(
@@ -108,7 +108,21 @@ def attribute(
     return maps
 
 
-def _as_encoder(network: Any) -> Encoder:
+def as_encoder(argument: str, network: Any) -> Encoder:
+    """Turn what an argument names, a network or a specification, into an encoder.
+
+    Raises
+    ------
+    InvalidTypeError
+        Neither.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pyattrx.affinities import as_encoder
+    >>> as_encoder("target", torch.nn.Linear(2, 1)).name
+    'Linear'
+    """
     if isinstance(network, Encoder):
         return network
     if isinstance(network, nn.Module):
@@ -116,5 +130,5 @@ def _as_encoder(network: Any) -> Encoder:
     if isinstance(network, str):
         return load(network)
     raise InvalidTypeError(
-        "encoder", network, "a pyattrx.Encoder, a torch.nn.Module or a specification"
+        argument, network, "a pyattrx.Encoder, a torch.nn.Module or a specification"
     )

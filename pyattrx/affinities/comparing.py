@@ -14,13 +14,6 @@ from pyattrx.statistics import PairMoments, clustered_stderr
 
 __all__ = ["Rows", "compare"]
 
-# Rows of a block of probes on all networks, while they are compared.
-_BLOCK_BYTES = 64 << 20
-# Networks compared at once; more, or those of longer rows, are taken block against block.
-_BLOCK_NETWORKS = 256
-# Per-probe cosines are kept up to this size.
-_COSINE_BYTES = 64 << 20
-
 
 class Rows(Protocol):
     """Rows of some networks on some probes; `RowStore` is one."""
@@ -37,21 +30,38 @@ class Rows(Protocol):
 
 
 def compare(
-    rows: Rows, groups: np.ndarray, sums: BlockSums | None = None
+    rows: Rows,
+    groups: np.ndarray,
+    sums: BlockSums | None = None,
+    *,
+    block_bytes: int = 64 << 20,
+    block_networks: int = 256,
+    cosine_bytes: int = 64 << 20,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Cosines of all pairs on all probes: means, standard errors, and themselves if they fit.
 
-    They are added to `sums`, too.
+    Parameters
+    ----------
+    rows : Rows
+    groups : ndarray [N]
+    sums : BlockSums, optional
+        They are added to it, too.
+    block_bytes : int
+        Rows of a block of probes on all networks, while they are compared.
+    block_networks : int
+        Networks compared at once; more are taken block against block.
+    cosine_bytes : int
+        Cosines are kept up to this size.
     """
     m, n = len(rows), len(groups)
-    keep = 8 * n * m * m <= _COSINE_BYTES
+    keep = 8 * n * m * m <= cosine_bytes
     cosines = np.empty((n, m, m)) if keep else None
     moments = PairMoments((m, m), n)
     # Probes of a group side by side: so the sums of one group at a time are enough.
     order = np.argsort(groups, kind="stable")
-    together = max(1, min(_BLOCK_NETWORKS, _BLOCK_BYTES // max(1, 2 * rows.row_bytes)))
+    together = max(1, min(block_networks, block_bytes // max(1, 2 * rows.row_bytes)))
     probe_bytes = max(min(m, 2 * together) * rows.row_bytes, 16 * m * m)
-    at_once = max(1, _BLOCK_BYTES // probe_bytes)
+    at_once = max(1, block_bytes // probe_bytes)
     with progress("comparing", n) as step:
         for first in range(0, n, at_once):
             chosen = order[first : first + at_once]

@@ -31,6 +31,7 @@ from pyattrx.encoders.prechecks import (
 )
 from pyattrx.encoders.preparing import Preparation, Steps
 from pyattrx.encoders.reading import BatchSizes, Reader
+from pyattrx.encoders.taps import Taps
 from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
 from pyattrx.errors import AssumptionError, EncoderError
 
@@ -139,7 +140,7 @@ class PreparedEncoder(Closing):
             x = self.preprocess(images[:2])
         if torch.equal(x[0], x[1]):
             x = x[:1]
-        keep = []
+        keep = output.parts(self.module) if isinstance(output, Taps) else []
         for argument, name in (("output", output), ("features", features)):
             part = self._reader.parts[argument]
             if isinstance(part, nn.Module):
@@ -369,6 +370,16 @@ class PreparedEncoder(Closing):
         if inner is None:
             self._first_batch.keep(x, self._both_as_it_is, (z.detach(), c.detach()))
         return z, c
+
+    def each(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Run the network as `outputs` does: what each layer says, where `Taps` are the output."""
+        with torch.no_grad():
+            found = self._each_as_it_is(x)
+        self._first_batch.keep(x, self._each_as_it_is, found)
+        return found
+
+    def _each_as_it_is(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self._followed(self._reader.each, x)
 
     def _expected_batch(self) -> FirstBatch:
         """Keep the first batch that is larger than what the look saw, if there can be one."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pyattrx._ambient import for_network
 from pyattrx.encoders.outputs import Part, pick_tensor, put_tensor, run_until
+from pyattrx.encoders.taps import Taps
 from pyattrx.encoders.widening import Widened
 from pyattrx.errors import AssumptionError, EncoderError, PyattrxError
 
 __all__ = ["BatchSizes", "Reader"]
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -202,18 +206,28 @@ class Reader:
 
     def _answer(self, given: Tensor, argument: str) -> Tensor:
         part = self.parts[argument]
+
+        def run(x: Tensor) -> Tensor:
+            if isinstance(part, nn.Module):
+                return pick_tensor(run_until(self.module, x, part))
+            return pick_tensor(self.module(x) if part is None else part(self.module, x))
+
+        return self.checked(self._ran(run, given), given, argument)
+
+    def each(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return what layers say, [N, ...] each, where `Taps` are the output; differentiable."""
+        taps = self.parts["output"]
+        assert isinstance(taps, Taps)
+        run = partial(taps.read, self.module)
+        return tuple(self.sizes.run(lambda part: self._ran(run, part), x))
+
+    def _ran(self, run: Callable[[Tensor], _Answer], given: Tensor) -> _Answer:
         # The caller's x is a leaf and is needed afterwards.
         x = given.clone() if self.copies_input else given
         version = x._version
         try:
             with self.surroundings():
-                if isinstance(part, nn.Module):
-                    answer = run_until(self.module, x, part)
-                elif part is not None:
-                    answer = part(self.module, x)
-                else:
-                    answer = self.module(x)
-            z = pick_tensor(answer)
+                answer = run(x)
         except PyattrxError as error:
             if self.name in str(error):
                 raise
@@ -224,7 +238,7 @@ class Reader:
                 f"{x.dtype}: {type(error).__name__}: {error}"
             ) from error
         self.wrote |= x._version != version
-        return self.checked(z, given, argument)
+        return answer
 
     def checked(self, z: Tensor, x: Tensor, argument: str) -> Tensor:
         """Return an answer, if it can stand for a network."""

@@ -23,10 +23,11 @@ from pyattrx.methods.names import list_methods as list
 from pyattrx.methods.network import Network
 from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse, perturbations
-from pyattrx.methods.regression import unit_length
+from pyattrx.methods.regression import Regression, unit_length
 from pyattrx.methods.ridge import Ridge
 from pyattrx.methods.rsa import RSA
 from pyattrx.methods.scalars import SCALARS, Scalar, resolve_scalar
+from pyattrx.methods.shares import ChannelShares, channel_shares, channels_of
 from pyattrx.methods.storage import STORAGES, quantize
 from pyattrx.methods.svcca import SVCCA
 
@@ -43,6 +44,7 @@ __all__ = [
     "STORAGES",
     "SVCCA",
     "AttributionMaps",
+    "ChannelShares",
     "Combined",
     "ComparisonMethod",
     "Edges",
@@ -57,10 +59,13 @@ __all__ = [
     "Network",
     "NormalizedRidge",
     "PerturbationResponse",
+    "Regression",
     "Ridge",
     "Saliency",
     "Scalar",
     "Summary",
+    "channel_shares",
+    "channels_of",
     "choose_pixels",
     "cross_fitted_r2",
     "from_dict",

@@ -76,6 +76,17 @@ class InputAttribution:
     def check(self, module: nn.Module) -> None:
         """Raise `EncoderError` for a network that the method cannot attribute."""
 
+    def check_rules(self, rules: object, *values: Tensor) -> None:
+        """Raise `EncoderError` where an answer was not made by the rules.
+
+        Parameters
+        ----------
+        rules : object
+            What entering the context of `rules` returned.
+        *values : Tensor
+            What the network answered, with its graph.
+        """
+
     def gradient(self, forward: Forward, x: Tensor, scalar: Scalar) -> Tensor | None:
         """Run the network on a batch and differentiate its scalar with respect to the input.
 
@@ -97,9 +108,10 @@ class InputAttribution:
             is attributed to. None where the output does not depend on the input through
             differentiable operations.
         """
-        with torch.enable_grad(), self.rules():
+        with torch.enable_grad(), self.rules() as rules:
             x = x.detach().requires_grad_()
             value = scalar(forward(x)).sum()
+            self.check_rules(rules, value)
             return differentiated(value, x)
 
     def __eq__(self, other: object) -> bool:

@@ -84,10 +84,66 @@ class AttributionMaps:
             encoder.explain_no_gradient(x)  # raises unless the input is ignored
             gradient = x.new_zeros(len(x), *([self.maps] if self.maps > 1 else []), *x.shape[1:])
         self._check_shape(encoder, gradient, x)
+        return self.of_gradient_and_sizes(gradient, x)
+
+    def of_gradient_and_sizes(self, gradient: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Make what `rows_and_sizes` returns of what a backward pass left, [N, C, H, W], at x."""
         gradient = gradient.detach()
         sizes = torch.linalg.vector_norm(gradient.flatten(1), dim=1, dtype=torch.float64)
         maps, left = self._made(gradient, x)
         return maps, sizes if left is None else sizes * left
+
+    def adjoint(self, rows: Tensor, x: Tensor) -> Tensor:
+        """Transpose of what makes maps of gradients: where it is linear, what a row asks of them.
+
+        Parameters
+        ----------
+        rows : Tensor [N, D]
+        x : Tensor [N, C, H, W]
+            What the network saw.
+
+        Returns
+        -------
+        Tensor [N, C, H, W]
+            Its inner product with any gradient g is that of `rows` with ``of_gradient(g, x)``, but
+            for rounding.
+
+        Raises
+        ------
+        InvalidValueError
+            The method is not linear in the gradient: saliency, "abs_mean", or rounded maps.
+
+        Examples
+        --------
+        >>> import torch, pyattrx
+        >>> maps = pyattrx.AttributionMaps(pyattrx.Method(grid=(2, 2)), (4, 4))
+        >>> x, g, rows = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), torch.rand(1, 4)
+        >>> one, other = (maps.of_gradient(g, x) * rows).sum(), (maps.adjoint(rows, x) * g).sum()
+        >>> bool((one - other).abs() < 1e-6)
+        True
+        """
+        method, combine = self.method, self._attribution.combine
+        if combine == "saliency" or method.reduce == "abs_mean" or method.storage is not None:
+            expected = "one that is linear in the gradient: no magnitudes, and no storage"
+            raise InvalidValueError("method", str(method), expected)
+        count, channels, height, width = x.shape
+        kept = channels if method.reduce == "none" else 1
+        if method.pixels is not None:
+            whole = rows.new_zeros(count, kept * self.grid[0] * self.grid[1])
+            whole[:, self._pixels_on(rows.device, whole.shape[1])] = rows
+            rows = whole
+        if method.center:
+            rows = rows - rows.mean(1, keepdim=True)
+        image = rows.view(count, kept, *self.grid)
+        if (height, width) != self.grid:
+            with torch.enable_grad():
+                zero = image.new_zeros(count, kept, height, width, requires_grad=True)
+                resampled = F.interpolate(zero, size=self.grid, mode="area")
+                (image,) = torch.autograd.grad(resampled, zero, image)
+        if method.reduce == "mean":
+            image = image.expand(count, channels, height, width) / channels
+        image = image.to(x.dtype)
+        return image * x if combine == "grad_x_input" else image
 
     def _gradient(self, encoder: PreparedEncoder, x: Tensor) -> Tensor | None:
         try:

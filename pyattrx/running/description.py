@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ __all__ = ["Description"]
 
 # Probes on which the effect of a cheaper arithmetic is measured.
 _EFFECT_PROBES = 8
+
+_Made = TypeVar("_Made")
 
 
 class Description:
@@ -190,12 +192,56 @@ class Description:
             for chosen, rows in in_turn(begun, self._checked, lag(self._device)):
                 yield chosen, rows
                 step(len(chosen))
-        for checks in self.checks:
-            with arithmetic("float32", self._device):
-                checks.check_something_is_left(self._some_images)
+        self._check_something_is_left()
 
-    def observed(self, method: FeatureMethod) -> dict[str, Tensor]:
+    def each(
+        self, run: Callable[[PreparedEncoder, Tensor, np.ndarray], _Made], what: str
+    ) -> Iterator[tuple[np.ndarray, _Made]]:
+        """Make passes of one's own over all probes.
+
+        Parameters
+        ----------
+        run : callable
+            Of the prepared network, a batch of images and the probes' numbers; called again for a
+            first batch that was not answered as its images alone.
+        what : str
+            What progress calls it.
+
+        Yields
+        ------
+        probes : ndarray [B], int64
+        made : object
+            What `run` returned.
+        """
+        with progress(f"{self._label}, {what}", len(self._probes)) as step:
+            for chosen, images in self._batches(np.arange(len(self._probes))):
+                with self._failures_named():
+                    with arithmetic(self._precision, self._device):
+                        made = run(self._prepared, images, chosen)
+                    if self._changed(self._prepared):
+                        made = run(self._prepared, images, chosen)
+                yield chosen, made
+                step(len(chosen))
+        self._check_something_is_left()
+
+    def checked(self, chosen: np.ndarray, images: Tensor, maps: Tensor, sizes: Tensor) -> Tensor:
+        """Check and mend maps that `each` made by the first of `maps`, as `rows` does."""
+        flags = self.checks[0].flags(maps, sizes)
+        begun = _Begun(chosen, [], Arriving([flags]), [maps], images)
+        return self._checked(begun)[1][0]
+
+    def observed(
+        self,
+        method: FeatureMethod,
+        room: Callable[[tuple[int, ...], torch.dtype], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """What a method sees of the probes as a whole.
+
+        Parameters
+        ----------
+        method : FeatureMethod
+        room : callable, optional
+            Makes an empty tensor of a shape and a type: in a file, say. Memory if left out.
 
         Returns
         -------
@@ -209,6 +255,7 @@ class Description:
         """
         found: dict[str, Tensor] = {}
         count = len(self._probes)
+        room = room or (lambda shape, dtype: torch.empty(shape, dtype=dtype))
         with self._failures_named():
             finer = needs_other_arithmetic(self._prepared, self._exact, self._some_images)
             reader = self._exact() if finer else self._prepared
@@ -234,7 +281,7 @@ class Description:
             first = int(begun.chosen[0])
             for name, part in zip(begun.names, parts, strict=True):
                 if name not in found:
-                    found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+                    found[name] = room((count, *part.shape[1:]), part.dtype)
                 self._check_shape(name, found[name], part)
                 found[name][first : first + len(part)] = part
             return len(begun.chosen)
@@ -349,6 +396,11 @@ class Description:
         if self._other is not None:
             self._other.close()
             self._other = None
+
+    def _check_something_is_left(self) -> None:
+        for checks in self.checks:
+            with arithmetic("float32", self._device):
+                checks.check_something_is_left(self._some_images)
 
     def _some_images(self) -> Tensor:
         return self._probes.images(0, min(ENOUGH, len(self._probes))).to(self._device)

@@ -299,6 +299,7 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
         "recommendation.png",
         "tree_grad_x_input.png",
         "tree_saliency_half_squared_norm.png",
+        "why.png",
     ]
     code, printed, _ = run(capsys, "demo", "--out", out, "--crops", 1, "--size", 64, "--quiet")
     assert code == 0
