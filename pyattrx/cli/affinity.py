@@ -76,6 +76,7 @@ def affinity_command(
     center: options.Center = False,
     pixels: options.Pixels = None,
     storage: options.Storage = None,
+    steps: options.Steps = None,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
@@ -101,7 +102,7 @@ def affinity_command(
     names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     folder = options.probes_folder(probes)
     check_save(save)
-    chosen = options.method(method, scalar, reduce, grid, center, pixels, storage)
+    chosen = options.method(method, scalar, reduce, grid, center, pixels, storage, steps)
     if k < 1:
         raise InvalidValueError("k", k, "at least 1")
     names = _sources(names, target)

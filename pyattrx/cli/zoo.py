@@ -65,6 +65,7 @@ def create_command(
     center: options.Center = False,
     pixels: options.Pixels = None,
     storage: options.Storage = None,
+    steps: options.Steps = None,
     sketches_only: Annotated[
         bool, typer.Option("--sketches-only", help="Keep 8 KiB a network, and no maps.")
     ] = False,
@@ -86,7 +87,7 @@ def create_command(
             NEAREST, reduce=reduce, grid=size_of_maps, center=center, pixels=pixels, storage=storage
         )
     else:
-        named = options.method(method, scalar, reduce, grid, center, pixels, storage)
+        named = options.method(method, scalar, reduce, grid, center, pixels, storage, steps)
         chosen = resolve_maps_method(named, more=FEATURES_RERANK)
     folder = options.probes_folder(probes)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
