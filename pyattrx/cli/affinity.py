@@ -135,13 +135,8 @@ def affinity_command(
         files = [str(path) for path in written]
         print_json({**result.to_dict(), "target": wanted, "nearest": nearest, "files": files})
     else:
-        _print(
-            result,
-            rankings,
-            wanted,
-            isinstance(chosen, Method),
-            [*said_of_probes(images), *(f"wrote {p}" for p in written)],
-        )
+        said = [*said_of_probes(images), *(f"wrote {p}" for p in written)]
+        _print(result, rankings, wanted, isinstance(chosen, Method), said)
     if result.failures:
         failed = ", ".join(result.failures)
         complain(f"pyattrx: {len(result.failures)} of {len(networks)} networks failed: {failed}")

@@ -25,6 +25,7 @@ from pyattrx.encoders.prechecks import (
     check_calls,
     check_ignores,
     check_images,
+    check_transform,
     half,
     holds_halves,
     own_transform,
@@ -32,7 +33,7 @@ from pyattrx.encoders.prechecks import (
 from pyattrx.encoders.preparing import Preparation, Steps
 from pyattrx.encoders.reading import BatchSizes, Reader
 from pyattrx.encoders.taps import Taps
-from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
+from pyattrx.encoders.transforms import Normalize, Transform
 from pyattrx.errors import AssumptionError, EncoderError
 
 __all__ = ["PreparedEncoder"]
@@ -136,7 +137,7 @@ class PreparedEncoder(Closing):
         if len(images) == 1:  # another one of the same kind
             images = torch.cat([images, images.flip(-1)])
         with original_untouched(self._original, self.name, who="its transform", reads=True):
-            self._check_transform(images)
+            check_transform(self.name, self._transform, images, self.device, self._sees(images))
             x = self.preprocess(images[:2])
         if torch.equal(x[0], x[1]):
             x = x[:1]
@@ -170,17 +171,6 @@ class PreparedEncoder(Closing):
             raise
         except EncoderError as error:
             raise with_size(error, self._reader, x) from error.__cause__
-
-    def _check_transform(self, images: Tensor) -> None:
-        transform = self._transform
-        if transform is None or isinstance(transform, Normalize):
-            return
-        try:
-            check_geometry(lambda some: transform(some.to(self.device)), self._sees(images))
-        except AssumptionError:
-            raise
-        except EncoderError as error:
-            raise EncoderError(f"network {self.name!r}: {error}") from error
 
     def exact(self) -> PreparedEncoder:
         """Make a copy in other arithmetic, to see what rounding does: plain, and not looked at.

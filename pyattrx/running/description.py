@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -26,7 +25,7 @@ from pyattrx.methods import ROUNDINGS, AttributionMaps, FeatureMethod, quantize
 from pyattrx.ops import freed_memory_kept
 from pyattrx.probes import Probes
 from pyattrx.running.behavior import described_behaviour, examples
-from pyattrx.running.feeding import Arriving, feed, in_turn, lag
+from pyattrx.running.feeding import Arriving, Begun, feed, in_turn, lag
 from pyattrx.running.map_checks import MapChecks
 from pyattrx.running.precision import arithmetic, map_cosines
 from pyattrx.running.rounding import ENOUGH, needs_other_arithmetic
@@ -227,7 +226,7 @@ class Description:
     def checked(self, chosen: np.ndarray, images: Tensor, maps: Tensor, sizes: Tensor) -> Tensor:
         """Check and mend maps that `each` made by the first of `maps`, as `rows` does."""
         flags = self.checks[0].flags(maps, sizes)
-        begun = _Begun(chosen, [], Arriving([flags]), [maps], images)
+        begun = Begun(chosen, [], Arriving([flags]), [maps], images)
         return self._checked(begun)[1][0]
 
     def observed(
@@ -261,7 +260,7 @@ class Description:
             reader = self._exact() if finer else self._prepared
             self.features_in = str(reader.dtype).removeprefix("torch.") if finer else None
 
-        def begin(chosen: np.ndarray, images: Tensor) -> _Begun:
+        def begin(chosen: np.ndarray, images: Tensor) -> Begun:
             with (
                 self._failures_named(),
                 arithmetic(self._precision, self._device),
@@ -271,9 +270,9 @@ class Description:
                 if self._changed(reader):
                     parts = method.observe(reader, images, chosen)
             flags = [part.reshape(len(part), -1).isfinite().all(1) for part in parts.values()]
-            return _Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
+            return Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
 
-        def finish(begun: _Begun) -> int:
+        def finish(begun: Begun) -> int:
             arrived = begun.arriving.wait()
             flags, parts = arrived[: len(begun.names)], arrived[len(begun.names) :]
             for finite in flags:
@@ -315,7 +314,7 @@ class Description:
 
     def _begun(
         self, order: np.ndarray, on_host: bool | Callable[[Sequence[Tensor]], Sequence[bool]]
-    ) -> Iterator[_Begun]:
+    ) -> Iterator[Begun]:
         """Batches of rows that are being made, on their way to the host if they shall be there."""
         leave: Sequence[bool] | None = None
         for chosen, images in self._batches(order, self._maps_of_one):
@@ -325,7 +324,7 @@ class Description:
                 leave = on_host(rows) if callable(on_host) else [on_host] * len(rows)
             leaving = [some for some, leaves in zip(rows, leave, strict=True) if leaves]
             stay = [None if leaves else some for some, leaves in zip(rows, leave, strict=True)]
-            yield _Begun(chosen, [], Arriving([*flags, *leaving]), stay, images)
+            yield Begun(chosen, [], Arriving([*flags, *leaving]), stay, images)
 
     def _queued(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Queue the maps of a batch, and what is to be known of them."""
@@ -373,7 +372,7 @@ class Description:
             "least_cosine": float(cosines.min()),
         }
 
-    def _checked(self, begun: _Begun) -> tuple[np.ndarray, list[Tensor]]:
+    def _checked(self, begun: Begun) -> tuple[np.ndarray, list[Tensor]]:
         """Wait for a batch; refuse maps that are not finite, and count those of zeros."""
         arrived = begun.arriving.wait()
         count = len(self._maps)
@@ -447,14 +446,3 @@ class Description:
                 f"network {self._encoder.name!r}, probe {probe} ({self._probes.names[probe]!r}): "
                 f"its {what} NaN or Inf"
             )
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A batch that a device is working on."""
-
-    chosen: np.ndarray
-    names: list[str]
-    arriving: Arriving
-    rows: Sequence[Tensor | None] = ()  # that stay on the device; None for one on its way
-    images: Tensor | None = None  # on the device, for a second look
