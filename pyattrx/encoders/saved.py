@@ -1,11 +1,13 @@
 """Networks in a safetensors file that says what they are: tensors, and text beside them.
 
-The package that writes such files registers how they are read. Nothing in a file is executed.
+The package that writes such files registers how they are read. Nothing in a file is executed, and
+only packages that are named here are imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from pyattrx.encoders.encoder import Encoder
@@ -17,6 +19,8 @@ Reader = Callable[[Path, Mapping[str, str]], Encoder]
 
 SUFFIX = ".safetensors"
 _READERS: dict[str, Reader] = {}
+# Ours are read by a package that nobody may have imported yet.
+_HOMES = {"pyattrx-fitted-1": "pyattrx.fitting"}
 
 
 def register(form: str, reader: Reader) -> None:
@@ -51,6 +55,8 @@ def from_saved(path: str) -> Encoder:
     except (SafetensorError, OSError) as error:
         raise EncoderError(f"{path}: not a safetensors file, or damaged ({error})") from error
     form = metadata.get("format")
+    if form in _HOMES:
+        import_module(_HOMES[form])
     if form not in _READERS:
         raise EncoderError(
             f"{path}: holds weights alone, and not which network they belong to; say that as "

@@ -1,9 +1,11 @@
-"""The tables of docs/evidence.md, made of the results: none of their figures was typed."""
+"""The tables of docs/evidence.md and docs/evidence-details.md, made of the results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from pyattrx import methods
 
 from ..pages import markdown, number
 
@@ -54,6 +56,13 @@ _FEW = (
     "linear_probe@both", "linear_probe@pooled", "logme@pooled", "knn@pooled", "parc@pooled",
     "label_ridge@2x2", "consensus@pooled", "popularity", "parameters", "random",
 )  # fmt: skip
+# Which of them stand on the page that is read first.
+_MAIN = (
+    "linear_probe@both", "linear_probe@pooled", "logme@pooled", "knn@pooled", "parc@pooled",
+    "nleep@pooled", "h_score@pooled", "label_ridge@2x2", "linear_probe@both + .25 consensus",
+    "fitted@locations", "fitted@4x4", "consensus@pooled", "popularity", "parameters",
+    "multiply_adds", "width", "input_size", "nearest by name", "random",
+)  # fmt: skip
 _SETS = {
     "strangers": "17 networks as they are",
     "one size": "19 of one size, trained otherwise",
@@ -71,6 +80,41 @@ def _cells(row: _Found | None, measures: Sequence[str]) -> list[str]:
     if row is None:
         return ["–"] * len(measures)
     return [_number(row[m][0], m.startswith("regret")) for m in measures]
+
+
+def _main(found: _Found) -> str:
+    """Real images, rendered rooms and seconds side by side."""
+    tables = found["sets"]["strangers"]["tables"]["all"]
+    rooms, of = found["rendered rooms, scores"], found["seconds"].get("of", {})
+    rows = []
+    for name in _MAIN:
+        if not any(name in tables[n] for n in _LABELS):
+            continue
+        cells = [
+            cell
+            for m in ("weighted_kendall", "regret@1")
+            for n in _LABELS
+            for cell in _cells(tables[n].get(name), (m,))
+        ]
+        there = rooms.get(name)
+        kendall = [there[n]["weighted_kendall"] for n in ("5", "20", "all")] if there else []
+        beside = [_number_or_not(value) for value in kendall] or ["–"] * 3
+        rows.append([_RANKINGS[name], *cells, *beside, _took(of.get(name), "20")])
+    heads = [f"{h}, {n}" for h in ("w. Kendall", "points lost") for n in _LABELS]
+    beside = [f"rooms, {n}" for n in ("5", "20", "320")]
+    return markdown(["", *heads, *beside, "seconds"], rows)
+
+
+def _number_or_not(value: float | None) -> str:
+    return "–" if value is None else _number(value)
+
+
+def _took(row: _Found | None, labels: str) -> str:
+    """Seconds of the CPU, with two digits."""
+    value = None if row is None else row[labels]
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if value >= 10 else f"{value:.1g}" if value < 0.1 else f"{value:.2g}"
 
 
 def _short(found: _Found) -> str:
@@ -109,6 +153,97 @@ def _rankings(found: _Found) -> str:
             cells = [cell for n in _LABELS for cell in _cells(tables[n].get(name), measures)]
             rows.append([called, *cells])
     return markdown(head, rows)
+
+
+def _measures(found: _Found) -> str:
+    """Everything that is measured of a ranking, with 20 labels a class, and its interval."""
+    table = found["sets"]["strangers"]["tables"]["all"]["20"]
+    heads = {"spearman": "Spearman", "weighted_kendall": "w. Kendall", "P@1": "P@1",
+             "regret@1": "regret@1", "regret@3": "regret@3"}  # fmt: skip
+    rows = []
+    for name in _FEW:
+        cells = []
+        for m in heads:
+            value, low, high = (_number(v, m.startswith("regret")) for v in table[name][m])
+            cells.append(f"{value} ({low} to {high})")
+        rows.append([_RANKINGS[name], *cells])
+    return markdown(["20 labels a class", *heads.values()], rows)
+
+
+def _aims(found: _Found) -> str:
+    """The default task by task, and how near the best networks are to each other there."""
+    rows = []
+    for task, row in found["by task"].items():
+        named = f"{task} (chose)" if task in ("scenes", "textures") else task
+        cells = [
+            cell
+            for n in ("5", "20")
+            for cell in _cells(row[n]["linear_probe@both"], ("weighted_kendall", "regret@1"))
+        ]
+        behind = ", ".join(f"{row['behind'][str(place)]:.1f}" for place in (2, 3, 4, 5))
+        rows.append([named, *cells, behind])
+    heads = [f"{h}, {n}" for n in ("5", "20") for h in ("w. Kendall", "points lost")]
+    return markdown(["the default", *heads, "second to fifth best are behind by"], rows)
+
+
+def _truths_judged(found: _Found) -> str:
+    kinds = {
+        "probe@pooled": "probe on pooled features",
+        "probe@2x2": "probe on 2 x 2",
+        "decoder@4x4": "small decoder",
+        "fine-tuned": "fine-tuning",
+    }
+    there = {k: found["other truths"][k] for k in kinds if k in found["other truths"]}
+    rows = [[_RANKINGS[name], *(_pair(t.get(name)) for t in there.values())] for name in _FEW]
+    return markdown(["w. Kendall, regret@1", *(kinds[k] for k in there)], rows)
+
+
+def _published(found: _Found) -> str:
+    """Methods of the package by name, asked about fitted targets and about networks of the task."""
+    fitted = found["sets"]["strangers"]["tables"]["all"]["20"]
+    ahead = found["sets"]["strangers"]["ahead of the default"]["20"]
+    asked = found["target networks"]
+    ways = dict.fromkeys(n.partition("@")[2] for n in fitted if _method_of(n.partition("@")[2]))
+    ways |= dict.fromkeys(way for way in asked if _method_of(way))
+    rows = []
+    for way in ways:
+        name, _, place = way.partition(", ")
+        mine = fitted.get(f"fitted@{way}")
+        cells = _cells(mine, ("spearman", "weighted_kendall", "regret@1"))
+        cells.append(_apart(ahead[f"fitted@{way}"]) if mine else "–")
+        there = asked.get(way)
+        cells += _cells(there, ("spearman", "weighted_kendall", "regret@1"))
+        cells.append(_apart(there["ahead"]) if there and "ahead" in there else "–")
+        rows.append([f"`{name}`, {place}", *cells])
+    heads = [
+        f"{what}: {h}"
+        for what, against in (("fitted", "ahead of the probe"), ("network", "ahead of `recommend`"))
+        for h in (*_SHORT, against)
+    ]
+    return markdown(["", *heads], rows)
+
+
+def _method_of(way: str) -> bool:
+    """Whether it is a method of the package at a place, and no penalty of ours."""
+    name, _, place = way.partition(", ")
+    return name in methods.list() and bool(place)
+
+
+def _apart(values: Sequence[float]) -> str:
+    value, low, high = (_number(v) for v in values)
+    return f"{value} ({low} to {high})"
+
+
+def _seconds(found: _Found) -> str:
+    """Of scores by labels, and of passes."""
+    of = found["seconds"].get("of", {})
+    rows = []
+    for name, row in of.items():
+        if name in _RANKINGS:
+            rows.append([_RANKINGS[name], *(_took(row, n) for n in _LABELS)])
+        elif "@" not in name:
+            rows.append([f"one image: `{name}`", *(_took(row, n) for n in _LABELS)])
+    return markdown(["CPU seconds a candidate", *(f"{n} labels" for n in _LABELS)], rows)
 
 
 def _intervals(found: _Found) -> str:
@@ -161,6 +296,13 @@ def _traps(found: _Found) -> str:
     for title, called in _SETS.items():
         if title in found["sets"]:
             rows.append([called, *_trap(found["sets"][title]["tables"]["all"]["20"])])
+        if title == "strangers":
+            tables = found["sets"][title]["tables"]["all"]
+            rows.append(["the same, 50 labelled images in all", *_trap(tables["5"])])
+            # What others are asked is the same, whoever is there beside them.
+            copies = found["consensus"]["all"]["copies"]["targets standardized"]
+            beside = {**tables["20"], "consensus@pooled": copies}
+            rows.append(["the same, beside nine copies of one of them", *_trap(beside)])
     if "many classes" in found:
         rows.append(["40 classes, 80 labelled images", *_trap(found["many classes"])])
     for n, one in found["seen images"].items():
@@ -171,7 +313,11 @@ def _traps(found: _Found) -> str:
 
 
 def _trap(table: _Found) -> list[str]:
-    return [", ".join(_cells(table.get(name), ("weighted_kendall", "regret@1"))) for name in _FEW]
+    return [_pair(table.get(name)) for name in _FEW]
+
+
+def _pair(row: _Found | None) -> str:
+    return ", ".join(_cells(row, ("weighted_kendall", "regret@1"))) if row else "–"
 
 
 def _consensus(part: str) -> Callable[[_Found], str]:
@@ -216,6 +362,8 @@ def _targets(found: _Found) -> str:
     rooms = found["targets, rendered rooms"]
     rows = []
     for way, row in found["target networks"].items():
+        if _method_of(way):
+            continue  # in a table of their own
         place, _, penalty = way.partition(", ")
         there = rooms.get(f"{place}, penalty {float(penalty):g}")
         cells = [_number(there[m]) for m in measures] if there else ["–"] * 3
@@ -253,12 +401,18 @@ def _truths(found: _Found) -> str:
 
 TABLES: dict[str, Callable[[_Found], str]] = {
     "short": _short,
+    "main": _main,
+    "aims": _aims,
     "rankings": _rankings,
+    "measures": _measures,
     "intervals": _intervals,
     "ahead": _ahead,
     "halves": _halves,
     "traps": _traps,
     "truths": _truths,
+    "truths judged": _truths_judged,
+    "published": _published,
+    "seconds": _seconds,
     "targets": _targets,
     "consensus forms": _consensus("forms"),
     "consensus copies": _consensus("copies"),

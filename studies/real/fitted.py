@@ -17,14 +17,13 @@ from torch import Tensor
 
 import pyattrx
 from pyattrx import Encoder, methods
-from pyattrx.fitting import FittedEncoder
 
 from .measuring import parts
 from .reading import GRID, Seen
 from .tables import Row, read_rows, write_rows
 from .tasks import FULL, RealTask
 
-__all__ = ["NAMES", "measure_fitted", "ridge_r2"]
+__all__ = ["NAMES", "maps_of", "measure_fitted", "ridge_r2", "vector_of"]
 
 _IMAGES = 160
 # Long enough for all that 600 images can teach.
@@ -94,14 +93,16 @@ def _ranked(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that it has learnt little is what is asked
             targets.append(pyattrx.fit_target(pixels, labels, task="classification", steps=steps))
-    output, *longer = (_maps(target, shown) for target in targets)
-    before = _maps(targets[0], shown, "blocks")
+    output, *longer = (maps_of(target, shown) for target in targets)
+    before = maps_of(targets[0], shown, "blocks")
     made = [
         ridge_r2(output, [one.maps[probes] for one in seen]),
-        ridge_r2(_vector(output, GRID), [_vector(one.maps[probes], GRID) for one in seen]),
-        ridge_r2(_vector(output, 2), [one.coarse[probes].reshape(len(probes), -1) for one in seen]),
+        ridge_r2(vector_of(output, GRID), [vector_of(one.maps[probes], GRID) for one in seen]),
+        ridge_r2(
+            vector_of(output, 2), [one.coarse[probes].reshape(len(probes), -1) for one in seen]
+        ),
         *(
-            ridge_r2(_vector(target, 1), [one.pooled[probes] for one in seen])
+            ridge_r2(vector_of(target, 1), [one.pooled[probes] for one in seen])
             for target in (output, before, *longer)
         ),
     ]
@@ -111,8 +112,16 @@ def _ranked(
     ]
 
 
-def _maps(target: FittedEncoder, images: Tensor, layer: str | None = None) -> NDArray[np.float32]:
-    """What a target says, [N, C, GRID, GRID]."""
+def maps_of(target: Encoder, images: Tensor, layer: str | None = None) -> NDArray[np.float32]:
+    """What a target says, [N, C, GRID, GRID].
+
+    Parameters
+    ----------
+    target : Encoder
+    images : Tensor [N, 3, H, W]
+    layer : str, optional
+        Where to read it, if not at its output.
+    """
     encoder: Encoder = target if layer is None else target.read_at(output=layer)
     with encoder.prepare("cpu", images[:2]) as prepared:
         seen = [
@@ -121,7 +130,8 @@ def _maps(target: FittedEncoder, images: Tensor, layer: str | None = None) -> ND
     return np.asarray(torch.nn.functional.adaptive_avg_pool2d(torch.cat(seen), GRID).numpy())
 
 
-def _vector(maps: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
+def vector_of(maps: NDArray[np.float32], grid: int) -> NDArray[np.float32]:
+    """Maps [N, C, H, W] at fewer places, as one vector, [N, D]."""
     n, c, h, w = maps.shape
     if h < grid or w < grid:
         return maps.reshape(n, -1)

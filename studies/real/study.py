@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 _Vector = NDArray[np.float64]
+_Measured = list[list[_Vector]]
 CHOOSING = ("scenes", "textures")
 REPORTING = ("groceries", "objects")
 LABELS = (*COUNTS, FULL)
@@ -317,23 +318,20 @@ class Study:
             are left out.
         """
         tables, kept = self._tables(rankings, tasks, kind)
-        if not kept:
+        if not kept or not _measured(list(tables.values()), np.arange(len(self.networks))):
             return {}
         generator = np.random.default_rng(0)
         out = np.empty((1 + samples, len(MEASURES), len(kept)))
         for sample in range(1 + samples):
-            chosen = [(t, d) for t in range(len(tasks)) for d in range(DRAWS)]
-            people = np.arange(len(self.networks))
-            if sample:
-                drawn = generator.integers(0, len(tasks), len(tasks))
-                chosen = [(t, d) for t in drawn for d in generator.integers(0, DRAWS, DRAWS)]
-                people = generator.integers(0, len(people), len(people))
-            values = []
-            for t, d in chosen:
-                truth, rows = tables[t, d]
-                own = people[np.isfinite(truth[people])]
-                if np.ptp(truth[own]) > 0:
-                    values.append([m(rows[:, own], truth[own]) for m in MEASURES.values()])
+            values: _Measured = []
+            while not values:  # drawn again where nobody who was measured is better than another
+                chosen = [(t, d) for t in range(len(tasks)) for d in range(DRAWS)]
+                people = np.arange(len(self.networks))
+                if sample:
+                    drawn = generator.integers(0, len(tasks), len(tasks))
+                    chosen = [(t, d) for t in drawn for d in generator.integers(0, DRAWS, DRAWS)]
+                    people = generator.integers(0, len(people), len(people))
+                values = _measured([tables[at] for at in chosen], people)
             out[sample] = np.mean(values, axis=0)
         return {
             name: {m: out[:, j, i] for j, m in enumerate(MEASURES)} for i, name in enumerate(kept)
@@ -362,6 +360,16 @@ class Study:
             for at, (truth, rows) in found.items()
         }
         return tables, kept
+
+
+def _measured(tables: Sequence[tuple[_Vector, _Vector]], people: NDArray[np.int64]) -> _Measured:
+    """Measures of rankings, [F] each, where some people are better than others."""
+    values = []
+    for truth, rows in tables:
+        own = people[np.isfinite(truth[people])]
+        if len(own) and np.ptp(truth[own]) > 0:
+            values.append([measure(rows[:, own], truth[own]) for measure in MEASURES.values()])
+    return values
 
 
 def choose(judged: Sequence[dict[str, dict[str, _Vector]]], every: Sequence[Form]) -> Form:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +40,7 @@ from .study import (
     measured,
 )
 
-__all__ = ["ROOT", "agreements", "document", "recommend_command"]
+__all__ = ["ROOT", "agreements", "document", "judged_scores", "recommend_command"]
 
 ROOT = Path(__file__).resolve().parents[1] / "results" / "recommend"
 _CHOSEN_ON = 0  # the seed of the encoders
@@ -162,6 +163,25 @@ def agreements(root: Path = ROOT, truths: Path = TRANSFERS) -> dict[str, Any]:
     return {"seeds": list(found), "kinds": judged, "targets": judge_targets(found, truths)}
 
 
+def judged_scores(
+    names: Sequence[str], root: Path = ROOT, truths: Path = TRANSFERS
+) -> list[dict[str, Any]]:
+    """Judge some forms and baselines by targets with one label an image, as `document` does.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Those that are not there are left out.
+    root, truths : Path
+    """
+    found = {seed: read(score_file(root, seed)) for seed in range(10)
+             if score_file(root, seed).is_file()}  # fmt: skip
+    if _CHOSEN_ON not in found:
+        return []
+    every = {seed: _results(one, seed, truths, names) for seed, one in found.items()}
+    return _rows(every, image_targets(found[_CHOSEN_ON]))
+
+
 def _races(root: Path) -> dict[str, Any]:
     """Sum up the races of all seeds that there are."""
     seeds = [seed for seed in range(10) if race_file(root, seed).is_file()]
@@ -172,14 +192,20 @@ def _races(root: Path) -> dict[str, Any]:
     return {"seeds": seeds, "kinds": kinds}
 
 
-def _results(found: Scores, seed: int, truths: Path) -> dict[str, Result]:
+def _results(
+    found: Scores, seed: int, truths: Path, only: Sequence[str] | None = None
+) -> dict[str, Result]:
     truth = measured(truths, seed, found)
     made: dict[str, Result] = {}
     for form in FORMS:
+        if only is not None and form.name not in only:
+            continue
         if f"{form.score}@{form.place}" in found.names:
             made[form.name] = judge(_rank(form, found), found, truth)
     others = [n for n in found.names if "consensus" not in n and n not in made]
     for name in (*others, *BASELINES):
+        if only is not None and name not in (*only, "consensus@pooled"):
+            continue  # the consensus is what others are held against
         made[name] = judge(baseline(name, found, truth), found, truth)
     return made
 

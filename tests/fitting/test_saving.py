@@ -1,6 +1,8 @@
 """Fitted encoders in files, and files as specifications."""
 
 import json
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -115,3 +117,11 @@ def test_what_cannot_be_saved(fitted, tmp_path):
     with pytest.raises(EncoderError, match="is a Conv2d"):
         other.save(tmp_path / "other.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_read_where_nothing_was_fitted(file):
+    """In a process that has not imported what writes it."""
+    code = "import pyattrx, sys; print(pyattrx.load(sys.argv[1]).report.task)"
+    command = [sys.executable, "-c", code, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "regression"
