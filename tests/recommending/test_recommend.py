@@ -50,7 +50,7 @@ def test_what_the_value_is_is_said():
     assert "value: mean log probability of an image's own class; 0 at best." in str(ask())
     assert "mean log share of neighbours" in str(ask(scores="knn"))
     unlabelled = Task.from_arrays(task().probes.images())
-    assert "value: R^2; 1 at best, 0 for the mean alone." in str(ask(images=unlabelled))
+    assert "value: R^2; 1 at best, about 0 for what knows nothing." in str(ask(images=unlabelled))
     for options in ({"consensus_weight": 0.5}, {"scores": "logme"}):
         assert "value: " not in str(ask(**options))
 
