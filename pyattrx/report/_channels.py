@@ -69,7 +69,9 @@ def channels_figure(
 
 
 def _title(result: Explanation) -> str:
-    return printable(f"Why is {result.source} near {result.target}?")
+    if result.affinity > 0:
+        return printable(f"Why is {result.source} near {result.target}?")
+    return printable(f"{result.source} is not near {result.target}; what they have in common")
 
 
 def _draw(result: Explanation, heading: str) -> Figure:
@@ -142,7 +144,7 @@ def _said(result: Explanation, width: float) -> list[str]:
         + (
             "goes around that layer."
             if result.remainder_is_around
-            else "is lost with no single one of them, as others do for it."
+            else "belongs to no single one of them: without it, others do for it."
         ),
         f"Each row is one of these channels, and the photos that it answers to most. Bright in "
         f"'this channel': where it sees something. Bright in 'the {_other(result)}': where all of "
