@@ -35,7 +35,7 @@ FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
     for kind in (RSA, CKA, DDS, Edges, SVCCA, Ridge, NormalizedRidge, PerturbationResponse)
 }
 # Chosen where transfers were measured (docs/transfer.md), its penalty on published networks
-# (docs/evidence.md).
+# (docs/evidence-details.md).
 RECOMMENDED = NormalizedRidge(penalty=1.0)
 
 

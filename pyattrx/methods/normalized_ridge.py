@@ -20,7 +20,7 @@ class NormalizedRidge(Regression):
     R^2 of ridge regression, fitted on one half of the probes and tested on the other, and the other
     way round. It predicted measured transfers best (docs/transfer.md); with a penalty of 1 it is
     "recommended". With 0.1 and less, wide features fit what a few images have in common by chance
-    (docs/evidence.md).
+    (docs/evidence-details.md).
 
     Parameters
     ----------

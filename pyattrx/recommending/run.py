@@ -133,7 +133,7 @@ def recommend(
     and a note says so where only the network's structure told.
 
     The default was chosen by measured transfers: docs/recommend.md. The truth behind it is a linear
-    probe on frozen features; fine-tuning ranks networks otherwise (docs/evidence.md).
+    probe on frozen features; fine-tuning ranks networks otherwise (docs/evidence-details.md).
 
     Examples
     --------

@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pyattrx import methods
 
 from ..pages import markdown, number
+from .shown import FEW, LABELS, MAIN, RANKINGS, apart, cells_of, pair, took, written
 
 __all__ = ["TABLES"]
 
 _Found = dict[str, Any]
-_LABELS = ("5", "20", "60")
-
-# What is shown of all rankings, and what the page calls it.
-_RANKINGS = {
-    "linear_probe@both": "linear probe, both (the default)",
-    "linear_probe@pooled": "linear probe, pooled",
-    "linear_probe@2x2": "linear probe, 2 x 2",
-    "logme@pooled": "LogME, pooled",
-    "logme@both": "LogME, both",
-    "knn@pooled": "kNN, pooled",
-    "label_ridge@2x2": "`label_ridge`, 2 x 2",
-    "label_ridge@4x4": "`label_ridge`, 4 x 4",
-    "nearest_mean@pooled": "nearest class mean",
-    "ridge_loo@pooled": "leave-one-out ridge",
-    "nleep@pooled": "NLEEP",
-    "gbc@pooled": "GBC",
-    "sfda@pooled": "SFDA",
-    "parc@pooled": "PARC",
-    "h_score@pooled": "H-score",
-    "transrate@pooled": "TransRate",
-    "mean of 4@pooled": "mean of probe, kNN, LogME, nearest mean, pooled",
-    "linear_probe@both + .25 consensus": "linear probe, both + .25 consensus",
-    "linear_probe@both + .5 consensus": "linear probe, both + .5 consensus",
-    "mean of 4@pooled + .25 consensus": "mean of four + .25 consensus",
-    "fitted@locations": "`fit_target`, then `recommended`",
-    "fitted@4x4": "the same, output as one vector",
-    "fitted@pooled": "the same, output pooled",
-    "fitted@96 wide": "the same, the layer before, pooled",
-    "fitted@longer": "the same, output pooled, four times as long",
-    "consensus@pooled": "*consensus, no label*",
-    "consensus@2x2": "*consensus of 2 x 2, no label*",
-    "popularity": "*popularity: the other tasks' truth*",
-    "parameters": "*number of parameters*",
-    "multiply_adds": "*multiply-adds*",
-    "width": "*number of features*",
-    "input_size": "*input size*",
-    "nearest by name": "*nearest by name*",
-    "random": "*random*",
-}
-# Which of them stand in small tables.
-_FEW = (
-    "linear_probe@both", "linear_probe@pooled", "logme@pooled", "knn@pooled", "parc@pooled",
-    "label_ridge@2x2", "consensus@pooled", "popularity", "parameters", "random",
-)  # fmt: skip
-# Which of them stand on the page that is read first.
-_MAIN = (
-    "linear_probe@both", "linear_probe@pooled", "logme@pooled", "knn@pooled", "parc@pooled",
-    "nleep@pooled", "h_score@pooled", "label_ridge@2x2", "linear_probe@both + .25 consensus",
-    "fitted@locations", "fitted@4x4", "consensus@pooled", "popularity", "parameters",
-    "multiply_adds", "width", "input_size", "nearest by name", "random",
-)  # fmt: skip
 _SETS = {
     "strangers": "17 networks as they are",
     "one size": "19 of one size, trained otherwise",
@@ -72,49 +22,31 @@ _SETS = {
 }
 
 
-def _number(value: float, points: bool = False) -> str:
-    return f"{value:.1f}" if points else number(value)
-
-
-def _cells(row: _Found | None, measures: Sequence[str]) -> list[str]:
-    if row is None:
-        return ["–"] * len(measures)
-    return [_number(row[m][0], m.startswith("regret")) for m in measures]
-
-
 def _main(found: _Found) -> str:
     """Real images, rendered rooms and seconds side by side."""
     tables = found["sets"]["strangers"]["tables"]["all"]
     rooms, of = found["rendered rooms, scores"], found["seconds"].get("of", {})
     rows = []
-    for name in _MAIN:
-        if not any(name in tables[n] for n in _LABELS):
+    for name in MAIN:
+        if not any(name in tables[n] for n in LABELS):
             continue
         cells = [
             cell
             for m in ("weighted_kendall", "regret@1")
-            for n in _LABELS
-            for cell in _cells(tables[n].get(name), (m,))
+            for n in LABELS
+            for cell in cells_of(tables[n].get(name), (m,))
         ]
         there = rooms.get(name)
         kendall = [there[n]["weighted_kendall"] for n in ("5", "20", "all")] if there else []
         beside = [_number_or_not(value) for value in kendall] or ["–"] * 3
-        rows.append([_RANKINGS[name], *cells, *beside, _took(of.get(name), "20")])
-    heads = [f"{h}, {n}" for h in ("w. Kendall", "points lost") for n in _LABELS]
+        rows.append([RANKINGS[name], *cells, *beside, took(of.get(name), "20")])
+    heads = [f"{h}, {n}" for h in ("w. Kendall", "points lost") for n in LABELS]
     beside = [f"rooms, {n}" for n in ("5", "20", "320")]
     return markdown(["", *heads, *beside, "seconds"], rows)
 
 
 def _number_or_not(value: float | None) -> str:
-    return "–" if value is None else _number(value)
-
-
-def _took(row: _Found | None, labels: str) -> str:
-    """Seconds of the CPU, with two digits."""
-    value = None if row is None else row[labels]
-    if value is None:
-        return "–"
-    return f"{value:.0f}" if value >= 10 else f"{value:.1g}" if value < 0.1 else f"{value:.2g}"
+    return "–" if value is None else written(value)
 
 
 def _short(found: _Found) -> str:
@@ -134,9 +66,9 @@ def _short(found: _Found) -> str:
         rows.append(
             [
                 what,
-                *_cells(row, ("weighted_kendall",)),
-                f"{_number(low)} to {_number(high)}",
-                *_cells(row, ("regret@1", "regret@3")),
+                *cells_of(row, ("weighted_kendall",)),
+                f"{written(low)} to {written(high)}",
+                *cells_of(row, ("regret@1", "regret@3")),
             ]
         )
     head = ["you have", "w. Kendall", "95 %", "points lost by the first", "by the first three"]
@@ -146,11 +78,11 @@ def _short(found: _Found) -> str:
 def _rankings(found: _Found) -> str:
     tables = found["sets"]["strangers"]["tables"]["all"]
     measures = ("weighted_kendall", "regret@1", "regret@3")
-    head = ["", *(f"{h}, {n}" for n in _LABELS for h in ("w. Kendall", "regret@1", "@3"))]
+    head = ["", *(f"{h}, {n}" for n in LABELS for h in ("w. Kendall", "regret@1", "@3"))]
     rows = []
-    for name, called in _RANKINGS.items():
-        if any(name in tables[n] for n in _LABELS):
-            cells = [cell for n in _LABELS for cell in _cells(tables[n].get(name), measures)]
+    for name, called in RANKINGS.items():
+        if any(name in tables[n] for n in LABELS):
+            cells = [cell for n in LABELS for cell in cells_of(tables[n].get(name), measures)]
             rows.append([called, *cells])
     return markdown(head, rows)
 
@@ -161,12 +93,12 @@ def _measures(found: _Found) -> str:
     heads = {"spearman": "Spearman", "weighted_kendall": "w. Kendall", "P@1": "P@1",
              "regret@1": "regret@1", "regret@3": "regret@3"}  # fmt: skip
     rows = []
-    for name in _FEW:
+    for name in FEW:
         cells = []
         for m in heads:
-            value, low, high = (_number(v, m.startswith("regret")) for v in table[name][m])
+            value, low, high = (written(v, m.startswith("regret")) for v in table[name][m])
             cells.append(f"{value} ({low} to {high})")
-        rows.append([_RANKINGS[name], *cells])
+        rows.append([RANKINGS[name], *cells])
     return markdown(["20 labels a class", *heads.values()], rows)
 
 
@@ -178,12 +110,45 @@ def _aims(found: _Found) -> str:
         cells = [
             cell
             for n in ("5", "20")
-            for cell in _cells(row[n]["linear_probe@both"], ("weighted_kendall", "regret@1"))
+            for cell in cells_of(row[n]["linear_probe@both"], ("weighted_kendall", "regret@1"))
         ]
         behind = ", ".join(f"{row['behind'][str(place)]:.1f}" for place in (2, 3, 4, 5))
         rows.append([named, *cells, behind])
     heads = [f"{h}, {n}" for n in ("5", "20") for h in ("w. Kendall", "points lost")]
     return markdown(["the default", *heads, "second to fifth best are behind by"], rows)
+
+
+def _reached(found: _Found) -> str:
+    """Every aim, and what the default and the consensus reach on tasks that had no say."""
+    tables = found["sets"]["strangers"]["tables"]["reported on"]
+
+    def value(name: str, n: str, m: str = "weighted_kendall") -> float:
+        return float(tables[n][name][m][0])
+
+    default, free = "linear_probe@both", "consensus@pooled"
+    rivals = ("linear_probe@pooled", "logme@pooled", "knn@pooled")
+    rows = []
+    for n, kendall, points in (("20", 0.85, 1.0), ("5", 0.72, 2.0)):
+        for what, m, aim in (
+            ("weighted Kendall", "weighted_kendall", kendall),
+            ("points lost by the first", "regret@1", points),
+        ):
+            got, of_points = value(default, n, m), m == "regret@1"
+            held = got <= aim if of_points else got >= aim
+            rows.append([f"{what}, {n} labels a class", written(aim, of_points),
+                         written(got, of_points), "held" if held else "missed"])  # fmt: skip
+    for rival in rivals:
+        got, other = value(default, "5"), value(rival, "5")
+        rows.append([f"5 labels, ahead of {RANKINGS[rival]}", "beyond the noise",
+                     number(got - other, "+"), "within the noise"])  # fmt: skip
+    got = value(free, "5")
+    rows.append(["weighted Kendall, no label", ".60", written(got),
+                 "held" if got >= 0.6 else "missed"])  # fmt: skip
+    for rival in ("parameters", "popularity"):
+        less = got - value(rival, "5")
+        rows.append([f"no label, ahead of {RANKINGS[rival].strip('*')}", "above 0",
+                     number(less, "+"), "held" if less > 0 else "missed"])  # fmt: skip
+    return markdown(["the aim", "", "reached", ""], rows)
 
 
 def _truths_judged(found: _Found) -> str:
@@ -194,7 +159,7 @@ def _truths_judged(found: _Found) -> str:
         "fine-tuned": "fine-tuning",
     }
     there = {k: found["other truths"][k] for k in kinds if k in found["other truths"]}
-    rows = [[_RANKINGS[name], *(_pair(t.get(name)) for t in there.values())] for name in _FEW]
+    rows = [[RANKINGS[name], *(pair(t.get(name)) for t in there.values())] for name in FEW]
     return markdown(["w. Kendall, regret@1", *(kinds[k] for k in there)], rows)
 
 
@@ -209,11 +174,11 @@ def _published(found: _Found) -> str:
     for way in ways:
         name, _, place = way.partition(", ")
         mine = fitted.get(f"fitted@{way}")
-        cells = _cells(mine, ("spearman", "weighted_kendall", "regret@1"))
-        cells.append(_apart(ahead[f"fitted@{way}"]) if mine else "–")
+        cells = cells_of(mine, ("spearman", "weighted_kendall", "regret@1"))
+        cells.append(apart(ahead[f"fitted@{way}"]) if mine else "–")
         there = asked.get(way)
-        cells += _cells(there, ("spearman", "weighted_kendall", "regret@1"))
-        cells.append(_apart(there["ahead"]) if there and "ahead" in there else "–")
+        cells += cells_of(there, ("spearman", "weighted_kendall", "regret@1"))
+        cells.append(apart(there["ahead"]) if there and "ahead" in there else "–")
         rows.append([f"`{name}`, {place}", *cells])
     heads = [
         f"{what}: {h}"
@@ -229,59 +194,54 @@ def _method_of(way: str) -> bool:
     return name in methods.list() and bool(place)
 
 
-def _apart(values: Sequence[float]) -> str:
-    value, low, high = (_number(v) for v in values)
-    return f"{value} ({low} to {high})"
-
-
 def _seconds(found: _Found) -> str:
     """Of scores by labels, and of passes."""
     of = found["seconds"].get("of", {})
     rows = []
     for name, row in of.items():
-        if name in _RANKINGS:
-            rows.append([_RANKINGS[name], *(_took(row, n) for n in _LABELS)])
+        if name in RANKINGS:
+            rows.append([RANKINGS[name], *(took(row, n) for n in LABELS)])
         elif "@" not in name:
-            rows.append([f"one image: `{name}`", *(_took(row, n) for n in _LABELS)])
-    return markdown(["CPU seconds a candidate", *(f"{n} labels" for n in _LABELS)], rows)
+            rows.append([f"one image: `{name}`", *(took(row, n) for n in LABELS)])
+    return markdown(["CPU seconds a candidate", *(f"{n} labels" for n in LABELS)], rows)
 
 
 def _intervals(found: _Found) -> str:
     tables = found["sets"]["strangers"]["tables"]["all"]
     rows = []
-    for name in _FEW:
+    for name in FEW:
         cells = []
-        for n in _LABELS:
+        for n in LABELS:
             _, low, high = tables[n][name]["weighted_kendall"]
-            cells.append(f"{_number(low)} to {_number(high)}")
-        rows.append([_RANKINGS[name], *cells])
-    return markdown(["weighted Kendall, 95 %", *(f"{n} labels" for n in _LABELS)], rows)
+            cells.append(f"{written(low)} to {written(high)}")
+        rows.append([RANKINGS[name], *cells])
+    return markdown(["weighted Kendall, 95 %", *(f"{n} labels" for n in LABELS)], rows)
 
 
 def _ahead(found: _Found) -> str:
     ahead = found["sets"]["strangers"]["ahead of the default"]
     rows = []
-    for name, called in _RANKINGS.items():
-        if name != "linear_probe@both" and all(name in ahead[n] for n in _LABELS):
-            cells = [ahead[n][name] for n in _LABELS]
+    for name, called in RANKINGS.items():
+        if name != "linear_probe@both" and all(name in ahead[n] for n in LABELS):
+            cells = [ahead[n][name] for n in LABELS]
             rows.append(
-                [called, *(f"{_number(v)} ({_number(a)} to {_number(b)})" for v, a, b in cells)]
+                [called, *(f"{written(v)} ({written(a)} to {written(b)})" for v, a, b in cells)]
             )
-    return markdown(["ahead of the default", *(f"{n} labels" for n in _LABELS)], rows)
+    return markdown(["ahead of the default", *(f"{n} labels" for n in LABELS)], rows)
 
 
 def _halves(found: _Found) -> str:
     parts = found["sets"]["strangers"]["tables"]
     measures = ("weighted_kendall", "regret@1")
     rows = []
-    for name in _FEW:
+    for name in FEW:
         cells = [
             cell
             for part in ("chosen on", "reported on")
             for n in ("5", "20")
-            for cell in _cells(parts[part][n].get(name), measures)
+            for cell in cells_of(parts[part][n].get(name), measures)
         ]
-        rows.append([_RANKINGS[name], *cells])
+        rows.append([RANKINGS[name], *cells])
     heads = [
         f"{part}, {n}: {h}"
         for part in ("scenes, textures", "groceries, objects")
@@ -309,15 +269,11 @@ def _traps(found: _Found) -> str:
         if n == "20":
             rows.append(["objects, without who has seen them", *_trap(one["without"])])
             rows.append(["objects, with ResNet-20 and -56 for CIFAR", *_trap(one["with"])])
-    return markdown(["w. Kendall, regret@1", *(_RANKINGS[name] for name in _FEW)], rows)
+    return markdown(["w. Kendall, regret@1", *(RANKINGS[name] for name in FEW)], rows)
 
 
 def _trap(table: _Found) -> list[str]:
-    return [_pair(table.get(name)) for name in _FEW]
-
-
-def _pair(row: _Found | None) -> str:
-    return ", ".join(_cells(row, ("weighted_kendall", "regret@1"))) if row else "–"
+    return [pair(table.get(name)) for name in FEW]
 
 
 def _consensus(part: str) -> Callable[[_Found], str]:
@@ -328,9 +284,9 @@ def _consensus(part: str) -> Callable[[_Found], str]:
             rows.append(
                 [
                     name,
-                    *_cells(row, ("spearman", "weighted_kendall")),
-                    f"{_number(low)} to {_number(high)}",
-                    *_cells(row, ("regret@1",)),
+                    *cells_of(row, ("spearman", "weighted_kendall")),
+                    f"{written(low)} to {written(high)}",
+                    *cells_of(row, ("regret@1",)),
                 ]
             )
         return markdown(["", "Spearman", "w. Kendall", "95 %", "regret@1"], rows)
@@ -343,9 +299,9 @@ def _rooms(found: _Found) -> str:
     rows = []
     for case, forms in found["rendered rooms"].items():
         for name, row in forms.items():
-            values = [_number(row[m]) for m in measures]
+            values = [written(row[m]) for m in measures]
             value, low, high = row["ahead"]
-            ahead = f"{_number(value)} ({_number(low)} to {_number(high)})"
+            ahead = f"{written(value)} ({written(low)} to {written(high)})"
             rows.append([f"{name}, {case}", *values, "" if name == "mean@pooled" else ahead])
     return markdown(
         ["18 tasks, rendered rooms", "Spearman", "w. Kendall", "regret@1", "ahead of the mean"],
@@ -366,15 +322,15 @@ def _targets(found: _Found) -> str:
             continue  # in a table of their own
         place, _, penalty = way.partition(", ")
         there = rooms.get(f"{place}, penalty {float(penalty):g}")
-        cells = [_number(there[m]) for m in measures] if there else ["–"] * 3
-        rows.append([f"{place}, penalty {float(penalty):g}", *_cells(row, measures), *cells])
-    for n in _LABELS:
+        cells = [written(there[m]) for m in measures] if there else ["–"] * 3
+        rows.append([f"{place}, penalty {float(penalty):g}", *cells_of(row, measures), *cells])
+    for n in LABELS:
         table = found["seen images"][n]["without"]
         name = "linear_probe@both"
-        cells = _cells(table[name], measures)
-        rows.append([f"{_RANKINGS[name]}, {n} labels", *cells, "", "", ""])
-    cells = _cells(table["consensus@pooled"], measures)
-    rows.append([_RANKINGS["consensus@pooled"], *cells, "", "", ""])
+        cells = cells_of(table[name], measures)
+        rows.append([f"{RANKINGS[name]}, {n} labels", *cells, "", "", ""])
+    cells = cells_of(table["consensus@pooled"], measures)
+    rows.append([RANKINGS["consensus@pooled"], *cells, "", "", ""])
     heads = [f"{what}: {m}" for what in ("objects", "rooms") for m in _SHORT]
     return markdown(["both read at", *heads], rows)
 
@@ -382,7 +338,7 @@ def _targets(found: _Found) -> str:
 def _truths(found: _Found) -> str:
     one = found["sets"]["strangers"]
     rows = [
-        [f"probe on pooled features, two draws of {n} a class", _number(value)]
+        [f"probe on pooled features, two draws of {n} a class", written(value)]
         for n, value in one["retest"].items()
         if value is not None
     ]
@@ -392,7 +348,7 @@ def _truths(found: _Found) -> str:
         "fine-tuned": "fine-tuning",
     }
     rows += [
-        [f"probe on pooled features, {called[kind]}", _number(value)]
+        [f"probe on pooled features, {called[kind]}", written(value)]
         for kind, value in one["agreement of truths"].items()
         if value is not None
     ]
@@ -403,6 +359,7 @@ TABLES: dict[str, Callable[[_Found], str]] = {
     "short": _short,
     "main": _main,
     "aims": _aims,
+    "reached": _reached,
     "rankings": _rankings,
     "measures": _measures,
     "intervals": _intervals,

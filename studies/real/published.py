@@ -1,12 +1,13 @@
 """Published ways of comparing networks, asked about a fitted target and about networks of a task.
 
-The criterion, fixed before any result was seen. Methods are those of `pyattrx.methods.list`, with
-the options that their names are short for; no other option is tried. A target is fitted to 20
-labelled images a class (first draw); for objects there are networks of the task, too. A method
-becomes the way in where there are labels only if its weighted Kendall with fitted targets is above
-that of the default with the same labels outside the noise (paired bootstrap, 95 %, over
-`study.CHOOSING`). It replaces "recommended" for a target network only if it is ahead of it outside
-the noise on objects (candidates and draws), and on MiniTaskonomy not behind it (docs/methods.md).
+The criterion, fixed before any result was seen. Methods are those of `pyattrx.methods.list` when
+this was written, with the options that their names are short for; no other option is tried. A
+target is fitted to 20 labelled images a class (first draw); for objects there are networks of the
+task, too. A method becomes the way in where there are labels only if its weighted Kendall with
+fitted targets is above that of the default with the same labels outside the noise (paired
+bootstrap, 95 %, over `study.CHOOSING`). It replaces "recommended" for a target network only if it
+is ahead of it outside the noise on objects (candidates and draws), and on MiniTaskonomy not behind
+it (docs/methods.md).
 
 Methods of features read what others here read, pooled and at 4 x 4 places, of `IMAGES` images.
 Those that need passes of their own (maps, DEPARA, perturbations) read networks as they are, at
@@ -44,11 +45,9 @@ LABELS = 20  # labelled images a class that a target is fitted to
 IMAGES, SHOWN = 160, 24
 PLACES = {"pooled": 1, "4x4": GRID}
 # By what they need of a network: features that are there, or passes.
-OF_FEATURES = tuple(
-    name
-    for name, method in methods.list().items()
-    if isinstance(method, FeatureMethod) and name != "perturbation_response"
-)
+OF_FEATURES = (
+    "recommended", "rsa", "cka", "dds", "edges", "svcca", "ridge", "normalized_ridge",
+)  # fmt: skip
 _PARTS = ("saliency", "grad_x_input", "elrp", "edges", "perturbation_response")
 OF_PASSES = ("saliency", "grad_x_input", "elrp", "depara", "perturbation_response")
 _FITTED = "fitted"

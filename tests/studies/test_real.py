@@ -21,6 +21,7 @@ from studies.real import (
     mixed,
     probes,
     reading,
+    seconds,
     study,
     tables,
     tasks,
@@ -418,6 +419,10 @@ def test_a_run_goes_on_from_tables(tmp_path):
     tables.write_rows(tmp_path / "truths.csv", truths)
     tables.write_rows(tmp_path / "scores.csv", scores)
     tables.write_rows(tmp_path / "between.csv", between())
+    published = tables.Row("scenes", 20, 0, "fitted@cka, pooled", {"net0": 0.25})
+    tables.write_rows(tmp_path / "published.csv", [published])
+    cost = dict.fromkeys(seconds.COLUMNS, "1") | {"name": "forward"}
+    facts.write_facts(tmp_path / "seconds.csv", {"forward": cost}, seconds.COLUMNS)
     work = tmp_path / "work"
     (work / "scores").mkdir(parents=True)
     (work / "scores" / "scenes-5-0.csv").write_text("what is there stays\n")
@@ -427,6 +432,8 @@ def test_a_run_goes_on_from_tables(tmp_path):
     assert [row.key for row in kept] == [("textures", 20, 1, "knn@pooled")]
     assert tables.read_rows(work / "tuned" / "scenes.csv")[0].values == {"net0": 0.5}
     assert len(tables.read_rows(work / "between" / "scenes-0.csv")) == 8 * 9
+    assert tables.read_rows(work / "published" / "scenes.csv")[0].values == {"net0": 0.25}
+    assert facts.read_facts(seconds.seconds_file(work)) == {"forward": cost}
 
 
 def test_classes_of_all_tasks_in_one(tmp_path):
@@ -540,6 +547,17 @@ def test_a_page_of_the_evidence(tmp_path):
         for t in ("cifar-resnet20", "cifar-resnet56")
     ]
     tables.write_rows(tmp_path / "targets.csv", asked)
+    published = [
+        tables.Row(task, 20, 0, "fitted@cka, pooled", {n: generator.random() for n in networks})
+        for task in names
+    ]
+    published += [
+        tables.Row("objects", 20, 0, f"cka, pooled: {t}", {n: i for i, n in enumerate(networks)})
+        for t in study.SEEN["objects"]
+    ]
+    tables.write_rows(tmp_path / "published.csv", published)
+    cost = {"name": "knn@pooled", "5": "0.25", "20": "12.4", "60": "", "measured_on": "here"}
+    facts.write_facts(tmp_path / "seconds.csv", {"knn@pooled": cost}, seconds.COLUMNS)
     known = {"group": "strangers", "parameters": "7", "width": "3", "input_size": "32"}
     known |= {"multiply_adds": "5", "trained_for": "leaves"}
     facts.write_facts(tmp_path / "networks.csv", {n: {"name": n, **known} for n in networks})
@@ -560,7 +578,14 @@ def test_a_page_of_the_evidence(tmp_path):
     assert pages.filled(text, evidence.TABLES, found) == text
     value = found["sets"]["strangers"]["tables"]["all"]["5"]["knn@pooled"]["regret@1"][0]
     line = next(one for one in text.splitlines() if one.startswith("| kNN, pooled | "))
-    assert line.split(" | ")[2] == f"{value:.1f}"
+    assert line.split(" | ")[4] == f"{value:.1f}"
+    assert "| kNN, pooled | 0.25 | 12 | – |" in text
+    assert any(one.startswith("| kNN, pooled | ") and one.endswith(" | 12 |")
+               for one in text.splitlines())  # fmt: skip
+    # A method of which there is one draw is held against all; both networks are one row.
+    cells = next(one for one in text.splitlines() if one.startswith("| `cka`, pooled |"))
+    value = found["target networks"]["cka, pooled"]["spearman"][0]
+    assert float(cells.split(" | ")[5]) == pytest.approx(value, abs=0.006)
     # Both target networks are one row, beside that of rendered rooms.
     value = found["target networks"]["2x2, 1.0"]["weighted_kendall"][0]
     rooms = found["targets, rendered rooms"]["2x2, penalty 1"]["weighted_kendall"]

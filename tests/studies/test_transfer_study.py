@@ -434,5 +434,5 @@ def test_recommended_is_what_the_committed_results_choose():
     chosen = study.choose(study.Study(RESULTS))[0][0]
     found = methods.CANDIDATES[chosen].method
     assert isinstance(found, NormalizedRidge)
-    # Its penalty was chosen on published networks: docs/evidence.md.
+    # Its penalty was chosen on published networks: docs/evidence-details.md.
     assert replace(found, penalty=RECOMMENDED.penalty) == RECOMMENDED
