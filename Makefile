@@ -77,9 +77,11 @@ bench: develop
 sanitize: $(VENV)/.installed-dev
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/sanitize.py
 
-# The CUDA kernels on an emulated device: their tests, then under ASan, then under ThreadSanitizer.
+# The CUDA kernels on an emulated device: their tests, then under ASan, then under ThreadSanitizer;
+# and a rehearsal of what is to run on a GPU.
 emulate: $(VENV)/.installed-dev
 	for mode in plain address thread; do PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/emulate.py $$mode || exit 1; done
+	ATTRX_SITE=$(abspath build/emulate/plain/site) PYTHON=$(BIN)/python bash benchmarks/gpu_machine.sh build/emulate/rehearsal
 
 # The log of the CUDA compiler, searched for kernels that spill registers: on one architecture for
 # each way in which products are made.

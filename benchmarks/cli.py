@@ -97,6 +97,22 @@ def _pipeline(
     _write(document, out, as_json, tables.show_results)
 
 
+def _gpu(
+    part: Annotated[
+        str | None, typer.Option(help="Only the whole run (pass), or only the ops.")
+    ] = None,
+    quick: options.Quick = False,
+    threads: options.Threads = 1,
+    rounds: options.Rounds = None,
+    out: options.FileOut = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    measure = functools.partial(gpu.run, parts=[part] if part else gpu.PARTS)
+    document = _document(measure, Settings(quick, threads, rounds), quiet)
+    _write(document, out, as_json, tables.show_results)
+
+
 def _zoo(
     sizes: Annotated[
         list[int] | None, typer.Option(min=1, help="Networks (1000 10000 100000 1000000).")
@@ -207,7 +223,13 @@ add(
     "pipeline",
     "pipeline --networks 4 --json",
 )
-add_measured("gpu", "The ops on a GPU against PyTorch, and the whole run.", gpu.run)
+add(
+    "gpu",
+    "The ops on a GPU against PyTorch, and the whole run.",
+    _gpu,
+    "gpu",
+    "gpu --part pass --out pass.json",
+)
 add_measured("scores", "Every score of features against labels.", scores.run)
 add("zoo", "Zoos of a thousand to a million.", _zoo, "zoo --sizes 1000 10000", "zoo --families")
 add("all", "ops, pipeline and, with a device, gpu.", _all, "all", "all --quick --out results")

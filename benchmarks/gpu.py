@@ -6,26 +6,29 @@ the GPU could multiply at best is not measured, so floors are those of memory al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
 
-from pyattrx.errors import PyattrxError
+from pyattrx.errors import InvalidValueError, PyattrxError
 
 from . import cases
 from .gpu_pass import measure_pass
 from .measure import Ceiling, Device, Run, Say, Settings, require_native
 from .suite import Build, measure_all
 
-__all__ = ["run"]
+__all__ = ["PARTS", "run"]
+
+PARTS = ("pass", "ops")
 
 _COPIED = 1 << 28  # floats
 _SIDE = 256
 _SWEPT = 200_000_000  # elements of the maps of each case of a sweep
 
 
-def run(settings: Settings, say: Say) -> dict[str, Any]:
+def run(settings: Settings, say: Say, parts: Sequence[str] = PARTS) -> dict[str, Any]:
     """Measure the whole run and all ops on the current CUDA device.
 
     Parameters
@@ -34,24 +37,32 @@ def run(settings: Settings, say: Say) -> dict[str, Any]:
         How long.
     say : callable
         Told what is running.
+    parts : sequence of str
+        Some of `PARTS`: a machine that is lent for minutes has one measured and written at a time.
 
     Returns
     -------
     dict
-        What `benchmarks.results.write_results` takes.
+        What `benchmarks.results.write_results` takes; without "pass" unless it was asked for.
 
     Raises
     ------
+    InvalidValueError
+        There is no such part.
     PyattrxError
         There is no CUDA device, or the compiled kernels are missing.
     """
+    for part in parts:
+        if part not in PARTS:
+            raise InvalidValueError("part", part, f"one of {', '.join(map(repr, PARTS))}")
     if not torch.cuda.is_available():
         raise PyattrxError("the benchmark gpu needs a CUDA device")
     require_native("cuda")
-    listed, sweeps = _cases(settings.quick)
-    # First: a call that is cut short has measured what nothing else tells.
-    whole = measure_pass(torch.device("cuda", 0), say, quick=settings.quick)
-    return {**measure_all("gpu", listed, sweeps, _gpu(), settings, say), "pass": whole}
+    listed, sweeps = _cases(settings.quick) if "ops" in parts else ([], {})
+    whole = {}
+    if "pass" in parts:  # first, as what nothing else tells
+        whole["pass"] = measure_pass(torch.device("cuda", 0), say, quick=settings.quick)
+    return {**measure_all("gpu", listed, sweeps, _gpu(), settings, say), **whole}
 
 
 def _cases(quick: bool) -> tuple[list[Build], dict[str, list[Build]]]:

@@ -30,11 +30,15 @@ __all__ = [
     "AttributionMaps",
     "Combined",
     "Encoder",
+    "Explanation",
     "FeatureMethod",
     "FitReport",
     "FittedEncoder",
     "GradXInput",
+    "InnerAttribution",
     "InputAttribution",
+    "Layer",
+    "Layers",
     "Match",
     "Matches",
     "Method",
@@ -53,7 +57,9 @@ __all__ = [
     "attribute",
     "errors",
     "evaluate",
+    "explain",
     "fit_target",
+    "layers",
     "load",
     "load_many",
     "methods",
@@ -70,12 +76,13 @@ _HOMES = {
         "_progress": "set_progress",
         "affinities": "Affinity, affinity, attribute",
         "statistics": "Match",
-        "methods": "ELRP, AttributionMaps, Combined, FeatureMethod, GradXInput, InputAttribution, "
-        "Method, Saliency",
+        "methods": "ELRP, AttributionMaps, Combined, FeatureMethod, GradXInput, InnerAttribution, "
+        "InputAttribution, Method, Saliency",
         "encoders": "Encoder, Normalize, PreparedEncoder, load, load_many",
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
         "probes": "Probes",
+        "questions": "Explanation, Layer, Layers, explain, layers",
         "recommending": "Recommendation, Standing, recommend",
         "tasks": "Task",
         "tree": "Tree",
@@ -97,11 +104,13 @@ if TYPE_CHECKING:
         Combined,
         FeatureMethod,
         GradXInput,
+        InnerAttribution,
         InputAttribution,
         Method,
         Saliency,
     )
     from pyattrx.probes import Probes
+    from pyattrx.questions import Explanation, Layer, Layers, explain, layers
     from pyattrx.recommending import Recommendation, Standing, recommend
     from pyattrx.statistics import Match
     from pyattrx.tasks import Task

@@ -26,6 +26,7 @@ __all__ = [
     "NonFiniteError",
     "ProbeError",
     "PyattrxError",
+    "ScratchError",
     "SkippedWarning",
     "TaskError",
     "TaskWarning",
@@ -77,6 +78,10 @@ class InvalidTypeError(PyattrxError, TypeError):
 
 class ProbeError(PyattrxError):
     """A probe image cannot be read or used."""
+
+
+class ScratchError(PyattrxError):
+    """What does not fit in memory cannot be written to disk, or is no longer there."""
 
 
 class TaskError(PyattrxError):

@@ -12,6 +12,7 @@ import typer
 from benchmarks.options import Several
 from pyattrx.cli import Commands, documents, run
 
+from .layers.command import layers_command
 from .minitaskonomy.command import minitaskonomy_command
 from .real.command import real_command
 from .recommend.command import recommend_command
@@ -71,6 +72,13 @@ _add(
     real_command,
     "--json",
     "--data tasks/ --weights weights/ --work run/",
+)
+_add(
+    "layers",
+    "From which layer of a source should one start? From committed results.",
+    layers_command,
+    "",
+    "--truth --scores",
 )
 
 

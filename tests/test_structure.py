@@ -25,12 +25,17 @@ FLOORS = [
     {"probes", "tasks", "encoders"},
     {"methods", "running", "scores"},
     {"affinities", "features", "fitting", "storage"},
-    {"query", "zoo", "recommending", "report"},
+    {"query", "zoo", "recommending", "questions", "report"},
     {"demo", "benchmarks", "cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(FLOORS) for name in names}
 # Two that belong together: an answer draws itself, and what draws it knows its type.
-TOGETHER = {("report", "recommending"), ("cli", "benchmarks"), ("benchmarks", "cli")}
+TOGETHER = {
+    ("report", "recommending"),
+    ("report", "questions"),
+    ("cli", "benchmarks"),
+    ("benchmarks", "cli"),
+}
 FILES = sorted(ROOT.rglob("*.py"))
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages([str(ROOT)], "pyattrx.") if "__main__" not in m.name
@@ -40,6 +45,7 @@ BEHIND = {
     "gpu_pass.py": "takes a run apart, to time its parts",
 }
 MOST_LINES = 450
+MOST_LINES_OF_A_FUNCTION = 80
 # Longer, because
 LONG = {
     "tasks/task.py": "the one public class, half of it docstrings",
@@ -108,6 +114,17 @@ def test_files_are_read_in_one_go():
     lines = {path: len(path.read_text().splitlines()) for path in FILES}
     named = {str(path.relative_to(ROOT)): count for path, count in lines.items()}
     assert {name for name, count in named.items() if count > MOST_LINES} == set(LONG)
+
+
+def test_functions_are_short():
+    beside = [f for part in ("benchmarks", "studies") for f in (ROOT.parent / part).rglob("*.py")]
+    for path in [*FILES, *beside]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                first = node.body[0]
+                said = 0 if ast.get_docstring(node) is None else first.end_lineno - first.lineno + 1
+                lines = node.end_lineno - node.lineno + 1 - said
+                assert lines <= MOST_LINES_OF_A_FUNCTION, f"{path}: {node.name}"
 
 
 def test_nothing_that_is_installed_imports_studies():

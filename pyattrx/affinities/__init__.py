@@ -1,6 +1,6 @@
 """Affinities between networks: the run, its result and its statistics."""
 
-from pyattrx.affinities.attributing import attribute
+from pyattrx.affinities.attributing import as_encoder, attribute
 from pyattrx.affinities.comparing import compare
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.rows import Place, RowStore
@@ -16,6 +16,7 @@ __all__ = [
     "RowStore",
     "Scores",
     "affinity",
+    "as_encoder",
     "attribute",
     "by_blocks",
     "compare",

@@ -14,7 +14,7 @@ from pyattrx.methods import AttributionMaps, resolve_maps_method
 from pyattrx.probes import Probes
 from pyattrx.running import Description, check_batch_size, resolve_device
 
-__all__ = ["attribute"]
+__all__ = ["as_encoder", "attribute"]
 
 
 @neutrally
@@ -39,8 +39,9 @@ def attribute(
     images : Probes or Tensor [N, 3, H, W]
         RGB, floating in [0, 1] or uint8.
     method : str or Method
-        "saliency", "grad_x_input", "elrp", or a `Method` with one map an image: without
-        ``reduce="none"`` and ``pixels=``.
+        "saliency", "grad_x_input", "elrp", "gradient_field" (the last map of each path),
+        "conductance", "naa", "layer_ig" (which need ``Encoder(features=...)``), or a `Method`
+        without ``reduce="none"`` and ``pixels=``.
     batch_size : int
         Images in one pass, at least 1.
     device : str or torch.device, optional
@@ -49,7 +50,8 @@ def attribute(
     Returns
     -------
     Tensor [N, H, W]
-        On the CPU, in the units of the attribution, not normalised; float64 for a float64 network,
+        On the CPU, in the units of the attribution, not normalised (but for maps of a field, which
+        are of unit length); float64 for a float64 network,
         else float32. On the grid of the images, or the method's own. Zero where the output does not
         depend on the image by more than rounding.
 
@@ -87,7 +89,7 @@ def attribute(
         raise InvalidValueError("images", images, "at least one image")
     check_batch_size(batch_size)
     place = resolve_device(device)
-    network = _as_encoder(encoder)
+    network = as_encoder("encoder", encoder)
     descriptor = AttributionMaps(chosen, probes.size)
     maps: Tensor | None = None
     with Description(
@@ -101,12 +103,26 @@ def attribute(
         for which, (rows,) in description.rows(on_host=True):
             if maps is None:
                 maps = torch.empty(len(probes), *descriptor.grid, dtype=rows.dtype)
-            maps[torch.from_numpy(which)] = rows.view(-1, *descriptor.grid)
+            maps[torch.from_numpy(which)] = rows.view(len(rows), -1, *descriptor.grid)[:, -1]
     assert maps is not None
     return maps
 
 
-def _as_encoder(network: Any) -> Encoder:
+def as_encoder(argument: str, network: Any) -> Encoder:
+    """Turn what an argument names, a network or a specification, into an encoder.
+
+    Raises
+    ------
+    InvalidTypeError
+        Neither.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pyattrx.affinities import as_encoder
+    >>> as_encoder("target", torch.nn.Linear(2, 1)).name
+    'Linear'
+    """
     if isinstance(network, Encoder):
         return network
     if isinstance(network, nn.Module):
@@ -114,5 +130,5 @@ def _as_encoder(network: Any) -> Encoder:
     if isinstance(network, str):
         return load(network)
     raise InvalidTypeError(
-        "encoder", network, "a pyattrx.Encoder, a torch.nn.Module or a specification"
+        argument, network, "a pyattrx.Encoder, a torch.nn.Module or a specification"
     )

@@ -14,13 +14,6 @@ from pyattrx.statistics import PairMoments, clustered_stderr
 
 __all__ = ["Rows", "compare"]
 
-# Rows of a block of probes on all networks, while they are compared.
-_BLOCK_BYTES = 64 << 20
-# Networks compared at once; more are taken block against block.
-_BLOCK_NETWORKS = 256
-# Per-probe cosines are kept up to this size.
-_COSINE_BYTES = 64 << 20
-
 
 class Rows(Protocol):
     """Rows of some networks on some probes; `RowStore` is one."""
@@ -37,25 +30,43 @@ class Rows(Protocol):
 
 
 def compare(
-    rows: Rows, groups: np.ndarray, sums: BlockSums | None = None
+    rows: Rows,
+    groups: np.ndarray,
+    sums: BlockSums | None = None,
+    *,
+    block_bytes: int = 64 << 20,
+    block_networks: int = 256,
+    cosine_bytes: int = 64 << 20,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Cosines of all pairs on all probes: means, standard errors, and themselves if they fit.
 
-    They are added to `sums`, too.
+    Parameters
+    ----------
+    rows : Rows
+    groups : ndarray [N]
+    sums : BlockSums, optional
+        They are added to it, too.
+    block_bytes : int
+        Rows of a block of probes on all networks, while they are compared.
+    block_networks : int
+        Networks compared at once; more are taken block against block.
+    cosine_bytes : int
+        Cosines are kept up to this size.
     """
     m, n = len(rows), len(groups)
-    keep = 8 * n * m * m <= _COSINE_BYTES
+    keep = 8 * n * m * m <= cosine_bytes
     cosines = np.empty((n, m, m)) if keep else None
     moments = PairMoments((m, m), n)
     # Probes of a group side by side: so the sums of one group at a time are enough.
     order = np.argsort(groups, kind="stable")
-    probe_bytes = max(min(m, 2 * _BLOCK_NETWORKS) * rows.row_bytes, 16 * m * m)
-    at_once = max(1, _BLOCK_BYTES // probe_bytes)
+    together = max(1, min(block_networks, block_bytes // max(1, 2 * rows.row_bytes)))
+    probe_bytes = max(min(m, 2 * together) * rows.row_bytes, 16 * m * m)
+    at_once = max(1, block_bytes // probe_bytes)
     with progress("comparing", n) as step:
         for first in range(0, n, at_once):
             chosen = order[first : first + at_once]
             rising, place = np.unique(chosen, return_inverse=True)
-            block = _block_cosines(rows, rising, m)[place]
+            block = _block_cosines(rows, rising, m, together)[place]
             if sums is not None:
                 sums.add(chosen, block)
             if cosines is not None:
@@ -71,13 +82,13 @@ def compare(
     return values, stderr, cosines
 
 
-def _block_cosines(rows: Rows, probes: np.ndarray, m: int) -> np.ndarray:
-    """[B, M, M] of some probes; many networks are taken block against block."""
+def _block_cosines(rows: Rows, probes: np.ndarray, m: int, together: int) -> np.ndarray:
+    """[B, M, M] of some probes; many networks, or long rows, are taken block against block."""
     out = np.empty((len(probes), m, m))
-    for i in range(0, m, _BLOCK_NETWORKS):
-        left = rows.block(slice(i, i + _BLOCK_NETWORKS), probes)
-        for j in range(i, m, _BLOCK_NETWORKS):
-            right = None if j == i else rows.block(slice(j, j + _BLOCK_NETWORKS), probes)
+    for i in range(0, m, together):
+        left = rows.block(slice(i, i + together), probes)
+        for j in range(i, m, together):
+            right = None if j == i else rows.block(slice(j, j + together), probes)
             if right is not None and right.dtype != left.dtype:
                 left, right = left.double(), right.double()
             cosines = ops.probe_cosines(left, right).cpu().numpy()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pyattrx._closing import Closing
+from pyattrx._scratch import Scratch
 from pyattrx.affinities.comparing import compare
 from pyattrx.affinities.rows import Place, Room, RowStore
 from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks, combined
@@ -55,15 +55,13 @@ class Kept(Closing):
     plan : Plan
     probes : Probes
     device : torch.device
-    scratch : path, optional
+    scratch : Scratch
     """
 
-    def __init__(
-        self, plan: Plan, probes: Probes, device: torch.device, scratch: str | Path | None
-    ) -> None:
+    def __init__(self, plan: Plan, probes: Probes, device: torch.device, scratch: Scratch) -> None:
         self._plan, self._groups = plan, np.asarray(probes.groups)
         self._open = ExitStack()
-        room = Room(device)
+        room = Room(device, scratch)
         self._stores = [
             self._open.enter_context(RowStore(len(probes), device, scratch, room))
             for _ in plan.maps
@@ -123,7 +121,7 @@ class Kept(Closing):
                     raise EncoderError(
                         f"network {name!r}: its maps have {maps.shape[1]} elements, those "
                         f"of the networks before it {rows.width}; reduce='none' needs networks "
-                        "whose inputs have the same number of channels"
+                        "whose inputs, or layers, have the same number of channels"
                     )
             places.extend(rows.begin(maps) for rows, maps in zip(self._stores, batch, strict=True))
             return [place.on_host for place in places]

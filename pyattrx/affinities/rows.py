@@ -7,31 +7,17 @@ needs.
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from pyattrx._closing import Closing
-from pyattrx._files import read_exactly, write_all
-from pyattrx.errors import InvalidTypeError, InvalidValueError
+from pyattrx._scratch import Scratch, ScratchFile, ScratchFolder
 
-__all__ = ["Place", "Room", "RowStore", "check_scratch"]
+__all__ = ["Place", "Room", "RowStore"]
 
 _HOST_BYTES = 128 << 20
 _DEVICE_SHARE = 0.4  # of what is free when the run begins
-
-
-def check_scratch(scratch: Any) -> None:
-    """Refuse what is no folder for scratch files."""
-    if scratch is not None and not isinstance(scratch, (str, Path)):
-        raise InvalidTypeError("scratch", scratch, "the path of a folder")
-    if scratch is not None and not Path(scratch).is_dir():
-        raise InvalidValueError("scratch", str(scratch), "an existing folder")
 
 
 class Room:
@@ -41,8 +27,8 @@ class Room:
     ----------
     device : torch.device
         Where rows are made and compared.
-    host_bytes : int, optional
-        How much may stay in host memory; 128 MiB if left out.
+    scratch : Scratch, optional
+        Beside others, how much stays in host memory; 128 MiB if left out.
 
     Attributes
     ----------
@@ -50,11 +36,11 @@ class Room:
         Bytes that are left.
     """
 
-    def __init__(self, device: torch.device, host_bytes: int | None = None) -> None:
+    def __init__(self, device: torch.device, scratch: Scratch | None = None) -> None:
         self.on_device = 0
         if device.type == "cuda":
             self.on_device = int(torch.cuda.mem_get_info(device)[0] * _DEVICE_SHARE)
-        self.on_host = _HOST_BYTES if host_bytes is None else host_bytes
+        self.on_host = (scratch or Scratch()).room(_HOST_BYTES)
 
 
 class RowStore(Closing):
@@ -65,8 +51,8 @@ class RowStore(Closing):
     n_probes : int
     device : torch.device
         Where rows are made and compared.
-    scratch : path, optional
-        Folder of the scratch file; the system's temporary folder if left out.
+    scratch : path or Scratch, optional
+        Where they go beyond that.
     room : Room, optional
         What it may take of the memory, beside other stores; a room of its own if left out.
     """
@@ -75,16 +61,15 @@ class RowStore(Closing):
         self,
         n_probes: int,
         device: torch.device,
-        scratch: str | Path | None = None,
+        scratch: ScratchFolder = None,
         room: Room | None = None,
     ) -> None:
-        check_scratch(scratch)
         self._n = n_probes
         self._device = device
-        self._scratch = scratch
-        self._room = Room(device) if room is None else room
+        self._scratch = Scratch.of(scratch)
+        self._room = Room(device, self._scratch) if room is None else room
         self._networks: list[Place] = []
-        self._file: int | None = None
+        self._file: ScratchFile | None = None
         self._end = 0
 
     def __len__(self) -> int:
@@ -148,13 +133,12 @@ class RowStore(Closing):
         """Free everything; the scratch file is gone even if this is never called."""
         self._networks.clear()
         if self._file is not None:
-            os.close(self._file)
+            self._file.close()
             self._file = None
 
-    def _open(self) -> int:
+    def _open(self) -> ScratchFile:
         if self._file is None:
-            self._file, path = tempfile.mkstemp(prefix="pyattrx-rows-", dir=self._scratch)
-            os.unlink(path)  # the space is given back whatever happens to this process
+            self._file = ScratchFile(self._scratch, "map rows")
         return self._file
 
 
@@ -179,7 +163,7 @@ class _Memory:
 class _File:
     on_host = True
 
-    def __init__(self, file: int, offset: int, like: Tensor) -> None:
+    def __init__(self, file: ScratchFile, offset: int, like: Tensor) -> None:
         self._file = file
         self._offset = offset
         self.dtype = like.dtype
@@ -188,7 +172,7 @@ class _File:
 
     def write(self, first: int, rows: Tensor) -> None:
         at = self._offset + first * self.row_bytes
-        write_all(self._file, _bytes(rows.cpu().contiguous()), at)
+        self._file.write(_bytes(rows.cpu().contiguous()), at)
 
     def read(self, probes: np.ndarray) -> Tensor:
         rows = torch.empty((len(probes), self.size), dtype=self.dtype)
@@ -198,8 +182,7 @@ class _File:
         for start, stop in zip(starts, [*starts[1:], len(probes)], strict=True):
             into = data[start * self.row_bytes : stop * self.row_bytes]
             at = self._offset + int(probes[start]) * self.row_bytes
-            if not read_exactly(self._file, into, at):
-                raise OSError("the scratch file of map rows ended early")
+            self._file.read(into, at)
         return rows
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ import torch
 
 from pyattrx import ops
 from pyattrx._ambient import neutrally
+from pyattrx._scratch import Scratch, ScratchFolder
 from pyattrx.affinities.kept import Kept
 from pyattrx.affinities.result import Affinity
-from pyattrx.affinities.rows import check_scratch
 from pyattrx.affinities.scoring import Plan
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods import ComparisonMethod
@@ -50,7 +49,7 @@ def affinity(
     *,
     precision: str = "float32",
     compile: bool = False,
-    scratch: str | Path | None = None,
+    scratch: ScratchFolder = None,
     on_error: OnError = "raise",
 ) -> Affinity:
     """Compute how near networks are to one another.
@@ -154,7 +153,7 @@ def affinity(
     place = resolve_device(device)
     check_precision(precision, place)
     check_compile(compile)
-    check_scratch(scratch)
+    scratch = Scratch.of(scratch)
     failures = Failures(on_error)
     sources = check_sources(encoders)
     plan = Plan(method, probes)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pyattrx._scratch import Scratch, ScratchFile, ScratchFolder
 from pyattrx.methods import (
     AttributionMaps,
     Combined,
@@ -127,15 +126,13 @@ class Spill:
 
     Parameters
     ----------
-    scratch : path, optional
-        Folder of the file.
-    in_memory : int, optional
-        How many bytes stay in memory; 128 MiB if left out.
+    scratch : path or Scratch, optional
+        Where they go beyond 128 MiB.
     """
 
-    def __init__(self, scratch: str | Path | None, in_memory: int | None = None) -> None:
-        self._scratch = scratch
-        self._left = _SUMMARY_BYTES if in_memory is None else in_memory
+    def __init__(self, scratch: ScratchFolder) -> None:
+        self._scratch = Scratch.of(scratch)
+        self._left = self._scratch.room(_SUMMARY_BYTES)
 
     def keep(self, summary: Summary) -> Summary:
         """Return a summary whose arrays may be in a file."""
@@ -146,7 +143,4 @@ class Spill:
         return replace(summary, arrays={k: self._filed(v) for k, v in summary.arrays.items()})
 
     def _filed(self, array: np.ndarray) -> np.ndarray:
-        with tempfile.TemporaryFile(prefix="pyattrx-summary-", dir=self._scratch) as file:
-            mapped = np.memmap(file, array.dtype, "w+", shape=array.shape)
-        mapped[...] = array
-        return mapped
+        return ScratchFile(self._scratch, "features").array(array)

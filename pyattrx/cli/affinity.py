@@ -32,6 +32,24 @@ from pyattrx.statistics import Match
 __all__ = ["add_commands"]
 
 
+_Save = Annotated[
+    Path | None,
+    typer.Option(help="Write the result to this .npz file.", rich_help_panel=options.OUTPUT),
+]
+_Pictures = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write affinity.png and tree.png to this folder.", rich_help_panel=options.OUTPUT
+    ),
+]
+_Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC", help="Put this network's sources first; it need not be among the SPECs."
+    ),
+]
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
@@ -58,28 +76,16 @@ def affinity_command(
     center: options.Center = False,
     pixels: options.Pixels = None,
     storage: options.Storage = None,
+    steps: options.Steps = None,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     precision: options.Precision = "float32",
     compile: options.Compile = False,
     threads: options.Threads = None,
     k: options.Sources = 5,
-    save: Annotated[
-        Path | None,
-        typer.Option(help="Write the result to this .npz file.", rich_help_panel=options.OUTPUT),
-    ] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write affinity.png and tree.png to this folder.", rich_help_panel=options.OUTPUT
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC", help="Put this network's sources first; it need not be among the SPECs."
-        ),
-    ] = None,
+    save: _Save = None,
+    pictures: _Pictures = None,
+    target: _Target = None,
     scratch: options.Scratch = None,
     trust: options.Trust = False,
     yes: options.Yes = False,
@@ -96,17 +102,10 @@ def affinity_command(
     names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
     folder = options.probes_folder(probes)
     check_save(save)
-    chosen = options.method(method, scalar, reduce, grid, center, pixels, storage)
+    chosen = options.method(method, scalar, reduce, grid, center, pixels, storage, steps)
     if k < 1:
         raise InvalidValueError("k", k, "at least 1")
-    if target is not None:
-        if len(expand(target)) != 1:
-            raise InvalidValueError("target", target, "one network")
-        check_specifications([target])
-        names = [name for name in names if name != target]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise InvalidValueError("SPEC", name, "networks with different names")
+    names = _sources(names, target)
     make_pictures_folder("pictures", pictures)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     # The target first, and at once: without it there is nothing to look for.
@@ -136,17 +135,25 @@ def affinity_command(
         files = [str(path) for path in written]
         print_json({**result.to_dict(), "target": wanted, "nearest": nearest, "files": files})
     else:
-        _print(
-            result,
-            rankings,
-            wanted,
-            isinstance(chosen, Method),
-            [*said_of_probes(images), *(f"wrote {p}" for p in written)],
-        )
+        said = [*said_of_probes(images), *(f"wrote {p}" for p in written)]
+        _print(result, rankings, wanted, isinstance(chosen, Method), said)
     if result.failures:
         failed = ", ".join(result.failures)
         complain(f"pyattrx: {len(result.failures)} of {len(networks)} networks failed: {failed}")
         raise typer.Exit(FAILED)
+
+
+def _sources(names: list[str], target: str | None) -> list[str]:
+    """Specifications of the sources; the target, if there is one, is not among them."""
+    if target is not None:
+        if len(expand(target)) != 1:
+            raise InvalidValueError("target", target, "one network")
+        check_specifications([target])
+        names = [name for name in names if name != target]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise InvalidValueError("SPEC", name, "networks with different names")
+    return names
 
 
 def _print(

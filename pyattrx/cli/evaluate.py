@@ -16,7 +16,7 @@ from pyattrx._help import examples
 from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.cli import options
-from pyattrx.cli.output import console, print_json
+from pyattrx.cli.output import console, listed, print_json, with_interval
 from pyattrx.cli.places import check_there
 from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import (
@@ -41,7 +41,56 @@ from pyattrx.evaluate import (
 
 __all__ = ["add_commands"]
 
-_MOST_LISTED = 8
+
+_Affinity = Annotated[
+    Path,
+    typer.Argument(metavar="AFFINITY", help="A saved affinity (.npz), or a table as CSV."),
+]
+_Truth = Annotated[
+    Path,
+    typer.Argument(
+        metavar="TRUTH",
+        help="How well each source (column) transfers to each target (row), larger is better: "
+        "CSV, or Taskonomy's published pickle, which is not executed.",
+    ),
+]
+_Against = Annotated[
+    list[Path] | None,
+    typer.Option(help="Another affinity, compared pair by pair; may be given several times."),
+]
+_Baselines = Annotated[
+    bool, typer.Option("--baselines", help="Add the trivial baselines and the ceilings.")
+]
+_Families = Annotated[
+    Path | None,
+    typer.Option(help="CSV of name,family: adds the baseline that knows nothing else."),
+]
+_Retest = Annotated[
+    Path | None, typer.Option(help="Another measurement of the truth: adds that ceiling.")
+]
+_Names = Annotated[
+    Path | None,
+    typer.Option(help="CSV of name,name in the truth: renames networks of the affinities."),
+]
+_K = Annotated[
+    str | None,
+    typer.Option("--k", help="Sources to take.  [default: 1,3,5, of those that there are]"),
+]
+_Relevant = Annotated[
+    int | None,
+    typer.Option(
+        help="How many of the best sources are relevant.  [default: 5, or half where there are "
+        "5 or fewer]"
+    ),
+]
+_Bootstrap = Annotated[int, typer.Option(help="Draws for the intervals.")]
+_Level = Annotated[float, typer.Option(help="Confidence of the intervals.")]
+_Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
+_Picture = Annotated[Path | None, typer.Option(help="Draw P@K and R@K to this .png or .svg file.")]
+_Curves = Annotated[
+    Path | None,
+    typer.Option(help="CSV of published precisions (words, P@1, P@2, ...) for the picture."),
+]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -56,57 +105,20 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def evaluate_command(
-    affinity: Annotated[
-        Path,
-        typer.Argument(metavar="AFFINITY", help="A saved affinity (.npz), or a table as CSV."),
-    ],
-    truth: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TRUTH",
-            help="How well each source (column) transfers to each target (row), larger is better: "
-            "CSV, or Taskonomy's published pickle, which is not executed.",
-        ),
-    ],
-    against: Annotated[
-        list[Path] | None,
-        typer.Option(help="Another affinity, compared pair by pair; may be given several times."),
-    ] = None,
-    baselines: Annotated[
-        bool, typer.Option("--baselines", help="Add the trivial baselines and the ceilings.")
-    ] = False,
-    families: Annotated[
-        Path | None,
-        typer.Option(help="CSV of name,family: adds the baseline that knows nothing else."),
-    ] = None,
-    retest: Annotated[
-        Path | None, typer.Option(help="Another measurement of the truth: adds that ceiling.")
-    ] = None,
-    names: Annotated[
-        Path | None,
-        typer.Option(help="CSV of name,name in the truth: renames networks of the affinities."),
-    ] = None,
-    k: Annotated[
-        str | None,
-        typer.Option("--k", help="Sources to take.  [default: 1,3,5, of those that there are]"),
-    ] = None,
-    relevant: Annotated[
-        int | None,
-        typer.Option(
-            help="How many of the best sources are relevant.  [default: 5, or half where there are "
-            "5 or fewer]"
-        ),
-    ] = None,
-    bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 2000,
-    level: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
-    picture: Annotated[
-        Path | None, typer.Option(help="Draw P@K and R@K to this .png or .svg file.")
-    ] = None,
-    curves: Annotated[
-        Path | None,
-        typer.Option(help="CSV of published precisions (words, P@1, P@2, ...) for the picture."),
-    ] = None,
+    affinity: _Affinity,
+    truth: _Truth,
+    against: _Against = None,
+    baselines: _Baselines = False,
+    families: _Families = None,
+    retest: _Retest = None,
+    names: _Names = None,
+    k: _K = None,
+    relevant: _Relevant = None,
+    bootstrap: _Bootstrap = 2000,
+    level: _Level = 0.95,
+    seed: _Seed = 0,
+    picture: _Picture = None,
+    curves: _Curves = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -186,7 +198,7 @@ class _Common:
     def left_out(self) -> list[str]:
         """Say what is not judged."""
         return [
-            f"left out {kind} of {name} that others lack: {_listed(names)}"
+            f"left out {kind} of {name} that others lack: {listed(names)}"
             for name, kinds in self.missing().items()
             for kind, names in kinds.items()
             # An affinity has a row for every network; those that only are sources are no loss.
@@ -287,27 +299,16 @@ def _of_measures(
     names = list(estimates)
     for place, name in enumerate(names):
         last = place + 1 < len(names) and names[place + 1] in baselines and name not in baselines
-        cells = [Text(_cell(estimates[name][measure])) for measure in measures]
+        cells = [Text(with_interval(estimates[name][measure])) for measure in measures]
         table.add_row(Text(name), *cells, end_section=last)
     return table
 
 
-def _cell(estimate: Estimate) -> str:
-    if estimate.low != estimate.low:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} ({estimate.low:.2f} .. {estimate.high:.2f})"
-
-
 def _compared(first: str, differences: dict[str, Difference]) -> list[str]:
     return [
-        f"spearman of {first} less that of {name}: {_cell(found)}, p = {found.p_value:.3f}"
+        f"spearman of {first} less that of {name}: {with_interval(found)}, p = {found.p_value:.3f}"
         for name, found in differences.items()
     ]
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-    return ", ".join(names[:_MOST_LISTED]) + more
 
 
 def _print_json(

@@ -18,6 +18,48 @@ __all__ = ["add_commands"]
 _TRAINING = "Training"
 
 
+_Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder whose subfolders are classes, or a table (CSV, TSV, Parquet) of image "
+        "files and their labels.",
+    ),
+]
+_Save = Annotated[
+    Path, typer.Option(metavar="FILE", help="Write the network to this .safetensors file.")
+]
+_Name = Annotated[
+    str | None, typer.Option(help="Name of the network; that of the data if left out.")
+]
+_Groups = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Of a table: what images have in common, such as the patient: groups are never "
+        "divided between learning and testing.",
+        rich_help_panel=tasks.IMAGES,
+    ),
+]
+_InputSize = Annotated[
+    int, typer.Option(help="Size that the network sees.", rich_help_panel=_TRAINING)
+]
+_Holdout = Annotated[
+    float,
+    typer.Option(help="Share of images that are not learnt from.", rich_help_panel=_TRAINING),
+]
+_Steps = Annotated[int, typer.Option(help="Most steps of training.", rich_help_panel=_TRAINING)]
+_BatchSize = Annotated[int, typer.Option(help="Images in a step.", rich_help_panel=_TRAINING)]
+_LearningRate = Annotated[float, typer.Option(rich_help_panel=_TRAINING)]
+_Seed = Annotated[
+    int,
+    typer.Option(
+        help="Of weights, split and batches, and of the draw of --limit.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the command to the command line."""
     app.command(
@@ -30,56 +72,22 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def fit_command(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA",
-            help="A folder whose subfolders are classes, or a table (CSV, TSV, Parquet) of image "
-            "files and their labels.",
-        ),
-    ],
-    save: Annotated[
-        Path, typer.Option(metavar="FILE", help="Write the network to this .safetensors file.")
-    ],
-    name: Annotated[
-        str | None, typer.Option(help="Name of the network; that of the data if left out.")
-    ] = None,
+    data: _Data,
+    save: _Save,
+    name: _Name = None,
     size: tasks.Size = 224,
     limit: tasks.Limit = None,
     skip_bad: tasks.SkipBad = False,
     image: tasks.ImageColumn = None,
     label: tasks.LabelColumns = None,
     kind: tasks.Kind = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Of a table: what images have in common, such as the patient: groups are never "
-            "divided between learning and testing.",
-            rich_help_panel=tasks.IMAGES,
-        ),
-    ] = None,
-    input_size: Annotated[
-        int, typer.Option(help="Size that the network sees.", rich_help_panel=_TRAINING)
-    ] = 64,
-    holdout: Annotated[
-        float,
-        typer.Option(help="Share of images that are not learnt from.", rich_help_panel=_TRAINING),
-    ] = 0.2,
-    steps: Annotated[
-        int, typer.Option(help="Most steps of training.", rich_help_panel=_TRAINING)
-    ] = 600,
-    batch_size: Annotated[
-        int, typer.Option(help="Images in a step.", rich_help_panel=_TRAINING)
-    ] = 32,
-    learning_rate: Annotated[float, typer.Option(rich_help_panel=_TRAINING)] = 2e-3,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Of weights, split and batches, and of the draw of --limit.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = 0,
+    groups: _Groups = None,
+    input_size: _InputSize = 64,
+    holdout: _Holdout = 0.2,
+    steps: _Steps = 600,
+    batch_size: _BatchSize = 32,
+    learning_rate: _LearningRate = 2e-3,
+    seed: _Seed = 0,
     device: options.Device = None,
     threads: options.Threads = None,
     as_json: options.Json = False,

@@ -23,10 +23,15 @@ COMMANDS = {
     ),
     "recommend": ("recommend", "Which of these networks to start from, for my images?"),
     "affinity": ("affinity", "Compute the affinities between networks over a folder of images."),
+    "layers": ("layers", "From which layer of this network should a task start?"),
     "maps": (
         "maps",
         "Draw the attribution maps of a network: each image, and beside it what its answer is "
         "from.",
+    ),
+    "explain": (
+        "explain",
+        "Tell why two networks are near: which channels of a layer carry their affinity.",
     ),
     "fit": (
         "fit",

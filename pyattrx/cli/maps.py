@@ -50,6 +50,7 @@ def maps_command(
         str, typer.Option(help="Channels: mean, abs_mean.", rich_help_panel=options.METHOD)
     ] = "mean",
     center: options.Center = False,
+    steps: options.Steps = None,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,
@@ -65,7 +66,7 @@ def maps_command(
     options.set_threads(threads)
     if reduce == "none":
         raise InvalidValueError("reduce", reduce, "mean or abs_mean: one map an image")
-    chosen = Method(method, scalar=scalar, reduce=reduce, center=center)
+    chosen = Method(method, scalar=scalar, reduce=reduce, center=center, steps=steps)
     check_batch_size(batch_size)
     place = resolve_device(device)
     check_specifications([specification])

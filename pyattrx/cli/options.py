@@ -132,6 +132,10 @@ Storage = Annotated[
     str | None,
     typer.Option(help=f"Round maps to a type: {', '.join(STORAGES)}.", rich_help_panel=METHOD),
 ]
+Steps = Annotated[
+    int | None,
+    typer.Option(help="Points on the path of an attribution that has one.", rich_help_panel=METHOD),
+]
 BatchSize = Annotated[int, typer.Option(help="Images in one pass.", rich_help_panel=RUN)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_help_panel=RUN)]
 Precision = Annotated[
@@ -291,6 +295,7 @@ def method(
     center: bool,
     pixels: int | None,
     storage: str | None,
+    steps: int | None = None,
 ) -> ComparisonMethod:
     """Make a method of its options."""
     if name not in ATTRIBUTIONS:
@@ -303,6 +308,7 @@ def method(
             "center": center,
             "pixels": pixels,
             "storage": storage,
+            "steps": steps,
         }
         for option, value in given.items():
             if value != usual.get(option):
@@ -320,6 +326,7 @@ def method(
         center=center,
         pixels=pixels,
         storage=storage,
+        steps=steps,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +17,18 @@ from pyattrx.cli.streams import put_document
 from pyattrx.probes import Probes
 from pyattrx.statistics import Match
 
-__all__ = ["affinity_table", "console", "nearest_table", "print_json", "said_of_probes"]
+if TYPE_CHECKING:
+    from pyattrx.evaluate import Difference, Estimate
+
+__all__ = [
+    "affinity_table",
+    "console",
+    "listed",
+    "nearest_table",
+    "print_json",
+    "said_of_probes",
+    "with_interval",
+]
 
 _FEW_PROBES = 30
 _WIDEST_TABLE = 16  # networks; larger affinities are shown as nearest sources only
@@ -161,7 +172,7 @@ def nearest_table(
                 Text(short[match.name]),
                 f"{match.affinity:.3f}",
                 _range(match),
-                Text(_listed([short[tie] for tie in match.ties])),
+                Text(listed([short[tie] for tie in match.ties], 4)),
                 end_section=rank == len(matches) - 1,
             )
     return table
@@ -197,6 +208,14 @@ def _cell(result: Affinity, i: int, j: int, between: str) -> Text:
     return Text(f"{value:.3f}{between}±{stderr:.3f}", style="bold" if strong else "")
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:4])
-    return shown + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Join the first of some names."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def with_interval(estimate: Estimate | Difference) -> str:
+    """Write a number and its interval, where there is one."""
+    if estimate.low != estimate.low:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.2f} .. {estimate.high:.2f})"

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pyattrx._help import examples
 from pyattrx.cli import options
-from pyattrx.cli.output import console, print_json
+from pyattrx.cli.output import console, listed, print_json, with_interval
 from pyattrx.cli.places import check_there
 from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import (
@@ -30,7 +30,62 @@ __all__ = ["add_commands"]
 
 _FILE = "How the file is read"
 _MEASURES = ("weighted_kendall", "spearman", "P@1", "regret@1", "regret@3")
-_MOST_LISTED = 8
+
+
+_File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="Accuracies of models on data sets: CSV, JSON, JSON lines, or a Python program "
+        "with dictionaries, which is not executed.",
+    ),
+]
+_Scores = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Scores of the same models on the same data sets, larger is better, in any of "
+        "these shapes; may be given several times."
+    ),
+]
+_Kind = Annotated[str | None, typer.Option(help="Which truth, where FILE has several.")]
+_Other = Annotated[
+    Path | None,
+    typer.Option(help="Another truth, of the same models on the same data sets."),
+]
+_OtherKind = Annotated[str | None, typer.Option(help="Which one, in that file, or in FILE itself.")]
+_Column = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ROLE=NAME",
+        help="What a column is: model, source, dataset, accuracy, seed, kind; with no name: "
+        "there is none.",
+        rich_help_panel=_FILE,
+    ),
+]
+_Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=VALUE", help="Only records with this value.", rich_help_panel=_FILE
+    ),
+]
+_Rows = Annotated[
+    str | None,
+    typer.Option(help="What rows are, or outer names: datasets or models.", rich_help_panel=_FILE),
+]
+_Unit = Annotated[
+    str | None,
+    typer.Option(help="Of the accuracies: percent, fraction, raw.", rich_help_panel=_FILE),
+]
+_Relevant = Annotated[
+    int | None,
+    typer.Option(
+        help="How many of the best models are good enough for P@1.  [default: 5, or half where "
+        "there are 5 or fewer]"
+    ),
+]
+_Bootstrap = Annotated[int, typer.Option(help="Draws for the intervals.")]
+_Level = Annotated[float, typer.Option(help="Confidence of the intervals.")]
+_Seed = Annotated[int, typer.Option(help="Seed of the draws.")]
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -45,64 +100,19 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def published_command(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="Accuracies of models on data sets: CSV, JSON, JSON lines, or a Python program "
-            "with dictionaries, which is not executed.",
-        ),
-    ],
-    scores: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Scores of the same models on the same data sets, larger is better, in any of "
-            "these shapes; may be given several times."
-        ),
-    ] = None,
-    kind: Annotated[str | None, typer.Option(help="Which truth, where FILE has several.")] = None,
-    other: Annotated[
-        Path | None,
-        typer.Option(help="Another truth, of the same models on the same data sets."),
-    ] = None,
-    other_kind: Annotated[
-        str | None, typer.Option(help="Which one, in that file, or in FILE itself.")
-    ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ROLE=NAME",
-            help="What a column is: model, source, dataset, accuracy, seed, kind; with no name: "
-            "there is none.",
-            rich_help_panel=_FILE,
-        ),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=VALUE", help="Only records with this value.", rich_help_panel=_FILE
-        ),
-    ] = None,
-    rows: Annotated[
-        str | None,
-        typer.Option(
-            help="What rows are, or outer names: datasets or models.", rich_help_panel=_FILE
-        ),
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(help="Of the accuracies: percent, fraction, raw.", rich_help_panel=_FILE),
-    ] = None,
-    relevant: Annotated[
-        int | None,
-        typer.Option(
-            help="How many of the best models are good enough for P@1.  [default: 5, or half where "
-            "there are 5 or fewer]"
-        ),
-    ] = None,
-    bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 2000,
-    level: Annotated[float, typer.Option(help="Confidence of the intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    file: _File,
+    scores: _Scores = None,
+    kind: _Kind = None,
+    other: _Other = None,
+    other_kind: _OtherKind = None,
+    column: _Column = None,
+    where: _Where = None,
+    rows: _Rows = None,
+    unit: _Unit = None,
+    relevant: _Relevant = None,
+    bootstrap: _Bootstrap = 2000,
+    level: _Level = 0.95,
+    seed: _Seed = 0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -195,7 +205,7 @@ def _show(
     level: float,
 ) -> None:
     out = console()
-    out.print(f"{truth}: {_listed(truth.datasets)}")
+    out.print(f"{truth}: {listed(truth.datasets)}")
     for note in truth.notes:
         out.print(f"  {note}")
     where = f"{len(judged.truth.targets)} data sets, {len(judged.truth.sources)} models"
@@ -206,7 +216,7 @@ def _show(
     for measure in shown:
         table.add_column(measure.replace("_", " "), justify="right", no_wrap=True)
     for place, (name, measures) in enumerate(judged.methods.items(), 1):
-        cells = [Text(_cell(measures[measure])) for measure in shown]
+        cells = [Text(with_interval(measures[measure])) for measure in shown]
         table.add_row(Text(name), *cells, end_section=place == len(judged.ahead))
     out.print(table)
     out.print(
@@ -215,19 +225,20 @@ def _show(
     )
     for name, found in judged.ahead.items():
         out.print(
-            f"weighted kendall of {name} less that of the static ranker: {_cell(found)}, "
+            f"weighted kendall of {name} less that of the static ranker: {with_interval(found)}, "
             f"p = {found.p_value:.3f}"
         )
     if len(truth.datasets) == 1:
         out.print("The static ranker and popularity need a second data set: here they are chance.")
     if judged.left_out:
-        out.print(f"left out, with too few models to rank: {_listed(judged.left_out)}")
+        out.print(f"left out, with too few models to rank: {listed(judged.left_out)}")
     if judged.unscored:
         out.print(f"{judged.unscored} accuracies do not count, as a score lacks them")
     if repeated is not None:
         out.print(
             f"reliability on {len(repeated.datasets)} data sets: halves of the seeds agree at "
-            f"{_cell(repeated.halves)}; all seeds, by Spearman and Brown, {_cell(repeated.whole)}"
+            f"{with_interval(repeated.halves)}; all seeds, by Spearman and Brown, "
+            f"{with_interval(repeated.whole)}"
         )
     if agreed is not None:
         out.print(_agreement(agreed, level))
@@ -241,17 +252,6 @@ def _agreement(agreed: RankAgreement, level: float) -> RichTable:
     table.add_column("spearman", justify="right", no_wrap=True)
     for place, (name, found) in enumerate(agreed.per_dataset.items(), 1):
         last = place == len(agreed.per_dataset)
-        table.add_row(Text(name), str(agreed.models[name]), _cell(found), end_section=last)
-    table.add_row("mean, over data sets", "", _cell(agreed.mean))
+        table.add_row(Text(name), str(agreed.models[name]), with_interval(found), end_section=last)
+    table.add_row("mean, over data sets", "", with_interval(agreed.mean))
     return table
-
-
-def _cell(estimate: Any) -> str:
-    if estimate.low != estimate.low:
-        return f"{estimate.value:.3f}"
-    return f"{estimate.value:.3f} ({estimate.low:.2f} .. {estimate.high:.2f})"
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-    return ", ".join(names[:_MOST_LISTED]) + more

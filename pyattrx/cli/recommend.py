@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +43,85 @@ Folder = Annotated[
 ]
 
 
+_Data = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of images, with a subfolder for each class or without labels; or a table "
+        "(CSV, TSV, Parquet) of paths and labels.",
+    ),
+]
+_Specifications = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SPEC...", help="Candidates, as for affinity; none with --zoo."),
+]
+_Zoo = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="The candidates are those of a zoo.", rich_help_panel=_ZOO),
+]
+_Tag = Annotated[
+    list[str] | None,
+    typer.Option(help="Of the zoo: only networks with this tag.", rich_help_panel=_ZOO),
+]
+_Finalists = Annotated[
+    int, typer.Option(help="Of the zoo: run at most this many networks.", rich_help_panel=_ZOO)
+]
+_Target = Annotated[
+    str | None,
+    typer.Option(metavar="SPEC", help="A network that does the task: rank for it instead."),
+]
+_Unlabelled = Annotated[
+    bool,
+    typer.Option(
+        "--unlabelled",
+        help="Ignore labels and subfolders: rank without labels.",
+        rich_help_panel=tasks.IMAGES,
+    ),
+]
+_Seed = Annotated[
+    int, typer.Option(help="Of the images that are drawn.", rich_help_panel=tasks.IMAGES)
+]
+_Score = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Rank by this score, and show these others; `all` for every one.",
+        rich_help_panel=_SCORES,
+    ),
+]
+_ConsensusWeight = Annotated[
+    float,
+    typer.Option(
+        help="How much the consensus counts beside the score.",
+        rich_help_panel=_SCORES,
+    ),
+]
+_Race = Annotated[
+    bool,
+    typer.Option(
+        "--race",
+        help="Stop running a candidate once it is clearly beaten.",
+        rich_help_panel=options.RUN,
+    ),
+]
+_NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Keep no features.", rich_help_panel=options.RUN)
+]
+_Save = Annotated[
+    Path | None,
+    typer.Option(help="Write the answer to this .npz file.", rich_help_panel=options.OUTPUT),
+]
+_Pictures = Annotated[
+    Path | None,
+    typer.Option(help="Write recommendation.png to this folder.", rich_help_panel=options.OUTPUT),
+]
+_AsCsv = Annotated[
+    bool,
+    typer.Option(
+        "--csv", help="Print a table of comma-separated values.", rich_help_panel=options.OUTPUT
+    ),
+]
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the commands to a program."""
     app.command(
@@ -64,101 +145,35 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _recommend_command(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA",
-            help="Folder of images, with a subfolder for each class or without labels; or a table "
-            "(CSV, TSV, Parquet) of paths and labels.",
-        ),
-    ],
-    specifications: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="SPEC...", help="Candidates, as for affinity; none with --zoo."),
-    ] = None,
-    zoo: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="The candidates are those of a zoo.", rich_help_panel=_ZOO
-        ),
-    ] = None,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(help="Of the zoo: only networks with this tag.", rich_help_panel=_ZOO),
-    ] = None,
-    finalists: Annotated[
-        int, typer.Option(help="Of the zoo: run at most this many networks.", rich_help_panel=_ZOO)
-    ] = FINALISTS,
-    target: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="A network that does the task: rank for it instead."),
-    ] = None,
+    data: _Data,
+    specifications: _Specifications = None,
+    zoo: _Zoo = None,
+    tag: _Tag = None,
+    finalists: _Finalists = FINALISTS,
+    target: _Target = None,
     label: tasks.LabelColumns = None,
     image: tasks.ImageColumn = None,
     kind: tasks.Kind = None,
-    unlabelled: Annotated[
-        bool,
-        typer.Option(
-            "--unlabelled",
-            help="Ignore labels and subfolders: rank without labels.",
-            rich_help_panel=tasks.IMAGES,
-        ),
-    ] = False,
+    unlabelled: _Unlabelled = False,
     size: tasks.Size = 224,
     limit: tasks.Limit = None,
-    seed: Annotated[
-        int, typer.Option(help="Of the images that are drawn.", rich_help_panel=tasks.IMAGES)
-    ] = 0,
+    seed: _Seed = 0,
     skip_bad: tasks.SkipBad = False,
-    score: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Rank by this score, and show these others; `all` for every one.",
-            rich_help_panel=_SCORES,
-        ),
-    ] = None,
-    consensus_weight: Annotated[
-        float,
-        typer.Option(
-            help="How much the consensus counts beside the score.",
-            rich_help_panel=_SCORES,
-        ),
-    ] = 0.0,
-    race: Annotated[
-        bool,
-        typer.Option(
-            "--race",
-            help="Stop running a candidate once it is clearly beaten.",
-            rich_help_panel=options.RUN,
-        ),
-    ] = False,
+    score: _Score = None,
+    consensus_weight: _ConsensusWeight = 0.0,
+    race: _Race = False,
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,
     cache: Folder = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Keep no features.", rich_help_panel=options.RUN)
-    ] = False,
-    save: Annotated[
-        Path | None,
-        typer.Option(help="Write the answer to this .npz file.", rich_help_panel=options.OUTPUT),
-    ] = None,
-    pictures: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write recommendation.png to this folder.", rich_help_panel=options.OUTPUT
-        ),
-    ] = None,
+    no_cache: _NoCache = False,
+    save: _Save = None,
+    pictures: _Pictures = None,
     trust: options.Trust = False,
     yes: options.Yes = False,
     listed: options.Listed = False,
     as_json: options.Json = False,
-    as_csv: Annotated[
-        bool,
-        typer.Option(
-            "--csv", help="Print a table of comma-separated values.", rich_help_panel=options.OUTPUT
-        ),
-    ] = False,
+    as_csv: _AsCsv = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Which of these networks to start from, for my images?
@@ -170,23 +185,17 @@ def _recommend_command(
     """
     options.be_quiet(quiet)
     options.set_threads(threads)
-    if as_json and as_csv:
-        raise InvalidValueError("csv", True, "--json or --csv, not both")
-    if no_cache and cache is not None:
-        raise InvalidValueError("cache", str(cache), "--cache or --no-cache, not both")
+    given: Any = specifications or []
+    _check_together(given, zoo, as_json and as_csv, no_cache and cache is not None)
     check_save(save)
     make_pictures_folder("pictures", pictures)
-    given: Any = specifications or []
-    if zoo is not None and given:
-        raise InvalidValueError("SPEC", given, "none: with --zoo the candidates are its networks")
-    if zoo is None and not given:
-        raise InvalidValueError("SPEC", given, "at least one network, or --zoo")
     check_specifications([] if target is None else [target])
     check_there("zoo", zoo, "folder of a zoo")
-    opened = None if zoo is None else Zoo.open(zoo, trust=trust)
-    if opened is None:
+    if zoo is None:
         given = options.networks(given, yes=yes, listed=listed, as_json=as_json)
         read_candidates(given, trust=trust)  # what is wrong with them comes out first
+    else:
+        given = Zoo.open(zoo, trust=trust)
     task = tasks.read_task(
         data,
         image=image,
@@ -198,40 +207,60 @@ def _recommend_command(
         seed=seed,
         skip_bad=skip_bad,
     )
-    scores: Any = score
-    if score is not None and score == ["all"]:
-        scores = "all"
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _said_if_interrupted(not no_cache and target is None):
         # Named in the answer, whoever reads it.
         warnings.simplefilter("ignore", SkippedWarning)
-        try:
-            result = recommend(
-                given if opened is None else opened,
-                task,
-                target=target,
-                scores=scores,
-                consensus_weight=consensus_weight,
-                batch_size=batch_size,
-                device=device,
-                cache=False if no_cache else True if cache is None else cache,
-                stop="confident" if race else None,
-                tags=tag or (),
-                finalists=finalists,
-                trust=trust,
-            )
-        except KeyboardInterrupt:
-            if not no_cache and target is None:
-                complain("pyattrx: features that are ready are kept: the same command goes on")
-            raise
-    files = [result.save(save)] if save is not None else []
-    if pictures is not None:
-        files.append(pictures / "recommendation.png")
-        result.picture(files[-1])
-    _show(result, task, [str(file) for file in files], as_json, as_csv)
+        result = recommend(
+            given,
+            task,
+            target=target,
+            scores="all" if score == ["all"] else score,
+            consensus_weight=consensus_weight,
+            batch_size=batch_size,
+            device=device,
+            cache=False if no_cache else True if cache is None else cache,
+            stop="confident" if race else None,
+            tags=tag or (),
+            finalists=finalists,
+            trust=trust,
+        )
+    _show(result, task, _written(result, save, pictures), as_json, as_csv)
     if result.provenance.get("interrupted"):
         raise typer.Exit(INTERRUPTED)
     if result.failures:
         raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _said_if_interrupted(kept: bool) -> Iterator[None]:
+    """Whoever interrupts a run is told that what is done is `kept`, if it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if kept:
+            complain("pyattrx: features that are ready are kept: the same command goes on")
+        raise
+
+
+def _check_together(
+    given: list[str], zoo: Path | None, two_documents: bool, two_caches: bool
+) -> None:
+    if two_documents:
+        raise InvalidValueError("csv", True, "--json or --csv, not both")
+    if two_caches:
+        raise InvalidValueError("no_cache", True, "--cache or --no-cache, not both")
+    if zoo is not None and given:
+        raise InvalidValueError("SPEC", given, "none: with --zoo the candidates are its networks")
+    if zoo is None and not given:
+        raise InvalidValueError("SPEC", given, "at least one network, or --zoo")
+
+
+def _written(result: Recommendation, save: Path | None, pictures: Path | None) -> list[str]:
+    files = [result.save(save)] if save is not None else []
+    if pictures is not None:
+        files.append(pictures / "recommendation.png")
+        result.picture(files[-1])
+    return [str(file) for file in files]
 
 
 def _show(

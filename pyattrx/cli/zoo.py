@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +65,7 @@ def create_command(
     center: options.Center = False,
     pixels: options.Pixels = None,
     storage: options.Storage = None,
+    steps: options.Steps = None,
     sketches_only: Annotated[
         bool, typer.Option("--sketches-only", help="Keep 8 KiB a network, and no maps.")
     ] = False,
@@ -79,11 +81,14 @@ def create_command(
     if method == "recommended":
         if scalar != "mean":
             raise InvalidValueError("scalar", scalar, f"nothing: recommended has {NEAREST.scalar}")
-        assert isinstance(NEAREST.attribution, str)
-        method, scalar, rerank = NEAREST.attribution, "half_squared_norm", rerank or "recommended"
-    chosen = resolve_maps_method(
-        options.method(method, scalar, reduce, grid, center, pixels, storage), more=FEATURES_RERANK
-    )
+        rerank = rerank or "recommended"
+        size_of_maps = options.parse_grid(grid)
+        chosen = replace(
+            NEAREST, reduce=reduce, grid=size_of_maps, center=center, pixels=pixels, storage=storage
+        )
+    else:
+        named = options.method(method, scalar, reduce, grid, center, pixels, storage, steps)
+        chosen = resolve_maps_method(named, more=FEATURES_RERANK)
     folder = options.probes_folder(probes)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     with Zoo.create(zoo, images, chosen, keep_rows=not sketches_only, rerank=rerank) as made:
@@ -424,7 +429,7 @@ def _tell(report: Report, total: int, as_json: bool, **facts: int) -> None:
         for name in report.skipped:
             out.print(f"there already: {name}")
         for name, what in report.failed.items():
-            out.print(f"failed: {name}: {what}")
+            out.print(f"failed: {name}: {what.replace('replace=True', '--replace')}")
         out.print(f"{total} networks in the zoo")
     if report.failed:
         raise typer.Exit(FAILED)

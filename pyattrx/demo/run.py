@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pyattrx import report
@@ -20,6 +21,7 @@ from pyattrx.encoders import Encoder, Normalize
 from pyattrx.errors import EncoderError, InvalidValueError, ZooMismatchError
 from pyattrx.methods import AttributionMaps, Method
 from pyattrx.probes import Probes
+from pyattrx.questions import explain
 from pyattrx.recommending import Recommendation, recommend
 from pyattrx.tasks import Task
 from pyattrx.zoo import Matches, Zoo
@@ -32,6 +34,7 @@ METHODS = {
     "saliency_half_squared_norm": Method("saliency", scalar="half_squared_norm"),
 }
 _GALLERY_PHOTOS = 4
+_LAYER = "blocks.11"  # of the first network
 _FACES, _FACE_SIZE = 30, 96  # of each class; height and width
 
 Say = Callable[[str], None]
@@ -179,6 +182,8 @@ def run(
         report.recommendation_figure(recommendation, path=out / "recommendation.png")
         drawn = [path for name, one in demo.affinities.items() for path in _draw(one, name, out)]
         demo.files += [out / "recommendation.png", *drawn, _gallery(demo, out / "gallery.png")]
+    with _stage("why two of them are near", stages, say):
+        demo.files.append(_why(demo, out / "why.png", batch_size, device))
     return demo
 
 
@@ -262,6 +267,23 @@ def _gallery(demo: Demo, path: Path) -> Path:
         title=f"Attribution maps: {method}",
         path=path,
     )
+    return path
+
+
+def _why(demo: Demo, path: Path, batch_size: int, device: str | None) -> Path:
+    """Draw which channels of the first network carry its affinity to the second, a crop a photo."""
+    first = np.unique(demo.probes.groups, return_index=True)[1]
+    source, target = (make_encoder(network) for network in demo.networks[:2])
+    found = explain(
+        target,
+        source,
+        demo.probes.take(first),
+        Method("grad_x_input", scalar="half_squared_norm"),
+        _LAYER,
+        batch_size=batch_size,
+        device=device,
+    )
+    found.plot(path)
     return path
 
 

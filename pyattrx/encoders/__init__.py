@@ -12,6 +12,7 @@ from pyattrx.encoders.passes import Pass
 from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.saved import SUFFIX, register
 from pyattrx.encoders.specifications import FORMS, Parts, is_file
+from pyattrx.encoders.taps import Taps, exponent_of
 from pyattrx.encoders.taskonomy import TASKS, TaskonomyEncoder, load_taskonomy
 from pyattrx.encoders.transforms import Normalize, check_geometry
 from pyattrx.encoders.untrained import looks_untrained
@@ -28,11 +29,13 @@ __all__ = [
     "Parts",
     "Pass",
     "PreparedEncoder",
+    "Taps",
     "TaskonomyEncoder",
     "behaves_alike",
     "behaviour_of",
     "check_geometry",
     "expand",
+    "exponent_of",
     "imagenet_top1",
     "is_file",
     "load",

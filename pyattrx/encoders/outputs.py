@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pyattrx.encoders.copying import tensors_in
 from pyattrx.errors import EncoderError
 
-__all__ = ["Output", "Part", "pick_tensor", "run_until"]
+__all__ = ["Output", "Part", "pick_tensor", "put_tensor", "run_until"]
 
 Output = None | str | Callable[[nn.Module, Tensor], Tensor]
 # The same where a submodule's name was looked up.
@@ -62,6 +62,34 @@ def pick_tensor(value: Any) -> Tensor:
         f"the output is a {type(value).__name__} without a floating tensor; "
         "choose one with output= (a submodule's name or a function of module and input)"
     )
+
+
+def put_tensor(value: Any, old: Tensor, new: Tensor) -> Any:
+    """Put a tensor in the place of the one that `pick_tensor` found in what a module returned.
+
+    Raises
+    ------
+    EncoderError
+        It cannot be put there.
+    """
+    if value is old:
+        return new
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **put_tensor(parts, old, new))
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if _holds(part, old):
+                return type(value)({**value, key: put_tensor(part, old, new)})
+    if isinstance(value, (tuple, list)):
+        parts_in_turn = [put_tensor(p, old, new) if _holds(p, old) else p for p in value]
+        make = getattr(value, "_make", type(value))  # of a named tuple
+        return make(parts_in_turn)
+    raise EncoderError(f"nothing can be put in the place of a tensor in a {type(value).__name__}")
+
+
+def _holds(value: Any, tensor: Tensor) -> bool:
+    return any(one is tensor for one in tensors_in(value))
 
 
 def run_until(module: nn.Module, x: Tensor, submodule: nn.Module) -> Any:

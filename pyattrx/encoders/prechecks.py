@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from pyattrx.encoders.transforms import Transform
-from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError
+from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
+from pyattrx.errors import AssumptionError, EncoderError, InvalidTypeError, InvalidValueError
 
 __all__ = [
-    "brief", "check_calls", "check_ignores", "check_images", "half", "holds_halves",
-    "own_transform",
+    "brief", "check_calls", "check_ignores", "check_images", "check_transform",
+    "half", "holds_halves", "own_transform",
 ]  # fmt: skip
 
 
@@ -116,3 +116,21 @@ def check_images(argument: str, images: Tensor) -> None:
         raise InvalidValueError(
             f"{argument}.dtype", images.dtype, "a floating type, images in [0, 1]"
         )
+
+
+def check_transform(
+    name: str,
+    transform: Transform | None,
+    images: Tensor,
+    device: torch.device,
+    sees: tuple[int, int],
+) -> None:
+    """Refuse a preprocessing that crops or moves the image."""
+    if transform is None or isinstance(transform, Normalize):
+        return
+    try:
+        check_geometry(lambda some: transform(some.to(device)), sees)
+    except AssumptionError:
+        raise
+    except EncoderError as error:
+        raise EncoderError(f"network {name!r}: {error}") from error

@@ -25,13 +25,15 @@ from pyattrx.encoders.prechecks import (
     check_calls,
     check_ignores,
     check_images,
+    check_transform,
     half,
     holds_halves,
     own_transform,
 )
 from pyattrx.encoders.preparing import Preparation, Steps
 from pyattrx.encoders.reading import BatchSizes, Reader
-from pyattrx.encoders.transforms import Normalize, Transform, check_geometry
+from pyattrx.encoders.taps import Taps
+from pyattrx.encoders.transforms import Normalize, Transform
 from pyattrx.errors import AssumptionError, EncoderError
 
 __all__ = ["PreparedEncoder"]
@@ -49,6 +51,8 @@ class PreparedEncoder(Closing):
     dtype : torch.dtype
     module : nn.Module
         The copy: in eval mode, parameters frozen.
+    batch_size : int
+        Images in the batches to come.
     folded : int
         How many batch norms are folded into the layers before them.
     looked : Looked
@@ -76,6 +80,7 @@ class PreparedEncoder(Closing):
         check_images("example", example)
         self.name = name
         self.device = device
+        self.batch_size = batch_size
         # Half types underflow in a backward pass and round away what maps differ in; nothing is
         # lost by computing in more.
         self.dtype = (
@@ -132,11 +137,11 @@ class PreparedEncoder(Closing):
         if len(images) == 1:  # another one of the same kind
             images = torch.cat([images, images.flip(-1)])
         with original_untouched(self._original, self.name, who="its transform", reads=True):
-            self._check_transform(images)
+            check_transform(self.name, self._transform, images, self.device, self._sees(images))
             x = self.preprocess(images[:2])
         if torch.equal(x[0], x[1]):
             x = x[:1]
-        keep = []
+        keep = output.parts(self.module) if isinstance(output, Taps) else []
         for argument, name in (("output", output), ("features", features)):
             part = self._reader.parts[argument]
             if isinstance(part, nn.Module):
@@ -166,17 +171,6 @@ class PreparedEncoder(Closing):
             raise
         except EncoderError as error:
             raise with_size(error, self._reader, x) from error.__cause__
-
-    def _check_transform(self, images: Tensor) -> None:
-        transform = self._transform
-        if transform is None or isinstance(transform, Normalize):
-            return
-        try:
-            check_geometry(lambda some: transform(some.to(self.device)), self._sees(images))
-        except AssumptionError:
-            raise
-        except EncoderError as error:
-            raise EncoderError(f"network {self.name!r}: {error}") from error
 
     def exact(self) -> PreparedEncoder:
         """Make a copy in other arithmetic, to see what rounding does: plain, and not looked at.
@@ -353,8 +347,29 @@ class PreparedEncoder(Closing):
                 z, c = self.sizes.run(run, x)
         self._first_batch.keep(x, self._both_as_it_is, (z, c))
         # A network that switches gradients on itself leaves a history.
-        output = z.detach()
-        return output, (output if c is z else c.detach())
+        return (output := z.detach()), (output if c is z else c.detach())
+
+    def through(self, x: Tensor, inner: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Run the network in a pass that goes through its features; see `Reader.through`."""
+        if self._compiled is not None:
+            raise EncoderError(
+                f"network {self.name!r}: nothing can be put into a compiled program's inner "
+                f"layers; {self.remedy}"
+            )
+        z, c = self._followed(lambda some: self._reader.through(some, inner), x)
+        if inner is None:
+            self._first_batch.keep(x, self._both_as_it_is, (z.detach(), c.detach()))
+        return z, c
+
+    def each(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Run the network as `outputs` does: what each layer says, where `Taps` are the output."""
+        with torch.no_grad():
+            found = self._each_as_it_is(x)
+        self._first_batch.keep(x, self._each_as_it_is, found)
+        return found
+
+    def _each_as_it_is(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self._followed(self._reader.each, x)
 
     def _expected_batch(self) -> FirstBatch:
         """Keep the first batch that is larger than what the look saw, if there can be one."""

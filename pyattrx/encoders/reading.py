@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pyattrx._ambient import for_network
-from pyattrx.encoders.outputs import Part, pick_tensor, run_until
+from pyattrx.encoders.outputs import Part, pick_tensor, put_tensor, run_until
+from pyattrx.encoders.taps import Taps
 from pyattrx.encoders.widening import Widened
 from pyattrx.errors import AssumptionError, EncoderError, PyattrxError
 
 __all__ = ["BatchSizes", "Reader"]
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -148,20 +152,82 @@ class Reader:
             return z, self._answer(x, "features")
         return z, self.checked(seen[0], x, "features")
 
+    def through(self, x: Tensor, inner: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the output, and the features that it is made of in the same pass.
+
+        Parameters
+        ----------
+        x : Tensor [N, C, H, W]
+            A batch that the network can stand as it is (`sizes`).
+        inner : Tensor [N, ...], optional
+            What goes on from the layer in the place of its answer.
+
+        Returns
+        -------
+        output, features : Tensor [N, ...]
+            Where gradients are switched on, the output can be differentiated by the features:
+            they are a leaf unless they answer to an `x` that asks for a gradient. What is written
+            into the layer's answer later leaves them alone.
+
+        Raises
+        ------
+        EncoderError
+            The features are no layer's, or the output does not come after it.
+        """
+        layer = self.parts["features"]
+        if not isinstance(layer, nn.Module):
+            given = "nothing" if layer is None else "a function"
+            raise EncoderError(
+                f"network {self.name!r}: features= is {given}, and an inner layer is needed: "
+                "name a submodule that the output comes after, Encoder(..., features='layer3') or "
+                "'SPECIFICATION?features=layer3'"
+            )
+        seen: list[Tensor] = []
+
+        def pass_on(_: nn.Module, __: Any, answer: Any) -> Any:
+            found = pick_tensor(answer)
+            here = found if inner is None else inner
+            if torch.is_grad_enabled() and not here.requires_grad:
+                here = here.detach().requires_grad_()
+            seen.append(here)
+            return put_tensor(answer, found, here.clone())
+
+        hook = layer.register_forward_hook(pass_on)
+        try:
+            z = self._answer(x, "output")
+        finally:
+            hook.remove()
+        if not seen:
+            raise EncoderError(
+                f"network {self.name!r}: the output is reached before the layer of features=; "
+                "name one that the output comes after"
+            )
+        return z, self.checked(seen[-1], x, "features")
+
     def _answer(self, given: Tensor, argument: str) -> Tensor:
         part = self.parts[argument]
+
+        def run(x: Tensor) -> Tensor:
+            if isinstance(part, nn.Module):
+                return pick_tensor(run_until(self.module, x, part))
+            return pick_tensor(self.module(x) if part is None else part(self.module, x))
+
+        return self.checked(self._ran(run, given), given, argument)
+
+    def each(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return what layers say, [N, ...] each, where `Taps` are the output; differentiable."""
+        taps = self.parts["output"]
+        assert isinstance(taps, Taps)
+        run = partial(taps.read, self.module)
+        return tuple(self.sizes.run(lambda part: self._ran(run, part), x))
+
+    def _ran(self, run: Callable[[Tensor], _Answer], given: Tensor) -> _Answer:
         # The caller's x is a leaf and is needed afterwards.
         x = given.clone() if self.copies_input else given
         version = x._version
         try:
             with self.surroundings():
-                if isinstance(part, nn.Module):
-                    answer = run_until(self.module, x, part)
-                elif part is not None:
-                    answer = part(self.module, x)
-                else:
-                    answer = self.module(x)
-            z = pick_tensor(answer)
+                answer = run(x)
         except PyattrxError as error:
             if self.name in str(error):
                 raise
@@ -172,7 +238,7 @@ class Reader:
                 f"{x.dtype}: {type(error).__name__}: {error}"
             ) from error
         self.wrote |= x._version != version
-        return self.checked(z, given, argument)
+        return answer
 
     def checked(self, z: Tensor, x: Tensor, argument: str) -> Tensor:
         """Return an answer, if it can stand for a network."""

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from pyattrx._layouts import any_layout
+from pyattrx.methods.network import Network
 from pyattrx.methods.scalars import Scalar
 
 __all__ = ["Forward", "GradXInput", "InputAttribution", "Saliency"]
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Network | Callable[[Tensor], Tensor]
 
 
 class InputAttribution:
-    """One way of tracing a network's output back to its input by one backward pass.
+    """One way of tracing a network's output back to its input, or to a layer on the way.
 
     Subclass it for a method of your own: either change the derivatives that the pass sees
     (`rules`), or replace the pass altogether (`gradient`), and say in `combine` what the result
@@ -31,6 +32,14 @@ class InputAttribution:
     combine : {"grad_x_input", "saliency", "identity"}
         What `pyattrx.ops.attribution_maps` does with the tensor that `gradient` returns: multiply
         it by the input, take its magnitude, or nothing (it is the attribution already).
+    inner : bool
+        Whether it attributes to the layer that ``Encoder(features=...)`` names, and not to the
+        input. `gradient` is then asked only for batches that the network can stand as they are.
+    maps : int
+        How many maps an image has. Those of more than one are a field: a row is all of them, one
+        behind another, and `gradient` returns [N, maps, C, H, W].
+    unit_maps : bool
+        Whether each map of a field is brought to unit length.
 
     Examples
     --------
@@ -48,8 +57,17 @@ class InputAttribution:
     'integrated_gradients'
     """
 
-    name: ClassVar[str] = ""
+    name: str = ""
     combine: ClassVar[str] = "identity"
+    inner: ClassVar[bool] = False
+
+    @property
+    def maps(self) -> int:  # noqa: D102
+        return 1
+
+    @property
+    def unit_maps(self) -> bool:  # noqa: D102
+        return False
 
     def rules(self) -> AbstractContextManager[object]:
         """Return a context in which the network is run; it may change derivatives."""
@@ -58,13 +76,26 @@ class InputAttribution:
     def check(self, module: nn.Module) -> None:
         """Raise `EncoderError` for a network that the method cannot attribute."""
 
+    def check_rules(self, rules: object, *values: Tensor) -> None:
+        """Raise `EncoderError` where an answer was not made by the rules.
+
+        Parameters
+        ----------
+        rules : object
+            What entering the context of `rules` returned.
+        *values : Tensor
+            What the network answered, with its graph.
+        """
+
     def gradient(self, forward: Forward, x: Tensor, scalar: Scalar) -> Tensor | None:
         """Run the network on a batch and differentiate its scalar with respect to the input.
 
         Parameters
         ----------
-        forward : callable
-            From [N, C, H, W] to the network's output [N, ...].
+        forward : Network
+            Called, it goes from [N, C, H, W] to the network's output [N, ...]; it has an inner
+            layer, too, and other things that an attribution may ask for. Where these are not
+            needed any callable will do.
         x : Tensor [N, C, H, W]
             The batch as the network sees it, detached.
         scalar : callable
@@ -72,12 +103,15 @@ class InputAttribution:
 
         Returns
         -------
-        Tensor [N, C, H, W] or None
-            None where the output does not depend on the input through differentiable operations.
+        Tensor [N, C, H, W], [N, maps, C, H, W] or None
+            Of the input's shape, unless `combine` is "identity"; then C, H and W are those of what
+            is attributed to. None where the output does not depend on the input through
+            differentiable operations.
         """
-        with torch.enable_grad(), self.rules():
+        with torch.enable_grad(), self.rules() as rules:
             x = x.detach().requires_grad_()
             value = scalar(forward(x)).sum()
+            self.check_rules(rules, value)
             return differentiated(value, x)
 
     def __eq__(self, other: object) -> bool:

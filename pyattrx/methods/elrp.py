@@ -27,8 +27,7 @@ from torch import Tensor, nn
 from pyattrx._checks import number
 from pyattrx._modes import Arguments, Function, FunctionMode, Named
 from pyattrx.errors import EncoderError
-from pyattrx.methods.attribution import Forward, InputAttribution, differentiated
-from pyattrx.methods.scalars import Scalar
+from pyattrx.methods.attribution import InputAttribution
 
 __all__ = ["ELRP"]
 
@@ -72,14 +71,11 @@ class ELRP(InputAttribution):
         """Return the context in which activations follow the epsilon rule."""
         return _EpsilonRule(self.eps)
 
-    def gradient(self, forward: Forward, x: Tensor, scalar: Scalar) -> Tensor | None:
-        """As for every attribution; refuses a network with an activation that cannot be caught."""
-        with torch.enable_grad(), _EpsilonRule(self.eps) as rule:
-            x = x.detach().requires_grad_()
-            value = scalar(forward(x)).sum()
-            if not rule.fused:
+    def check_rules(self, rules: object, *values: Tensor) -> None:
+        """Refuse a network with an activation that cannot be caught."""
+        if isinstance(rules, _EpsilonRule) and not rules.fused:
+            for value in values:
                 _check_all_seen(value)
-            return differentiated(value, x)
 
 
 class _Activation(torch.autograd.Function):

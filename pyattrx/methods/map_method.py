@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 from pyattrx._checks import flag, integer
@@ -11,16 +13,21 @@ from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.methods.attribution import GradXInput, InputAttribution, Saliency
 from pyattrx.methods.base import ComparisonMethod, imported, reference_to
 from pyattrx.methods.elrp import ELRP
+from pyattrx.methods.gradient_field import GradientField
+from pyattrx.methods.inner import INNER, InnerAttribution
 from pyattrx.methods.scalars import Scalar, resolve_scalar
 from pyattrx.methods.storage import STORAGES
 
 __all__ = ["ATTRIBUTIONS", "Method", "resolve_attribution", "resolve_maps_method"]
 
-ATTRIBUTIONS: dict[str, type[InputAttribution]] = {
+ATTRIBUTIONS: dict[str, Callable[..., InputAttribution]] = {
     "saliency": Saliency,
     "grad_x_input": GradXInput,
     "elrp": ELRP,
+    "gradient_field": GradientField,
+    **{name: partial(InnerAttribution, name=name) for name in INNER},
 }
+_OWN = (Saliency, GradXInput, ELRP, GradientField, InnerAttribution)
 _REDUCTIONS = ("mean", "abs_mean", "none")
 
 
@@ -30,8 +37,10 @@ class Method(ComparisonMethod):
 
     Parameters
     ----------
-    attribution : {"saliency", "grad_x_input", "elrp"} or InputAttribution
-        How the output is traced back to the input.
+    attribution : str or InputAttribution
+        How the output is traced back to the input: "saliency", "grad_x_input", "elrp",
+        "gradient_field"; or to the layer that ``Encoder(features=...)`` names: "conductance",
+        "naa", "layer_ig".
     scalar : {"mean", "half_squared_norm"} or callable
         What is attributed: one number per image, from the output [N, ...].
     reduce : {"mean", "abs_mean", "none"}
@@ -47,6 +56,9 @@ class Method(ComparisonMethod):
     storage : {"float16", "bfloat16", "int8"}, optional
         Round maps to this type before they are compared, so that they take fewer bytes where they
         are kept; as the network computes them if left out.
+    steps : int, optional
+        Points on the path of an attribution that is named and follows one; as many as it takes by
+        itself if left out.
 
     Raises
     ------
@@ -74,12 +86,16 @@ class Method(ComparisonMethod):
     pixels: int | None = None
     pixel_seed: int = 0
     storage: str | None = None
+    steps: int | None = None
 
-    needs = frozenset({"gradients"})
     invariant_to = frozenset({"scale", "permutation of probes"})
 
     def __post_init__(self) -> None:
         resolve_attribution(self.attribution)
+        if self.steps is not None:
+            steps = integer("steps", self.steps, least=1, more=", or None")
+            object.__setattr__(self, "steps", steps)
+            self._check_path()
         resolve_scalar(self.scalar)
         if self.reduce not in _REDUCTIONS:
             raise InvalidValueError("reduce", self.reduce, "one of 'mean', 'abs_mean', 'none'")
@@ -98,6 +114,28 @@ class Method(ComparisonMethod):
             names = ", ".join(repr(name) for name in STORAGES)
             raise InvalidValueError("storage", self.storage, f"one of {names}, or None")
 
+    def _check_path(self) -> None:
+        if not isinstance(self.attribution, str):
+            expected = f"None: say it to the attribution, {type(self.attribution).__name__}(steps=)"
+            raise InvalidValueError("steps", self.steps, expected)
+        if not hasattr(resolve_attribution(self.attribution), "steps"):
+            paths = [n for n, make in ATTRIBUTIONS.items() if hasattr(make(), "steps")]
+            expected = f"None: {self.attribution!r} follows no path, as {', '.join(paths)} do"
+            raise InvalidValueError("steps", self.steps, expected)
+
+    @property
+    def traced(self) -> InputAttribution:
+        """The attribution, with its options."""
+        if isinstance(self.attribution, str) and self.steps is not None:
+            return ATTRIBUTIONS[self.attribution](steps=self.steps)
+        return resolve_attribution(self.attribution)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Backward passes; of an inner attribution the layer, too."""
+        inner = {"features"} if resolve_attribution(self.attribution).inner else set()
+        return frozenset({"gradients", *inner})
+
     def to_dict(self) -> dict[str, Any]:
         """Return the method as JSON types.
 
@@ -108,13 +146,15 @@ class Method(ComparisonMethod):
             module and name.
         """
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.steps is None:  # a fact more, so that methods without a path stay what they are
+            del values["steps"]
         if self.grid is not None:
             values["grid"] = list(self.grid)
         if isinstance(self.attribution, InputAttribution):
             options = dict(vars(self.attribution))
-            named = {kind: name for name, kind in ATTRIBUTIONS.items()}
             kind = type(self.attribution)
-            reference = named.get(kind) or reference_to("attribution", kind)
+            own = self.attribution.name if kind in _OWN else None
+            reference = own or reference_to("attribution", kind)
             try:
                 json.dumps(options)
             except TypeError as error:
@@ -149,7 +189,8 @@ class Method(ComparisonMethod):
             name = attribution["class"]
             kind = ATTRIBUTIONS[name] if name in ATTRIBUTIONS else imported("attribution", name)
             # Nothing else is ever called on behalf of a file.
-            if not (isinstance(kind, type) and issubclass(kind, InputAttribution)):
+            ours = name in ATTRIBUTIONS
+            if not (ours or (isinstance(kind, type) and issubclass(kind, InputAttribution))):
                 raise InvalidValueError("attribution", name, "a subclass of InputAttribution")
             values["attribution"] = kind(**attribution["options"])
         scalar = values.get("scalar")
@@ -200,11 +241,11 @@ def resolve_attribution(attribution: str | InputAttribution | Any) -> InputAttri
 
 
 def resolve_maps_method(method: Any, others: tuple[str, ...] = (), more: str = "") -> Method:
-    """Turn the name of a published form, or a `Method`, into a `Method`.
+    """Turn the name of an attribution, an `InputAttribution` or a `Method` into a `Method`.
 
     Parameters
     ----------
-    method : str or Method
+    method : str, InputAttribution or Method
     others : tuple of str
         Names that would have been something else, for the message.
     more : str
@@ -217,6 +258,8 @@ def resolve_maps_method(method: Any, others: tuple[str, ...] = (), more: str = "
     """
     if isinstance(method, Method):
         return method
+    if isinstance(method, InputAttribution):
+        return Method(method)
     if not isinstance(method, str):
         names = ", ".join(map(repr, ATTRIBUTIONS))
         raise InvalidTypeError("method", method, f"one of {names}, or a pyattrx.Method{more}")

@@ -7,11 +7,16 @@ be in memory at once.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 
-__all__ = ["Moments", "cross_fitted_r2", "narrowed"]
+__all__ = [
+    "Fitted", "Moments", "cross_fitted", "cross_fitted_r2", "fitted", "narrowed", "nothing_varies",
+    "squared_errors",
+]  # fmt: skip
 
 # The share of a target's squares that is taken for what rounding left of zero.
 _ROUNDING = 1e-13
@@ -128,15 +133,39 @@ def cross_fitted_r2(
     (True, (4, 1))
     """
     starts = np.zeros(1, np.int64) if starts is None else starts
+    return cross_fitted(
+        moments, halves, blocks, lambda a, b: _r2(a, b, width, penalty, starts, intercept)
+    )
+
+
+def cross_fitted(
+    moments: Callable[[np.ndarray], Moments],
+    halves: np.ndarray,
+    blocks: np.ndarray,
+    score: Callable[[Moments, Moments], np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score a fit to each half by the other: the mean of both ways, and without each block.
+
+    Parameters
+    ----------
+    moments, halves, blocks
+        As for `cross_fitted_r2`.
+    score : callable
+        From the sums that are fitted to and those of the test to numbers [T].
+
+    Returns
+    -------
+    values : ndarray [T]
+    without : ndarray [K, T]
+    """
 
     def both_ways(first: Moments, second: Moments) -> np.ndarray:
-        there = _r2(first, second, width, penalty, starts, intercept)
-        return np.asarray((there + _r2(second, first, width, penalty, starts, intercept)) / 2)
+        return np.asarray((score(first, second) + score(second, first)) / 2)
 
     members = [np.flatnonzero(halves == half) for half in (0, 1)]
     whole = [moments(some) for some in members]
     values = both_ways(*whole)
-    without = np.full((int(blocks.max()) + 1, len(starts)), np.nan)
+    without = np.full((int(blocks.max()) + 1, len(values)), np.nan)
     for block in range(len(without)):
         left = [
             sums.without(moments(some[blocks[some] == block]))
@@ -170,10 +199,44 @@ def narrowed(rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(triangle[: len(rows)].T)
 
 
-def _r2(
-    fit: Moments, test: Moments, width: int, penalty: float, starts: np.ndarray, intercept: bool
-) -> np.ndarray:
-    """R^2 on one half of the fit to the other, [T]."""
+@dataclass(frozen=True)
+class Fitted:
+    """A ridge regression of targets [Z] on features [C].
+
+    Attributes
+    ----------
+    weights : ndarray [C, Z]
+    mean_u, mean_z : ndarray [C], [Z]
+        What they are of; zeros without an intercept.
+    penalty : float
+        Of the squared weights; 0 where features do not vary, and weights are zero.
+    inverse : callable
+        Returns the inverse of the penalized Gram matrix, [C, C].
+    """
+
+    weights: np.ndarray
+    mean_u: np.ndarray
+    mean_z: np.ndarray
+    penalty: float
+    inverse: Callable[[], np.ndarray]
+
+
+def fitted(fit: Moments, width: int, penalty: float, intercept: bool) -> Fitted:
+    """Fit a ridge regression to sums over samples.
+
+    Parameters
+    ----------
+    fit : Moments
+    width : int
+        Features, before they were turned into fewer.
+    penalty : float
+        In units of the mean diagonal of the smaller Gram matrix.
+    intercept : bool
+
+    Returns
+    -------
+    Fitted
+    """
     gram, cross = fit.gram.copy(), fit.cross
     mean_u, mean_z = np.zeros(len(gram)), np.zeros(cross.shape[1])
     trace = float(np.trace(gram))
@@ -184,25 +247,48 @@ def _r2(
         ).T
         cross = cross - fit.count * np.outer(mean_u, mean_z)
     left = float(np.trace(gram))
-    weights = np.zeros_like(cross)
     # What rounding leaves of features that do not vary in this half, or of directions that they do
     # not vary in, may be negative.
     rounding = 4 * len(gram) * np.finfo(np.float64).eps * trace
-    if left > rounding:
-        strength = max(penalty * left / min(width, fit.count), rounding)
-        gram[np.diag_indices(len(gram))] += strength
-        # The lower triangle in C's order is the upper one in Fortran's.
-        factor = scipy.linalg.cho_factor(gram.T, lower=False, overwrite_a=True, check_finite=False)
-        weights = scipy.linalg.cho_solve(factor, cross, check_finite=False)
-    constant = mean_z - mean_u @ weights
+    if left <= rounding:
+        return Fitted(np.zeros_like(cross), mean_u, mean_z, 0.0, lambda: np.zeros_like(gram))
+    strength = max(penalty * left / min(width, fit.count), rounding)
+    gram[np.diag_indices(len(gram))] += strength
+    # The lower triangle in C's order is the upper one in Fortran's.
+    factor = scipy.linalg.cho_factor(gram.T, lower=False, overwrite_a=True, check_finite=False)
+    weights = scipy.linalg.cho_solve(factor, cross, check_finite=False)
+
+    def inverse() -> np.ndarray:
+        found: np.ndarray = scipy.linalg.cho_solve(factor, np.eye(len(gram)), check_finite=False)
+        return found
+
+    return Fitted(weights, mean_u, mean_z, strength, inverse)
+
+
+def squared_errors(of: Fitted, test: Moments, intercept: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Squared errors of a regression on other samples, and their squares about their mean, [Z]."""
+    weights = of.weights
+    constant = of.mean_z - of.mean_u @ weights
     product = scipy.linalg.blas.dsymm(1.0, test.gram.T, weights, lower=False)
-    fitted = 2 * constant * (test.u @ weights)
-    fitted += np.einsum("cz,cz->z", weights, product)
-    fitted += test.count * constant**2
+    predicted = 2 * constant * (test.u @ weights)
+    predicted += np.einsum("cz,cz->z", weights, product)
+    predicted += test.count * constant**2
     explained = np.einsum("cz,cz->z", weights, test.cross) + constant * test.z
-    error = np.add.reduceat(test.squares - 2 * explained + fitted, starts)
     total = test.squares - (test.z**2 / test.count if intercept else 0)
-    total = np.add.reduceat(total, starts)
-    nothing = total <= _ROUNDING * np.add.reduceat(fit.squares + test.squares, starts)
+    return test.squares - 2 * explained + predicted, total
+
+
+def nothing_varies(total: np.ndarray, fit: Moments, test: Moments, starts: np.ndarray) -> Any:
+    """Whether targets' squares, [T], are what rounding left of zero."""
+    return total <= _ROUNDING * np.add.reduceat(fit.squares + test.squares, starts)
+
+
+def _r2(
+    fit: Moments, test: Moments, width: int, penalty: float, starts: np.ndarray, intercept: bool
+) -> np.ndarray:
+    """R^2 on one half of the fit to the other, [T]."""
+    error, total = squared_errors(fitted(fit, width, penalty, intercept), test, intercept)
+    error, total = np.add.reduceat(error, starts), np.add.reduceat(total, starts)
+    nothing = nothing_varies(total, fit, test, starts)
     r2 = 1 - np.maximum(error, 0) / np.where(nothing, 1.0, total)
     return np.where(nothing, 0.0, r2)

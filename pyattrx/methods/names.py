@@ -6,12 +6,14 @@ from dataclasses import fields
 from typing import Any
 
 from pyattrx.errors import InvalidTypeError, InvalidValueError
+from pyattrx.methods.attribution import InputAttribution
 from pyattrx.methods.base import ComparisonMethod, imported
 from pyattrx.methods.cka import CKA
 from pyattrx.methods.combined import Combined
 from pyattrx.methods.dds import DDS
 from pyattrx.methods.edges import Edges
 from pyattrx.methods.feature_method import FeatureMethod
+from pyattrx.methods.inner import INNER
 from pyattrx.methods.map_method import ATTRIBUTIONS, Method, resolve_attribution
 from pyattrx.methods.normalized_ridge import NormalizedRidge
 from pyattrx.methods.perturbation_response import PerturbationResponse
@@ -72,6 +74,8 @@ def summary(name: str) -> str:
     >>> pyattrx.methods.summary("cka")
     'linear centered kernel alignment: the cosine of both centered Gram matrices of the outputs'
     """
+    if name in INNER:
+        return INNER[name]
     method = get(name)
     described: Any = method
     if isinstance(method, Method):
@@ -86,8 +90,9 @@ def get(method: Any, argument: str = "method") -> ComparisonMethod:
 
     Parameters
     ----------
-    method : str or ComparisonMethod
-        A name in `list_methods`, ``module:name`` of a method of your own, or a method.
+    method : str, ComparisonMethod or InputAttribution
+        A name in `list_methods`, ``module:name`` of a method of your own, or a method. An
+        attribution is the `Method` of it.
     argument : str
         What errors call it.
 
@@ -110,6 +115,8 @@ def get(method: Any, argument: str = "method") -> ComparisonMethod:
                 expected = "a pyattrx.Method, or derived from pyattrx.FeatureMethod"
                 raise InvalidTypeError(argument, part, expected)
         return method
+    if isinstance(method, InputAttribution):
+        return Method(method)
     if not isinstance(method, str):
         what = " (an instance, not the class)" if _is_kind(method) else ""
         raise InvalidTypeError(argument, method, f"a name, or a method of pyattrx.methods{what}")

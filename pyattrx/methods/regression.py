@@ -23,7 +23,9 @@ from pyattrx.errors import InvalidValueError
 from pyattrx.methods.feature_method import ROUNDINGS, FeatureMethod, Summary, widened
 from pyattrx.methods.moments import Moments, cross_fitted_r2, narrowed
 
-__all__ = ["Regression", "shaped", "shrunk", "unit_length"]
+__all__ = [
+    "Regression", "common_grid", "halves_of", "samples_of", "shaped", "shrunk", "unit_length",
+]  # fmt: skip
 
 # Targets' samples in memory at once, in float64.
 _TARGET_BYTES = 256 << 20
@@ -90,7 +92,7 @@ class Regression(FeatureMethod):
         blocks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Predict every target from every source; see `FeatureMethod.compare`."""
-        halves = _halves(groups)
+        halves = halves_of(groups)
         values = np.empty((len(targets), len(sources)))
         without = np.empty((int(blocks.max()) + 1, *values.shape))
         for column, source in enumerate(sources):
@@ -106,14 +108,14 @@ class Regression(FeatureMethod):
         features = source.arrays["features"]
         alike: dict[tuple[int, int] | None, list[int]] = {}
         for index, target in enumerate(targets):
-            alike.setdefault(_common(features, target.arrays["output"]), []).append(index)
+            alike.setdefault(common_grid(features, target.arrays["output"]), []).append(index)
         for grid, members in alike.items():
-            u = _Source.of(_samples(features, grid, self.window), centered=self.intercept)
+            u = _Source.of(samples_of(features, grid, self.window), centered=self.intercept)
             rows: list[int] = []
             zs: list[np.ndarray] = []
             for index in members:
                 rows.append(index)
-                zs.append(_narrow(_samples(targets[index].arrays["output"], grid)))
+                zs.append(_narrow(samples_of(targets[index].arrays["output"], grid)))
                 if sum(z.nbytes for z in zs) >= _TARGET_BYTES:
                     yield rows, u, zs
                     rows, zs = [], []
@@ -160,7 +162,7 @@ class _Source:
         return cls(_narrow(samples), width)
 
 
-def _halves(groups: np.ndarray) -> np.ndarray:
+def halves_of(groups: np.ndarray) -> np.ndarray:
     """Half of each probe, 0 or 1: groups in turn, in the order in which they come."""
     _, first, place = np.unique(groups, return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
@@ -168,7 +170,7 @@ def _halves(groups: np.ndarray) -> np.ndarray:
     return halves
 
 
-def _common(features: np.ndarray, output: np.ndarray) -> tuple[int, int] | None:
+def common_grid(features: np.ndarray, output: np.ndarray) -> tuple[int, int] | None:
     """Height and width of the maps that both are compared on; None where one of them is no map."""
     if features.ndim != 5 or output.ndim != 5:
         return None
@@ -176,7 +178,7 @@ def _common(features: np.ndarray, output: np.ndarray) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def _samples(array: np.ndarray, grid: tuple[int, int] | None, window: int = 1) -> np.ndarray:
+def samples_of(array: np.ndarray, grid: tuple[int, int] | None, window: int = 1) -> np.ndarray:
     """Features [N, draws, ...] as samples [N, L, C], float64; of a window, C times its size."""
     if grid is not None and array.shape[-2:] == grid and window == 1:
         x = np.array(np.moveaxis(array, 2, -1), np.float64, order="C")  # one copy

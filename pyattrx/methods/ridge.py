@@ -13,7 +13,7 @@ from pyattrx.encoders import PreparedEncoder
 from pyattrx.methods.feature_method import Summary, widened
 from pyattrx.methods.points import Points, gram_summary, recentered
 
-__all__ = ["Ridge"]
+__all__ = ["Ridge", "left_out"]
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Ridge(Points):
         if penalty > 0:
             gram[np.diag_indices(count)] += penalty
             residual = penalty * cho_solve(cho_factor(gram, lower=True), np.eye(count)) - 1 / count
-        left_out = _left_out(residual, groups)
-        return np.asarray(centering - left_out.T @ left_out).ravel()
+        outside = left_out(residual, groups)
+        return np.asarray(centering - outside.T @ outside).ravel()
 
 
-def _left_out(residual: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def left_out(residual: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """From what makes residuals to what makes those of groups that were left out."""
     sizes = np.bincount(groups, minlength=int(groups.max()) + 1)
     out = residual.copy()

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
-import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyattrx._files import read_exactly, write_all
-from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
+from pyattrx._scratch import Scratch, ScratchFile, ScratchFolder
 
 __all__ = ["PixelStore", "Pixels", "as_float32", "digest"]
 
@@ -40,18 +35,15 @@ class PixelStore:
 
     Parameters
     ----------
-    scratch : path, optional
-        Folder of the scratch file; the system's temporary folder if left out.
+    scratch : path or Scratch, optional
+        Where they go beyond 64 MiB.
     """
 
-    def __init__(self, scratch: str | os.PathLike[str] | None = None) -> None:
-        if scratch is not None and not isinstance(scratch, (str, os.PathLike)):
-            raise InvalidTypeError("scratch", scratch, "the path of a folder")
-        if scratch is not None and not Path(scratch).is_dir():
-            raise InvalidValueError("scratch", str(scratch), "an existing folder")
-        self._folder = scratch
+    def __init__(self, scratch: ScratchFolder = None) -> None:
+        self._scratch = Scratch.of(scratch)
+        self._room = self._scratch.room(_MEMORY_BYTES)
         self._kept: list[Pixels] = []
-        self._file: int | None = None
+        self._file: ScratchFile | None = None
         self._digests = bytearray()
         self.shape: tuple[int, int, int] | None = None
         self.dtype: np.dtype[Any] | None = None
@@ -67,12 +59,12 @@ class PixelStore:
         """Add an image, [3, H, W], C order, uint8 or float32; it is kept, not copied."""
         if self.shape is None:
             self.shape, self.dtype = image.shape, image.dtype
-        if self._file is None and (len(self) + 1) * image.nbytes > _MEMORY_BYTES:
+        if self._file is None and (len(self) + 1) * image.nbytes > self._room:
             self._spill()
         if self._file is None:
             self._kept.append(image)
         else:
-            self._write(self._file, image, len(self) * image.nbytes)
+            self._file.write(image.data, len(self) * image.nbytes)
         self._digests += image_digest
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -93,39 +85,13 @@ class PixelStore:
             for place, image in zip(out, self._kept[start:stop], strict=True):
                 place[...] = image
         elif len(out):
-            self._read_file(self._file, out, start * out[0].nbytes)
+            self._file.read(out.data, start * out[0].nbytes)
         return out
 
     def _spill(self) -> None:
-        try:
-            # Nameless, so that its space is given back whatever happens to this process.
-            file = tempfile.TemporaryFile(  # noqa: SIM115
-                prefix="pyattrx-probes-", dir=self._folder, buffering=0
-            )
-        except OSError as error:
-            raise self._full(error) from error
-        weakref.finalize(self, file.close)
-        self._file = file.fileno()
+        self._file = ScratchFile(self._scratch, "probes")
         at = 0
         for image in self._kept:
-            self._write(self._file, image, at)
+            self._file.write(image.data, at)
             at += image.nbytes
         self._kept.clear()
-
-    def _write(self, file: int, image: Pixels, at: int) -> None:
-        try:
-            write_all(file, image.data, at)
-        except OSError as error:
-            raise self._full(error) from error
-
-    def _read_file(self, file: int, out: Pixels, at: int) -> None:
-        # At given positions, so that threads and forked processes may read at the same time.
-        if not read_exactly(file, out.data.cast("B"), at):
-            raise ProbeError("the scratch file of probes ended early")
-
-    def _full(self, error: OSError) -> ProbeError:
-        folder = tempfile.gettempdir() if self._folder is None else self._folder
-        return ProbeError(
-            f"cannot write the scratch file of probes in {folder}: {error.strerror}; "
-            "another folder can be chosen with scratch="
-        )

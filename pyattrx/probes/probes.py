@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from pyattrx._progress import progress
+from pyattrx._scratch import ScratchFolder
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
 from pyattrx.photos import (
     Decoded,
@@ -146,7 +147,7 @@ class Probes:
         groups: Literal["photo"] | GroupOf | None = "photo",
         recursive: bool = True,
         workers: int | None = None,
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Probes:
         """Read the photos of a folder.
 
@@ -267,7 +268,7 @@ class Probes:
         seed: int = 0,
         names: Sequence[str] | None = None,
         groups: Literal["photo"] | Groups | None = "photo",
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Probes:
         """Cut and resize photos that are in memory, in the order given.
 
@@ -334,7 +335,7 @@ class Probes:
         groups: Groups | None = None,
         names: Sequence[str] | None = None,
         *,
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Probes:
         """Take images from a tensor, of any device and memory layout; they are copied.
 
@@ -389,7 +390,7 @@ class Probes:
         groups: Groups | None = None,
         names: Sequence[str] | None = None,
         *,
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Probes:
         """Take images from a DataLoader or any other iterable of batches, one batch at a time.
 

@@ -6,6 +6,7 @@ where the zoo keeps them, and then ranked. Whoever is outside imports from here 
 
 from pyattrx.query.answering import answer
 from pyattrx.query.candidates import Candidates
+from pyattrx.query.limits import Limits
 from pyattrx.query.matches import Matches
 from pyattrx.query.query import Asked, Options, Query, Several, Target
 from pyattrx.query.sketch_index import KINDS, SketchIndex, faiss_or_none
@@ -15,6 +16,7 @@ __all__ = [
     "KINDS",
     "Asked",
     "Candidates",
+    "Limits",
     "Matches",
     "Options",
     "Query",

@@ -12,22 +12,16 @@ import torch
 
 from pyattrx._progress import progress
 from pyattrx.errors import IndexDamagedError, PyattrxError
+from pyattrx.query.limits import Limits
 from pyattrx.query.sketch_index import SketchIndex
 from pyattrx.storage import Store, StoredMethod, read_sketches
 
 __all__ = ["Candidates", "Near"]
 
-# Sketches read at once, and those of an index that is worth a file.
+# Sketches read at once.
 _BLOCK = 2048
-_WORTH_SAVING = 2000
-# Filtered entries up to this number are compared one by one.
-_FEW = 2000
-
-
 # The newest entries of an index, by which it is told whether it belongs to a zoo.
 _NEWEST = 64
-# Sketches of zoos of up to so many entries stay in memory: 128 MiB.
-_CACHED = 16384
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,7 @@ class Candidates:
     ----------
     store : Store
     method : StoredMethod
+    limits : Limits
 
     Attributes
     ----------
@@ -62,9 +57,10 @@ class Candidates:
         Entries that are not in the index because their sketches are damaged.
     """
 
-    def __init__(self, store: Store, method: StoredMethod) -> None:
+    def __init__(self, store: Store, method: StoredMethod, limits: Limits) -> None:
         self._store = store
         self._method = method
+        self._limits = limits
         self._path = store.index_folder / f"{method.digest:016x}.index"
         self._index: SketchIndex | None = None
         self._last = 0  # the newest entry that was looked at
@@ -104,7 +100,7 @@ class Candidates:
         list of Near
             For each target what it finds alone, as many as asked for or fewer.
         """
-        if allowed is not None and len(allowed) <= _FEW:
+        if allowed is not None and len(allowed) <= self._limits.one_by_one:
             return self._ordered(sketches, [allowed] * len(sketches), counts)
         with self._lock:
             index = self._refreshed()
@@ -175,7 +171,7 @@ class Candidates:
                 self._index.add(ids, vectors)
             self._last = last
         self._fill_cache(last)
-        if len(self._index) >= _WORTH_SAVING and len(self._index) > 1.1 * self._saved:
+        if len(self._index) >= self._limits.worth_saving and len(self._index) > 1.1 * self._saved:
             self._save(self._index)
         return self._index
 
@@ -187,7 +183,7 @@ class Candidates:
     def _fill_cache(self, last: int) -> None:
         """Keep the sketches of a small zoo in memory, their checksums compared once."""
         begun = int(self._cached_ids[-1]) if len(self._cached_ids) else 0
-        if last <= begun or self._store.catalog.count() > _CACHED:
+        if last <= begun or self._store.catalog.count() > self._limits.in_memory:
             return
         blocks = list(self._sketches(begun))
         self._cached_ids = np.concatenate([self._cached_ids, *(ids for ids, _ in blocks)])

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyattrx._scratch import Scratch, ScratchFolder
 from pyattrx.encoders import FORMS, Encoder, is_file, load, refused
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ZooDamagedError
 from pyattrx.methods import FeatureMethod, Method
+from pyattrx.query.limits import Limits
 from pyattrx.statistics import check_ranking
 from pyattrx.storage import (
     Run,
@@ -49,7 +50,7 @@ class Options(TypedDict, total=False):
     device: str | torch.device | None
     precision: str
     compile: bool
-    scratch: str | Path | None
+    scratch: ScratchFolder
     trust: bool
 
 
@@ -103,15 +104,17 @@ class Query:
     exact: bool
     early: bool
     run: Run
-    scratch: str | Path | None
+    scratch: Scratch
+    limits: Limits
 
     @classmethod
-    def of(cls, store: Store, target: Any, k: Any, **options: Any) -> Query:
+    def of(cls, store: Store, limits: Limits, target: Any, k: Any, **options: Any) -> Query:
         """Check what is asked.
 
         Parameters
         ----------
         store : Store
+        limits : Limits
         target : object, or a list or tuple of them
         k : int
         **options
@@ -149,7 +152,8 @@ class Query:
             exact,
             stop is not None,
             run,
-            options["scratch"],
+            Scratch.of(options["scratch"]),
+            limits,
         )
 
     def to_find(self, target: Target) -> int:
@@ -189,12 +193,12 @@ def _finalists(
     Where nobody says it, a zoo's features decide the order of all answers that there are features
     for: not of maps, of an entry that was added as maps, or of some of the probes.
     """
-    features, rerank, finalists = store.features, options["rerank"], options["finalists"]
+    rerank, finalists = options["rerank"], options["finalists"]
     if rerank is None and (
-        features is None
-        or options["stop"] is not None
+        options["stop"] is not None
         or isinstance(given, Tensor)
         or _is_bare(store, given)
+        or store.features is None
     ):
         rerank = False
     if rerank is False:
@@ -202,7 +206,7 @@ def _finalists(
             raise InvalidValueError("finalists", finalists, "None: nothing is re-ranked")
         return None
     if rerank is not None:
-        method = resolve_features(rerank)
+        method, features = resolve_features(rerank), store.features
         if features is None:
             raise InvalidValueError(
                 "rerank", str(method), "None: this zoo keeps no features; see Zoo.create"

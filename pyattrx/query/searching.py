@@ -29,14 +29,6 @@ from pyattrx.storage import ROWS, Store, check_maps
 
 __all__ = ["race", "search"]
 
-# Entries that are compared by their rows without asking their sketches first: as many, or as much.
-_ALL_ENTRIES = 64
-_ALL_BYTES = 256 << 20
-# Sketches choose at least this many, or so many for each match; four times as many as long as they
-# cannot rule out the rest, up to so many bytes of rows.
-_LEAST_CANDIDATES = 64
-_CANDIDATES_PER_MATCH = 16
-_MOST_BYTES = 1 << 30
 _SKETCH_ERRORS = 4.0
 
 
@@ -62,7 +54,8 @@ def search(
     allowed = query.allowed
     searched = len(allowed) if allowed is not None else store.catalog.count()
     entry_bytes = _row_bytes(store, query) * len(store.probes) if store.keep_rows else 0
-    few = searched <= _ALL_ENTRIES or searched * entry_bytes <= _ALL_BYTES
+    limits = query.limits
+    few = searched <= limits.all_entries or searched * entry_bytes <= limits.all_bytes
     everything = store.keep_rows and (query.exact or few)
     seen = _seen(store, query, targets, rows, sketched=not everything)
     if everything:
@@ -108,7 +101,8 @@ def _by_sketches(
         for i, some in enumerate(near):
             found[i] = compare_sketches(store, sketches[i], some.ids, some.vectors)
         open_ = []
-    counts = [max(_LEAST_CANDIDATES, _CANDIDATES_PER_MATCH * k) for k in wanted]
+    limits = query.limits
+    counts = [max(limits.least_chosen, limits.chosen_per_match * k) for k in wanted]
     entry_bytes = _row_bytes(store, query) * len(store.probes)
     while open_:
         near = nearest(open_, [counts[i] + 1 for i in open_])
@@ -119,7 +113,7 @@ def _by_sketches(
             one.complete = len(mine) >= left[i] or _rules_out(
                 store, one, some.scores[: counts[i]], wanted[i]
             )
-            if one.complete or 4 * counts[i] * entry_bytes > _MOST_BYTES:
+            if one.complete or 4 * counts[i] * entry_bytes > limits.most_bytes:
                 found[i] = one
                 open_.remove(i)
             counts[i] *= 4
@@ -144,8 +138,8 @@ def race(
     """
     ids = everyone = _ids(store, query)
     order, looks = rounds(store.groups)
-    room = int(_MOST_BYTES // max(_row_bytes(store, query) * looks[0], 1))
-    complete = len(ids) <= max(room, _ALL_ENTRIES)
+    room = int(query.limits.most_bytes // max(_row_bytes(store, query) * looks[0], 1))
+    complete = len(ids) <= max(room, query.limits.all_entries)
     seen = Seen(target.label, store, rows)
     arriving = _Arriving(rows)
     running = None

@@ -1,12 +1,14 @@
 """Pictures: heat map, task similarity tree, gallery of attribution maps, precision curves,
-recommendation.
+recommendation, channels, layers.
 
 Needs matplotlib (the extra ``plot``), which is imported with the first picture. The figures do not
 touch pyplot or the user's settings, and the same input gives the same picture, to the byte for SVG.
 """
 
 from pyattrx.report import canvas
+from pyattrx.report._channels import channels_figure
 from pyattrx.report._curves import Curve, curves_figure
+from pyattrx.report._depth import depth_figure
 from pyattrx.report._gallery import gallery
 from pyattrx.report._heatmap import heatmap
 from pyattrx.report._recommendation import recommendation_figure
@@ -16,7 +18,9 @@ from pyattrx.report.canvas import require_matplotlib
 __all__ = [
     "Curve",
     "canvas",
+    "channels_figure",
     "curves_figure",
+    "depth_figure",
     "gallery",
     "heatmap",
     "recommendation_figure",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from pyattrx.methods import ROUNDINGS, AttributionMaps, FeatureMethod, quantize
 from pyattrx.ops import freed_memory_kept
 from pyattrx.probes import Probes
 from pyattrx.running.behavior import described_behaviour, examples
-from pyattrx.running.feeding import Arriving, feed, in_turn, lag
+from pyattrx.running.feeding import Arriving, Begun, feed, in_turn, lag
 from pyattrx.running.map_checks import MapChecks
 from pyattrx.running.precision import arithmetic, map_cosines
 from pyattrx.running.rounding import ENOUGH, needs_other_arithmetic
@@ -35,6 +34,8 @@ __all__ = ["Description"]
 
 # Probes on which the effect of a cheaper arithmetic is measured.
 _EFFECT_PROBES = 8
+
+_Made = TypeVar("_Made")
 
 
 class Description:
@@ -92,6 +93,8 @@ class Description:
         self._probes = probes
         self._maps = maps
         self._batch_size = batch_size
+        # Maps of an image that are made of as many images of a pass leave room for fewer others.
+        self._maps_of_one = max((one.maps for one in maps), default=1)
         self._device = device
         self._precision = precision
         self._compile = compile
@@ -115,9 +118,7 @@ class Description:
                 entered.enter_context(freed_memory_kept())
             entered.enter_context(arithmetic("float32", self._device))
             images, digests = examples(self._probes)
-            prepared = self._encoder.prepare(
-                self._device, images, batch_size=min(self._batch_size, self._count)
-            )
+            prepared = self._encoder.prepare(self._device, images, batch_size=self._largest_batch)
             self._prepared = entered.enter_context(prepared)
             self.checks = [
                 MapChecks(prepared, maps, self._precision, self._exact) for maps in self._maps
@@ -134,10 +135,14 @@ class Description:
                 )
             entered.callback(self._close_exact)
             if self._compile:
-                prepared.compile(min(self._batch_size, self._count))
+                prepared.compile(self._largest_batch)
             entered.callback(self._stop_feeding)
             self._open = entered.pop_all()
         return self
+
+    @property
+    def _largest_batch(self) -> int:
+        return min(self._batch_size, self._count * self._maps_of_one)
 
     def __exit__(
         self,
@@ -186,12 +191,56 @@ class Description:
             for chosen, rows in in_turn(begun, self._checked, lag(self._device)):
                 yield chosen, rows
                 step(len(chosen))
-        for checks in self.checks:
-            with arithmetic("float32", self._device):
-                checks.check_something_is_left(self._some_images)
+        self._check_something_is_left()
 
-    def observed(self, method: FeatureMethod) -> dict[str, Tensor]:
+    def each(
+        self, run: Callable[[PreparedEncoder, Tensor, np.ndarray], _Made], what: str
+    ) -> Iterator[tuple[np.ndarray, _Made]]:
+        """Make passes of one's own over all probes.
+
+        Parameters
+        ----------
+        run : callable
+            Of the prepared network, a batch of images and the probes' numbers; called again for a
+            first batch that was not answered as its images alone.
+        what : str
+            What progress calls it.
+
+        Yields
+        ------
+        probes : ndarray [B], int64
+        made : object
+            What `run` returned.
+        """
+        with progress(f"{self._label}, {what}", len(self._probes)) as step:
+            for chosen, images in self._batches(np.arange(len(self._probes))):
+                with self._failures_named():
+                    with arithmetic(self._precision, self._device):
+                        made = run(self._prepared, images, chosen)
+                    if self._changed(self._prepared):
+                        made = run(self._prepared, images, chosen)
+                yield chosen, made
+                step(len(chosen))
+        self._check_something_is_left()
+
+    def checked(self, chosen: np.ndarray, images: Tensor, maps: Tensor, sizes: Tensor) -> Tensor:
+        """Check and mend maps that `each` made by the first of `maps`, as `rows` does."""
+        flags = self.checks[0].flags(maps, sizes)
+        begun = Begun(chosen, [], Arriving([flags]), [maps], images)
+        return self._checked(begun)[1][0]
+
+    def observed(
+        self,
+        method: FeatureMethod,
+        room: Callable[[tuple[int, ...], torch.dtype], Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """What a method sees of the probes as a whole.
+
+        Parameters
+        ----------
+        method : FeatureMethod
+        room : callable, optional
+            Makes an empty tensor of a shape and a type: in a file, say. Memory if left out.
 
         Returns
         -------
@@ -205,12 +254,13 @@ class Description:
         """
         found: dict[str, Tensor] = {}
         count = len(self._probes)
+        room = room or (lambda shape, dtype: torch.empty(shape, dtype=dtype))
         with self._failures_named():
             finer = needs_other_arithmetic(self._prepared, self._exact, self._some_images)
             reader = self._exact() if finer else self._prepared
             self.features_in = str(reader.dtype).removeprefix("torch.") if finer else None
 
-        def begin(chosen: np.ndarray, images: Tensor) -> _Begun:
+        def begin(chosen: np.ndarray, images: Tensor) -> Begun:
             with (
                 self._failures_named(),
                 arithmetic(self._precision, self._device),
@@ -220,9 +270,9 @@ class Description:
                 if self._changed(reader):
                     parts = method.observe(reader, images, chosen)
             flags = [part.reshape(len(part), -1).isfinite().all(1) for part in parts.values()]
-            return _Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
+            return Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
 
-        def finish(begun: _Begun) -> int:
+        def finish(begun: Begun) -> int:
             arrived = begun.arriving.wait()
             flags, parts = arrived[: len(begun.names)], arrived[len(begun.names) :]
             for finite in flags:
@@ -230,7 +280,7 @@ class Description:
             first = int(begun.chosen[0])
             for name, part in zip(begun.names, parts, strict=True):
                 if name not in found:
-                    found[name] = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+                    found[name] = room((count, *part.shape[1:]), part.dtype)
                 self._check_shape(name, found[name], part)
                 found[name][first : first + len(part)] = part
             return len(begun.chosen)
@@ -244,9 +294,12 @@ class Description:
                 self._still_noise(name, values)
         return found
 
-    def _batches(self, order: np.ndarray) -> Generator[tuple[np.ndarray, Tensor], None, None]:
+    def _batches(
+        self, order: np.ndarray, maps_of_one: int = 1
+    ) -> Generator[tuple[np.ndarray, Tensor], None, None]:
         """Numbers of probes and their images on the device; its thread ends with this network."""
-        batches = feed(self._probes, self._device, self._batch_size, order)
+        at_once = max(1, self._batch_size // maps_of_one)
+        batches = feed(self._probes, self._device, at_once, order)
         # Whoever goes through the rows may be held by a traceback; that must not hold a thread.
         self._feeding.add(batches)
         done = 0
@@ -261,17 +314,17 @@ class Description:
 
     def _begun(
         self, order: np.ndarray, on_host: bool | Callable[[Sequence[Tensor]], Sequence[bool]]
-    ) -> Iterator[_Begun]:
+    ) -> Iterator[Begun]:
         """Batches of rows that are being made, on their way to the host if they shall be there."""
         leave: Sequence[bool] | None = None
-        for chosen, images in self._batches(order):
+        for chosen, images in self._batches(order, self._maps_of_one):
             with self._failures_named():
                 rows, flags = self._queued(images)
             if leave is None:
                 leave = on_host(rows) if callable(on_host) else [on_host] * len(rows)
             leaving = [some for some, leaves in zip(rows, leave, strict=True) if leaves]
             stay = [None if leaves else some for some, leaves in zip(rows, leave, strict=True)]
-            yield _Begun(chosen, [], Arriving([*flags, *leaving]), stay, images)
+            yield Begun(chosen, [], Arriving([*flags, *leaving]), stay, images)
 
     def _queued(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Queue the maps of a batch, and what is to be known of them."""
@@ -319,7 +372,7 @@ class Description:
             "least_cosine": float(cosines.min()),
         }
 
-    def _checked(self, begun: _Begun) -> tuple[np.ndarray, list[Tensor]]:
+    def _checked(self, begun: Begun) -> tuple[np.ndarray, list[Tensor]]:
         """Wait for a batch; refuse maps that are not finite, and count those of zeros."""
         arrived = begun.arriving.wait()
         count = len(self._maps)
@@ -342,6 +395,11 @@ class Description:
         if self._other is not None:
             self._other.close()
             self._other = None
+
+    def _check_something_is_left(self) -> None:
+        for checks in self.checks:
+            with arithmetic("float32", self._device):
+                checks.check_something_is_left(self._some_images)
 
     def _some_images(self) -> Tensor:
         return self._probes.images(0, min(ENOUGH, len(self._probes))).to(self._device)
@@ -388,14 +446,3 @@ class Description:
                 f"network {self._encoder.name!r}, probe {probe} ({self._probes.names[probe]!r}): "
                 f"its {what} NaN or Inf"
             )
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A batch that a device is working on."""
-
-    chosen: np.ndarray
-    names: list[str]
-    arriving: Arriving
-    rows: Sequence[Tensor | None] = ()  # that stay on the device; None for one on its way
-    images: Tensor | None = None  # on the device, for a second look

@@ -16,6 +16,7 @@ from pyattrx.errors import (
     InvalidValueError,
     ProbeError,
     PyattrxError,
+    ScratchError,
     SkippedWarning,
 )
 from pyattrx.running.sources import Source, encoder_of
@@ -137,7 +138,7 @@ def all_failed(found: dict[str, str]) -> EncoderError:
 def _of_the_network(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno not in _OF_THE_MACHINE
-    return isinstance(error, Exception) and not isinstance(error, ProbeError)
+    return isinstance(error, Exception) and not isinstance(error, (ProbeError, ScratchError))
 
 
 def one_by_one(

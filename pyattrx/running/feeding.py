@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from torch import Tensor
 from pyattrx.photos import as_float32, ordered_map
 from pyattrx.probes import Probes
 
-__all__ = ["Arriving", "beside", "feed", "in_turn", "lag", "unit_floats"]
+__all__ = ["Arriving", "Begun", "beside", "feed", "in_turn", "lag", "unit_floats"]
 
 # Batches that are read, or copied, while one is used. More would take memory and gain nothing:
 # a network takes longer than a copy.
@@ -297,3 +298,14 @@ def _pinned_copy(tensor: Tensor) -> Tensor:
 
 def _pinned(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, device="cpu", pin_memory=True)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A batch that a device is working on."""
+
+    chosen: np.ndarray
+    names: list[str]
+    arriving: Arriving
+    rows: Sequence[Tensor | None] = ()  # that stay on the device; None for one on its way
+    images: Tensor | None = None  # on the device, for a second look

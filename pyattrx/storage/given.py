@@ -22,10 +22,11 @@ _OWN_FACTS = frozenset((FACTS, "maps", "zero_maps"))  # the zoo's to say
 def row_width(store: Store, stored: StoredMethod) -> int | None:
     """Elements of a row; None where any will do."""
     method = stored.method
+    maps = stored.descriptor.maps
     if method.pixels is not None:
-        return method.pixels
+        return maps * method.pixels
     if method.reduce != "none":
-        return stored.descriptor.grid[0] * stored.descriptor.grid[1]
+        return maps * stored.descriptor.grid[0] * stored.descriptor.grid[1]
     first = store.catalog.any_record(stored.id, ROWS)
     return first.record.width if first else None
 

@@ -83,7 +83,7 @@ class WriterLock:
                     if time.monotonic() >= until:
                         raise ZooLockedError(
                             f"{self._path.parent}: another process is writing to this zoo "
-                            f"({self._holder()}); wait=True (--wait) waits for it"
+                            f"({self._holder()}); wait=True waits for it"
                         ) from None
                     time.sleep(_POLL_S)
             note = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time())}

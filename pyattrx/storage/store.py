@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ class Store:
     ZooError, ZooDamagedError
         It cannot be opened, or is not what was written.
     UntrustedError
-        A method refers to code, and `trust` is False.
+        A method of maps refers to code, and `trust` is False; its `features` raise it when they are
+        asked for: a zoo can be listed, verified, and asked by maps without.
     """
 
     def __init__(self, folder: Path, *, trust: Trust) -> None:
@@ -102,7 +104,13 @@ class Store:
             _stored_method(number, name, definition, self.probes.size, trust, folder)
             for number, name, definition in self.catalog.methods()
         ]
-        self.features = _stored_features(facts.get("rerank"), trust, folder)
+        self._rerank: dict[str, Any] | None = facts.get("rerank")
+        self._trust = trust
+
+    @cached_property
+    def features(self) -> StoredFeatures | None:
+        """What networks are re-ranked by, if it is kept."""
+        return _stored_features(self._rerank, self._trust, self.folder)
 
     def _load_probes(self) -> dict[str, Any]:
         """Open the probes; returns what is known of the zoo."""
@@ -210,9 +218,9 @@ class Store:
     @property
     def references(self) -> frozenset[str]:
         """What of somebody's own its methods refer to."""
-        every: list[methods.ComparisonMethod] = [stored.method for stored in self.methods]
-        every += [] if self.features is None else [self.features.method]
-        return frozenset(name for method in every for name in methods.imports(method.to_dict()))
+        every = [definition for _, _, definition in self.catalog.methods()]
+        every += [] if self._rerank is None else [self._rerank]
+        return frozenset(name for definition in every for name in methods.imports(definition))
 
     def method(self, asked: str | Method | FeatureMethod | None) -> StoredMethod:
         """Find one of the zoo's methods: the first one, or by its name or definition."""
@@ -400,8 +408,8 @@ def _read_back(definition: dict[str, Any], trust: Trust, folder: Path) -> method
     outside = [name for name in methods.imports(definition) if name not in known]
     if outside and trust is not True:
         raise UntrustedError(
-            f"{folder}: opening this zoo would import {', '.join(outside)}; if you know "
-            "where it comes from, allow that with Zoo.open(path, trust=True) (--trust in the shell)"
+            f"{folder}: a method of this zoo would import {', '.join(outside)}; if you know where "
+            "it comes from, open it with trust=True"
         )
     return methods.from_dict(definition)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyattrx._scratch import Scratch
 from pyattrx.errors import ProbeError, TaskError
 from pyattrx.photos import Cuts, Decoded, PixelStore, join_copies, read_photos
 from pyattrx.probes import Probes, Skipped
@@ -163,9 +163,9 @@ def _read(
 
 def require_room(size: int, scratch: Any) -> None:
     """Raise an error if the pixels will not fit where they are kept."""
-    if size <= _ALWAYS_FITS:  # it stays in memory
+    if size <= Scratch.of(scratch).room(_ALWAYS_FITS):  # it stays in memory
         return
-    folder = tempfile.gettempdir() if scratch is None else scratch
+    folder = Scratch.of(scratch).place
     free = shutil.disk_usage(folder).free
     if size > free:
         raise TaskError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyattrx._checks import integer
+from pyattrx._scratch import ScratchFolder
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.photos import GroupOf, check_count, check_cuts
 from pyattrx.probes import Probes
@@ -107,7 +108,7 @@ class Task:
         groups: GroupOf | None = None,
         name: str | None = None,
         workers: int | None = None,
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Task:
         """Read a folder whose subfolders are classes, as torchvision's `ImageFolder` has them.
 
@@ -204,7 +205,7 @@ class Task:
         on_error: OnError = "raise",
         name: str | None = None,
         workers: int | None = None,
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Task:
         """Read a table that names image files and their labels.
 
@@ -299,7 +300,7 @@ class Task:
         names: Sequence[str] | None = None,
         groups: Sequence[int | str] | NDArray[Any] | Tensor | None = None,
         name: str = "task",
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Task:
         """Take images and labels that are in memory.
 
@@ -383,7 +384,7 @@ class Task:
         groups: Sequence[int | str] | NDArray[Any] | Tensor | None = None,
         on_error: OnError = "raise",
         name: str = "task",
-        scratch: Folder | None = None,
+        scratch: ScratchFolder = None,
     ) -> Task:
         """Read a data set of PyTorch, torchvision or Hugging Face, or a loader of batches.
 

@@ -233,16 +233,14 @@ def _taken(
     try:
         there = store.catalog.entry(number)
     except ZooDamagedError as error:  # one network does not stop the rest
-        raise ZooMismatchError(
-            f"{error}; replace=True (--replace) puts this network in its place"
-        ) from error
+        raise ZooMismatchError(f"{error}; replace=True puts this network in its place") from error
     differences = differs(there)
     if differences is not None:
         raise InvalidValueError(
             "name",
             name,
             "a name that is not taken: the zoo has another network of this name (it differs "
-            f"in {', '.join(differences) or 'its kind'}); replace=True (--replace) puts this one "
+            f"in {', '.join(differences) or 'its kind'}); replace=True puts this one "
             "in its place",
         )
     return number

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyattrx._closing import Closing
 from pyattrx.errors import InvalidTypeError, ZooError
 from pyattrx.methods import FeatureMethod, Method
 from pyattrx.probes import Probes
-from pyattrx.query import Candidates
+from pyattrx.query import Candidates, Limits
 from pyattrx.storage import Entry, Store, Verification, check_tags, segment_sizes, verify
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["OpenZoo"]
 
@@ -35,12 +32,24 @@ class OpenZoo(Closing):
         self._opened = store
         self._closed = False
         self._wait = wait
-        self._candidates: dict[int, Candidates] = {}  # by method
+        self.limits = Limits()
 
     def close(self) -> None:
         """Close all files; the zoo cannot be used afterwards."""
         self._closed = True
         self._opened.close()
+
+    @property
+    def limits(self) -> Limits:
+        """How much its queries may read at once, and keep in memory; others can be set."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        if not isinstance(limits, Limits):
+            raise InvalidTypeError("limits", limits, "pyattrx.query.Limits(...)")
+        self._limits = limits
+        self._candidates: dict[int, Candidates] = {}  # by method
 
     @property
     def path(self) -> Path:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
 
 from pyattrx._ambient import neutrally
+from pyattrx._scratch import ScratchFolder
 from pyattrx.affinities import Affinity
 from pyattrx.encoders import Encoder
 from pyattrx.methods import FeatureMethod, Method
@@ -294,7 +294,7 @@ class Zoo(OpenZoo):
         device: str | torch.device | None = None,
         precision: str = "float32",
         compile: bool = False,
-        scratch: str | Path | None = None,
+        scratch: ScratchFolder = None,
         trust: bool = False,
     ) -> Matches | list[Matches]:
         """Find the nearest sources of a target, or of each of several.
@@ -344,8 +344,8 @@ class Zoo(OpenZoo):
         asked = dict(locals())
         store = asked.pop("self")._store
         store.refresh()
-        query = Query.of(store, **asked)
-        fresh = Candidates(store, query.method)
+        query = Query.of(store, self.limits, **asked)
+        fresh = Candidates(store, query.method, self.limits)
         found = answer(store, self._candidates.setdefault(query.method.id, fresh), query)
         return found if isinstance(target, (list, tuple)) else found[0]
 

@@ -50,7 +50,7 @@ def make_encoder(architecture: str, task: Task | None, seed: int) -> nn.Module:
         return ARCHITECTURES[architecture](grey=task is not None and task.grey)
 
 
-def make_decoder(task: Task, seed: int, width: int) -> nn.Module:
+def make_decoder(task: Task, seed: int, width: int, channels: int = CODE[0]) -> nn.Module:
     """Build what turns codes into predictions of a task.
 
     Parameters
@@ -61,17 +61,19 @@ def make_decoder(task: Task, seed: int, width: int) -> nn.Module:
         Of the initial values; the global generator stays as it is.
     width : int
         Channels of the hidden layers.
+    channels : int
+        Of what it reads.
 
     Returns
     -------
     Module
-        From [N, 16, 8, 8] to [N, channels, 32, 32] or [N, channels].
+        From [N, channels, 8, 8] to the task's [N, C, 32, 32] or [N, C].
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if task.dense:
             return nn.Sequential(
-                nn.Conv2d(CODE[0], width, 3, padding=1),
+                nn.Conv2d(channels, width, 3, padding=1),
                 nn.ReLU(),
                 nn.Conv2d(width, width, 3, padding=1),
                 nn.ReLU(),
@@ -79,7 +81,7 @@ def make_decoder(task: Task, seed: int, width: int) -> nn.Module:
                 nn.PixelShuffle(4),
             )
         return nn.Sequential(
-            nn.Conv2d(CODE[0], width, 3, padding=1),
+            nn.Conv2d(channels, width, 3, padding=1),
             nn.ReLU(),
             nn.AvgPool2d(4),  # quarters of the image: left and right stay apart
             nn.Flatten(),

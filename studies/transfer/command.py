@@ -25,6 +25,7 @@ from .fitted import compute_fitted
 from .methods import CANDIDATES, JUDGED
 from .networks import both_architectures, one_architecture
 from .page import TABLES
+from .paths import compute_paths, measure_costs
 from .probes import PROBE_SETS
 from .scores import compute_scores, describe_networks
 from .shipping import ship
@@ -40,66 +41,87 @@ ROOT = Path(__file__).resolve().parents[1] / "results" / "transfer"
 _ANEW = "Make the results anew, from what `minitaskonomy` made"
 
 
+_Pictures = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw the figures there.")]
+_Results = Annotated[Path, typer.Option(metavar="FOLDER", help="Tables.")]
+_Page = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE...",
+        help="Fill tables of docs/transfer.md, docs/transfer-details.md, docs/methods.md.",
+    ),
+]
+_Describe = Annotated[
+    bool,
+    typer.Option("--describe", help="Describe the networks so far.", rich_help_panel=_ANEW),
+]
+_Scores = Annotated[
+    bool,
+    typer.Option("--scores", help="Score all pairs by every method.", rich_help_panel=_ANEW),
+]
+_Fit = Annotated[
+    bool,
+    typer.Option(
+        "--fit",
+        help="Fit targets to the images of one transfer, and score.",
+        rich_help_panel=_ANEW,
+    ),
+]
+_Paths = Annotated[
+    bool,
+    typer.Option(
+        "--paths",
+        help="Score the demo's networks by attributions along paths; needs the scenes only.",
+        rich_help_panel=_ANEW,
+    ),
+]
+_Gather = Annotated[
+    bool,
+    typer.Option("--gather", help="Gather the measured transfers.", rich_help_panel=_ANEW),
+]
+_Export = Annotated[
+    bool,
+    typer.Option(
+        "--export",
+        help="Put the encoders of the first seed into the package.",
+        rich_help_panel=_ANEW,
+    ),
+]
+_Folder = Annotated[
+    Path | None,
+    typer.Option(help=f"Of `minitaskonomy` (default: {cache_folder()}).", rich_help_panel=_ANEW),
+]
+_Preset = Annotated[
+    str,
+    typer.Option(metavar=f"[{'|'.join(PRESETS)}]", callback=among(PRESETS), rich_help_panel=_ANEW),
+]
+_Seeds = Annotated[
+    list[int] | None, typer.Option(help="Of the encoders (0).", rich_help_panel=_ANEW)
+]
+
+
 def transfer_command(
-    pictures: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Draw the figures there.")
-    ] = None,
-    results: Annotated[Path, typer.Option(metavar="FOLDER", help="Tables.")] = ROOT,
-    page: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE...",
-            help="Fill tables of docs/transfer.md, docs/transfer-details.md, docs/methods.md.",
-        ),
-    ] = None,
+    pictures: _Pictures = None,
+    results: _Results = ROOT,
+    page: _Page = None,
     as_json: Json = False,
-    describe: Annotated[
-        bool,
-        typer.Option("--describe", help="Describe the networks so far.", rich_help_panel=_ANEW),
-    ] = False,
-    scores: Annotated[
-        bool,
-        typer.Option("--scores", help="Score all pairs by every method.", rich_help_panel=_ANEW),
-    ] = False,
-    fit: Annotated[
-        bool,
-        typer.Option(
-            "--fit",
-            help="Fit targets to the images of one transfer, and score.",
-            rich_help_panel=_ANEW,
-        ),
-    ] = False,
-    gather: Annotated[
-        bool,
-        typer.Option("--gather", help="Gather the measured transfers.", rich_help_panel=_ANEW),
-    ] = False,
-    export: Annotated[
-        bool,
-        typer.Option(
-            "--export",
-            help="Put the encoders of the first seed into the package.",
-            rich_help_panel=_ANEW,
-        ),
-    ] = False,
-    folder: Annotated[
-        Path | None,
-        typer.Option(
-            help=f"Of `minitaskonomy` (default: {cache_folder()}).", rich_help_panel=_ANEW
-        ),
-    ] = None,
-    preset: Annotated[
-        str,
-        typer.Option(
-            metavar=f"[{'|'.join(PRESETS)}]", callback=among(PRESETS), rich_help_panel=_ANEW
-        ),
-    ] = "full",
-    seeds: Annotated[
-        list[int] | None, typer.Option(help="Of the encoders (0).", rich_help_panel=_ANEW)
-    ] = None,
+    describe: _Describe = False,
+    scores: _Scores = False,
+    fit: _Fit = False,
+    paths: _Paths = False,
+    gather: _Gather = False,
+    export: _Export = False,
+    folder: _Folder = None,
+    preset: _Preset = "full",
+    seeds: _Seeds = None,
 ) -> None:
     """Print what the study found, or make its results anew."""
     if pictures is not None:
         report.require_matplotlib()
+    if paths:
+        work, chosen = folder or cache_folder(), find_preset(preset)
+        compute_paths(work, chosen, PROBE_SETS[0], results, say_at)
+        say_at(f"wrote {measure_costs(work, chosen, results)}")
+        return
     if describe or scores or fit or gather or export:
         steps = _Steps(describe, scores, fit, gather, export)
         _make(steps, results, folder or cache_folder(), find_preset(preset), seeds or [0])

@@ -12,6 +12,8 @@ from pyattrx import evaluate, methods
 from ..minitaskonomy.tasks import TARGETS, TASKS
 from ..pages import markdown, number
 from .across import CONDITIONS, Across
+from .paths import COSTS as PATH_COSTS
+from .paths import path_runs, read_costs
 from .probes import PROBE_SETS
 from .scores import COUNTS
 from .study import HELD_OUT, Run, Study, differences, judge, rerank
@@ -97,14 +99,71 @@ def _methods(study: Study) -> str:
 _MEASURED = {"recommended": _CHOSEN, "depara": "depara, grad_x_input + 1 edges"}
 
 
+_NAMED_PATHS = PATH_COSTS[1:]
+# What is shown of attributions along paths: their names in the results, without a scalar's suffix.
+_PATHS = {
+    "demo_saliency": "saliency",
+    "demo_grad_x_input": "grad x input",
+    "integrated_gradients": "integrated gradients",
+    "gradient_field": "`gradient_field`",
+    "gradient_field{}_8steps": "the same, 8 steps",
+    "gradient_field{}_whole": "the same, steps not of unit length",
+    "abs_gradient_field": "the same, mean of magnitudes",
+    "grad_x_activation": "gradient x activation at the last block",
+    "conductance": "`conductance` there",
+    "naa": "`naa` there",
+    "layer_ig": "`layer_ig` there",
+    "abs_grad_x_activation": "gradient x activation, mean of magnitudes",
+    "abs_conductance": "`conductance`, mean of magnitudes",
+    "abs_naa": "`naa`, mean of magnitudes",
+    "abs_layer_ig": "`layer_ig`, mean of magnitudes",
+}
+
+
+def _of_the_demo(study: Study, name: str) -> list[str]:
+    """Spearman with the encoders of the demo, by probes."""
+    runs = [path_runs(study.root, study.truths[0], name, probes) for probes in PROBE_SETS]
+    return [number(_mean(evaluate.spearman, some)) if some else number(None) for some in runs]
+
+
+def _paths(study: Study) -> str:
+    rows = []
+    for name, called in _PATHS.items():
+        cells = []
+        for suffix in ("", "_hsn"):
+            whole = name.format(suffix) if "{}" in name else name + suffix
+            runs = path_runs(study.root, study.truths[0], whole, PROBE_SETS[0])
+            found = judge(runs)["spearman"].to_dict()
+            low, high = number(found["low"]), number(found["high"])
+            cells += [f"{number(found['value'])} ({low} to {high})"]
+            cells += [number(_mean(_PRECISIONS["P@5"], runs))]
+        rows.append([called, *cells])
+    head = [f"{s}: {m}" for s in ("mean", "half the squared norm") for m in ("Spearman", "P@5")]
+    return markdown(["", *head], rows)
+
+
+def _path_costs(study: Study) -> str:
+    seconds = read_costs(study.root)
+    one = seconds["saliency"]
+    rows = [
+        [f"`{name}`", f"{1000 * seconds[name]:.1f}", f"{seconds[name] / one:.0f}"]
+        for name in PATH_COSTS
+    ]
+    return markdown(["", "ms an image", "times saliency"], rows)
+
+
 def _every_method(study: Study) -> str:
     """All that have a name: what they are, what they need, and how well they rank."""
     rows = []
     for name, method in methods.list().items():
-        found = [
-            number(_mean(evaluate.spearman, runs))
-            for runs in _both(study.runs, _MEASURED.get(name, name))
-        ]
+        found = (
+            _of_the_demo(study, name)
+            if name in _NAMED_PATHS
+            else [
+                number(_mean(evaluate.spearman, runs))
+                for runs in _both(study.runs, _MEASURED.get(name, name))
+            ]
+        )
         low, high = (f"{bound:g}".replace("inf", "∞") for bound in method.bounds)
         way = "symmetric" if method.symmetric else "directional"
         needs = ", ".join(sorted(method.needs))
@@ -289,4 +348,6 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "mixers": _mixers,
     "fitted": _fitted,
     "zoo": _zoo,
+    "paths": _paths,
+    "path costs": _path_costs,
 }

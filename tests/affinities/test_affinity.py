@@ -11,6 +11,8 @@ from torch import nn
 
 import pyattrx
 from networks import ARCHITECTURES, build
+from pyattrx._scratch import Scratch
+from pyattrx.affinities import Affinity, compare
 from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, NonFiniteError
 from pyattrx.running import map_cosines
 
@@ -107,26 +109,34 @@ def test_the_batch_size_changes_nothing_beyond_rounding(probes):
         assert np.abs(other.values - whole.values).max() < 1e-12
 
 
-def test_rows_in_a_scratch_file_give_the_same_bits(probes, tmp_path, monkeypatch):
+def test_rows_in_a_scratch_file_give_the_same_bits(probes, tmp_path):
     kept = pyattrx.affinity(encoders(), probes, method="grad_x_input")
-    monkeypatch.setattr("pyattrx.affinities.comparing._BLOCK_BYTES", 1)  # one probe at a time
-    monkeypatch.setattr("pyattrx.affinities.comparing._BLOCK_NETWORKS", 3)
-    monkeypatch.setattr("pyattrx.affinities.rows.RowStore.__init__.__defaults__", (None, 0))
-    spilled = pyattrx.affinity(encoders(), probes, scratch=tmp_path, method="grad_x_input")
+    scratch = Scratch(tmp_path, in_memory=0)
+    spilled = pyattrx.affinity(encoders(), probes, scratch=scratch, method="grad_x_input")
     assert np.array_equal(kept.values, spilled.values)
     assert np.array_equal(kept.stderr, spilled.stderr)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_standard_errors_without_the_per_probe_cosines(images, monkeypatch):
-    probes = pyattrx.Probes.from_tensor(images, groups=[0, 1, 0, 2, 1, 2])
-    kept = pyattrx.affinity(encoders(), probes, method="grad_x_input")
-    monkeypatch.setattr("pyattrx.affinities.comparing._COSINE_BYTES", 0)
-    monkeypatch.setattr("pyattrx.affinities.comparing._BLOCK_BYTES", 1)
-    moments = pyattrx.affinity(encoders(), probes, method="grad_x_input")
-    assert moments.cosines is None
-    assert np.abs(kept.values - moments.values).max() < 1e-14
-    assert np.abs(kept.stderr - moments.stderr).max() < 1e-14
+class Rows(list):
+    row_bytes = 4 * 40
+
+    def block(self, networks, probes):
+        return torch.stack(self[networks])[:, torch.from_numpy(probes)]
+
+
+def test_standard_errors_without_the_per_probe_cosines(images):
+    groups = np.array([0, 1, 0, 2, 1, 2])
+    rows = Rows(torch.rand(7, 6, 40, generator=torch.Generator().manual_seed(0)))
+    kept = dict(zip(("values", "stderr", "cosines"), compare(rows, groups), strict=True))
+    one_by_one = compare(rows, groups, block_bytes=1, block_networks=3)
+    assert all(map(np.array_equal, one_by_one, kept.values()))
+    values, stderr, cosines = compare(rows, groups, block_bytes=1, cosine_bytes=0)
+    assert cosines is None
+    assert np.abs(kept["values"] - values).max() < 1e-14
+    assert np.abs(kept["stderr"] - stderr).max() < 1e-14
+    about = {"names": list("abcdefg"), "symmetric": True, "groups": groups}
+    kept, moments = Affinity(**kept, **about), Affinity(values=values, stderr=stderr, **about)
     # What cannot be computed is bounded: never fewer ties.
     for name in kept.names:
         for exact, bound in zip(kept.nearest(name), moments.nearest(name), strict=True):

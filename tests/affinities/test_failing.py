@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import pyattrx
+from pyattrx._scratch import Scratch
 from pyattrx.affinities.rows import Room, RowStore
 from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, SkippedWarning
 from pyattrx.running import Failures
@@ -169,7 +170,7 @@ def test_no_warning_without_a_failure(probes):
 
 @pytest.mark.parametrize("host_bytes", [0, 1 << 20, 200])
 def test_the_place_of_forgotten_rows_is_used_again(tmp_path, host_bytes):
-    room = Room(torch.device("cpu"), host_bytes)
+    room = Room(torch.device("cpu"), Scratch(in_memory=host_bytes))
     with RowStore(5, torch.device("cpu"), tmp_path, room) as store:
         before = (room.on_host, store._end)
         kept = store.begin(torch.zeros(1, 7))

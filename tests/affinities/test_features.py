@@ -15,6 +15,7 @@ from torch import nn
 import pyattrx
 from networks import build
 from pyattrx import Combined, methods
+from pyattrx._scratch import Scratch
 from pyattrx.errors import InvalidValueError, NonFiniteError
 from pyattrx.methods import FEATURE_METHODS, perturbation_response, perturbations
 
@@ -378,9 +379,7 @@ def test_summaries_that_do_not_fit_in_memory(probes, monkeypatch, tmp_path):
     for method in ("ridge", "normalized_ridge"):
         kept = pyattrx.affinity(encoders(), probes, method, scratch=tmp_path)
         assert folders == []
-        with monkeypatch.context() as patch:
-            patch.setattr("pyattrx.affinities.scoring._SUMMARY_BYTES", 3000)
-            filed = pyattrx.affinity(encoders(), probes, method, scratch=tmp_path)
+        filed = pyattrx.affinity(encoders(), probes, method, scratch=Scratch(tmp_path, 3000))
         assert set(folders) == {tmp_path}
         folders.clear()
         assert (filed.values == kept.values).all()

@@ -11,6 +11,7 @@ from torch import nn
 
 import pyattrx
 from networks import build
+from pyattrx._scratch import Scratch
 from pyattrx.affinities import rows as row_store
 from pyattrx.errors import EncoderError, NonFiniteError, ProbeError
 from pyattrx.methods import AttributionMaps, Method
@@ -36,16 +37,14 @@ def threads():
 
 
 @pytest.fixture(params=["memory", "file"])
-def probes(request, monkeypatch, tmp_path):
-    if request.param == "file":
-        monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
-    return Probes.from_tensor((NOISE * 255).to(torch.uint8), scratch=tmp_path)
+def probes(request, tmp_path):
+    scratch = Scratch(tmp_path, 0 if request.param == "file" else None)
+    return Probes.from_tensor((NOISE * 255).to(torch.uint8), scratch=scratch)
 
 
 @pytest.fixture
-def on_file(monkeypatch, tmp_path):
-    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
-    return Probes.from_tensor(NOISE, scratch=tmp_path)
+def on_file(tmp_path):
+    return Probes.from_tensor(NOISE, scratch=Scratch(tmp_path, 0))
 
 
 def test_every_byte_becomes_the_same_float_as_on_the_host():

@@ -7,7 +7,7 @@ import torch
 
 import pyattrx
 from networks import build
-from pyattrx.affinities import rows
+from pyattrx._scratch import Scratch
 from pyattrx.affinities.rows import Room, RowStore
 
 CPU = torch.device("cpu")
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 def test_stores_of_one_run_share_the_memory(tmp_path):
     like = torch.zeros(1, 7)  # 140 bytes of five probes
-    room = Room(CPU, 300)
+    room = Room(CPU, Scratch(in_memory=300))
     with RowStore(5, CPU, tmp_path, room) as one, RowStore(5, CPU, tmp_path, room) as other:
         places = [one.begin(like), other.begin(like), one.begin(like), other.begin(like)]
         for number, place in enumerate(places):
@@ -37,13 +37,15 @@ def test_rows_may_have_a_share_of_what_the_device_has_left(monkeypatch):
 
 
 def test_the_maps_of_three_terms_take_what_one_may_take(probes, monkeypatch, tmp_path):
-    monkeypatch.setattr(rows, "_HOST_BYTES", 6 * 24 * 24 * 4)  # of one network's maps
+    scratch = Scratch(tmp_path, 6 * 24 * 24 * 4)  # of one network's maps
     method = pyattrx.Combined([("saliency", 1), ("grad_x_input", 1), ("elrp", 1)])
     encoders = [pyattrx.Encoder(build("plain"), name="a")]
     opened = []
-    make = tempfile.mkstemp
-    monkeypatch.setattr(tempfile, "mkstemp", lambda **to: opened.append(to["dir"]) or make(**to))
-    pyattrx.affinity(encoders, probes, "saliency", device="cpu", scratch=tmp_path)
+    make = tempfile.TemporaryFile
+    monkeypatch.setattr(
+        tempfile, "TemporaryFile", lambda **to: opened.append(to["dir"]) or make(**to)
+    )
+    pyattrx.affinity(encoders, probes, "saliency", device="cpu", scratch=scratch)
     assert opened == []
-    pyattrx.affinity(encoders, probes, method, device="cpu", scratch=tmp_path)
+    pyattrx.affinity(encoders, probes, method, device="cpu", scratch=scratch)
     assert opened == [tmp_path, tmp_path]  # of the second and the third term

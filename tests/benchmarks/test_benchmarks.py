@@ -268,6 +268,23 @@ def test_gpu_needs_a_device(capsys):
         pytest.skip("there is one")
     assert bench("gpu", "--json") == 1
     assert "needs a CUDA device" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert bench("gpu", "--part", "nothing", "--json") == 2
+    assert "part='nothing'" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+@pytest.mark.parametrize(("wanted", "measured"), [("pass", {"pass"}), ("ops", {"cases"})])
+def test_gpu_parts(monkeypatch, wanted, measured):
+    gpu = part("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu, "require_native", lambda backend: None)
+    monkeypatch.setattr(gpu, "_gpu", lambda: None)
+    monkeypatch.setattr(gpu, "measure_pass", lambda *_, **__: "of all")
+    monkeypatch.setattr(
+        gpu, "measure_all", lambda name, listed, *_: {"cases": len(listed)} if listed else {}
+    )
+    assert (
+        set(gpu.run(part("measure").Settings(quick=True), lambda line: None, [wanted])) == measured
+    )
 
 
 def test_the_whole_run_of_the_gpu_works(monkeypatch, capsys):

@@ -299,6 +299,7 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
         "recommendation.png",
         "tree_grad_x_input.png",
         "tree_saliency_half_squared_norm.png",
+        "why.png",
     ]
     code, printed, _ = run(capsys, "demo", "--out", out, "--crops", 1, "--size", 64, "--quiet")
     assert code == 0
@@ -339,5 +340,18 @@ def test_options_of_maps_do_not_go_with_features(folder, capsys):
         "--scalar", "half_squared_norm",
     )  # fmt: skip
     assert code == 2
-    expected = "nothing: it goes with --method saliency, grad_x_input, elrp, not with rsa"
+    expected = "nothing: it goes with --method saliency, grad_x_input, elrp, gradient_field, "
     assert f"scalar='half_squared_norm': expected {expected}" in err
+    assert err.rstrip().endswith("not with rsa")
+
+
+def test_steps_of_a_path(folder, capsys):
+    given = ("affinity", "nets.py:first", "nets.py:second", "--probes", "photos", "--size", "16")
+    field = (*given, "--method", "gradient_field", "--json", "--quiet", "--steps")
+    code, out, _ = run(capsys, *field, "3")
+    assert code == 0
+    assert json.loads(out)["provenance"]["method"]["steps"] == 3
+    code, out, _ = run(capsys, *field, "0")
+    assert code == 2 and "steps=0" in out
+    code, _, err = run(capsys, *given, "--method", "saliency", "--steps", "3")
+    assert code == 2 and "'saliency' follows no path" in err

@@ -187,7 +187,7 @@ def test_few_networks_need_no_options(folder, capsys):
         (["good.csv", "truth.csv", "--picture", "out.pdf"], 2, ".png or .svg"),
         (["good.csv", "truth.csv", "--against", "good.csv"], 2, "different names"),
         (["good.csv", "strangers.csv"], 2, "at least one target"),
-        (["holes.csv", "truth.csv"], 2, "affinity=nan"),
+        (["holes.csv", "truth.csv"], 2, "AFFINITY=nan"),
         (["broken.npz", "truth.csv"], 1, "not a saved affinity"),
         (["good.csv", "harm.pkl"], 1, "wants to import"),
     ],

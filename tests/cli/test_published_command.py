@@ -88,7 +88,7 @@ def test_json_is_what_python_gives(folder, capsys):
 def test_columns_and_seeds(folder, capsys):
     code, _, err = run(capsys, "seeds.csv")
     assert code == 2
-    assert "columns=None: expected what the column 'data' is, which has no numbers" in err
+    assert "--column=None: expected what the column 'data' is, which has no numbers" in err
     columns = ("model=net", "dataset=data", "accuracy=correct", "seed=run")
     options = [word for text in columns for word in ("--column", text)]
     code, out, _ = run(capsys, "seeds.csv", *options, *FEW)

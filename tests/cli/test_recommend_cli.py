@@ -141,7 +141,7 @@ def test_a_candidate_that_fails(call):
         (("images", *ALL, "--save", "out.txt"), "save='out.txt'"),
         (("images", *ALL, "--json", "--csv"), "--json or --csv"),
         (("images", *ALL, "--label", "x"), "label=['x']"),
-        (("images", *ALL, "--score", "nothing"), "scores='nothing'"),
+        (("images", *ALL, "--score", "nothing"), "--score='nothing'"),
         (("images", "mine.py:red", "mine.py:red"), "different names"),
     ],
 )

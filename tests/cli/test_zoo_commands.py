@@ -130,14 +130,14 @@ def test_several_targets_in_one_go(run, zoo):
     said = run("query", zoo, *targets).out
     assert "nets.py:first: 1 of 1 networks compared" in said
     assert f"{targets[2]}: 2 of 2 networks compared" in said
-    assert "target[1]='nets.py'" in run("query", zoo, targets[0], "nets.py", code=2).err
+    assert "SPEC[1]='nets.py'" in run("query", zoo, targets[0], "nets.py", code=2).err
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("query", "nowhere", "x"), 2, "ZOO='nowhere'"),
-        (("query", "z", "nothing"), 2, "target='nothing'"),
+        (("query", "z", "nothing"), 2, "SPEC='nothing'"),
         (("zoo", "show", "z", "nets.py:frist"), 2, "for example 'nets.py:first'"),
         (("zoo", "remove", "z", "nets.py:first", "nobody"), 2, "name='nobody'"),
         (("zoo", "create", "z", "--probes", "photos"), 2, "there is a zoo already"),
@@ -199,7 +199,7 @@ def test_a_damaged_description_does_not_stop_commands(run, zoo):
 def test_replacing(run, zoo, folder):  # noqa: F811
     text = (folder / "nets.py").read_text()
     (folder / "nets.py").write_text(text + "\nfirst = slow\n")
-    assert "replace=True (--replace)" in run("zoo", "add", zoo, "nets.py:first", code=1).out
+    assert "; --replace puts" in run("zoo", "add", zoo, "nets.py:first", code=1).out
     assert "added nets.py:first" in run("zoo", "add", zoo, "nets.py:first", "--replace").out
 
 

@@ -62,8 +62,12 @@ def test_a_zoo_is_ranked_by_it(near, probes, tmp_path):
     expected = pyattrx.affinity(networks(), probes, near.Procrustes()).nearest("net0")
     assert [one.name for one in ranked] == [one.name for one in expected]
     np.testing.assert_allclose([one.affinity for one in ranked], [m.affinity for m in expected])
-    with pytest.raises(UntrustedError, match="would import near:Procrustes"):
-        pyattrx.Zoo.open(tmp_path / "zoo")
+    with pyattrx.Zoo.open(tmp_path / "zoo") as zoo:  # only what re-ranks imports it
+        assert zoo.names == ["net0", "net1", "net2"]
+        assert zoo.verify().ok
+        assert len(zoo.query("net0", rerank=False)) == 2
+        with pytest.raises(UntrustedError, match="would import near:Procrustes"):
+            zoo.query("net0")
     with pyattrx.Zoo.open(tmp_path / "zoo", trust=True) as zoo:
         assert zoo.rerank == near.Procrustes()
 

@@ -14,7 +14,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError
+from pyattrx._scratch import Scratch
+from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError, ScratchError
 from pyattrx.photos import store
 from pyattrx.probes import Probes
 
@@ -28,12 +29,11 @@ def images(request):
 
 
 @pytest.fixture(params=["memory", "file", "both"])
-def probes(request, images, monkeypatch, tmp_path):
+def probes(request, images, tmp_path):
     """Probes in memory, in a file, and in one that they move to half way."""
     limit = {"memory": 1 << 20, "file": 0, "both": images[:6].nbytes}[request.param]
-    monkeypatch.setattr(store, "_MEMORY_BYTES", limit)
     before = open_files()
-    made = Probes.from_batches(images.split(1), scratch=tmp_path)
+    made = Probes.from_batches(images.split(1), scratch=Scratch(tmp_path, limit))
     assert open_files() - before == (request.param != "memory")
     assert os.listdir(tmp_path) == []  # a file without a name
     return made
@@ -199,10 +199,9 @@ def test_a_read_that_fails_reaches_the_consumer(monkeypatch):
     assert wait_for_threads()
 
 
-def test_the_file_is_closed_with_the_last_user(monkeypatch, tmp_path):
-    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
+def test_the_file_is_closed_with_the_last_user(tmp_path):
     before = open_files()
-    probes = Probes.from_tensor(NOISE, scratch=tmp_path)
+    probes = Probes.from_tensor(NOISE, scratch=Scratch(tmp_path, 0))
     head = probes.head(3)
     batches = head.batches(1)
     next(batches)
@@ -216,11 +215,10 @@ def test_the_file_is_closed_with_the_last_user(monkeypatch, tmp_path):
     assert open_files() == before
 
 
-def test_a_shortened_file_is_noticed(monkeypatch):
-    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
-    probes = Probes.from_tensor(NOISE)
-    os.truncate(probes._store._file, 100)
-    with pytest.raises(ProbeError, match="ended early"):
+def test_a_shortened_file_is_noticed():
+    probes = Probes.from_tensor(NOISE, scratch=Scratch(in_memory=0))
+    os.truncate(probes._store._file._file, 100)
+    with pytest.raises(ScratchError, match="ended early"):
         probes.images()
 
 
@@ -228,25 +226,22 @@ def test_a_full_drive_is_an_error(monkeypatch, tmp_path):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     monkeypatch.setattr(os, "pwrite", full)
     before = open_files()
-    with pytest.raises(ProbeError, match="No space left on device; another folder.*scratch="):
-        Probes.from_tensor(NOISE, scratch=tmp_path)
+    with pytest.raises(ScratchError, match="No space left on device; another folder.*scratch="):
+        Probes.from_tensor(NOISE, scratch=Scratch(tmp_path, 0))
     assert open_files() == before
 
 
 def test_short_reads_and_writes_are_completed(monkeypatch):
-    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
     pwrite, preadv = os.pwrite, os.preadv
     monkeypatch.setattr(os, "pwrite", lambda file, data, at: pwrite(file, data[:7], at))
     monkeypatch.setattr(os, "preadv", lambda file, parts, at: preadv(file, [parts[0][:13]], at))
-    assert torch.equal(Probes.from_tensor(NOISE).images(), NOISE)
+    assert torch.equal(Probes.from_tensor(NOISE, scratch=Scratch(in_memory=0)).images(), NOISE)
 
 
-def test_a_forked_process_can_read(monkeypatch):
-    monkeypatch.setattr(store, "_MEMORY_BYTES", 0)
-    probes = Probes.from_tensor(NOISE)
+def test_a_forked_process_can_read():
+    probes = Probes.from_tensor(NOISE, scratch=Scratch(in_memory=0))
     child = os.fork()
     if child == 0:
         same = False
@@ -279,9 +274,8 @@ def test_an_interrupted_process_ends_with_batches_still_open():
 
 _MEMORY = """
 import resource, torch
-from pyattrx.photos import store
+from pyattrx._scratch import Scratch
 from pyattrx.probes import Probes
-store._MEMORY_BYTES = 2 << 20
 torch.set_num_threads(1)
 
 def batches(count):
@@ -289,7 +283,7 @@ def batches(count):
         yield torch.rand(20, 3, 80, 80)
 
 def peak_mib(count):
-    probes = Probes.from_batches(batches(count))
+    probes = Probes.from_batches(batches(count), scratch=Scratch(in_memory=2 << 20))
     assert len(probes) == count
     assert sum(len(batch) for batch in probes.batches(20)) == count
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

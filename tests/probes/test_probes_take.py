@@ -6,15 +6,14 @@ import torch
 
 import pyattrx
 from pyattrx import Probes
-from pyattrx.photos import store
+from pyattrx._scratch import Scratch
 
 
 @pytest.mark.parametrize("spilled", [False, True])
-def test_pixels_names_and_groups_are_those_chosen(monkeypatch, spilled):
-    if spilled:
-        monkeypatch.setattr(store, "_MEMORY_BYTES", 100)
+def test_pixels_names_and_groups_are_those_chosen(spilled):
     images = torch.rand(7, 3, 5, 4)
-    probes = Probes.from_tensor(images, groups=[0, 0, 1, 2, 2, 3, 4])
+    scratch = Scratch(in_memory=100) if spilled else None
+    probes = Probes.from_tensor(images, groups=[0, 0, 1, 2, 2, 3, 4], scratch=scratch)
     taken = probes.take(np.array([6, 1, 2, 3, 0]))
     assert taken.in_memory != spilled
     assert torch.equal(taken.images(), images[[6, 1, 2, 3, 0]])

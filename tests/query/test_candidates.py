@@ -5,23 +5,31 @@ import pytest
 import torch
 
 from pyattrx import Probes, Zoo
-from pyattrx.query import SketchIndex, candidates
+from pyattrx.query import Limits, SketchIndex
+
+SAVED = Limits(worth_saving=1)
 
 
 @pytest.fixture
-def zoo(tmp_path, monkeypatch):
+def zoo(tmp_path):
     """A zoo of 120 networks in 12 families, which keeps sketches only and is always indexed."""
-    monkeypatch.setattr(candidates, "_WORTH_SAVING", 1)
     generator = torch.Generator().manual_seed(0)
     probes = Probes.from_tensor(torch.rand(32, 3, 8, 8, generator=generator))
     centres = torch.randn(12, 32, 64, generator=generator)
     with Zoo.create(tmp_path / "zoo", probes, "saliency", keep_rows=False) as zoo:
+        zoo.limits = SAVED
         for index in range(120):
             zoo.add_maps(
                 f"n{index}", member(centres, index), tags=["even"] if index % 2 == 0 else []
             )
         zoo.centres = centres
         yield zoo
+
+
+def opened(zoo):
+    again = Zoo.open(zoo.path)
+    again.limits = SAVED
+    return again
 
 
 def member(centres, index):
@@ -52,14 +60,14 @@ def test_an_index_that_is_damaged_or_missing_is_made_again(zoo):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with Zoo.open(zoo.path) as again:
+    with opened(zoo) as again:
         assert names(again) == expected
     assert len(SketchIndex.load(index_file(zoo))) == 120
     index_file(zoo).unlink()
-    with Zoo.open(zoo.path) as again:
+    with opened(zoo) as again:
         assert names(again) == expected
     index_file(zoo).write_bytes(b"")
-    with Zoo.open(zoo.path) as again:
+    with opened(zoo) as again:
         assert names(again) == expected
 
 
@@ -68,14 +76,14 @@ def test_adding_does_not_build_it_again(zoo, monkeypatch):
     monkeypatch.setattr(SketchIndex, "build", None)
     zoo.add_maps("new", member(zoo.centres, 5))
     assert names(zoo)[0] == "new"
-    with Zoo.open(zoo.path) as other:  # where the file does not know it yet
+    with opened(zoo) as other:  # where the file does not know it yet
         monkeypatch.undo()
         assert names(other)[0] == "new"
 
 
 def test_what_others_add_and_remove_is_noticed(zoo):
     first = names(zoo)
-    with Zoo.open(zoo.path) as other:
+    with opened(zoo) as other:
         other.remove(first[0])
         other.add_maps("new", member(zoo.centres, 5))
     assert names(zoo) == ["new", *[name for name in first if name != first[0]]]
@@ -90,10 +98,10 @@ def test_many_removed_networks_do_not_hide_the_rest(zoo, monkeypatch):
     assert len(names(zoo, k=50)) == 50
 
 
-def test_tags_are_respected(zoo, monkeypatch):
+def test_tags_are_respected(zoo):
     expected = [name for name in names(zoo, k=119) if int(name[1:]) % 2 == 0]
     assert names(zoo, k=5, tags="even") == expected[:5]
-    monkeypatch.setattr(candidates, "_FEW", 0)  # by the index, as where many are tagged
+    zoo.limits = Limits(one_by_one=0)  # by the index, as where many are tagged
     assert names(zoo, k=5, tags="even") == expected[:5]
 
 
@@ -104,7 +112,7 @@ def test_a_damaged_sketch_is_left_out(zoo):
     data = bytearray(rows.read_bytes())
     data[located.record.offset + 5] ^= 1
     rows.write_bytes(data)
-    with Zoo.open(zoo.path) as again, pytest.warns(UserWarning, match="'n17' is damaged"):
+    with opened(zoo) as again, pytest.warns(UserWarning, match="'n17' is damaged"):
         found = again.query("n5", k=20)
     assert "n17" not in [match.name for match in found]
     assert found.damaged == ("n17",)

@@ -9,6 +9,7 @@ from zoo.conftest import network
 import pyattrx
 from pyattrx import Zoo
 from pyattrx.errors import InvalidValueError
+from pyattrx.query import Limits
 from pyattrx.query.stopping import Race, rounds
 
 RNG = np.random.default_rng(7)
@@ -193,11 +194,11 @@ def test_an_undecided_query_sees_all_and_says_so(large):
         assert ours.stderr == pytest.approx(theirs.stderr, rel=1e-12)
 
 
-def test_sketches_choose_who_races_in_large_zoos(large, monkeypatch):
-    monkeypatch.setattr("pyattrx.query.searching._ALL_ENTRIES", 1)
-    monkeypatch.setattr("pyattrx.query.searching._MOST_BYTES", 8 * 400 * 12)
+def test_sketches_choose_who_races_in_large_zoos(large):
     target = pyattrx.Encoder(changed(99), name="target")
-    early = large.query(target, k=2, stop="confident")
+    with Zoo.open(large.path) as zoo:
+        zoo.limits = Limits(all_entries=1, most_bytes=8 * 400 * 12)
+        early = zoo.query(target, k=2, stop="confident")
     assert {m.name for m in early} <= {"kin0", "kin1", "kin2"}
     assert not early.complete
 

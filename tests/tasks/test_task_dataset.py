@@ -13,8 +13,8 @@ from tasks.photos import class_folders, photo
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from pyattrx import Probes, Task
+from pyattrx._scratch import Scratch
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError, TaskWarning
-from pyattrx.photos import store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* with one image:pyattrx.errors.TaskWarning")
 
@@ -364,11 +364,9 @@ def test_samples_are_read_by_the_thread_that_asks():
     assert seen == {threading.get_ident()}
 
 
-def test_pixels_do_not_stay_in_memory(monkeypatch):
-
-    monkeypatch.setattr(store, "_MEMORY_BYTES", 3 * 64)
+def test_pixels_do_not_stay_in_memory():
     for dataset in (TensorDataset(UINT8, LABELS), DataLoader(TensorDataset(UINT8, LABELS), 2)):
-        task = Task.from_dataset(dataset)
+        task = Task.from_dataset(dataset, scratch=Scratch(in_memory=3 * 64))
         assert not task.probes.in_memory
         assert not task.subsample(4).probes.in_memory
         assert torch.equal(task.probes.images(), PIXELS)

@@ -11,6 +11,7 @@ from tasks.photos import class_folders, photo
 
 import pyattrx
 from pyattrx import Probes, Task
+from pyattrx._scratch import Scratch
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ProbeError, TaskError, TaskWarning
 from pyattrx.tasks import folders, gathering
 
@@ -271,13 +272,13 @@ def test_photos_are_turned_upright(tmp_path):
 
 def test_pixels_without_room_are_refused_before_any_is_read(tmp_path, monkeypatch):
     class_folders(tmp_path, {"a": 2, "b": 2})
-    monkeypatch.setattr(gathering, "_ALWAYS_FITS", 0)
     free = SimpleNamespace(free=767)  # a byte less than four images
     monkeypatch.setattr(gathering.shutil, "disk_usage", lambda path: free)
     with pytest.raises(TaskError, match="limit= reads fewer images.*size=.*scratch="):
-        Task.from_folder(tmp_path, size=8)
+        Task.from_folder(tmp_path, size=8, scratch=Scratch(in_memory=0))
     with pytest.warns(TaskWarning, match="classes 'a', 'b' with one image"):
-        assert len(Task.from_folder(tmp_path, size=8, limit=2)) == 2
+        small = Task.from_folder(tmp_path, size=8, limit=2, scratch=Scratch(in_memory=0))
+    assert len(small) == 2
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):

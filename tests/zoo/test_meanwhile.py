@@ -14,7 +14,7 @@ from zoo.conftest import encoder
 
 from pyattrx import Probes, Zoo
 from pyattrx.errors import PyattrxError, ZooError
-from pyattrx.query import candidates, reranking, searching
+from pyattrx.query import Limits, reranking
 
 
 def sql(folder, statement):
@@ -99,13 +99,13 @@ def test_a_reader_who_may_not_write_sees_what_the_owner_writes(tmp_path, zoo):
     child.join()
 
 
-def test_an_index_of_other_contents_is_not_believed(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "_WORTH_SAVING", 1)
+def test_an_index_of_other_contents_is_not_believed(tmp_path):
     probes = Probes.from_tensor(torch.rand(16, 3, 8, 8))
     generator = torch.Generator().manual_seed(0)
     maps = torch.randn(200, 16, 64, generator=generator)
     for name, order in (("a", range(200)), ("b", reversed(range(200)))):
         with Zoo.create(tmp_path / name, probes, "saliency", keep_rows=False) as zoo:
+            zoo.limits = Limits(worth_saving=1)
             for index in order:
                 zoo.add_maps(f"n{index}", maps[index])
             zoo.query(maps[0])
@@ -115,11 +115,7 @@ def test_an_index_of_other_contents_is_not_believed(tmp_path, monkeypatch):
         assert [zoo.query(maps[i], 1)[0].name for i in range(9)] == [f"n{i}" for i in range(9)]
 
 
-def test_a_damaged_sketch_is_reported_after_the_index_was_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "_WORTH_SAVING", 1)
-    monkeypatch.setattr(candidates, "_CACHED", 0)
-    monkeypatch.setattr(searching, "_ALL_BYTES", 0)
-    monkeypatch.setattr(searching, "_ALL_ENTRIES", 0)
+def test_a_damaged_sketch_is_reported_after_the_index_was_saved(tmp_path):
     probes = Probes.from_tensor(torch.rand(16, 3, 8, 8))
     generator = torch.Generator().manual_seed(0)
     with Zoo.create(tmp_path / "zoo", probes, "saliency") as zoo:
@@ -132,6 +128,7 @@ def test_a_damaged_sketch_is_reported_after_the_index_was_saved(tmp_path, monkey
     rows.write_bytes(data)
     for _ in ("builds the index", "reads it"):
         with Zoo.open(tmp_path / "zoo") as zoo, warnings.catch_warnings():
+            zoo.limits = Limits(0, 0, in_memory=0, worth_saving=1)
             warnings.simplefilter("ignore")
             assert zoo.query("n5", 1).damaged == ("n7",)
 

@@ -11,7 +11,7 @@ from zoo.conftest import encoder
 import pyattrx
 from pyattrx import Probes, Zoo
 from pyattrx.errors import InvalidTypeError, InvalidValueError, ZooMismatchError
-from pyattrx.query import candidates, searching
+from pyattrx.query import Limits
 
 READ = "/proc/self/io"
 
@@ -42,19 +42,17 @@ def made(path, **options):
 
 
 @pytest.mark.parametrize("kind", ["whole", "chosen", "filtered", "sketches", "in files"])
-def test_each_is_answered_as_it_is_alone(tmp_path, monkeypatch, kind):
-    if kind in ("chosen", "filtered"):
-        monkeypatch.setattr(searching, "_ALL_ENTRIES", 1)
-        monkeypatch.setattr(searching, "_ALL_BYTES", 1)
-        monkeypatch.setattr(searching, "_LEAST_CANDIDATES", 8)  # so that there are rounds
-        monkeypatch.setattr(searching, "_CANDIDATES_PER_MATCH", 2)
-    monkeypatch.setattr(candidates, "_FEW", 0)
+def test_each_is_answered_as_it_is_alone(tmp_path, kind):
+    limits = Limits(one_by_one=0)
+    if kind in ("chosen", "filtered"):  # so that there are rounds
+        limits = Limits(1, 1, least_chosen=8, chosen_per_match=2, one_by_one=0)
     if kind == "in files":
-        monkeypatch.setattr(candidates, "_CACHED", 0)
+        limits = Limits(in_memory=0, one_by_one=0)
     options = {"tags": "even"} if kind == "filtered" else {}
     maps = torch.randn(32, 196, generator=torch.Generator().manual_seed(1))
     targets = ["n3", encoder(1), maps, "n44", maps.double(), "torch.nn:Identity", "n3"]
     with made(tmp_path / "zoo", keep_rows=kind not in ("sketches", "in files")) as zoo:
+        zoo.limits = limits
         alone = [zoo.query(target, 3, **options).to_dict() for target in targets]
         together = [found.to_dict() for found in zoo.query(targets, 3, **options)]
     assert together == alone

@@ -24,6 +24,7 @@ from pyattrx.errors import (
     ZooWarning,
 )
 from pyattrx.methods import get as get_method
+from pyattrx.query import Limits
 from pyattrx.storage.catalog import Catalog
 
 METHODS = [
@@ -281,12 +282,11 @@ def test_a_zoo_without_rows_estimates(tmp_path, probes):
         zoo.query("net0", exact=True)
 
 
-def test_sketches_choose_in_larger_zoos(tmp_path, probes, monkeypatch):
-    monkeypatch.setattr("pyattrx.query.searching._ALL_ENTRIES", 1)
-    monkeypatch.setattr("pyattrx.query.searching._ALL_BYTES", 1)
+def test_sketches_choose_in_larger_zoos(tmp_path, probes):
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(10, 12, 196, generator=generator)
     with Zoo.create(tmp_path / "zoo", probes, "saliency") as zoo:
+        zoo.limits = Limits(all_entries=1, all_bytes=1)
         for index in range(300):
             noise = torch.randn(12, 196, generator=generator)
             zoo.add_maps(f"n{index}", centres[index % 10] + 0.7 * noise)
@@ -404,7 +404,7 @@ def test_a_damaged_description_does_not_stop_the_rest(zoo, spoil):
         assert [e.name for e in zoo.entries()] == ["net0", "net1", "net3", "net4", "net5"]
     report = zoo.add_many([encoder(2), encoder(1), encoder(7)])
     assert (report.added, report.skipped) == (["net7"], ["net1"])
-    assert "--replace" in report.failed["net2"]
+    assert "replace=True" in report.failed["net2"]
     zoo.remove("net2")
     assert len(list(zoo.entries())) == 6
 
