@@ -56,7 +56,9 @@ def fit_target(
     one. On rendered rooms such targets ranked sources well (Spearman's correlation with transfers
     .79; .90 for targets trained in full: docs/transfer.md). On published networks and real images
     "recommended" ranked by it the wrong way round, and well behind scores that use the labels with
-    its output as one vector, ``read_at(output=lambda m, x: m(x).flatten(1))`` (docs/evidence.md).
+    its output as one vector, ``read_at(output=lambda m, x: m(x).flatten(1))``; by no
+    published method did it do better than a linear probe on the same labels
+    (docs/evidence-details.md).
 
     Parameters
     ----------

@@ -62,6 +62,8 @@ def real_command(
         list[Path] | None,
         typer.Option(
             metavar="FILE...",
+            exists=True,  # said before a minute of work
+            dir_okay=False,
             help="Fill tables of docs/evidence.md and docs/evidence-details.md, and keep what they "
             "are made of beside the results.",
         ),

@@ -147,7 +147,7 @@ def _reached(found: _Found) -> str:
     for rival in ("parameters", "popularity"):
         less = got - value(rival, "5")
         rows.append([f"no label, ahead of {RANKINGS[rival].strip('*')}", "above 0",
-                     number(less, "+"), "held" if less > 0 else "missed"])  # fmt: skip
+                     number(less, "+"), "ahead" if less > 0 else "missed"])  # fmt: skip
     return markdown(["the aim", "", "reached", ""], rows)
 
 

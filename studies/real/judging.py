@@ -17,6 +17,7 @@ from .facts import Facts, read_facts, resemblance
 from .mixed import LABELS as MIXED_LABELS
 from .mixed import MIXED
 from .mixed import TRUTH as MIXED_TRUTH
+from .shown import MAIN
 from .study import CHOOSING, LABELS, MEASURES, REPORTING, SEEN, Form, Study, choose, forms
 from .tables import Row, read_rows
 
@@ -98,8 +99,7 @@ def document(root: Path = ROOT, samples: int = 500) -> dict[str, Any]:
             found["target networks"] = _of_targets(study, asked, samples)
             found["other truths"] = _by_truth(study, samples)
             found["by task"] = _by_task(study, samples)
-            named = [n for n in found["sets"][title]["tables"]["all"]["20"] if "fitted" not in n]
-            found["rendered rooms, scores"] = _of_scores(named)
+            found["rendered rooms, scores"] = _of_scores(MAIN)
     spent = root / "seconds.csv"
     found["seconds"] = _numbers(read_facts(spent)) if spent.is_file() else {}
     return found

@@ -41,3 +41,9 @@ def test_mistakes_are_explained(tmp_path, capsys):
         error = json.loads(capsys.readouterr().out)["error"]
         assert error["type"] == "InvalidValueError"
         assert str(tmp_path) in error["message"]
+
+
+def test_a_page_that_is_not_there_is_said_before_any_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("studies.real.command.document", None)
+    assert studies("real", "--page", tmp_path / "nowhere.md") == 2
+    assert "nowhere.md" in capsys.readouterr().err
