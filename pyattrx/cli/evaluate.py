@@ -17,7 +17,7 @@ from pyattrx._progress import progress
 from pyattrx.affinities import Affinity
 from pyattrx.cli import options
 from pyattrx.cli.output import console, listed, print_json, with_interval
-from pyattrx.cli.places import check_there
+from pyattrx.cli.places import check_picture, check_there
 from pyattrx.errors import InvalidValueError
 from pyattrx.evaluate import (
     Difference,
@@ -127,12 +127,7 @@ def evaluate_command(
     asked = None if k is None else _counts(k)
     if curves is not None and picture is None:
         raise InvalidValueError("curves", str(curves), "a --picture to draw them in")
-    if picture is not None:
-        if picture.suffix.lower() not in (".png", ".svg"):
-            raise InvalidValueError(
-                "picture", str(picture), "a file name that ends in .png or .svg"
-            )
-        report.require_matplotlib()
+    check_picture("picture", picture)
     read = {"families": families, "retest": retest, "names": names, "curves": curves}
     for option, path in {"AFFINITY": affinity, "TRUTH": truth, **read}.items():
         check_there(option, path, "file")

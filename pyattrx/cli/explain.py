@@ -10,20 +10,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from pyattrx import report
 from pyattrx._help import examples
 from pyattrx.cli import options
 from pyattrx.cli.output import console, print_json, said_of_probes
-from pyattrx.cli.places import check_specifications
+from pyattrx.cli.places import check_picture, check_specifications
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValueError
 from pyattrx.probes import Probes
 from pyattrx.questions import Explanation, explain
 
 __all__ = ["add_commands"]
-
-_SUFFIXES = (".png", ".svg")
-
 
 _Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="The target network, as for affinity.")
@@ -121,7 +117,7 @@ def explain_command(
         if len(expand(given)) != 1:
             raise InvalidValueError(argument, given, "one network")
     check_specifications([target, source])
-    _check_picture(picture)
+    check_picture("out", picture)
     images = options.read_probes(folder, size, limit, crops, seed, skip_bad)
     result = explain(
         load(target, trust=trust),
@@ -145,16 +141,6 @@ def explain_command(
         print_json({**result.to_dict(), "top": top, "files": files})
     else:
         _print(result, images, k, files)
-
-
-def _check_picture(path: Path | None) -> None:
-    if path is None:
-        return
-    report.require_matplotlib()
-    if path.suffix.lower() not in _SUFFIXES:
-        raise InvalidValueError("--out", str(path), "a file name that ends in .png or .svg")
-    if path.is_dir():
-        raise InvalidValueError("--out", str(path), "a file, not a folder")
 
 
 def _print(result: Explanation, probes: Probes, k: int, files: list[str]) -> None:

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pyattrx import report
 from pyattrx._help import examples
 from pyattrx.cli import options, tasks
 from pyattrx.cli.output import console, print_json, said_of_probes
-from pyattrx.cli.places import check_specifications
+from pyattrx.cli.places import check_picture, check_specifications
 from pyattrx.encoders import expand, load
 from pyattrx.errors import InvalidValueError
 from pyattrx.methods import get as get_method
@@ -19,9 +18,6 @@ from pyattrx.questions import Layers
 from pyattrx.questions import layers as compute_layers
 
 __all__ = ["add_commands"]
-
-_SUFFIXES = (".png", ".svg")
-
 
 _Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="The network to start from, as of affinity.")
@@ -103,7 +99,7 @@ def layers_command(
     """From which layer of this network should a task start?"""
     options.be_quiet(quiet)
     options.set_threads(threads)
-    _check_picture(picture)
+    check_picture("out", picture)
     if (target is None) == (labels is None):
         given = "neither" if target is None else "both"
         raise InvalidValueError("--target, --labels", given, "one of them")
@@ -136,14 +132,6 @@ def layers_command(
     if picture is not None:
         found.plot(picture)
     _print(found, picture, lines, as_json)
-
-
-def _check_picture(file: Path | None) -> None:
-    if file is None:
-        return
-    if file.suffix.lower() not in _SUFFIXES:
-        raise InvalidValueError("--out", str(file), "a file name that ends in .png or .svg")
-    report.require_matplotlib()
 
 
 def _print(found: Layers, picture: Path | None, lines: list[str], as_json: bool) -> None:

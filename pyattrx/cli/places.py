@@ -13,7 +13,13 @@ from pyattrx import report
 from pyattrx.encoders import Parts, is_file
 from pyattrx.errors import InvalidValueError
 
-__all__ = ["check_save", "check_specifications", "check_there", "make_pictures_folder"]
+__all__ = [
+    "check_picture",
+    "check_save",
+    "check_specifications",
+    "check_there",
+    "make_pictures_folder",
+]
 
 
 def check_specifications(specifications: Iterable[str]) -> None:
@@ -56,6 +62,22 @@ def check_save(file: Path | None, suffix: str = ".npz") -> None:
         raise InvalidValueError("save", str(file), f"a file name that ends in {suffix}")
     if not file.parent.is_dir():
         raise InvalidValueError("save", str(file), "a file in an existing folder")
+
+
+def check_picture(option: str, file: Path | None) -> None:
+    """Refuse a picture to write that has another suffix, or no folder, or nothing to draw it.
+
+    Raises
+    ------
+    InvalidValueError, MissingDependencyError
+    """
+    if file is None:
+        return
+    if file.suffix.lower() not in (".png", ".svg"):
+        raise InvalidValueError(option, str(file), "a file name that ends in .png or .svg")
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise InvalidValueError(option, str(file), "a file in an existing folder")
+    report.require_matplotlib()
 
 
 def make_pictures_folder(option: str, folder: Path | None) -> None:

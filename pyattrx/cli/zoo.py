@@ -81,6 +81,8 @@ def create_command(
     if method == "recommended":
         if scalar != "mean":
             raise InvalidValueError("scalar", scalar, f"nothing: recommended has {NEAREST.scalar}")
+        if steps is not None:
+            raise InvalidValueError("steps", steps, "nothing: recommended follows no path")
         rerank = rerank or "recommended"
         size_of_maps = options.parse_grid(grid)
         chosen = replace(

@@ -7,7 +7,7 @@ from pyattrx.encoders.identity import behaves_alike, behaviour_of
 from pyattrx.encoders.imagenet import imagenet_top1
 from pyattrx.encoders.loading import expand, load, load_many
 from pyattrx.encoders.originals import original_untouched
-from pyattrx.encoders.outputs import Output, pick_tensor, run_until
+from pyattrx.encoders.outputs import Output, pick_tensor, put_tensor, run_until
 from pyattrx.encoders.passes import Pass
 from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.saved import SUFFIX, register
@@ -45,6 +45,7 @@ __all__ = [
     "looks_untrained",
     "original_untouched",
     "pick_tensor",
+    "put_tensor",
     "random_state_kept",
     "read_weights",
     "refused",

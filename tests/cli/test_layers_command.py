@@ -70,6 +70,7 @@ def test_labels(folder, capsys, monkeypatch):
         (("nets.py:source", "--target", "nets.py:target"), "--probes"),
         (("nets.py:source", "--labels", "photos", "--probes", "photos"), "--probes"),
         ((*COMMON, "-o", "layers.gif"), "--out"),
+        ((*COMMON, "-o", "nowhere/layers.png"), "an existing folder"),
         ((*COMMON, "--at", "nowhere"), "nowhere"),
         ((*COMMON, "--method", "nothing"), "method"),
         (("no.py:source", *COMMON[1:]), "no.py"),

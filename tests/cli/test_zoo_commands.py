@@ -157,6 +157,8 @@ def test_a_zoo_is_made_for_the_recommended_method(run, folder):  # noqa: F811
     assert found["rerank"] == get_method("recommended").to_dict()
     wrong = run("zoo", "create", "s", "--probes", "photos", "--scalar", "sum", code=2)
     assert "scalar='sum': expected nothing: recommended has half_squared_norm" in wrong.err
+    wrong = run("zoo", "create", "s", "--probes", "photos", "--steps", 3, code=2)
+    assert "--steps=3: expected nothing: recommended follows no path" in wrong.err
 
 
 def test_reranking(run, folder):  # noqa: F811
