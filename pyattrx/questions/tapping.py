@@ -13,7 +13,7 @@ from torch import Tensor
 from pyattrx._scratch import Scratch, ScratchFile, ScratchFolder
 from pyattrx.encoders import PreparedEncoder, Taps
 from pyattrx.errors import PyattrxError
-from pyattrx.methods import ROUNDINGS, FeatureMethod, Summary
+from pyattrx.methods import ROUNDINGS, FeatureMethod
 
 __all__ = ["AtLayers", "BlurredError", "Rooms"]
 
@@ -32,8 +32,8 @@ class BlurredError(PyattrxError):
 
 
 @dataclass(frozen=True)
-class AtLayers(FeatureMethod):
-    """A method of features, as if every layer were the output and the features of a network.
+class AtLayers:
+    """Observes what a method of features sees of every layer, as if it were output and features.
 
     What it observes of a layer has the layer's number before its name, ``3/output``.
 
@@ -52,6 +52,11 @@ class AtLayers(FeatureMethod):
     def name(self) -> str:
         """That of the method."""
         return self.inner.name
+
+    @property
+    def all_units_alike(self) -> bool:
+        """No: `of_layer` sees to it, layer by layer."""
+        return False
 
     def observe(
         self, encoder: PreparedEncoder, images: Tensor, probes: np.ndarray
@@ -80,20 +85,6 @@ class AtLayers(FeatureMethod):
                     still = (spread <= ROUNDINGS * rounding) & (rounding > 0)
                     values[:, still] = values[0, still]
         return found
-
-    def summarize(self, observed: dict[str, Tensor]) -> Summary:
-        """Nothing: layers are summarized one by one."""
-        raise NotImplementedError
-
-    def compare(
-        self,
-        targets: Sequence[Summary],
-        sources: Sequence[Summary],
-        groups: np.ndarray,
-        blocks: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Nothing: layers are compared one by one."""
-        raise NotImplementedError
 
     def _check_rounding(self, encoder: PreparedEncoder) -> None:
         """Tell whether layers are read well enough, by what was seen when the copy was made.

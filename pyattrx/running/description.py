@@ -21,12 +21,13 @@ from pyattrx.errors import (
     PyattrxError,
     UntrainedWarning,
 )
-from pyattrx.methods import ROUNDINGS, AttributionMaps, FeatureMethod, quantize
+from pyattrx.methods import ROUNDINGS, AttributionMaps, quantize
 from pyattrx.ops import freed_memory_kept
 from pyattrx.probes import Probes
 from pyattrx.running.behavior import described_behaviour, examples
 from pyattrx.running.feeding import Arriving, Begun, feed, in_turn, lag
 from pyattrx.running.map_checks import MapChecks
+from pyattrx.running.observing import Observer
 from pyattrx.running.precision import arithmetic, map_cosines
 from pyattrx.running.rounding import ENOUGH, needs_other_arithmetic
 
@@ -231,14 +232,14 @@ class Description:
 
     def observed(
         self,
-        method: FeatureMethod,
+        method: Observer,
         room: Callable[[tuple[int, ...], torch.dtype], Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """What a method sees of the probes as a whole.
 
         Parameters
         ----------
-        method : FeatureMethod
+        method : FeatureMethod or Observer
         room : callable, optional
             Makes an empty tensor of a shape and a type: in a file, say. Memory if left out.
 
