@@ -109,12 +109,12 @@ def attribute(
 
 
 def as_encoder(argument: str, network: Any) -> Encoder:
-    """Turn what an argument names, a network or a specification, into an encoder.
+    """Turn what an argument names into an encoder: a network, a specification, or a function.
 
     Raises
     ------
     InvalidTypeError
-        Neither.
+        None of them, or a function that returns no encoder.
 
     Examples
     --------
@@ -129,6 +129,13 @@ def as_encoder(argument: str, network: Any) -> Encoder:
         return Encoder(network, name=type(network).__name__)
     if isinstance(network, str):
         return load(network)
+    if callable(network) and not isinstance(network, type):
+        made = network()
+        if isinstance(made, Encoder):
+            return made
+        raise InvalidTypeError(argument, made, "a function that returns an Encoder")
     raise InvalidTypeError(
-        argument, network, "a pyattrx.Encoder, a torch.nn.Module or a specification"
+        argument,
+        network,
+        "a pyattrx.Encoder, a torch.nn.Module, a specification or a function returning an Encoder",
     )

@@ -8,9 +8,7 @@ over the elements of h: so one Jacobian-vector product says what every channel a
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pyattrx._layouts import any_layout
-from pyattrx.encoders import PreparedEncoder, pick_tensor
+from pyattrx.encoders import PreparedEncoder, pick_tensor, put_tensor
 from pyattrx.errors import EncoderError
 from pyattrx.methods import InputAttribution, Scalar
 
@@ -205,31 +203,9 @@ def _cutting(cuts: _Cut) -> Callable[[nn.Module, Any, Any], Any]:
         leaf = found.detach().requires_grad_()
         cuts.append((found, leaf))
         # A copy, since what follows may write into it.
-        return _replaced(answer, found, leaf.clone())
+        return put_tensor(answer, found, leaf.clone())
 
     return cut
-
-
-def _replaced(answer: Any, old: Tensor, new: Tensor) -> Any:
-    """The same answer with another tensor in the place of one."""
-    if answer is old:
-        return new
-    if isinstance(answer, MutableMapping):
-        changed: Any = copy.copy(answer)
-        for key in [key for key, value in answer.items() if value is old]:
-            changed[key] = new
-        return changed
-    if dataclasses.is_dataclass(answer):
-        changed = copy.copy(answer)
-        for key in [key for key, value in vars(answer).items() if value is old]:
-            object.__setattr__(changed, key, new)
-        return changed
-    if isinstance(answer, (tuple, list)):
-        parts = [_replaced(part, old, new) for part in answer]
-        if hasattr(answer, "_fields"):  # a named tuple
-            return type(answer)(*parts)
-        return type(answer)(parts)
-    return answer
 
 
 def _pieces(encoder: PreparedEncoder, x: Tensor) -> Iterator[tuple[Tensor, slice]]:
@@ -243,14 +219,23 @@ def _pieces(encoder: PreparedEncoder, x: Tensor) -> Iterator[tuple[Tensor, slice
 
 def _joined(parts: list[Crossing], count: int) -> Crossing:
     # A batch that was filled up has answers to more than its own images, all of them in the end.
-    def together(name: str) -> Tensor | None:
-        tensors = [getattr(part, name) for part in parts]
-        if tensors[0] is None:
-            return None
-        own = [t[: len(part.through)] for t, part in zip(tensors, parts, strict=True)]
+    def together(of: Callable[[Crossing], Tensor]) -> Tensor:
+        own = [of(part)[: len(part.through)] for part in parts]
         return own[0] if len(own) == 1 else torch.cat(own)[:count]
 
-    return Crossing(**{field.name: together(field.name) for field in dataclasses.fields(Crossing)})  # type: ignore[arg-type]
+    moved = None if parts[0].moved is None else together(_moved)
+    return Crossing(
+        together(lambda part: part.answer),
+        together(lambda part: part.gradient),
+        together(lambda part: part.through),
+        together(lambda part: part.around),
+        moved,
+    )
+
+
+def _moved(part: Crossing) -> Tensor:
+    assert part.moved is not None
+    return part.moved
 
 
 def _back(answer: Tensor, start: Tensor, x: Tensor, *, again: bool) -> Tensor:
@@ -270,7 +255,7 @@ def _forward(through: Tensor, direction: Tensor, start: Tensor) -> Tensor:
         return torch.zeros_like(start)
     try:
         (found,) = _derivatives(through, direction, (start,))
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         raise EncoderError(
             "what lies before the layer cannot be differentiated twice "
             f"({type(error).__name__}: {error}); choose an earlier layer"

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from pyattrx._ambient import neutrally
 from pyattrx._scratch import ScratchFolder
-from pyattrx.encoders import Encoder, load, refused
+from pyattrx.affinities import as_encoder
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.features import FeatureCache
 from pyattrx.methods import ComparisonMethod
@@ -28,8 +29,8 @@ __all__ = ["layers"]
 
 @neutrally
 def layers(
-    source: Source,
-    target: Source | None = None,
+    source: Source | nn.Module,
+    target: Source | nn.Module | None = None,
     probes: Probes | None = None,
     method: str | ComparisonMethod = "recommended",
     at: Any = None,
@@ -51,10 +52,10 @@ def layers(
 
     Parameters
     ----------
-    source : Encoder, str or callable
+    source : Encoder, nn.Module, str or callable
         The network to start from: an encoder, a specification (see `pyattrx.load`), or a function
         that returns an encoder. Where its `output` is a function, that runs it.
-    target : Encoder, str or callable, optional
+    target : Encoder, nn.Module, str or callable, optional
         A network that does the task; its output stands for it.
     probes : Probes, optional
         Images that both see; of the labels, where these come without images.
@@ -138,30 +139,15 @@ def layers(
             raise InvalidValueError("probes", probes, "at least one probe image")
         chosen = get_method(method)
         chosen.check_probes(np.asarray(probes.groups))
-        ours, other = _network("source", source), _network("target", target)
+        ours, other = as_encoder("source", source), as_encoder("target", target)
         spots = find_layers(ours, probes, place, check_names(at, ours.module))
         return with_target(
             ours, other, probes, chosen, spots,
             asked=at is not None, batch_size=batch_size, device=place, level=level, scratch=scratch,
         )  # fmt: skip
     task, names = check_labels(labels, probes, method)
-    ours = _network("source", source)
+    ours = as_encoder("source", source)
     spots = find_layers(ours, task.probes, place, check_names(at, ours.module))
     return with_labels(
         ours, task, names, spots, batch_size=batch_size, device=place, level=level, cache=cache
     )
-
-
-def _network(argument: str, source: Any) -> Encoder:
-    if isinstance(source, torch.nn.Module):
-        raise refused(argument, source)
-    if isinstance(source, str):
-        return load(source)
-    of_modules = isinstance(source, type) and issubclass(source, torch.nn.Module)
-    if of_modules or not (isinstance(source, Encoder) or callable(source)):
-        expected = "an Encoder, a specification or a function returning one"
-        raise InvalidTypeError(argument, source, expected)
-    made = source if isinstance(source, Encoder) else source()
-    if not isinstance(made, Encoder):
-        raise InvalidTypeError(argument, made, "a function that returns an Encoder")
-    return made

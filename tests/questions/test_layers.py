@@ -452,6 +452,14 @@ def test_labels_are_those_of_recommend(tmp_path):
         assert (one.score, one.stderr) == (same.value, same.stderr)
 
 
+def test_a_module_and_a_function_stand_for_networks():
+    given = source()
+    expected = pyattrx.layers(given, target(), probes(6), "cka", ["layer1", "fc"])
+    for other in (given.module, lambda: given):
+        found = pyattrx.layers(other, target(), probes(6), "cka", ["layer1", "fc"])
+        assert found.scores.tolist() == expected.scores.tolist()
+
+
 WRONG = [
     ({"at": "layer1"}, InvalidTypeError, "at"),
     ({"at": []}, InvalidValueError, "at"),
@@ -466,7 +474,7 @@ WRONG = [
     ({"method": "nothing"}, InvalidValueError, "method"),
     ({"batch_size": 0}, InvalidValueError, "batch_size"),
     ({"level": 1.5}, InvalidValueError, "level"),
-    ({"source": nn.Conv2d(3, 2, 3)}, InvalidTypeError, "source"),
+    ({"source": nn.Conv2d}, InvalidTypeError, "source"),
     ({"source": 7}, InvalidTypeError, "source"),
     ({"source": lambda: 7}, InvalidTypeError, "source"),
     ({"target": nn.Conv2d}, InvalidTypeError, "target"),
