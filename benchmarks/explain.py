@@ -1,9 +1,11 @@
-"""What `explain` costs beside one pass a channel: `python -m benchmarks.explain`.
+"""What `explain` and `layers` cost beside plain passes: `python -m benchmarks.explain`.
 
 Two ResNet-18 with random weights see random images of 128 x 128, on one thread. CPU seconds a probe
 are those of more probes less those of fewer, so that what it takes to look at networks is left out:
 of `affinity` by grad x input over one network (a pass: forward and back), of `explain` at a layer,
 and of a backward pass for each channel of that layer, on some of its channels. Medians of three.
+`layers` reads many layers in one forward pass: its seconds are those of reading twelve, beside
+those of reading the output alone.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LAYERS", "measure"]
+__all__ = ["LAYERS", "TAPPED", "measure"]
 
 _OUT = Path(__file__).parent / "results" / "explain.json"
 # The ends of the first, second and last stage.
 LAYERS = ("5", "7", "11")
+TAPPED = tuple(str(place) for place in range(1, 13))
 _FEWER, _MORE, _REPEATS = 8, 24, 3
 _SIZE, _CHANNELS = 128, 8
 
@@ -94,9 +97,42 @@ def measure(
                     "channel": a_probe(masked) / channels,
                 }
             )
+        taps = _of_taps(source, images, repeats)
     finally:
         torch.set_num_threads(threads)
-    return {"image": size, "machine": machine(), "pass": one, "layers": layers}
+    return {
+        "image": size,
+        "machine": machine(),
+        "pass": one,
+        "layers": layers,
+        "taps": taps,
+    }
+
+
+def _of_taps(source: Any, images: Any, repeats: int) -> dict[str, Any]:
+    """Seconds an image of a forward pass that reads the output alone, and twelve layers."""
+    import torch
+
+    from pyattrx.encoders import Taps
+
+    some = images[:2]
+    with (
+        source.prepare("cpu", some) as plain,
+        source.read_at(output=Taps(TAPPED)).prepare("cpu", some) as tapped,
+    ):
+        x = plain.preprocess(images)
+        runs: dict[str, Callable[[], object]] = {
+            "output": lambda: plain.outputs(x),
+            "layers": lambda: tapped.each(x),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in runs}
+        with torch.no_grad():
+            for _ in range(1 + repeats):  # the first of each is no pass like the others
+                for name, run in runs.items():
+                    begun = time.process_time()
+                    run()
+                    taken[name].append((time.process_time() - begun) / len(images))
+    return {name: statistics.median(seconds[1:]) for name, seconds in taken.items()}
 
 
 def _one_by_one(source: Any, probes: Any, layer: str, channels: int) -> None:

@@ -21,7 +21,7 @@ from pyattrx.encoders import Encoder, Normalize
 from pyattrx.errors import EncoderError, InvalidValueError, ZooMismatchError
 from pyattrx.methods import AttributionMaps, Method
 from pyattrx.probes import Probes
-from pyattrx.questions import explain
+from pyattrx.questions import explain, layers
 from pyattrx.recommending import Recommendation, recommend
 from pyattrx.tasks import Task
 from pyattrx.zoo import Matches, Zoo
@@ -35,6 +35,7 @@ METHODS = {
 }
 _GALLERY_PHOTOS = 4
 _LAYER = "blocks.11"  # of the first network
+_STAGES = ("bn0", "blocks.4", "blocks.11", "blocks.14", "pool")  # of the same
 _FACES, _FACE_SIZE = 30, 96  # of each class; height and width
 
 Say = Callable[[str], None]
@@ -184,23 +185,28 @@ def run(
         demo.files += [out / "recommendation.png", *drawn, _gallery(demo, out / "gallery.png")]
     with _stage("why two of them are near", stages, say):
         demo.files.append(_why(demo, out / "why.png", batch_size, device))
+    with _stage("from which layer to start", stages, say):
+        demo.files.append(_which_layer(demo, out / "layers.png", batch_size, device))
     return demo
 
 
 def _recommend(
     networks: list[DemoNetwork], out: Path, batch_size: int, device: str | None
 ) -> Recommendation:
-    images, labels = demo_faces(_FACES)
-    task = Task.from_arrays(images, labels, size=_FACE_SIZE, name="faces or not")
     encoders = [make_encoder(network) for network in networks]
     return recommend(
         encoders,
-        task,
+        _faces(),
         batch_size=batch_size,
         device=device,
         cache=out / "features",
         on_error="raise",
     )
+
+
+def _faces() -> Task:
+    images, labels = demo_faces(_FACES)
+    return Task.from_arrays(images, labels, size=_FACE_SIZE, name="faces or not")
 
 
 def make_encoder(network: DemoNetwork) -> Encoder:
@@ -282,6 +288,16 @@ def _why(demo: Demo, path: Path, batch_size: int, device: str | None) -> Path:
         _LAYER,
         batch_size=batch_size,
         device=device,
+    )
+    found.plot(path)
+    return path
+
+
+def _which_layer(demo: Demo, path: Path, batch_size: int, device: str | None) -> Path:
+    """Draw from which layer of the first network faces are told best."""
+    source = make_encoder(demo.networks[0])
+    found = layers(
+        source, labels=_faces(), at=_STAGES, batch_size=batch_size, device=device, cache=False
     )
     found.plot(path)
     return path

@@ -40,6 +40,13 @@ def test_the_table_is_of_the_results(found):
     assert found["machine"]["cpu"] in PAGE.read_text()
 
 
+def test_what_layers_cost_is_that_of_the_results(found):
+    ratio = found["taps"]["layers"] / found["taps"]["output"]
+    text = " ".join((ROOT / "docs" / "layers.md").read_text().split())
+    assert f"took {ratio:.2f} times the CPU time" in text
+    assert ratio <= 1.3  # of a committed measurement
+
+
 def test_at_most_four_passes_a_probe(found):
     """A committed measurement, not one made here."""
     assert all(one["explain"] <= 4 * found["pass"] for one in found["layers"])
@@ -50,3 +57,4 @@ def test_one_small_measurement():
     found = explain.measure(size=32, fewer=2, more=3, repeats=1, channels=2)
     assert [one["layer"] for one in found["layers"]] == list(explain.LAYERS)
     assert [one["channels"] for one in found["layers"]] == [64, 128, 512]
+    assert min(found["taps"].values()) > 0

@@ -296,6 +296,7 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
         "affinity_grad_x_input.png",
         "affinity_saliency_half_squared_norm.png",
         "gallery.png",
+        "layers.png",
         "recommendation.png",
         "tree_grad_x_input.png",
         "tree_saliency_half_squared_norm.png",
