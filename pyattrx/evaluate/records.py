@@ -114,6 +114,7 @@ def _wide(
             "columns", columns,
             f"which is for {' and '.join(map(repr, missing))}, one of {list(header)}",
         )  # fmt: skip
+    _names_no_numbers(records, header, roles, columns)
     labels = {name for role, found in roles.items() if role != "accuracy" for name in found}
     labels |= set(where or ())
     named = "model" in roles or "dataset" in roles
@@ -155,6 +156,29 @@ def _wide(
     if own:
         notes.append(f"left out {own} accuracies on what the model was trained on")
     return cells, notes
+
+
+def _names_no_numbers(
+    records: Sequence[Record],
+    header: Sequence[str],
+    roles: Mapping[str, Sequence[str]],
+    columns: Columns | None,
+) -> None:
+    """Refuse a guess by which a model or data set that is called "target" would name the rows.
+
+    Raises
+    ------
+    InvalidValueError
+        A column is taken for names because of its own, is not the first, and has numbers only.
+    """
+    for role in ("model", "dataset"):
+        for name in roles.get(role, ()):
+            if role in (columns or {}) or name == header[0]:
+                continue
+            if all(_is_number(record.values.get(name)) for record in records):
+                raise InvalidValueError(
+                    "columns", columns, f"which is for {role!r}: {name!r} has numbers, not names"
+                )
 
 
 def _cell(

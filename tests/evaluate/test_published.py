@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pyattrx.errors import InvalidTypeError, InvalidValueError, PyattrxError
 from pyattrx.evaluate import Accuracies, read_accuracies, read_all_accuracies
+from pyattrx.evaluate.columns import ROLES
 from pyattrx.evaluate.literals import read_literals
 
 # Made up; the shapes are those in which others publish.
@@ -117,13 +118,26 @@ def test_any_table_survives_any_shape(tmp_path_factory, data):
         "a.json": (nested, {"rows": "datasets"}),
         "b.json": (records, {"columns": columns}),
         "c.py": (f"x = {nested!r}", {"rows": "datasets"}),
-        "d.csv": (wide("", datasets, models, values), {"rows": "datasets"}),
+        # A model may be called "target" or "seed": what is what is said, not guessed.
+        "d.csv": (
+            wide("", datasets, models, values),
+            {"rows": "datasets", "columns": {**dict.fromkeys(ROLES), "dataset": ""}},
+        ),
     }
     for name, (content, options) in given.items():
         path = folder / name
         path.write_text(content if isinstance(content, str) else json.dumps(content), "utf-8")
         found = read_accuracies(path, unit="fraction", **options)
         np.testing.assert_array_equal(found.table().select(datasets, models).values, values)
+
+
+def test_a_model_with_the_name_of_a_column_is_not_read_as_names(tmp_path):
+    path = written(tmp_path, "wide.csv", ",target,vgg11\npets,0.5,0.25\ndtd,0.75,1\n")
+    with pytest.raises(InvalidValueError, match="'target' has numbers, not names"):
+        read_accuracies(path, rows="datasets")
+    found = read_accuracies(path, columns={**dict.fromkeys(ROLES), "dataset": ""}, unit="fraction")
+    assert set(found.models) == {"target", "vgg11"}
+    assert found.table().select(["pets", "dtd"], ["target"]).values.ravel().tolist() == [0.5, 0.75]
 
 
 words = st.sampled_from(
