@@ -76,11 +76,14 @@ def affinity(
         Images in one forward and backward pass, at least 1. It changes nothing but rounding.
     device : str or torch.device, optional
         Where to compute; the GPU if there is one.
-    precision : {"float32", "tf32", "bfloat16"}
-        Arithmetic of the passes. "tf32" (CUDA only) and "bfloat16" (autocast; slow on most CPUs)
-        are faster on a GPU and change the maps: the cosines of the first maps to those in float32
-        are measured for every network and kept as ``provenance["networks"][i]["precision"]``.
-        What it does to features is not measured.
+    precision : {"float32", "tf32", "bfloat16", "auto"}
+        Arithmetic of the passes. "tf32" (CUDA only) and "bfloat16" (autocast) are faster where the
+        device has instructions for them, and change the result. How much is measured for every
+        network on the first of every 64 probes (8 at most) and kept as
+        ``provenance["networks"][i]["precision"]``: cosines of its maps to those in float32; of
+        features, the share of their variance between images (two at least) that is kept. "auto" is
+        bfloat16 on a CPU with AMX or AVX512-BF16, tf32 on a GPU that has it, and float32 elsewhere,
+        and for each network whose least cosine is below .95 or that keeps less than .99.
     compile : bool
         Run networks as programs of torch.compile, made once for networks of one architecture (for
         each that has hooks or parametrised weights): tens of seconds that pay where one sees many
@@ -236,8 +239,8 @@ def _run(
 def _observed(network: Description) -> dict[str, Any]:
     """What was seen of a network while it ran, as JSON types."""
     facts: dict[str, Any] = {
-        "precision": network.effect,
-        "compile": network.compile_effect,
+        "precision": network.effects.of_precision,
+        "compile": network.effects.of_compile,
         "untrained": network.untrained,
     }
     noise = max((checks.noise for checks in network.checks), default=0)

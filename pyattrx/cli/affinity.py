@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -182,19 +182,29 @@ def _facts(result: Affinity, maps: bool) -> Iterator[str]:
     what = "maps are all zero" if maps else "probes have no say"
     for name, count in result.zero_maps.items():
         yield f"{name}: {count} of {result.n_probes} {what}"
-    precision = result.provenance["precision"]
     for network in result.provenance["networks"]:
-        if effect := network["precision"]:
-            yield (
-                f"{network['name']}: maps in {precision} have cosine {effect['mean_cosine']:.4f} "
-                f"to float32's (least {effect['least_cosine']:.4f}, {effect['probes']} probes)"
-            )
+        yield from _effect(network["name"], network["precision"] or {})
         if effect := network["compile"]:
             yield (
                 f"{network['name']}: compiled, maps have cosine {effect['mean_cosine']:.6f} to "
                 f"those of the network as it is (least {effect['least_cosine']:.6f}, "
                 f"{effect['probes']} probes)"
             )
+
+
+def _effect(name: str, effect: Mapping[str, Any]) -> Iterator[str]:
+    """What a cheaper arithmetic does to a network's maps or features."""
+    used = effect.get("arithmetic")
+    if "mean_cosine" in effect:
+        yield (
+            f"{name}: maps in {used} have cosine {effect['mean_cosine']:.4f} to float32's "
+            f"(least {effect['least_cosine']:.4f}, {effect['probes']} probes)"
+        )
+    if "features_kept" in effect:
+        yield (
+            f"{name}: features in {used} keep {100 * effect['features_kept']:.2f} % of the "
+            f"variance between {effect['feature_probes']} probes"
+        )
 
 
 def _draw(result: Affinity, folder: Path) -> list[Path]:

@@ -134,6 +134,7 @@ def _add_network(
         ):
             batches = _checked(store, encoder.name, description.rows(on_host=True))
             addition.feed(store.methods, batches)
+            precision = description.effects.precision  # what "auto" was: add_probes goes on in it
             names = [stored.name for stored in store.methods]
             zeros = dict(zip(names, [checks.zero for checks in description.checks], strict=True))
             kept: dict[str, Any] = {}
@@ -145,9 +146,10 @@ def _add_network(
             facts = {
                 **known,
                 **run.facts(),
+                "precision": precision,
                 "zero_maps": zeros,
-                "precision_effect": description.effect,
-                "compile_effect": description.compile_effect,
+                "precision_effect": description.effects.of_precision,
+                "compile_effect": description.effects.of_compile,
                 "untrained": description.untrained,
                 BEHAVIOUR: description.behaviour,
                 **kept,
