@@ -92,7 +92,9 @@ def _measured() -> dict[str, Any]:
 
     def judged(made: pyattrx.Affinity) -> tuple[float, float]:
         names = made.names
-        scores = evaluate.Table(made.values, names, names).select(truth.targets, truth.sources)
+        scores = evaluate.Table(made.values, tuple(names), tuple(names)).select(
+            truth.targets, truth.sources
+        )
         return evaluate.spearman(scores, truth), evaluate.precision_at_k(scores, truth, 1)
 
     rows = []
@@ -114,7 +116,7 @@ def _measured() -> dict[str, Any]:
                     "first_moved": moved[1],
                     "unchanged": max(map(abs, moved)) <= _MOST,
                     "largest_change": float(np.nanmax(np.abs(made.values - exact.values))),
-                    "in_float32": sum((one or {}).get("arithmetic") != "bfloat16" for one in used),
+                    "in_float32": sum("bfloat16" not in (one or {}).values() for one in used),
                     "least_cosine": _least(used, "least_cosine"),
                     "features_kept": _least(used, "features_kept"),
                     "seconds": round(taken, 1),

@@ -81,9 +81,10 @@ def affinity(
         device has instructions for them, and change the result. How much is measured for every
         network on the first of every 64 probes (8 at most) and kept as
         ``provenance["networks"][i]["precision"]``: cosines of its maps to those in float32; of
-        features, the share of their variance between images (two at least) that is kept. "auto" is
-        bfloat16 on a CPU with AMX or AVX512-BF16, tf32 on a GPU that has it, and float32 elsewhere,
-        and for each network whose least cosine is below .95 or that keeps less than .99.
+        features, the share of their variance between images (two at least) that is kept. "auto"
+        reads features in bfloat16 on a CPU with AMX or AVX512-BF16, and features and maps in tf32
+        on a GPU that has it; but in float32 those of a network that would lose more than .01 of
+        that variance, or whose maps would have a cosine below .98.
     compile : bool
         Run networks as programs of torch.compile, made once for networks of one architecture (for
         each that has hooks or parametrised weights): tens of seconds that pay where one sees many

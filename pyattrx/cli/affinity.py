@@ -193,17 +193,20 @@ def _facts(result: Affinity, maps: bool) -> Iterator[str]:
 
 
 def _effect(name: str, effect: Mapping[str, Any]) -> Iterator[str]:
-    """What a cheaper arithmetic does to a network's maps or features."""
-    used = effect.get("arithmetic")
+    """What a cheaper arithmetic does to a network's maps or features, or would do."""
     if "mean_cosine" in effect:
+        used = effect["arithmetic"]
+        which = f"maps in {used}" if used != "float32" else "made in float32: cheaper maps"
         yield (
-            f"{name}: maps in {used} have cosine {effect['mean_cosine']:.4f} to float32's "
-            f"(least {effect['least_cosine']:.4f}, {effect['probes']} probes)"
+            f"{name}: {which} have cosine {effect['mean_cosine']:.4f} to float32's (least "
+            f"{effect['least_cosine']:.4f}, {effect['probes']} probes)"
         )
     if "features_kept" in effect:
+        used = effect["feature_arithmetic"]
+        which = f"features in {used}" if used != "float32" else "read in float32: cheaper features"
         yield (
-            f"{name}: features in {used} keep {100 * effect['features_kept']:.2f} % of the "
-            f"variance between {effect['feature_probes']} probes"
+            f"{name}: {which} keep {100 * effect['features_kept']:.2f} % of their variance "
+            f"({effect['feature_probes']} probes)"
         )
 
 

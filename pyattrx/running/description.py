@@ -116,7 +116,7 @@ class Description:
             prepared = self._encoder.prepare(self._device, images, batch_size=self._largest_batch)
             self._prepared = entered.enter_context(prepared)
             if prepared.dtype == torch.float64:  # whoever has such a network wants to know exactly
-                self.effects.go_back()
+                self.effects.exact()
             self._begin_checks()
             self.behaviour = described_behaviour(prepared, digests)
             self.how = prepared.how
@@ -137,7 +137,7 @@ class Description:
 
     def _begin_checks(self) -> None:
         self.checks = [
-            MapChecks(self._prepared, maps, self.effects.precision, self._exact)
+            MapChecks(self._prepared, maps, self.effects.of_maps, self._exact)
             for maps in self._maps
         ]
 
@@ -213,14 +213,14 @@ class Description:
         made : object
             What `run` returned.
         """
-        if self.effects.go_back():  # what it does to these passes is not measured
+        if self.effects.exact_maps():  # what it does to these passes is not measured
             self._begin_checks()
         with progress(f"{self._label}, {what}", len(self._probes)) as step:
             for chosen, images in self._batches(np.arange(len(self._probes))):
                 with self._failures_named():
-                    with arithmetic(self.effects.precision, self._device):
+                    with arithmetic(self.effects.of_maps, self._device):
                         made = run(self._prepared, images, chosen)
-                    if self._changed(self._prepared):
+                    if self._changed(self._prepared, self.effects.of_maps):
                         made = run(self._prepared, images, chosen)
                 yield chosen, made
                 step(len(chosen))
@@ -296,9 +296,14 @@ class Description:
     def _parts(
         self, method: Observer, reader: PreparedEncoder, images: Tensor, chosen: np.ndarray
     ) -> dict[str, Tensor]:
-        with arithmetic(self.effects.precision, self._device), torch.no_grad():
+        precision = self.effects.of_features
+        with arithmetic(precision, self._device), torch.no_grad():
             parts = method.observe(reader, images, chosen)
-            return method.observe(reader, images, chosen) if self._changed(reader) else parts
+            return (
+                method.observe(reader, images, chosen)
+                if self._changed(reader, precision)
+                else parts
+            )
 
     def _batches(
         self, order: np.ndarray, maps_of_one: int = 1
@@ -336,9 +341,9 @@ class Description:
         """Queue the maps of a batch, and what is to be known of them."""
         made: list[tuple[Tensor, Tensor]] = []
         for describe in self._maps:
-            with arithmetic(self.effects.precision, self._device):
+            with arithmetic(self.effects.of_maps, self._device):
                 made.append(describe.rows_and_sizes(self._prepared, images))
-        again = self._changed(self._prepared)
+        again = self._changed(self._prepared, self.effects.of_maps)
         if not again and made:
             first, (maps, _) = self._maps[0], made[0]
             again = self.effects.measure_maps(self._prepared, first, images, maps)
@@ -350,7 +355,7 @@ class Description:
         storages = [describe.method.storage for describe in self._maps]
         return [quantize(one[0], kept) for one, kept in zip(made, storages, strict=True)], flags
 
-    def _changed(self, prepared: PreparedEncoder) -> bool:
+    def _changed(self, prepared: PreparedEncoder, precision: str) -> bool:
         """Whether the first large batch was not answered as its images alone, and is to be rerun.
 
         Raises
@@ -358,7 +363,7 @@ class Description:
         AssumptionError
             The network mixes the images of a batch.
         """
-        with arithmetic(self.effects.precision, self._device):
+        with arithmetic(precision, self._device):
             if prepared.first_batch_agrees():
                 return False
         with arithmetic("float32", self._device):
@@ -374,7 +379,7 @@ class Description:
             flags = arrived[which]
             self._check_finite(begun.chosen, flags[0], "attribution map holds")
             assert begun.images is not None
-            with self._failures_named(), arithmetic(self.effects.precision, self._device):
+            with self._failures_named(), arithmetic(self.effects.of_maps, self._device):
                 rows[which] = checks.checked(rows[which], list(flags), begun.images)
         return begun.chosen, rows
 

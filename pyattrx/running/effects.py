@@ -15,12 +15,12 @@ from pyattrx.running.precision import arithmetic, map_cosines, settled
 
 __all__ = ["Effects", "features_kept"]
 
-# Images whose maps are made a second time. In float32 one costs as much as several in a cheaper
+# Images that are seen a second time. In float32 one costs as much as several in a cheaper
 # arithmetic, so that they are a share of the run.
 _MOST = 8
 _ONE_IN = 64
-# "auto" stays in the cheaper arithmetic above both.
-_LEAST_COSINE = 0.95
+# "auto" stays in the cheaper arithmetic above these.
+_LEAST_COSINE = 0.98
 _LEAST_KEPT = 0.99
 
 
@@ -30,7 +30,8 @@ class Effects:
     Parameters
     ----------
     precision : str
-        One of `PRECISIONS`, checked. "auto" goes back to float32 where the effect is large.
+        One of `PRECISIONS`, checked. "auto" goes back to float32 where the effect is large, and
+        never makes maps in bfloat16: rankings by them move (studies/results/precision.json).
     device : torch.device
     compile : bool
         Whether passes are those of a compiled program.
@@ -39,8 +40,8 @@ class Effects:
 
     Attributes
     ----------
-    precision : str
-        The arithmetic of the passes to come.
+    of_maps, of_features : str
+        The arithmetic of the passes to come, for maps and for features.
     of_precision : dict or None
         What it does to the first maps and features, as JSON types; None in float32.
     of_compile : dict or None
@@ -48,27 +49,35 @@ class Effects:
     """
 
     def __init__(self, precision: str, device: torch.device, compile: bool, count: int) -> None:
-        self.precision = settled(precision, device)
+        self.of_features = self.of_maps = settled(precision, device)
         self._may_go_back = precision == "auto"
+        if self._may_go_back and self.of_maps == "bfloat16":
+            self.of_maps = "float32"
         self._device = device
         self._compile = compile
         self._images = max(1, min(_MOST, count // _ONE_IN))
-        self._of_maps: dict[str, Any] | None = None
-        self._of_features: dict[str, Any] | None = None
+        self._with_maps: dict[str, Any] | None = None
+        self._with_features: dict[str, Any] | None = None
         self.of_compile: dict[str, Any] | None = None
 
     @property
     def of_precision(self) -> dict[str, Any] | None:  # noqa: D102
-        if self._of_maps is None and self._of_features is None:
+        if self._with_maps is None and self._with_features is None:
             return None
-        return {**(self._of_features or {}), **(self._of_maps or {}), "arithmetic": self.precision}
+        return {**(self._with_features or {}), **(self._with_maps or {})}
 
-    def go_back(self) -> bool:
-        """Make the passes to come in float32 if nobody asked for another; return whether."""
-        changed = self._may_go_back and self.precision != "float32"
+    def exact_maps(self) -> bool:
+        """Make the maps to come in float32 if nobody asked for another; return whether."""
+        changed = self._may_go_back and self.of_maps != "float32"
         if changed:
-            self.precision = "float32"
+            self.of_maps = "float32"
         return changed
+
+    def exact(self) -> None:
+        """Run the passes to come in float32 if nobody asked for another."""
+        self.exact_maps()
+        if self._may_go_back:
+            self.of_features = "float32"
 
     def measure_maps(
         self, prepared: PreparedEncoder, describe: AttributionMaps, images: Tensor, maps: Tensor
@@ -82,13 +91,15 @@ class Effects:
         """
         if self._compile and self.of_compile is None:
             some = images[:_MOST]
-            self.of_compile = self._cosines(self.precision, prepared, describe, some, maps)
-        if self.precision == "float32" or self._of_maps is not None:
+            self.of_compile = self._cosines(self.of_maps, prepared, describe, some, maps)
+        if self.of_maps == "float32" or self._with_maps is not None:
             return False
         some = images[: self._images]
-        self._of_maps = self._cosines("float32", prepared, describe, some, maps)
+        found = self._cosines("float32", prepared, describe, some, maps)
         # NaN is for who checks maps to name.
-        return self._of_maps["least_cosine"] < _LEAST_COSINE and self.go_back()
+        again = found["least_cosine"] < _LEAST_COSINE and self.exact_maps()
+        self._with_maps = {**found, "arithmetic": self.of_maps}
+        return again
 
     def _cosines(
         self,
@@ -122,7 +133,7 @@ class Effects:
         bool
             Whether they are to be read once more, in float32.
         """
-        if self.precision == "float32" or self._of_features is not None:
+        if self.of_features == "float32" or self._with_features is not None:
             return False
         count = max(2, self._images)  # one differs from no other
         with (
@@ -132,8 +143,15 @@ class Effects:
         ):
             exact = method.observe(reader, images[:count], chosen[:count])
         kept = min((features_kept(parts[name][:count], exact[name]) for name in exact), default=1.0)
-        self._of_features = {"feature_probes": min(count, len(images)), "features_kept": kept}
-        return kept < _LEAST_KEPT and self.go_back()
+        again = kept < _LEAST_KEPT and self._may_go_back
+        if again:
+            self.of_features = "float32"
+        self._with_features = {
+            "feature_probes": min(count, len(images)),
+            "features_kept": kept,
+            "feature_arithmetic": self.of_features,
+        }
+        return again
 
 
 def features_kept(features: Tensor, exact: Tensor) -> float:

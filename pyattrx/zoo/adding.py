@@ -134,7 +134,6 @@ def _add_network(
         ):
             batches = _checked(store, encoder.name, description.rows(on_host=True))
             addition.feed(store.methods, batches)
-            precision = description.effects.precision  # what "auto" was: add_probes goes on in it
             names = [stored.name for stored in store.methods]
             zeros = dict(zip(names, [checks.zero for checks in description.checks], strict=True))
             kept: dict[str, Any] = {}
@@ -146,7 +145,7 @@ def _add_network(
             facts = {
                 **known,
                 **run.facts(),
-                "precision": precision,
+                "precision": description.effects.of_maps,  # what "auto" was
                 "zero_maps": zeros,
                 "precision_effect": description.effects.of_precision,
                 "compile_effect": description.effects.of_compile,
