@@ -166,9 +166,7 @@ class Patches:
         np.put_along_axis(places, chosen, np.arange(self.count)[None], axis=1)
         return places
 
-    def fractions(
-        self, places: NDArray[np.int64], steps: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
+    def fractions(self, places: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.float64]:
         """Part of the pixels that is occluded at each step, [N, steps]."""
         chosen = np.argsort(places, axis=1)
         sums = np.cumsum(self.shares[chosen], axis=1)
