@@ -1,0 +1,60 @@
+"""``python -m studies faithfulness``: do more faithful maps rank sources better?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.measure import limited_threads
+from benchmarks.options import Json
+from pyattrx.errors import InvalidValueError
+
+from .. import pages
+from ..options import say_at
+from ..transfer.command import ROOT as TRANSFERS
+from .judging import document, rank_quality
+from .measuring import measure, read
+from .page import TABLES
+
+__all__ = ["ROOT", "faithfulness_command"]
+
+ROOT = Path(__file__).resolve().parents[1] / "results" / "faithfulness"
+
+
+def faithfulness_command(
+    results: Annotated[Path, typer.Option(metavar="FOLDER", help="Tables.")] = ROOT,
+    as_json: Json = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fill the tables of a page: docs/faithfulness.md."),
+    ] = None,
+    gains: Annotated[
+        bool,
+        typer.Option(
+            "--gains",
+            help="Measure what is missing of how faithful maps are.",
+            rich_help_panel="Make the results anew, with the demo's networks",
+        ),
+    ] = False,
+) -> None:
+    """Print what the study found, or make its results anew; stopped, the same command goes on."""
+    file = results / "gains.csv"
+    if gains:
+        with limited_threads(1):
+            measure(file, say_at)
+        return
+    found = read(file)
+    if not found:
+        raise InvalidValueError("results", str(results), "a folder with gains.csv")
+    judged = document(found, rank_quality(TRANSFERS))
+    if page is not None:
+        pages.write(page, TABLES, judged)
+    elif as_json:
+        print(json.dumps(judged, indent=2, allow_nan=False))
+    else:
+        for table in TABLES.values():
+            print(table(judged), end="\n\n")
+        print(f"Do more faithful maps rank better? {judged['answer']}")
