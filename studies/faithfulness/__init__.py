@@ -12,8 +12,9 @@ and its own encoder (those of the demo, on the demo's first 32 probes), every at
 Spearman's correlation of the two over the methods says whether the more faithful one ranks better,
 for that target. The answer is "yes" only if the mean over the targets has a 95 % interval
 (Student's t over targets) above 0 in every one of eight settings: followed by the distance of
-outputs or by the attributed number, occluded by the image's mean colour or by its blur, in patches of 1 or of 4
-pixels. It is "the other way round" if all eight intervals are below 0, and "no" otherwise.
+outputs or by the attributed number, occluded by the image's mean colour or by its blur, in patches
+of 1 or of 4 pixels. It is "the other way round" if all eight intervals are below 0, and "no"
+otherwise.
 
 What this cannot say: methods are few and kin to one another, targets share their sources, and the
 networks are small. An interval over targets takes the methods as given.
