@@ -37,8 +37,8 @@ def faithfulness_figure(
 ) -> Figure:
     """Draw how far answers have moved over the part of the image that is occluded.
 
-    A line in color for each result, its random order dashed in the same color, and a band of two
-    standard errors on either side of the line.
+    A line in color for each result, and a band of two standard errors on either side of it. The
+    random order is dashed: in grey where it is the same for all, else in the color of the result.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def faithfulness_figure(
     >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU())
     >>> probes = pyattrx.Probes.from_tensor(torch.rand(4, 3, 8, 8))
     >>> figure = faithfulness_figure([pyattrx.faithfulness(network, probes)])
-    >>> [axes.get_title() for axes in figure.axes]
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['distance of outputs', 'attributed number']
     """
     from pyattrx.questions import Faithfulness
@@ -137,18 +137,25 @@ def _draw(results: Sequence[Faithfulness], labels: Sequence[str], title: str) ->
 
 
 def _panel(ax: Axes, measure: str, results: Sequence[Faithfulness], colors: Sequence[str]) -> None:
+    randoms = [one.mean_curve(measure, random=True)[:2] for one in results]
+    same = all(np.array_equal(one, randoms[0]) for one in randoms)
+    dashed: Any = _DASHED
+    shown = (
+        [(*randoms[0], canvas.MUTED)]
+        if same
+        else [(x, y, color) for (x, y), color in zip(randoms, colors, strict=True)]
+    )
+    for x, y, color in shown:
+        ax.plot(x, y, color=color, lw=1.2, linestyle=dashed)
     for one, color in zip(results, colors, strict=True):
         x, y, error = one.mean_curve(measure)
         if not np.isnan(error).all():
             ax.fill_between(x, y - 2 * error, y + 2 * error, color=color, alpha=0.13, linewidth=0)
         ax.plot(x, y, color=color, lw=1.8)
-        x, y, _ = one.mean_curve(measure, random=True)
-        dashed: Any = _DASHED
-        ax.plot(x, y, color=color, lw=1.1, linestyle=dashed, alpha=0.8)
     ax.set_xlim(0, 1)
     ax.set_title(_HEADS[measure], size=canvas.LABEL_SIZE, loc="left")
     ax.set_xlabel("part of the image that is occluded")
-    ax.set_ylabel("moved, of all that it moves")
+    ax.set_ylabel("change, of that when all is occluded")
     ax.xaxis.set_major_formatter(canvas.number)
     ax.yaxis.set_major_formatter(canvas.number)
     canvas.bare(ax)
