@@ -134,8 +134,8 @@ def faithfulness_of_each(
     encoder, probes, fill, order, steps, patch, seed, batch_size, device
         As for `faithfulness`.
     methods : sequence of str or Method
-        At least one. The random order is run once for all: ``1 + len(methods)`` times `steps`
-        forward passes a probe.
+        At least one. The random order is run once for all, so that about ``1 + len(methods)`` times
+        `steps` forward passes a probe come on top of the maps.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from ..transfer.command import ROOT as TRANSFERS
 from .judging import document, rank_quality
 from .measuring import measure, read
 from .page import TABLES
+from .picture import draw
 
 __all__ = ["ROOT", "faithfulness_command"]
 
@@ -30,6 +31,10 @@ def faithfulness_command(
     page: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Fill the tables of a page: docs/faithfulness.md."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the page's picture, with one of the networks."),
     ] = None,
     gains: Annotated[
         bool,
@@ -45,6 +50,9 @@ def faithfulness_command(
     if gains:
         with limited_threads(1):
             measure(file, say_at)
+        return
+    if picture is not None:
+        draw(picture)
         return
     found = read(file)
     if not found:

@@ -1,6 +1,7 @@
 """Faithfulness: occluded by the map's order and by a random one, against what must come out."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from torch import nn
 
 import pyattrx
 from pyattrx import Method
+from pyattrx.encoders import PreparedEncoder
 from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, NonFiniteError
 from pyattrx.questions import FILLS, MEASURES, ORDERS, Faithfulness
 from pyattrx.questions.occluding import Patches, check_fill, filled, order_of
+from pyattrx.running import description
 
 
 def images(count=6, size=(8, 8), seed=0):
@@ -244,6 +247,43 @@ def test_batches_change_nothing_beyond_rounding():
     for measure in MEASURES:
         assert one.curves[measure] == pytest.approx(other.curves[measure], abs=1e-5)
         assert one.random_curves[measure] == pytest.approx(other.random_curves[measure], abs=1e-5)
+
+
+def test_as_many_passes_as_are_said(monkeypatch):
+    """Ends and the random order once, whatever the number of methods."""
+    seen = []
+    outputs = PreparedEncoder.outputs
+
+    def counted(self, x):
+        seen.append(len(x))
+        return outputs(self, x)
+
+    monkeypatch.setattr(PreparedEncoder, "outputs", counted)
+    for methods in (["saliency"], ["saliency", "elrp", "grad_x_input"]):
+        seen.clear()
+        pyattrx.faithfulness_of_each(network(), probes(6), methods, steps=5, patch=1)
+        assert sum(seen) == 6 * (2 + 4 * (1 + len(methods)))
+
+
+def test_an_interruption_ends_it(monkeypatch):
+    def interrupted(self, x):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PreparedEncoder, "outputs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pyattrx.faithfulness(network(), probes())
+
+
+def test_progress_counts_every_probe_twice(monkeypatch):
+    done = {}
+
+    @contextmanager
+    def noted(label, total):
+        yield lambda steps: done.update({label: done.get(label, 0) + steps})
+
+    monkeypatch.setattr(description, "progress", noted)
+    pyattrx.faithfulness(network(), probes(6), batch_size=4)
+    assert done == {"network": 6, "network, occlusions": 6}
 
 
 def test_the_seed_draws_another_random_order():
