@@ -1,6 +1,7 @@
 """The study of faithfulness: what is judged by hand, and the page that is made of results."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +26,43 @@ from studies.faithfulness.measuring import (
 )
 from studies.faithfulness.page import TABLES
 from studies.minitaskonomy.tasks import TARGETS
-from studies.pages import filled
+from studies.pages import filled, number
 from studies.transfer.command import ROOT as TRANSFERS
 
 FILE = ROOT / "gains.csv"
+TEXT = (Path(__file__).parents[2] / "docs" / "faithfulness.md").read_text()
+PAGE = " ".join(TEXT.split())
 
 
 def test_the_page_is_what_the_results_say():
-    page = Path(__file__).parents[2] / "docs" / "faithfulness.md"
     found = document(read(FILE), rank_quality(TRANSFERS))
     assert found["targets"] == len(TARGETS) and found["methods"] == len(METHODS)
-    assert filled(page.read_text(), TABLES, found) == page.read_text()
-    assert f"**{found['answer'].capitalize()}**, by that criterion" in page.read_text()
+    assert filled(TEXT, TABLES, found) == TEXT
+    assert f"**{found['answer'].capitalize()}**, by that criterion" in TEXT
     of_distance = [one for name, one in found["settings"].items() if name.startswith("distance")]
     assert sum(one["low"] > 0 for one in of_distance) == 3  # as the page says in words
     others = [one for name, one in found["settings"].items() if name.startswith("scalar")]
     assert all(one["low"] < 0 < one["high"] for one in others)
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (("rgb2depth", "saliency_hsn", "blur", 4), "the distance gains {}"),
+        (("edge3d", "saliency", "mean", 4), "gains {} in patches of 4 x 4"),
+        (("edge3d", "saliency", "mean", 1), "and {} pixel by pixel"),
+    ],
+)
+def test_what_the_page_says_in_words_is_of_the_results(key, said):
+    row = read(FILE)[key]
+    shown = f"{number(row['distance'])} ± {number(row['distance stderr'])}"
+    assert said.format(shown) in PAGE
+
+
+def test_the_page_names_the_machine():
+    facts = json.loads(facts_file(FILE).read_text())
+    assert f"({facts['cpu']}, torch {facts['torch']})" in PAGE
+    assert f"{facts['probes']} probes, {facts['steps']} steps" in PAGE
 
 
 def test_every_method_is_there_in_every_setting():
