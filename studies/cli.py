@@ -94,7 +94,7 @@ _add(
     "Do more faithful maps rank sources better? From committed results.",
     faithfulness_command,
     "",
-    "--gains",
+    "--gains --orders",
 )
 
 

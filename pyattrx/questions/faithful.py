@@ -90,9 +90,11 @@ def faithfulness(
     -----
     The protocol is that of deletion curves (Samek et al., IEEE TNNLS 2017; Petsiuk et al., BMVC
     2018): one mask for all channels, both end points, and trapezoids over the true fractions of
-    pixels. The area says nothing by itself, so it is held against a random order of the same
-    probe. What is followed is the output, of any shape, and the number that the method attributes,
-    and not a class. Occluded images are none that the network was trained on, whatever the fill.
+    pixels. The area says nothing by itself, so it is held against a random order of the same probe;
+    as that scatters patches, which does harm of its own, ask for "strongest" and "weakest" too: the
+    sum of both gains is the area between the two. What is followed is the output, of any shape, and
+    the number that the method attributes, and not a class. Occluded images are none that the
+    network was trained on, whatever the fill.
 
     A map costs what it costs `pyattrx.attribute`; ``2 * steps`` forward passes a probe come on top.
 

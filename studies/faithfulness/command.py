@@ -17,11 +17,13 @@ from ..options import say_at
 from ..transfer.command import ROOT as TRANSFERS
 from .judging import document, rank_quality
 from .measuring import measure, read
+from .orders import measure_orders, read_orders
 from .page import TABLES
 from .picture import draw
 
 __all__ = ["ROOT", "faithfulness_command"]
 
+_ANEW = "Make the results anew, with the demo's networks"
 ROOT = Path(__file__).resolve().parents[1] / "results" / "faithfulness"
 
 
@@ -41,15 +43,26 @@ def faithfulness_command(
         typer.Option(
             "--gains",
             help="Measure what is missing of how faithful maps are.",
-            rich_help_panel="Make the results anew, with the demo's networks",
+            rich_help_panel=_ANEW,
+        ),
+    ] = False,
+    orders: Annotated[
+        bool,
+        typer.Option(
+            "--orders",
+            help="Measure both orders on a published network.",
+            rich_help_panel=_ANEW,
         ),
     ] = False,
 ) -> None:
     """Print what the study found, or make its results anew; stopped, the same command goes on."""
     file = results / "gains.csv"
-    if gains:
+    if gains or orders:
         with limited_threads(1):
-            measure(file, say_at)
+            if gains:
+                measure(file, say_at)
+            if orders:
+                measure_orders(results / "orders.csv", say_at)
         return
     if picture is not None:
         draw(picture)
@@ -57,7 +70,7 @@ def faithfulness_command(
     found = read(file)
     if not found:
         raise InvalidValueError("results", str(results), "a folder with gains.csv")
-    judged = document(found, rank_quality(TRANSFERS))
+    judged = document(found, rank_quality(TRANSFERS), read_orders(results / "orders.csv"))
     if page is not None:
         pages.write(page, TABLES, judged)
     elif as_json:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from ..transfer.paths import RUN
 from ..transfer.scores import read_scores, score_file
 from . import METHODS
 from .measuring import FILLS, PATCHES, Gains, settings
+from .orders import Areas
 
 __all__ = ["document", "rank_quality"]
 
@@ -44,7 +47,9 @@ def rank_quality(root: Path, methods: tuple[str, ...] = METHODS) -> dict[str, di
     return found
 
 
-def document(gains: Gains, quality: dict[str, dict[str, float]]) -> dict[str, Any]:
+def document(
+    gains: Gains, quality: dict[str, dict[str, float]], orders: Sequence[Areas] = ()
+) -> dict[str, Any]:
     """Judge, as JSON types.
 
     Returns
@@ -53,7 +58,7 @@ def document(gains: Gains, quality: dict[str, dict[str, float]]) -> dict[str, An
         ``targets``, ``methods``: how many. ``settings``: for each, ``spearman`` (mean over the
         targets) with its interval (`low`, `high`), and the part of the targets where it is
         ``positive``. ``answer``: by the criterion. ``by method``: means over the targets of gains
-        in each setting, and of the ``rank quality``.
+        in each setting, and of the ``rank quality``. ``orders``: what `measure_orders` wrote.
     """
     methods = [name for name in quality if any(key[1] == name for key in gains)]
     targets = [
@@ -74,6 +79,7 @@ def document(gains: Gains, quality: dict[str, dict[str, float]]) -> dict[str, An
         "targets": len(targets),
         "methods": len(methods),
         "settings": judged,
+        "orders": [asdict(one) for one in orders],
         "answer": _answer(list(judged.values())),
         "by method": {
             name: {

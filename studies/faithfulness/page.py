@@ -47,7 +47,22 @@ def _by_method(found: _Found) -> str:
     return markdown(["method", "rank quality", *shown], rows)
 
 
+def _orders(found: _Found) -> str:
+    rows = [
+        [
+            f"{one['patch']} x {one['patch']}",
+            *(number(one[name]) for name in ("strongest", "weakest", "random")),
+            f"{number(one['between'], '+')} ({number(one['low'], '+')} to "
+            f"{number(one['high'], '+')})",
+        ]
+        for one in found["orders"]
+    ]
+    head = ["patch", "strongest", "weakest", "random", "strongest less weakest"]
+    return markdown(head, rows)
+
+
 TABLES: dict[str, Callable[[_Found], str]] = {
+    "orders": _orders,
     "faithful": _judged,
     "faithful by method": _by_method,
 }

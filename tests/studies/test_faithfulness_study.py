@@ -24,18 +24,20 @@ from studies.faithfulness.measuring import (
     read,
     settings,
 )
+from studies.faithfulness.orders import NETWORK, measure_orders, read_orders
 from studies.faithfulness.page import TABLES
 from studies.minitaskonomy.tasks import TARGETS
 from studies.pages import filled, number
 from studies.transfer.command import ROOT as TRANSFERS
 
 FILE = ROOT / "gains.csv"
+ORDERS = ROOT / "orders.csv"
 TEXT = (Path(__file__).parents[2] / "docs" / "faithfulness.md").read_text()
 PAGE = " ".join(TEXT.split())
 
 
 def test_the_page_is_what_the_results_say():
-    found = document(read(FILE), rank_quality(TRANSFERS))
+    found = document(read(FILE), rank_quality(TRANSFERS), read_orders(ORDERS))
     assert found["targets"] == len(TARGETS) and found["methods"] == len(METHODS)
     assert filled(TEXT, TABLES, found) == TEXT
     assert f"**{found['answer'].capitalize()}**, by that criterion" in TEXT
@@ -134,6 +136,24 @@ def test_an_interval_is_over_targets():
     assert [one["low"], one["high"]] == pytest.approx(
         [values.mean() - half, values.mean() + half], abs=1e-4
     )
+
+
+def test_between_orders_is_one_area_less_the_other(tmp_path):
+    said = []
+    measure_orders(tmp_path / "orders.csv", said.append, patches=(32,), size=64, crops=1)
+    (one,) = read_orders(tmp_path / "orders.csv")
+    assert one.patch == 32 and one.between == pytest.approx(one.strongest - one.weakest, abs=1e-4)
+    assert one.low < one.between < one.high and NETWORK in said[0]
+
+
+def test_the_page_says_how_orders_lie():
+    found = {one.patch: one for one in read_orders(ORDERS)}
+    assert f"`{NETWORK}`" in PAGE
+    for one in found.values():
+        assert one.between == pytest.approx(one.strongest - one.weakest, abs=1e-4)
+    small, large = found[8], found[32]
+    assert max(small.strongest, small.weakest) < small.random and small.low < 0 < small.high
+    assert large.low > 0
 
 
 def test_a_small_measurement_that_goes_on(tmp_path):
