@@ -71,6 +71,13 @@ _Steps = Annotated[
     int,
     typer.Option(help="In how many steps all is occluded.", rich_help_panel=options.METHOD),
 ]
+_Seed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of the probes' order and crops, and of the random order.",
+        rich_help_panel=options.PROBES,
+    ),
+]
 _Picture = Annotated[
     Path | None,
     typer.Option(
@@ -100,7 +107,7 @@ def faithfulness_command(
     size: options.Size = 224,
     limit: options.Limit = None,
     crops: options.Crops = 1,
-    seed: options.Seed = 0,
+    seed: _Seed = 0,
     skip_bad: options.SkipBad = False,
     method: _Methods = None,
     scalar: options.ScalarName = "mean",

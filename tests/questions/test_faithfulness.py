@@ -286,6 +286,17 @@ def test_progress_counts_every_probe_twice(monkeypatch):
     assert done == {"network": 6, "network, occlusions": 6}
 
 
+def test_chance_falls_out_of_both_orders_together():
+    strong, weak = (
+        pyattrx.faithfulness(network(), probes(), "saliency", order=order, patch=2)
+        for order in ("strongest", "weakest")
+    )
+    for measure in MEASURES:
+        between = strong.areas[measure].area - weak.areas[measure].area
+        both = strong.gains(measure) + weak.gains(measure)
+        assert both.mean() == pytest.approx(between, abs=1e-6)
+
+
 def test_the_seed_draws_another_random_order():
     one, other = (pyattrx.faithfulness(network(), probes(), seed=seed) for seed in (0, 1))
     assert one.curves["distance"] == pytest.approx(other.curves["distance"], abs=1e-6)
