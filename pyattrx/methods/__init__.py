@@ -1,5 +1,6 @@
 """Ways of comparing networks: each a small frozen dataclass, in a file of its own."""
 
+from pyattrx.methods.adversarial_response import AdversarialResponse
 from pyattrx.methods.attribution import Forward, GradXInput, InputAttribution, Saliency
 from pyattrx.methods.base import ComparisonMethod
 from pyattrx.methods.cka import CKA
@@ -43,6 +44,7 @@ __all__ = [
     "SCALARS",
     "STORAGES",
     "SVCCA",
+    "AdversarialResponse",
     "AttributionMaps",
     "ChannelShares",
     "Combined",
