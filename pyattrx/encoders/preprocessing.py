@@ -51,7 +51,7 @@ def seen(
 
 
 def with_gradient(name: str, see: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Preprocess images that ask for a gradient.
+    """Preprocess images that may ask for a gradient, and may have a forward derivative.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def with_gradient(name: str, see: Callable[[Tensor], Tensor], images: Tensor) ->
     Returns
     -------
     Tensor [N, C, H', W']
-        Differentiable by the images.
+        Differentiable by the images, where they ask for it.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def with_gradient(name: str, see: Callable[[Tensor], Tensor], images: Tensor) ->
             f"network {name!r}: its transform fails on images that ask for a gradient: "
             f"{type(error).__name__}: {error}; {advice}"
         ) from error
-    if not x.requires_grad:
+    if images.requires_grad and not x.requires_grad:
         raise EncoderError(
             f"network {name!r}: its transform has no derivative with respect to the image "
             f"(detach, no_grad, 8-bit images or NumPy on the way); {advice}"

@@ -30,6 +30,7 @@ from pyattrx.methods.rsa import RSA
 from pyattrx.methods.scalars import SCALARS, Scalar, resolve_scalar
 from pyattrx.methods.shares import ChannelShares, channel_shares, channels_of
 from pyattrx.methods.storage import STORAGES, quantize
+from pyattrx.methods.strongest_steps import enlarged
 from pyattrx.methods.svcca import SVCCA
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "channels_of",
     "choose_pixels",
     "cross_fitted_r2",
+    "enlarged",
     "from_dict",
     "get",
     "imports",

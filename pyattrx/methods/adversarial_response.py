@@ -75,7 +75,7 @@ class AdversarialResponse(FeatureMethod):
 
     strength: float | None = 0.01
     steps: int = 4
-    rank: int = 8
+    rank: int = 4
     largest_grid: int = 32
     seed: int = 0
 

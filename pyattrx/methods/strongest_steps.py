@@ -17,7 +17,7 @@ from pyattrx.encoders import PreparedEncoder
 from pyattrx.errors import EncoderError, PyattrxError
 from pyattrx.methods.feature_method import widened
 
-__all__ = ["StrongestSteps", "grid_of"]
+__all__ = ["StrongestSteps", "enlarged", "grid_of"]
 
 _NOT_DIFFERENTIABLE = (
     "answers to its input, but not differentiably (detach, no_grad, argmax, rounding, 8-bit images "
@@ -71,6 +71,8 @@ class StrongestSteps:
             moves it, NaN where its answers are not finite.
         """
         rank, grid = len(self._start), self._start.shape[1:]
+        # Steps as small as rounding leaves them: in float64 for a network that is.
+        images = images.to(torch.promote_types(images.dtype, widened(plain).dtype))
         start = self._start.flatten(1).to(images.device)
         directions = _orthogonal(start.expand(len(images), -1, -1))
         for step in range(steps):
@@ -110,7 +112,7 @@ class StrongestSteps:
         assert self._strength is not None
         length = self._strength * directions[0].numel() ** 0.5
         leaf = (length * directions).requires_grad_(torch.is_grad_enabled())
-        answer = self._answer(shown + _enlarged(leaf, shown))
+        answer = self._answer(shown + enlarged(leaf, shown))
         return answer.detach() - plain.repeat_interleave(len(shown) // len(plain), 0), answer, leaf
 
     def _derivative(
@@ -118,10 +120,10 @@ class StrongestSteps:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The same for steps of no length: derivatives, forward."""
         leaf = torch.zeros_like(directions).requires_grad_(torch.is_grad_enabled())
-        here = shown + _enlarged(leaf, shown)
+        here = shown + enlarged(leaf, shown)
         try:
             with forward_ad.dual_level():
-                dual = forward_ad.make_dual(here, _enlarged(directions, shown))
+                dual = forward_ad.make_dual(here, enlarged(directions, shown))
                 answer, change = forward_ad.unpack_dual(self._answer(dual))
         except PyattrxError as error:
             raise EncoderError(f"{error}; {_ADVICE}") from error
@@ -134,7 +136,7 @@ class StrongestSteps:
         return change.detach(), answer, leaf
 
     def _answer(self, shown: Tensor) -> Tensor:
-        x = self._encoder.preprocess(shown, gradient=shown.requires_grad)
+        x = self._encoder.preprocess(shown, gradient=True)
         if self._reads == "output":
             return self._encoder.forward(x)
         return self._encoder.outputs_with_gradient(x)[1]
@@ -151,8 +153,8 @@ class StrongestSteps:
 _ADVICE = "a strength, such as 0.01, needs backward passes only"
 
 
-def _enlarged(steps: Tensor, images: Tensor) -> Tensor:
-    """Steps of the grid [N, 3, h, w] as large as images."""
+def enlarged(steps: Tensor, images: Tensor) -> Tensor:
+    """Make steps of the grid, [N, 3, h, w], as large as images [N, 3, H, W]; bilinear."""
     size = tuple(images.shape[-2:])
     if tuple(steps.shape[-2:]) == size:
         return steps
@@ -170,7 +172,8 @@ def _near_one(values: Tensor) -> Tensor:
 
 def _orthogonal(rows: Tensor) -> Tensor:
     """Orthonormal rows [B, r, D] that span what these do, in their order."""
-    return torch.linalg.qr(rows.transpose(1, 2)).Q.transpose(1, 2).contiguous()
+    turned: Tensor = torch.linalg.qr(rows.transpose(1, 2)).Q
+    return turned.transpose(1, 2).contiguous()
 
 
 def _by_strength(directions: Tensor, change: Tensor, start: Tensor) -> Tensor:
