@@ -87,7 +87,8 @@ class AdversarialResponse(FeatureMethod):
 
     def __post_init__(self) -> None:
         if self.strength is not None:
-            object.__setattr__(self, "strength", number("strength", self.strength, above=0))
+            strength = number("strength", self.strength, above=0, more=", or None")
+            object.__setattr__(self, "strength", strength)
         for option in ("steps", "rank", "largest_grid"):
             object.__setattr__(self, option, integer(option, getattr(self, option), least=1))
         seed = integer("seed", self.seed, least=0, most=2**63 - 1)
