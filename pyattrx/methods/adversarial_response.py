@@ -148,15 +148,18 @@ class AdversarialResponse(FeatureMethod):
         """Take every source's step at every target; see `FeatureMethod.compare`."""
         count = int(blocks.max()) + 1
         sums = np.zeros((count, len(targets), len(sources)))
-        width = targets[0].arrays["output"].shape[-1]
-        probes = max(1, _BYTES // (8 * width * max(len(sources), self.rank)))
+        at_once = max(1, _BYTES // (8 * targets[0].arrays["output"].shape[-1]))
+        width = min(len(sources), at_once)
+        probes = max(1, at_once // max(width, self.rank))
         for first in range(0, len(blocks), probes):
             some = slice(first, first + probes)
-            steps = np.stack([_own_step(source, some) for source in sources], axis=-1)
-            for row, target in enumerate(targets):
-                moved = target.arrays["output"][some].astype(np.float64) @ steps
-                shares = np.minimum(np.linalg.norm(moved, axis=1), 1)
-                np.add.at(sums[:, row], blocks[some], shares)
+            for left in range(0, len(sources), width):
+                columns = slice(left, left + width)
+                steps = np.stack([_own_step(one, some) for one in sources[columns]], axis=-1)
+                for row, target in enumerate(targets):
+                    moved = target.arrays["output"][some].astype(np.float64) @ steps
+                    shares = np.minimum(np.linalg.norm(moved, axis=1), 1)
+                    np.add.at(sums[:, row, columns], blocks[some], shares)
         return self._means(sums, groups, blocks)
 
     def _means(
