@@ -8,6 +8,7 @@ from torch import nn
 
 import pyattrx
 from pyattrx import methods
+from pyattrx.encoders import compiling
 from pyattrx.errors import EncoderError, InvalidTypeError, InvalidValueError, NonFiniteError
 from pyattrx.methods import AdversarialResponse, adversarial_response, enlarged
 
@@ -316,3 +317,20 @@ def test_as_it_is_written():
     assert str(method) == "adversarial_response, strength=None, rank=2"
     assert methods.from_dict(method.to_dict()) == method
     assert methods.get("adversarial_response") == AdversarialResponse()
+
+
+@pytest.mark.parametrize("strength", [0.01, None])
+def test_compiled_networks(strength, images, monkeypatch):
+    """A program has no forward derivative, and says what to do instead."""
+    monkeypatch.setattr(compiling, "_BACKEND", "aot_eager")  # what C++ compilers do is not tried
+    monkeypatch.setattr(compiling, "_programs", type(compiling._programs)())
+    encoder = pyattrx.Encoder(Curved(0), "compiled", features="body")
+    probes = pyattrx.Probes.from_tensor(images)
+    method = AdversarialResponse(strength=strength, rank=2)
+    plain = pyattrx.affinity([encoder], probes, AdversarialResponse(rank=2)).values
+    if strength is None:
+        with pytest.raises(EncoderError, match=r"'compiled'.*a strength, such as 0.01"):
+            pyattrx.affinity([encoder], probes, method, compile=True)
+    else:
+        found = pyattrx.affinity([encoder], probes, method, compile=True).values
+        np.testing.assert_allclose(found, plain, atol=1e-12)
