@@ -23,7 +23,7 @@ _BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class AdversarialResponse(FeatureMethod):
-    """How far the step that moves a source's features most moves a target, of what its own does.
+    """How far the step that moves a source's features most moves a target, over the most it can.
 
     For a probe let J be the derivative of a network's answer by the image, v1 the direction that
     the answer follows most, and s1 how far it does: the score is the mean over the probes of
@@ -46,6 +46,12 @@ class AdversarialResponse(FeatureMethod):
         Steps are made on a grid of at most so many rows and columns, and enlarged to the probes.
     seed : int
         Of the directions that the iteration begins with.
+
+    Raises
+    ------
+    InvalidValueError, InvalidTypeError
+        For any of them. When a network is run, `EncoderError` if it, or its transform, has no
+        derivative, or no forward derivative where `strength` is None.
 
     Notes
     -----
