@@ -23,7 +23,7 @@ FLOORS = [
     {"errors", *(name for name in _ROOT_MODULES if name.startswith("_"))},
     {"ops", "tree", "evaluate", "statistics", "photos"},
     {"probes", "tasks", "encoders"},
-    {"methods", "running", "scores"},
+    {"methods", "running", "scores", "workers"},
     {"affinities", "features", "fitting", "storage"},
     {"query", "zoo", "recommending", "questions", "report"},
     {"demo", "benchmarks", "cli", "__main__"},

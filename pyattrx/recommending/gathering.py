@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
-from pyattrx._level import outside
-from pyattrx.errors import UntrainedWarning
+from pyattrx.encoders import say_untrained
 from pyattrx.features import Features, extract
 from pyattrx.recommending.candidates import Candidate
 from pyattrx.recommending.options import Options
@@ -50,13 +48,7 @@ def read_all(
             features = _read(candidate, task, options, f"{number} of {len(candidates)}")
         if features is None:
             continue
-        if features.untrained is not None:
-            warnings.warn(
-                f"network {features.name!r} looks untrained: {features.untrained}; its weights "
-                "may not have been loaded",
-                UntrainedWarning,
-                stacklevel=outside(),
-            )
+        say_untrained(features.name, features.untrained)
         read.append(features)
     failures.check_some_are_left([one.name for one in read])
     return read

@@ -1,6 +1,7 @@
 """A network over probes: sources, passes and their arithmetic, feeding, and what is known of it."""
 
 from pyattrx.running.behavior import described_behaviour, examples
+from pyattrx.running.described import Described
 from pyattrx.running.description import Description
 from pyattrx.running.devices import (
     check_batch_size,
@@ -20,6 +21,7 @@ __all__ = [
     "ENOUGH",
     "PRECISIONS",
     "Arriving",
+    "Described",
     "Description",
     "Failures",
     "Observer",
