@@ -242,6 +242,7 @@ class Zoo(OpenZoo):
         batch_size: int = 32,
         device: str | torch.device | None = None,
         trust: bool = False,
+        workers: Workers = None,
     ) -> Report:
         """Let every network see more probes: only the new ones are computed.
 
@@ -260,9 +261,12 @@ class Zoo(OpenZoo):
             Remove networks that cannot be run on the new probes.
         batch_size, device, trust
             See `Zoo`.
+        workers
+            See `add_many`.
         """
         run = Run(batch_size, device, "float32")
-        return grow(self._store, probes, encoders, run, drop=drop, trust=trust, wait=self._wait)
+        how: dict[str, Any] = {"drop": drop, "trust": trust, "workers": workers}
+        return grow(self._store, probes, encoders, run, **how, wait=self._wait)
 
     @neutrally
     def merge(self, other: Zoo | str | os.PathLike[str]) -> Report:
