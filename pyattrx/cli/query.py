@@ -9,7 +9,7 @@ import typer
 from pyattrx._help import examples
 from pyattrx.cli import options
 from pyattrx.cli.output import console, nearest_table, print_json
-from pyattrx.cli.zoo import Tags, ZooPath, open_zoo
+from pyattrx.cli.zoos import Tags, ZooPath, open_zoo
 from pyattrx.errors import InvalidValueError
 from pyattrx.zoo import Matches
 

@@ -5,6 +5,7 @@ from pyattrx.workers.choosing import Workers, check_sendable, engine_of
 from pyattrx.workers.described import Counts, DescribedElsewhere, described
 from pyattrx.workers.engine import Engine, Job, Shared, Task
 from pyattrx.workers.local import LocalEngine
+from pyattrx.workers.on_ray import RayEngine
 
 __all__ = [
     "Counts",
@@ -13,6 +14,7 @@ __all__ = [
     "Job",
     "LocalEngine",
     "Outcome",
+    "RayEngine",
     "Shared",
     "Task",
     "Workers",

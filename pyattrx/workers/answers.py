@@ -13,6 +13,7 @@ from typing import Any
 from pyattrx import errors
 from pyattrx._level import outside
 from pyattrx.errors import EncoderError
+from pyattrx.workers.capturing import Captured
 
 __all__ = ["Answer", "Loaded", "Outcome", "Said", "answered"]
 
@@ -121,7 +122,7 @@ class Outcome:
         warnings.warn_explicit(text, said.category, said.file, said.line)
 
 
-def answered(load: Callable[[], Loaded]) -> Answer:
+def answered(load: Callable[[], Loaded], captured: Captured) -> Answer:
     """Load and run a network in a worker.
 
     Whatever ends it is an answer, but for what ends the process.
@@ -129,14 +130,15 @@ def answered(load: Callable[[], Loaded]) -> Answer:
     Examples
     --------
     >>> from pyattrx.workers.answers import answered
-    >>> answered(lambda: ("net", lambda: 1 / 0)).error
+    >>> from pyattrx.workers.capturing import Captured
+    >>> answered(lambda: ("net", lambda: 1 / 0), Captured.nameless()).error
     ZeroDivisionError('division by zero')
     """
     name: str | None = None
     value: Any = None
     raised: BaseException | None = None
     trace = ""
-    with warnings.catch_warnings(record=True) as found:
+    with captured.printing(), warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")  # what is shown, the caller's process knows
         try:
             name, run = load()
@@ -144,7 +146,8 @@ def answered(load: Callable[[], Loaded]) -> Answer:
         except (Exception, SystemExit) as error:
             raised, trace = error, traceback.format_exc()
     said = tuple(dict.fromkeys(map(_said, found)))
-    return Answer(name, value, None if raised is None else _known(raised), trace, said)
+    failed = None if raised is None else _known(raised)
+    return Answer(name, value, failed, trace, said, *captured.printed())
 
 
 def _said(one: warnings.WarningMessage) -> Said:

@@ -1,4 +1,4 @@
-"""What a worker prints, in Python or in C, kept in files that outlive it."""
+"""What a worker prints while it runs a network, in Python or in C, kept in files."""
 
 from __future__ import annotations
 
@@ -6,69 +6,91 @@ import contextlib
 import ctypes
 import os
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
 __all__ = ["Captured", "read_printed"]
 
 _MOST_BYTES = 1 << 20  # that are shown of one network
-_STREAMS = {"out": 1, "err": 2}
+_KINDS = {1: "out", 2: "err"}  # by the number of the stream
 
 
 class Captured:
-    """Sends standard output and error of this process to files, for as long as it lives.
+    """Two files, for what goes to standard output and to standard error.
 
     Parameters
     ----------
-    folder : str
-    name : str
-        What the files are called.
+    files : sequence of int
+        Open for reading and appending; they are this object's.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
-        self._folder, self._name = folder, name
-        for kind, number in _STREAMS.items():
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-            file = os.open(_path(folder, name, kind), flags, 0o600)
-            os.dup2(file, number)
-            os.close(file)
-        # What a process has not written when it is killed is lost.
-        sys.stdout, sys.stderr = _by_line(_STREAMS["out"]), _by_line(_STREAMS["err"])
+    def __init__(self, files: Sequence[int]) -> None:
+        self._files = dict(zip(_KINDS, files, strict=True))
 
-    def begin(self) -> None:
-        """Forget what was printed before."""
-        _flush()
-        for number in _STREAMS.values():
-            os.ftruncate(number, 0)
+    @classmethod
+    def named(cls, folder: str, name: str) -> Captured:
+        """Files that `read_printed` finds, also when this process has been killed."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        return cls([os.open(_path(folder, name, kind), flags, 0o600) for kind in _KINDS.values()])
 
-    def end(self) -> tuple[str, str]:
-        """Return what was printed to standard output and error since `begin`."""
-        _flush()
-        return read_printed(self._folder, self._name)
+    @classmethod
+    def nameless(cls) -> Captured:
+        """Files of this process alone."""
+        files = []
+        for _ in _KINDS:
+            with tempfile.TemporaryFile("a+b") as file:
+                files.append(os.dup(file.fileno()))
+        return cls(files)
+
+    @contextlib.contextmanager
+    def printing(self) -> Iterator[None]:
+        """Send what is printed to the files, which forget what was there."""
+        with contextlib.ExitStack() as undo:
+            _flush()
+            undo.callback(_put_back, sys.stdout, sys.stderr)
+            for number, file in self._files.items():
+                os.ftruncate(file, 0)
+                kept = os.dup(number)
+                undo.callback(os.close, kept)
+                undo.callback(os.dup2, kept, number)
+                os.dup2(file, number)
+            undo.callback(_flush)
+            # By lines: what a process has not written when it is killed is lost.
+            sys.stdout, sys.stderr = (
+                open(number, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+                for number in self._files
+            )
+            yield
+
+    def printed(self) -> tuple[str, str]:
+        """Return what was printed to standard output and error."""
+        found = [_read(file) for file in self._files.values()]
+        return found[0], found[1]
 
 
 def read_printed(folder: str, name: str) -> tuple[str, str]:
     """Return what a process has printed, which may have ended since."""
-    found = [_read(_path(folder, name, kind)) for kind in _STREAMS]
+    found = []
+    for kind in _KINDS.values():
+        with open(_path(folder, name, kind), "rb") as file:
+            found.append(_read(file.fileno()))
     return found[0], found[1]
-
-
-def _by_line(number: int) -> TextIO:
-    return open(number, "w", buffering=1, errors="backslashreplace", closefd=False)
 
 
 def _path(folder: str, name: str, kind: str) -> Path:
     return Path(folder) / f"{name}.{kind}"
 
 
-def _read(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _MOST_BYTES))
-            return file.read().decode(errors="backslashreplace")
-    except FileNotFoundError:
-        return ""
+def _read(file: int) -> str:
+    size = os.fstat(file).st_size
+    most = min(size, _MOST_BYTES)
+    return os.pread(file, most, size - most).decode(errors="backslashreplace")
+
+
+def _put_back(out: TextIO, error: TextIO) -> None:
+    sys.stdout, sys.stderr = out, error
 
 
 def _flush() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,12 +13,16 @@ from pyattrx._scratch import Scratch
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.workers.engine import Engine, unsendable
 from pyattrx.workers.local import LocalEngine
+from pyattrx.workers.on_ray import RayEngine
 
 __all__ = ["Workers", "check_sendable", "engine_of"]
 
 Workers = int | str | None
 
-_EXPECTED = "None, a number of processes, 'auto' or the address of a Ray cluster: 'ray://HOST:PORT'"
+_EXPECTED = (
+    "None, a number of processes, 'auto', or the address of a Ray cluster such as 'ray://HOST:PORT'"
+)
+_HOST = re.compile(r"[\w.\-\[\]:]+:\d+")
 
 
 def engine_of(
@@ -43,7 +48,9 @@ def engine_of(
         return None
     place = torch.device(device.type) if any_device else device
     if isinstance(workers, str):
-        raise InvalidValueError("workers", workers, _EXPECTED)
+        if not (workers == "auto" or workers.startswith("ray://") or _HOST.fullmatch(workers)):
+            raise InvalidValueError("workers", workers, _EXPECTED)
+        return RayEngine(workers, device, any_device=any_device)
     if isinstance(workers, bool) or not isinstance(workers, int):
         raise InvalidTypeError("workers", workers, _EXPECTED)
     return LocalEngine(integer("workers", workers, least=1), place, scratch or Scratch())

@@ -8,7 +8,7 @@ import pickle
 import shutil
 import signal
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class _Process:
     def __init__(self, beginning: Beginning) -> None:
         self.folder = beginning.folder
         self.device = torch.device(beginning.device)
-        self.captured = Captured(beginning.folder, beginning.name)
+        self.captured = Captured.named(beginning.folder, beginning.name)
         task, what = pickle.loads(beginning.packed)
         self.task: Task = task
         self.shared = Shared(Probes.load(Path(beginning.folder) / PROBES), what)
@@ -91,7 +91,7 @@ def _end_with_parent(folder: str) -> None:
 def perform(packed: bytes) -> Parcel:
     """Run a job of this process's task."""
     (here,) = _here
-    here.captured.begin()
-    answer = answered(lambda: here.task(here.shared, pickle.loads(packed), here.device))
-    out, err = here.captured.end()
-    return pack(replace(answer, out=out, err=err), here.folder)
+    answer = answered(
+        lambda: here.task(here.shared, pickle.loads(packed), here.device), here.captured
+    )
+    return pack(answer, here.folder)
