@@ -20,7 +20,7 @@ from pyattrx.encoders import expand
 from pyattrx.errors import InvalidValueError
 from pyattrx.methods import FEATURE_METHODS, resolve_maps_method
 from pyattrx.storage import FEATURES_RERANK, NEAREST
-from pyattrx.zoo import Entry, Zoo
+from pyattrx.zoo import Entry, Report, Zoo
 
 __all__ = ["add_commands"]
 

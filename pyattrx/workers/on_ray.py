@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -30,6 +31,7 @@ from pyattrx.workers.ordering import InOrder, Ticket
 __all__ = ["RayEngine"]
 
 _AHEAD = 2  # tasks for each place of the cluster that are queued or whose outcomes wait
+_CONNECT_S = 10.0
 _LOOK_S = 1.0  # how often the cluster is asked for its size while nothing ends
 
 
@@ -57,6 +59,7 @@ class RayEngine:
     def __init__(self, address: str, device: torch.device, *, any_device: bool) -> None:
         self._ray = _imported()
         if not self._ray.is_initialized():
+            _check_reached(address)
             try:
                 self._ray.init(address=address, log_to_driver=False, logging_level="error")
             except Exception as error:  # of several kinds
@@ -93,6 +96,17 @@ class RayEngine:
                 order.ahead = _AHEAD * self.count
         finally:
             run.cancel()
+
+
+def _check_reached(address: str) -> None:
+    """Raise where nobody listens: Ray would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise WorkerError(f"workers={address!r}: cannot connect: {error}") from error
 
 
 def _imported() -> Any:
