@@ -17,7 +17,7 @@ from pyattrx.encoders import Encoder
 from pyattrx.errors import InvalidValueError
 from pyattrx.probes import Probes
 from pyattrx.running import Described, Description, Failures, Source, beside, one_by_one
-from pyattrx.workers import Engine, Job, Shared, check_sendable, described
+from pyattrx.workers import Engine, Job, Shared, check_method, check_sendable, described
 
 __all__ = ["Known", "run_elsewhere", "run_here"]
 
@@ -65,6 +65,7 @@ def run_elsewhere(
     options: dict[str, Any],
 ) -> Known:
     """Let workers run networks; what they find is kept in the order of the networks."""
+    check_method(engine, plan.method)
     count = None
     if isinstance(sources, list):
         check_sendable(engine, "encoders", sources)

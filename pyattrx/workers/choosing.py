@@ -15,7 +15,7 @@ from pyattrx.workers.engine import Engine, unsendable
 from pyattrx.workers.local import LocalEngine
 from pyattrx.workers.on_ray import RayEngine
 
-__all__ = ["Workers", "check_sendable", "engine_of"]
+__all__ = ["Workers", "check_method", "check_sendable", "engine_of"]
 
 Workers = int | str | None
 
@@ -70,3 +70,17 @@ def check_sendable(engine: Engine, argument: str, sources: Iterable[Any]) -> Non
             engine.pack(source)
         except Exception as error:  # of any kind: pickling runs what a class says
             raise unsendable(f"{argument}[{index}]", source, error) from error
+
+
+def check_method(engine: Engine, method: Any) -> None:
+    """Refuse a method that cannot be sent to workers.
+
+    Raises
+    ------
+    InvalidTypeError
+    """
+    try:
+        engine.pack(method)
+    except Exception as error:  # of any kind, as above
+        instead = "a method whose parts are defined at the top of a module"
+        raise unsendable("method", method, error, instead) from error

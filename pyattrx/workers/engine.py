@@ -54,13 +54,18 @@ class Shared:
 Task = Callable[[Shared, Any, torch.device], Loaded]
 
 
-def unsendable(argument: str, value: Any, error: Exception) -> InvalidTypeError:
+_A_SPECIFICATION = "a specification, such as 'my_networks.py:network'"
+
+
+def unsendable(
+    argument: str, value: Any, error: Exception, instead: str = _A_SPECIFICATION
+) -> InvalidTypeError:
     """Make the error of something that cannot be pickled."""
     return InvalidTypeError(
         argument,
         value,
-        "what can be sent to workers: a specification, such as 'my_networks.py:network', in the "
-        f"place of what cannot be pickled ({type(error).__name__}: {error})",
+        f"what can be sent to workers: {instead}, in the place of what cannot be pickled "
+        f"({type(error).__name__}: {error})",
     )
 
 

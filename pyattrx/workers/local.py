@@ -168,6 +168,10 @@ class _Slot:
             except BrokenProcessPool:
                 self._ended(order)
                 return
+            except ScratchError:  # of the disk, and no fault of the network
+                raise
+            except Exception as error:  # what a network left cannot be sent
+                answer = Answer(error=error)
             self.given.popleft()
             order.put(given.ticket, answer)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from pyattrx.errors import ScratchError
+
 __all__ = ["Parcel", "pack", "unpack"]
 
 _INLINE_BYTES = 1 << 20  # arrays of a result that go with it
@@ -41,6 +43,11 @@ class Parcel:
 def pack(value: Any, folder: str) -> Parcel:
     """Pickle a value; arrays of more than 1 MiB together go to a file in a folder.
 
+    Raises
+    ------
+    ScratchError
+        The file cannot be written.
+
     Examples
     --------
     >>> import numpy as np
@@ -54,16 +61,19 @@ def pack(value: Any, folder: str) -> Parcel:
     if sum(one.nbytes for one in raw) <= _INLINE_BYTES:
         return Parcel(data, [bytes(one) for one in raw])
     places = []
-    file, path = tempfile.mkstemp(prefix="result-", dir=folder)
+    path = None
     try:
+        file, path = tempfile.mkstemp(prefix="result-", dir=folder)
         with os.fdopen(file, "wb") as out:
             for one in raw:
                 out.seek(-out.tell() % _ALIGNED, os.SEEK_CUR)
                 places.append((out.tell(), one.nbytes))
                 out.write(one)
-    except BaseException:
-        os.unlink(path)
-        raise
+    except OSError as error:
+        if path is not None:
+            os.unlink(path)
+        message = f"a worker cannot write its result in {folder}: {error.strerror}"
+        raise ScratchError(message) from error
     return Parcel(data, (), path, places)
 
 

@@ -1,5 +1,6 @@
 """Networks run by processes of this machine: the same bits, in the same order, whatever ends."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -19,11 +20,13 @@ from pyattrx._scratch import Scratch
 from pyattrx.errors import (
     InvalidTypeError,
     InvalidValueError,
+    ScratchError,
     SkippedWarning,
     UntrainedWarning,
     WorkerError,
 )
 from pyattrx.workers import LocalEngine, engine_of
+from pyattrx.workers.parcels import pack, unpack
 
 CPU = torch.device("cpu")
 
@@ -173,6 +176,26 @@ def test_what_cannot_be_sent_is_refused_before_any_work(nets, probes, tmp_path):
     some = iter([*nets("a"), encoder])
     with pytest.raises(InvalidTypeError, match="encoders='unsent'.*a specification"):
         pyattrx.affinity(some, probes, "saliency", workers=1)
+
+
+def test_a_method_that_cannot_be_sent(nets, probes):
+    method = pyattrx.Method("saliency", scalar=lambda z: z.flatten(1).sum(1))
+    with pytest.raises(InvalidTypeError, match="method=.*at the top of a module"):
+        pyattrx.affinity(nets("ends"), probes, method, workers=1)
+
+
+def test_results_on_a_full_disk(tmp_path, monkeypatch):
+    value = {"array": np.ones(1 << 20)}
+    assert np.array_equal(unpack(pack(value, str(tmp_path)))["array"], value["array"])
+    assert list(tmp_path.iterdir()) == []
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fdopen", full)
+    with pytest.raises(ScratchError, match="No space left"):
+        pack(value, str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_devices_and_threads(monkeypatch):
