@@ -145,6 +145,7 @@ class _Slot:
         self._executor: ProcessPoolExecutor | None = None
         self._process: Any = None
         self._begun: Future[int] | None = None
+        self._stillborn = 0  # processes in a row that ended before their first job
         self.given: deque[_Given] = deque()  # the first one is running
 
     def submit(self, ticket: Ticket) -> None:
@@ -204,17 +205,31 @@ class _Slot:
         self._executor.shutdown(wait=True, cancel_futures=True)
         if self._process is not None:
             self._process.join()
-        why = _reason(None if self._process is None else self._process.exitcode)
-        started = self._begun.done() and self._begun.exception() is None
+        code = None if self._process is None else self._process.exitcode
+        begun = self._begun.done() and self._begun.exception() is None
         self._executor = self._process = None
-        if not started:
-            raise WorkerError(
-                f"a worker process cannot begin: {why}; what it printed on standard error says "
-                "more. A script that uses workers= must do so below if __name__ == '__main__':"
-            )
         blamed, *others = [given.ticket for given in self.given]
         self.given.clear()
         order.waiting.extendleft(reversed(others))
+        if begun:
+            self._stillborn = 0
+            self._blame(blamed, _reason(code), order)
+        else:
+            order.waiting.appendleft(blamed)
+            self._check_can_begin(code)
+
+    def _check_can_begin(self, code: int | None) -> None:
+        """Give up where a process ends before its first job; one that was killed may be unlucky."""
+        self._stillborn += 1
+        if code is None or code >= 0 or self._stillborn == ATTEMPTS:
+            raise WorkerError(
+                f"a worker process cannot begin: {_reason(code)}; what it printed on standard "
+                "error says more. A script that uses workers= must do so below "
+                "if __name__ == '__main__':"
+            )
+
+    def _blame(self, blamed: Ticket, why: str, order: InOrder) -> None:
+        """Try a network again, or say that its workers end."""
         blamed.deaths += 1
         if blamed.deaths < ATTEMPTS:
             order.waiting.appendleft(blamed)
