@@ -12,6 +12,8 @@ import typer
 from benchmarks.options import Several
 from pyattrx.cli import Commands, documents, run
 
+from .cheaper import precision_command
+from .faithfulness.command import faithfulness_command
 from .layers.command import layers_command
 from .minitaskonomy.command import minitaskonomy_command
 from .real.command import real_command
@@ -79,6 +81,20 @@ _add(
     layers_command,
     "",
     "--truth --scores",
+)
+_add(
+    "precision",
+    "Does a cheaper arithmetic change which source is named? From committed results.",
+    precision_command,
+    "",
+    "--anew",
+)
+_add(
+    "faithfulness",
+    "Do more faithful maps rank sources better? From committed results.",
+    faithfulness_command,
+    "",
+    "--gains --orders",
 )
 
 

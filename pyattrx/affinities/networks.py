@@ -122,8 +122,8 @@ def _facts(
 def _observed(network: Described) -> dict[str, Any]:
     """What was seen of a network while it ran."""
     facts: dict[str, Any] = {
-        "precision": network.effect,
-        "compile": network.compile_effect,
+        "precision": network.effects.of_precision,
+        "compile": network.effects.of_compile,
         "untrained": network.untrained,
     }
     noise = max((checks.noise for checks in network.checks), default=0)

@@ -77,11 +77,15 @@ def affinity(
         Images in one forward and backward pass, at least 1. It changes nothing but rounding.
     device : str or torch.device, optional
         Where to compute; the GPU if there is one.
-    precision : {"float32", "tf32", "bfloat16"}
-        Arithmetic of the passes. "tf32" (CUDA only) and "bfloat16" (autocast; slow on most CPUs)
-        are faster on a GPU and change the maps: the cosines of the first maps to those in float32
-        are measured for every network and kept as ``provenance["networks"][i]["precision"]``.
-        What it does to features is not measured.
+    precision : {"float32", "tf32", "bfloat16", "auto"}
+        Arithmetic of the passes. "tf32" (CUDA only) and "bfloat16" (autocast) are faster where the
+        device has instructions for them, and change the result. How much is measured for every
+        network on the first of every 64 probes (8 at most) and kept as
+        ``provenance["networks"][i]["precision"]``: cosines of its maps to those in float32; of
+        features, the share of their variance between images (two at least) that is kept. "auto"
+        reads features in bfloat16 on a CPU with AMX or AVX512-BF16, and features and maps in tf32
+        on a GPU that has it; but in float32 those of a network that would lose more than .01 of
+        that variance, or whose maps would have a cosine below .98.
     compile : bool
         Run networks as programs of torch.compile, made once for networks of one architecture (for
         each that has hooks or parametrised weights): tens of seconds that pay where one sees many

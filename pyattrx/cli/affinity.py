@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -186,19 +186,32 @@ def _facts(result: Affinity, maps: bool) -> Iterator[str]:
     what = "maps are all zero" if maps else "probes have no say"
     for name, count in result.zero_maps.items():
         yield f"{name}: {count} of {result.n_probes} {what}"
-    precision = result.provenance["precision"]
     for network in result.provenance["networks"]:
-        if effect := network["precision"]:
-            yield (
-                f"{network['name']}: maps in {precision} have cosine {effect['mean_cosine']:.4f} "
-                f"to float32's (least {effect['least_cosine']:.4f}, {effect['probes']} probes)"
-            )
+        yield from _effect(network["name"], network["precision"] or {})
         if effect := network["compile"]:
             yield (
                 f"{network['name']}: compiled, maps have cosine {effect['mean_cosine']:.6f} to "
                 f"those of the network as it is (least {effect['least_cosine']:.6f}, "
                 f"{effect['probes']} probes)"
             )
+
+
+def _effect(name: str, effect: Mapping[str, Any]) -> Iterator[str]:
+    """What a cheaper arithmetic does to a network's maps or features, or would do."""
+    if "mean_cosine" in effect:
+        used = effect["arithmetic"]
+        which = f"maps in {used}" if used != "float32" else "made in float32: cheaper maps"
+        yield (
+            f"{name}: {which} have cosine {effect['mean_cosine']:.4f} to float32's (least "
+            f"{effect['least_cosine']:.4f}, {effect['probes']} probes)"
+        )
+    if "features_kept" in effect:
+        used = effect["feature_arithmetic"]
+        which = f"features in {used}" if used != "float32" else "read in float32: cheaper features"
+        yield (
+            f"{name}: {which} keep {100 * effect['features_kept']:.2f} % of their variance "
+            f"({effect['feature_probes']} probes)"
+        )
 
 
 def _draw(result: Affinity, folder: Path) -> list[Path]:

@@ -143,7 +143,8 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...", rich_
 Precision = Annotated[
     str,
     typer.Option(
-        help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast).",
+        help="Arithmetic of the passes: float32, tf32 (CUDA), bfloat16 (autocast), or auto: the "
+        "fastest one that hardly changes the result.",
         rich_help_panel=RUN,
     ),
 ]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pyattrx._help import examples
+from pyattrx._near import did_you_mean
 from pyattrx.cli import options
 from pyattrx.cli.output import console, nearest_table, print_json
 from pyattrx.cli.zoos import Tags, ZooPath, open_zoo
@@ -88,12 +89,17 @@ def query_command(
             scratch=scratch,
             trust=trust,
         )
+        known = list(opened.tags) if tags else []
     several = [found] if isinstance(found, Matches) else found
     if as_json:
         answers = [matches.to_dict() for matches in several]
         print_json(answers[0] if isinstance(found, Matches) else answers)
         return
     out = console()
+    if tags and not any(several):
+        near = did_you_mean(tags[0], known) or f"; its tags are {', '.join(known) or 'none'}"
+        out.print(f"No other network of the zoo has the tags {', '.join(tags)}{near}")
+        return
     by = "; ".join(dict.fromkeys(_by(matches) for matches in several))
     rankings = [(matches.target, matches) for matches in several]
     out.print(nearest_table(rankings, f"Nearest sources, {by}", level))

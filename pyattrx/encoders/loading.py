@@ -104,23 +104,38 @@ def load(
         raise InvalidValueError(
             "specification", specification, f"one network, not {len(names)}; see load_many"
         )
-    parts = Parts.of(names[0])
+    return _load(_with_layers(names[0], output, features, weights), trust)
+
+
+def _with_layers(
+    specification: str,
+    output: str | None,
+    features: str | None,
+    weights: str | Path | None = None,
+) -> str:
+    """Return a specification with some of its options replaced."""
     asked = {"output": output, "features": features}
     given = {option: layer for option, layer in asked.items() if layer is not None}
     for option, layer in given.items():
         if not isinstance(layer, str) or not layer:
             raise InvalidTypeError(option, layer, "the name of a submodule, such as 'layer4'")
-    if given:
-        layers = {**parts.layers, **given}
-        parts = replace(parts, layers={o: layers[o] for o in asked if o in layers})
-    if weights is not None:
-        if not isinstance(weights, (str, Path)):
-            raise InvalidTypeError("weights", weights, "the path of a file")
-        parts = replace(parts, weights=str(weights))
-    return _load(str(parts) if given or weights is not None else names[0], trust)
+    if weights is not None and not isinstance(weights, (str, Path)):
+        raise InvalidTypeError("weights", weights, "the path of a file")
+    if not given and weights is None:
+        return specification
+    parts = Parts.of(specification)
+    layers = {**parts.layers, **given}
+    parts = replace(parts, layers={o: layers[o] for o in asked if o in layers})
+    return str(parts if weights is None else replace(parts, weights=str(weights)))
 
 
-def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
+def load_many(
+    specification: str,
+    *,
+    output: str | None = None,
+    features: str | None = None,
+    trust: bool = False,
+) -> Iterator[Encoder]:
     """Load all networks that a specification stands for, one after another.
 
     Parameters
@@ -129,8 +144,8 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
         As for `load`; ``timm:PATTERN`` and ``torchvision:PATTERN`` may hold the wildcards ``*`` and
         ``?``, ``taskonomy:FOLDER`` stands for all files of weights in it, and after ``?features=``
         may be several layers with commas between them.
-    trust : bool
-        As for `load`.
+    output, features, trust
+        As for `load`, for each of them.
 
     Yields
     ------
@@ -147,8 +162,9 @@ def load_many(specification: str, *, trust: bool = False) -> Iterator[Encoder]:
     >>> [encoder.name for encoder in pyattrx.load_many("torch.nn:Identity")]
     ['torch.nn:Identity']
     """
-    for name in expand(specification):
-        yield _load(name, trust)
+    # What is wrong with the arguments is said at the call, not when the first network is asked for.
+    names = [_with_layers(name, output, features) for name in expand(specification)]
+    return (_load(name, trust) for name in names)
 
 
 def expand(specification: Any) -> list[str]:
@@ -251,7 +267,7 @@ def _exported(path: str, trust: bool) -> Encoder:
         raise UntrustedError(
             f"{path}: loading an exported program may execute code that it contains; if you know "
             f"where the file comes from, give pyattrx.load({path!r}, trust=True) instead of the "
-            "path, or trust=True where a call takes it (--trust in the shell)"
+            "path, or trust=True where a call takes it"
         )
     try:
         module = torch.export.load(path).module()

@@ -10,10 +10,11 @@ from pyattrx.running.devices import (
     resolve_device,
     versions,
 )
+from pyattrx.running.effects import Effects
 from pyattrx.running.failing import Failures, OnError, all_failed, one_by_one
 from pyattrx.running.feeding import Arriving, beside, feed, in_turn, lag, unit_floats
 from pyattrx.running.observing import Observer
-from pyattrx.running.precision import PRECISIONS, arithmetic, check_precision, map_cosines
+from pyattrx.running.precision import PRECISIONS, arithmetic, check_precision, map_cosines, settled
 from pyattrx.running.rounding import ENOUGH, needs_other_arithmetic
 from pyattrx.running.sources import Source, check_sources, encoder_of, encoders_of
 
@@ -23,6 +24,7 @@ __all__ = [
     "Arriving",
     "Described",
     "Description",
+    "Effects",
     "Failures",
     "Observer",
     "OnError",
@@ -46,6 +48,7 @@ __all__ = [
     "needs_other_arithmetic",
     "one_by_one",
     "resolve_device",
+    "settled",
     "unit_floats",
     "versions",
 ]

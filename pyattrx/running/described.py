@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from pyattrx.methods import FeatureMethod, Summary
+from pyattrx.running.effects import Effects
 
 __all__ = ["Counted", "Described"]
 
@@ -33,8 +34,7 @@ class Counted(Protocol):
 class Described(Protocol):
     """A network being described; see `Description`, which is one."""
 
-    effect: dict[str, float] | None
-    compile_effect: dict[str, float] | None
+    effects: Effects
     behaviour: dict[str, Any]
     untrained: str | None
     how: dict[str, Any]

@@ -18,16 +18,14 @@ from pyattrx.methods import ROUNDINGS, AttributionMaps, FeatureMethod, Summary, 
 from pyattrx.ops import freed_memory_kept
 from pyattrx.probes import Probes
 from pyattrx.running.behavior import described_behaviour, examples
+from pyattrx.running.effects import Effects
 from pyattrx.running.feeding import Arriving, Begun, feed, in_turn, lag
 from pyattrx.running.map_checks import MapChecks
 from pyattrx.running.observing import Observer
-from pyattrx.running.precision import arithmetic, map_cosines
+from pyattrx.running.precision import arithmetic
 from pyattrx.running.rounding import ENOUGH, needs_other_arithmetic
 
 __all__ = ["Description"]
-
-# Probes on which the effect of a cheaper arithmetic is measured.
-_EFFECT_PROBES = 8
 
 _Made = TypeVar("_Made")
 
@@ -58,10 +56,8 @@ class Description:
         What is known of the maps so far, by `maps`.
     features_in : str or None
         The dtype that features were read in, where it is not the network's own.
-    effect : dict or None
-        What a reduced precision does to the first maps.
-    compile_effect : dict or None
-        What compilation does to them.
+    effects : Effects
+        The arithmetic of passes, and what it does to the first maps and features.
     behaviour : dict
         What it answered when it was looked at; see `pyattrx.encoders.identity`.
     untrained : str or None
@@ -90,17 +86,15 @@ class Description:
         # Maps of an image that are made of as many images of a pass leave room for fewer others.
         self._maps_of_one = max((one.maps for one in maps), default=1)
         self._device = device
-        self._precision = precision
         self._compile = compile
         self._label = (label or encoder.name) + (", compiled" if compile else "")
         self._count = len(probes) if count is None else count
+        self.effects = Effects(precision, device, compile, self._count)
         self._open = ExitStack()
         self._feeding: set[Generator[Tensor, None, None]] = set()
         self._other: PreparedEncoder | None = None  # in other arithmetic, made where it is needed
         self.checks: list[MapChecks] = []
         self.features_in: str | None = None
-        self.effect: dict[str, float] | None = None
-        self.compile_effect: dict[str, float] | None = None
         self.behaviour: dict[str, Any] = {}
         self.untrained: str | None = None
         self.how: dict[str, Any] = {}
@@ -114,9 +108,9 @@ class Description:
             images, digests = examples(self._probes)
             prepared = self._encoder.prepare(self._device, images, batch_size=self._largest_batch)
             self._prepared = entered.enter_context(prepared)
-            self.checks = [
-                MapChecks(prepared, maps, self._precision, self._exact) for maps in self._maps
-            ]
+            if prepared.dtype == torch.float64:  # whoever has such a network wants to know exactly
+                self.effects.exact()
+            self._begin_checks()
             self.behaviour = described_behaviour(prepared, digests)
             self.how = prepared.how
             self.untrained = looks_untrained(self._encoder.module, prepared.looked.used)
@@ -127,6 +121,12 @@ class Description:
             entered.callback(self._stop_feeding)
             self._open = entered.pop_all()
         return self
+
+    def _begin_checks(self) -> None:
+        self.checks = [
+            MapChecks(self._prepared, maps, self.effects.of_maps, self._exact)
+            for maps in self._maps
+        ]
 
     @property
     def _largest_batch(self) -> int:
@@ -200,12 +200,14 @@ class Description:
         made : object
             What `run` returned.
         """
+        if self.effects.exact_maps():  # what it does to these passes is not measured
+            self._begin_checks()
         with progress(f"{self._label}, {what}", len(self._probes)) as step:
             for chosen, images in self._batches(np.arange(len(self._probes))):
                 with self._failures_named():
-                    with arithmetic(self._precision, self._device):
+                    with arithmetic(self.effects.of_maps, self._device):
                         made = run(self._prepared, images, chosen)
-                    if self._changed(self._prepared):
+                    if self._changed(self._prepared, self.effects.of_maps):
                         made = run(self._prepared, images, chosen)
                 yield chosen, made
                 step(len(chosen))
@@ -249,14 +251,10 @@ class Description:
             self.features_in = str(reader.dtype).removeprefix("torch.") if finer else None
 
         def begin(chosen: np.ndarray, images: Tensor) -> Begun:
-            with (
-                self._failures_named(),
-                arithmetic(self._precision, self._device),
-                torch.no_grad(),
-            ):
-                parts = method.observe(reader, images, chosen)
-                if self._changed(reader):
-                    parts = method.observe(reader, images, chosen)
+            with self._failures_named():
+                parts = self._parts(method, reader, images, chosen)
+                if self.effects.measure_features(reader, method, images, chosen, parts):
+                    parts = self._parts(method, reader, images, chosen)
             flags = [part.reshape(len(part), -1).isfinite().all(1) for part in parts.values()]
             return Begun(chosen, list(parts), Arriving([*flags, *parts.values()]))
 
@@ -285,6 +283,18 @@ class Description:
     def summary(self, method: FeatureMethod) -> Summary:
         """What a method keeps of the network."""
         return method.summarize(self.observed(method))
+
+    def _parts(
+        self, method: Observer, reader: PreparedEncoder, images: Tensor, chosen: np.ndarray
+    ) -> dict[str, Tensor]:
+        precision = self.effects.of_features
+        with arithmetic(precision, self._device), torch.no_grad():
+            parts = method.observe(reader, images, chosen)
+            return (
+                method.observe(reader, images, chosen)
+                if self._changed(reader, precision)
+                else parts
+            )
 
     def _batches(
         self, order: np.ndarray, maps_of_one: int = 1
@@ -320,18 +330,23 @@ class Description:
 
     def _queued(self, images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Queue the maps of a batch, and what is to be known of them."""
-        rows: list[Tensor] = []
-        flags: list[Tensor] = []
-        for describe, checks in zip(self._maps, self.checks, strict=True):
-            with arithmetic(self._precision, self._device):
-                maps, sizes = describe.rows_and_sizes(self._prepared, images)
-            if not rows:
-                self._measure_effects(images, maps)
-            flags.append(checks.flags(maps, sizes))
-            rows.append(quantize(maps, describe.method.storage))
-        return self._queued(images) if self._changed(self._prepared) else (rows, flags)
+        made: list[tuple[Tensor, Tensor]] = []
+        for describe in self._maps:
+            with arithmetic(self.effects.of_maps, self._device):
+                made.append(describe.rows_and_sizes(self._prepared, images))
+        again = self._changed(self._prepared, self.effects.of_maps)
+        if not again and made:
+            first, (maps, _) = self._maps[0], made[0]
+            again = self.effects.measure_maps(self._prepared, first, images, maps)
+            if again:
+                self._begin_checks()
+        if again:
+            return self._queued(images)
+        flags = [checks.flags(*one) for checks, one in zip(self.checks, made, strict=True)]
+        storages = [describe.method.storage for describe in self._maps]
+        return [quantize(one[0], kept) for one, kept in zip(made, storages, strict=True)], flags
 
-    def _changed(self, prepared: PreparedEncoder) -> bool:
+    def _changed(self, prepared: PreparedEncoder, precision: str) -> bool:
         """Whether the first large batch was not answered as its images alone, and is to be rerun.
 
         Raises
@@ -339,30 +354,11 @@ class Description:
         AssumptionError
             The network mixes the images of a batch.
         """
-        with arithmetic(self._precision, self._device):
+        with arithmetic(precision, self._device):
             if prepared.first_batch_agrees():
                 return False
         with arithmetic("float32", self._device):
             return prepared.settle_first_batch()
-
-    def _measure_effects(self, images: Tensor, maps: Tensor) -> None:
-        """Compare some of the first maps with what they are meant to be."""
-        if self._precision != "float32" and self.effect is None:
-            self.effect = self._effect("float32", images, maps)
-        if self._compile and self.compile_effect is None:
-            self.compile_effect = self._effect(self._precision, images, maps)
-
-    def _effect(self, precision: str, images: Tensor, maps: Tensor) -> dict[str, float]:
-        """Cosines of some maps to those of the network as it is, in a precision."""
-        some = images[:_EFFECT_PROBES]
-        with self._prepared.as_it_is(), arithmetic(precision, self._device):
-            exact = self._maps[0].rows(self._prepared, some)
-        cosines = map_cosines(maps[: len(some)], exact)
-        return {
-            "probes": len(some),
-            "mean_cosine": float(cosines.mean()),
-            "least_cosine": float(cosines.min()),
-        }
 
     def _checked(self, begun: Begun) -> tuple[np.ndarray, list[Tensor]]:
         """Wait for a batch; refuse maps that are not finite, and count those of zeros."""
@@ -374,7 +370,7 @@ class Description:
             flags = arrived[which]
             self._check_finite(begun.chosen, flags[0], "attribution map holds")
             assert begun.images is not None
-            with self._failures_named(), arithmetic(self._precision, self._device):
+            with self._failures_named(), arithmetic(self.effects.of_maps, self._device):
                 rows[which] = checks.checked(rows[which], list(flags), begun.images)
         return begun.chosen, rows
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from pyattrx.errors import InvalidValueError
 
-__all__ = ["PRECISIONS", "arithmetic", "check_precision", "map_cosines"]
+__all__ = ["PRECISIONS", "arithmetic", "check_precision", "map_cosines", "settled"]
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16", "auto")
 
 
 def check_precision(precision: str, device: torch.device) -> None:
@@ -33,9 +33,24 @@ def check_precision(precision: str, device: torch.device) -> None:
         )
 
 
+def settled(precision: str, device: torch.device) -> str:
+    """Return what "auto" is on a device: the cheapest arithmetic that is much faster there.
+
+    On a CPU with instructions for bfloat16 (AMX, AVX512-BF16) that is "bfloat16", on a GPU with
+    units for it "tf32", and "float32" on any other.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "tf32" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    ask = getattr(torch.cpu, "get_capabilities", None)  # not in older versions
+    known = ask() if device.type == "cpu" and ask is not None else {}
+    return "bfloat16" if known.get("amx_bf16") or known.get("avx512_bf16") else "float32"
+
+
 @contextmanager
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """Run passes in one of `PRECISIONS`; what PyTorch was set to before comes back afterwards.
+    """Run passes in a `settled` precision; what PyTorch was set to before comes back afterwards.
 
     "float32" is float32: PyTorch's own default would run convolutions in TF32 on a GPU, and its
     settings and an autocast around the call could ask for less. "tf32" rounds the factors of

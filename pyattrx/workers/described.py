@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pyattrx._scratch import Scratch, ScratchFile
 from pyattrx.methods import FeatureMethod, Summary
-from pyattrx.running import Description
+from pyattrx.running import Description, Effects
 
 __all__ = ["Counts", "DescribedElsewhere", "described"]
 
@@ -56,7 +56,7 @@ class DescribedElsewhere:
         By method of maps.
     summaries : dict of str to Summary
         By method of features.
-    checks, effect, compile_effect, behaviour, untrained, how, features_in
+    checks, effects, behaviour, untrained, how, features_in
         See `Description`.
     """
 
@@ -65,8 +65,7 @@ class DescribedElsewhere:
     tables: list[_Rows]
     summaries: dict[str, Summary]
     checks: list[Counts]
-    effect: dict[str, float] | None
-    compile_effect: dict[str, float] | None
+    effects: Effects
     behaviour: dict[str, Any]
     untrained: str | None
     how: dict[str, Any] = field(default_factory=dict)
@@ -141,8 +140,7 @@ def described(
         [_Rows(table.view(torch.uint8).numpy(), table.dtype) for table in tables],
         summaries,
         [Counts(one.zero, one.noise, one.exact) for one in running.checks],
-        running.effect,
-        running.compile_effect,
+        running.effects,
         running.behaviour,
         running.untrained,
         running.how,

@@ -134,9 +134,10 @@ def written(store: Store, addition: Addition, name: str, network: Described) -> 
         kept[FACTS] = facts_of(summary)
         zeros[store.features.name] = summary.zero_probes
     return {
+        "precision": network.effects.of_maps,  # what "auto" was
         "zero_maps": zeros,
-        "precision_effect": network.effect,
-        "compile_effect": network.compile_effect,
+        "precision_effect": network.effects.of_precision,
+        "compile_effect": network.effects.of_compile,
         "untrained": network.untrained,
         BEHAVIOUR: network.behaviour,
         **kept,

@@ -105,6 +105,14 @@ def test_fidelity(run):
     assert json.loads(run("zoo", "fidelity", "z", *given, "--json").out)["k"] == 2
 
 
+def test_a_tag_that_no_network_has(run, zoo):
+    run("zoo", "tag", zoo, "nets.py:second", "other")
+    said = run("query", zoo, "nets.py:first", "--tag", "othr").out
+    assert "has the tags othr; did you mean 'other'?" in said
+    said = run("query", zoo, "nets.py:first", "--tag", "unlike").out
+    assert "has the tags unlike; its tags are" in said and "other" in said
+
+
 def test_tags_choose(run, zoo):
     run("zoo", "tag", zoo, "nets.py:second", "other")
     found = run("query", zoo, "nets.py:first", "--tag", "other", "--json")

@@ -143,6 +143,16 @@ def test_timm_gives_its_own_preprocessing_and_pooled_features(monkeypatch):
     assert asked["pretrained"] is False
     names = [e.name for e in pyattrx.load_many("timm:resnet*")]
     assert names == ["timm:resnet18", "timm:resnet34"]
+    with pytest.raises(InvalidTypeError, match=r"features=3 .*expected the name of a submodule"):
+        pyattrx.load_many("timm:resnet*", features=3)
+
+
+def test_one_layer_of_many_networks(monkeypatch):
+    fake_timm(monkeypatch)
+    found = pyattrx.load_many("timm:resnet*", output="head", features="conv2")
+    ends = "?output=head&features=conv2"
+    assert [e.name for e in found] == [f"timm:resnet{n}{ends}" for n in (18, 34)]
+    assert pyattrx.load("timm:resnet18", output="head").name == "timm:resnet18?output=head"
 
 
 def test_timm_errors(monkeypatch):

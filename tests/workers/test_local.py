@@ -60,10 +60,13 @@ def test_rows_that_do_not_fit_go_through_files(nets, probes, monkeypatch, tmp_pa
     images = torch.rand(30, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     many = pyattrx.Probes.from_tensor(images)
     method = pyattrx.Method("saliency", storage="bfloat16")
-    options = {"method": method, "scratch": Scratch(tmp_path, in_memory=0)}
+    scratch = Scratch(tmp_path, in_memory=0)
+    options = {"method": method, "scratch": scratch, "precision": "bfloat16"}
     here = pyattrx.affinity(nets("a", "b"), many, **options)
     there = pyattrx.affinity(nets("a", "b"), many, workers=1, **options)
     assert np.array_equal(there.values, here.values)
+    assert facts_of(there) == facts_of(here)
+    assert facts_of(there)[0]["precision"]["least_cosine"] < 1
     assert sorted(os.listdir(tmp_path)) == ["nets.py"]
 
 
