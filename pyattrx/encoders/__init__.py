@@ -5,6 +5,7 @@ from pyattrx.encoders.copying import random_state_kept
 from pyattrx.encoders.encoder import Encoder, refused
 from pyattrx.encoders.identity import behaves_alike, behaviour_of
 from pyattrx.encoders.imagenet import imagenet_top1
+from pyattrx.encoders.listing import list_models
 from pyattrx.encoders.loading import expand, load, load_many
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.outputs import Output, pick_tensor, put_tensor, run_until
@@ -38,6 +39,7 @@ __all__ = [
     "exponent_of",
     "imagenet_top1",
     "is_file",
+    "list_models",
     "load",
     "load_many",
     "load_taskonomy",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from pyattrx._near import did_you_mean
+from pyattrx.encoders.curated import curated
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import from_factory
 from pyattrx.encoders.missing import settle_missing
@@ -142,7 +143,8 @@ def load_many(
     ----------
     specification : str
         As for `load`; ``timm:PATTERN`` and ``torchvision:PATTERN`` may hold the wildcards ``*`` and
-        ``?``, ``taskonomy:FOLDER`` stands for all files of weights in it, and after ``?features=``
+        ``?``, ``timm:@small``, ``timm:@base`` and ``timm:@diverse`` are curated lists of twenty,
+        ``taskonomy:FOLDER`` stands for all files of weights in it, and after ``?features=``
         may be several layers with commas between them.
     output, features, trust
         As for `load`, for each of them.
@@ -179,6 +181,8 @@ def expand(specification: Any) -> list[str]:
         return [name for names in networks for name in names]
     target = parts.target
     kind, colon, name = target.partition(":")
+    if kind == "timm" and name.startswith("@"):
+        return [str(replace(parts, target=one)) for one in curated(name, specification)]
     if kind == "timm" and any(c in name for c in "*?["):
         pattern, at, variant = name.partition("@")
         pretrained = random_seed(variant) is None
