@@ -12,7 +12,7 @@ from pyattrx.encoders.outputs import Output, pick_tensor, put_tensor, run_until
 from pyattrx.encoders.passes import Pass
 from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.saved import SUFFIX, register
-from pyattrx.encoders.specifications import FORMS, Parts, is_file
+from pyattrx.encoders.specifications import FORMS, Parts, is_file, network_file
 from pyattrx.encoders.taps import Taps, exponent_of
 from pyattrx.encoders.taskonomy import TASKS, TaskonomyEncoder, load_taskonomy
 from pyattrx.encoders.transforms import Normalize, check_geometry
@@ -45,6 +45,7 @@ __all__ = [
     "load_taskonomy",
     "load_weights",
     "looks_untrained",
+    "network_file",
     "original_untouched",
     "pick_tensor",
     "put_tensor",

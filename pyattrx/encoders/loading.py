@@ -16,10 +16,11 @@ from pyattrx.encoders.curated import curated
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import from_factory
 from pyattrx.encoders.missing import settle_missing
+from pyattrx.encoders.onnx_files import from_onnx
 from pyattrx.encoders.pretrained import from_timm, from_transformers, timm_package
 from pyattrx.encoders.random_weights import random_seed
 from pyattrx.encoders.saved import SUFFIX, from_saved
-from pyattrx.encoders.specifications import FORMS, Parts, anywhere, is_file
+from pyattrx.encoders.specifications import FORMS, Parts, anywhere, is_file, network_file
 from pyattrx.encoders.taskonomy import load_taskonomy, taskonomy_files
 from pyattrx.encoders.torchvision_models import from_torchvision, torchvision_names
 from pyattrx.encoders.untrained import looks_untrained
@@ -59,7 +60,9 @@ def load(
         images, with what its image processor does to pixels, and its size, from safetensors, never
         with remote code. ``taskonomy:FILE``: weights of an encoder of Taskonomy, see
         `load_taskonomy`. ``fitted.safetensors``: what
-        `FittedEncoder.save` wrote. ``program.pt2``: an exported program, with `trust` only.
+        `FittedEncoder.save` wrote. ``network.onnx`` or ``onnx:FILE``: converted to PyTorch, which
+        must agree with ONNX Runtime to 1e-4; images come in [0, 1] and are not normalized, as the
+        file does not say how. ``program.pt2``: an exported program, with `trust` only.
 
         ``?output=LAYER&features=LAYER&weights=FILE`` may follow, each of them, in any order: as the
         arguments of these names. They become part of the name.
@@ -90,7 +93,7 @@ def load(
     EncoderError
         The network cannot be found or made.
     MissingDependencyError
-        timm, torchvision or transformers is needed.
+        timm, torchvision, transformers, or the packages for ONNX are needed.
     UntrustedError
         Loading would execute code.
 
@@ -210,7 +213,9 @@ def _load(specification: str, trust: bool) -> Encoder:
     target = parts.target
     kind, _, name = target.partition(":")
     missing: list[str] = []
-    if is_file(target):
+    if kind == "onnx" or target.endswith(".onnx"):
+        encoder = from_onnx(network_file(target))
+    elif is_file(target):
         saved = target.endswith(SUFFIX)
         encoder = from_saved(target) if saved else _exported(target, trust)
     elif kind == "timm":

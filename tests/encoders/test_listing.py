@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -123,6 +124,14 @@ def test_curated_lists(title):
     assert expand(f"timm:@{title}@random=2")[0] == f"{names[0]}@random=2"
     assert expand(f"timm:@{title}?output=stem")[0] == f"{names[0]}?output=stem"
     assert all(CURATED[title].values())
+
+
+def test_the_page_has_the_lists_and_their_reasons():
+    page = Path(__file__).parents[2] / "docs" / "models.md"
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| `")]
+    for title, names in CURATED.items():
+        start = rows.index(f"| `timm:@{title}` | what it adds |") + 1
+        assert rows[start : start + 20] == [f"| `{name}` | {why} |" for name, why in names.items()]
 
 
 def test_in_the_shell(timm, capsys):
