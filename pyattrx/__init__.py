@@ -63,6 +63,7 @@ __all__ = [
     "faithfulness_of_each",
     "fit_target",
     "layers",
+    "list_models",
     "load",
     "load_many",
     "methods",
@@ -81,7 +82,7 @@ _HOMES = {
         "statistics": "Match",
         "methods": "ELRP, AttributionMaps, Combined, FeatureMethod, GradXInput, InnerAttribution, "
         "InputAttribution, Method, Saliency",
-        "encoders": "Encoder, Normalize, PreparedEncoder, load, load_many",
+        "encoders": "Encoder, Normalize, PreparedEncoder, list_models, load, load_many",
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
         "probes": "Probes",
@@ -99,7 +100,14 @@ if TYPE_CHECKING:
     from pyattrx import errors, evaluate, methods, ops, scores
     from pyattrx._progress import set_progress
     from pyattrx.affinities import Affinity, affinity, attribute
-    from pyattrx.encoders import Encoder, Normalize, PreparedEncoder, load, load_many
+    from pyattrx.encoders import (
+        Encoder,
+        Normalize,
+        PreparedEncoder,
+        list_models,
+        load,
+        load_many,
+    )
     from pyattrx.errors import PyattrxError
     from pyattrx.fitting import FitReport, FittedEncoder, fit_target
     from pyattrx.methods import (

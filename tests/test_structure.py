@@ -178,8 +178,8 @@ def test_names_are_imported_when_asked_for_from_where_type_checkers_are_told():
 def test_optional_packages_are_not_imported(tmp_path):
     code = (
         "import sys, pyattrx, pyattrx.cli;"
-        "print([m for m in"
-        " ('matplotlib', 'pandas', 'timm', 'transformers', 'faiss', 'captum', 'ray')"
+        "print([m for m in ('matplotlib', 'pandas', 'timm', 'transformers', 'faiss', 'captum',"
+        " 'onnx', 'onnx2torch', 'onnxruntime', 'ray')"
         " if m in sys.modules])"
     )
     command = [sys.executable, "-c", code]

@@ -23,6 +23,7 @@ _OPTIONAL = {
     "matplotlib": ("matplotlib", "pictures"),
     "pandas": ("pandas", "data frames"),
     "ray": ("ray", "workers of a cluster"),
+    "onnx2torch": ("onnx2torch", "networks in ONNX files, with onnx and onnxruntime"),
     "timm": ("timm", "specifications timm:NAME"),
     "transformers": ("transformers", "specifications transformers:NAME"),
 }

@@ -22,6 +22,7 @@ COMMANDS = {
         "Which of seven real networks to start from, for real images? And what else there is.",
     ),
     "recommend": ("recommend", "Which of these networks to start from, for my images?"),
+    "models": ("models", "List networks of timm and torchvision, by name, size and input."),
     "affinity": ("affinity", "Compute the affinities between networks over a folder of images."),
     "layers": ("layers", "From which layer of this network should a task start?"),
     "maps": (

@@ -65,7 +65,7 @@ Specifications = Annotated[
         metavar="SPEC...",
         help="Networks: package.module:factory, path/file.py:factory, timm:NAME (wildcards "
         "allowed), transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors (see "
-        "fit), or program.pt2 (with --trust); ?output=LAYER, ?features=LAYER, "
+        "fit), network.onnx, or program.pt2 (with --trust); ?output=LAYER, ?features=LAYER, "
         "?weights=FILE may follow.",
     ),
 ]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pyattrx import report
-from pyattrx.encoders import Parts, is_file
+from pyattrx.encoders import Parts, network_file
 from pyattrx.errors import InvalidValueError
 
 __all__ = [
@@ -32,7 +32,7 @@ def check_specifications(specifications: Iterable[str]) -> None:
     for given in specifications:
         parts = Parts.of(given)
         place = parts.target.rpartition(":")[0]
-        network = parts.target if is_file(parts.target) else place if place.endswith(".py") else ""
+        network = network_file(parts.target) or (place if place.endswith(".py") else "")
         for file in filter(None, (network, parts.weights)):
             if not Path(file).is_file():
                 raise InvalidValueError("SPEC", given, f"an existing file; there is no {file}")

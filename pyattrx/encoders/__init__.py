@@ -5,13 +5,14 @@ from pyattrx.encoders.copying import random_state_kept
 from pyattrx.encoders.encoder import Encoder, refused
 from pyattrx.encoders.identity import behaves_alike, behaviour_of
 from pyattrx.encoders.imagenet import imagenet_top1
+from pyattrx.encoders.listing import list_models
 from pyattrx.encoders.loading import expand, load, load_many
 from pyattrx.encoders.originals import original_untouched
 from pyattrx.encoders.outputs import Output, pick_tensor, put_tensor, run_until
 from pyattrx.encoders.passes import Pass
 from pyattrx.encoders.prepared import PreparedEncoder
 from pyattrx.encoders.saved import SUFFIX, register
-from pyattrx.encoders.specifications import FORMS, Parts, is_file
+from pyattrx.encoders.specifications import FORMS, Parts, is_file, network_file
 from pyattrx.encoders.taps import Taps, exponent_of
 from pyattrx.encoders.taskonomy import TASKS, TaskonomyEncoder, load_taskonomy
 from pyattrx.encoders.transforms import Normalize, check_geometry
@@ -38,11 +39,13 @@ __all__ = [
     "exponent_of",
     "imagenet_top1",
     "is_file",
+    "list_models",
     "load",
     "load_many",
     "load_taskonomy",
     "load_weights",
     "looks_untrained",
+    "network_file",
     "original_untouched",
     "pick_tensor",
     "put_tensor",

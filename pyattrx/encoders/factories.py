@@ -24,7 +24,13 @@ from pyattrx.errors import EncoderError, InvalidValueError, PyattrxError
 
 __all__ = ["call", "from_factory"]
 
-_KNOWN = ("timm", "torchvision", "transformers", "taskonomy")  # what specifications begin with
+_KNOWN = (
+    "timm",
+    "torchvision",
+    "transformers",
+    "taskonomy",
+    "onnx",
+)  # what specifications begin with
 
 
 def from_factory(specification: str) -> Encoder:

@@ -12,13 +12,15 @@ from typing import Any
 import torch
 
 from pyattrx._near import did_you_mean
+from pyattrx.encoders.curated import curated
 from pyattrx.encoders.encoder import Encoder
 from pyattrx.encoders.factories import from_factory
 from pyattrx.encoders.missing import settle_missing
+from pyattrx.encoders.onnx_files import from_onnx
 from pyattrx.encoders.pretrained import from_timm, from_transformers, timm_package
 from pyattrx.encoders.random_weights import random_seed
 from pyattrx.encoders.saved import SUFFIX, from_saved
-from pyattrx.encoders.specifications import FORMS, Parts, anywhere, is_file
+from pyattrx.encoders.specifications import FORMS, Parts, anywhere, is_file, network_file
 from pyattrx.encoders.taskonomy import load_taskonomy, taskonomy_files
 from pyattrx.encoders.torchvision_models import from_torchvision, torchvision_names
 from pyattrx.encoders.untrained import looks_untrained
@@ -58,7 +60,9 @@ def load(
         images, with what its image processor does to pixels, and its size, from safetensors, never
         with remote code. ``taskonomy:FILE``: weights of an encoder of Taskonomy, see
         `load_taskonomy`. ``fitted.safetensors``: what
-        `FittedEncoder.save` wrote. ``program.pt2``: an exported program, with `trust` only.
+        `FittedEncoder.save` wrote. ``network.onnx`` or ``onnx:FILE``: converted to PyTorch, which
+        must agree with ONNX Runtime to 1e-4; images come in [0, 1] and are not normalized, as the
+        file does not say how. ``program.pt2``: an exported program, with `trust` only.
 
         ``?output=LAYER&features=LAYER&weights=FILE`` may follow, each of them, in any order: as the
         arguments of these names. They become part of the name.
@@ -89,7 +93,7 @@ def load(
     EncoderError
         The network cannot be found or made.
     MissingDependencyError
-        timm, torchvision or transformers is needed.
+        timm, torchvision, transformers, or the packages for ONNX are needed.
     UntrustedError
         Loading would execute code.
 
@@ -142,7 +146,8 @@ def load_many(
     ----------
     specification : str
         As for `load`; ``timm:PATTERN`` and ``torchvision:PATTERN`` may hold the wildcards ``*`` and
-        ``?``, ``taskonomy:FOLDER`` stands for all files of weights in it, and after ``?features=``
+        ``?``, ``timm:@small``, ``timm:@base`` and ``timm:@diverse`` are curated lists of twenty,
+        ``taskonomy:FOLDER`` stands for all files of weights in it, and after ``?features=``
         may be several layers with commas between them.
     output, features, trust
         As for `load`, for each of them.
@@ -179,6 +184,8 @@ def expand(specification: Any) -> list[str]:
         return [name for names in networks for name in names]
     target = parts.target
     kind, colon, name = target.partition(":")
+    if kind == "timm" and name.startswith("@"):
+        return [str(replace(parts, target=one)) for one in curated(name, specification)]
     if kind == "timm" and any(c in name for c in "*?["):
         pattern, at, variant = name.partition("@")
         pretrained = random_seed(variant) is None
@@ -206,7 +213,9 @@ def _load(specification: str, trust: bool) -> Encoder:
     target = parts.target
     kind, _, name = target.partition(":")
     missing: list[str] = []
-    if is_file(target):
+    if kind == "onnx" or target.endswith(".onnx"):
+        encoder = from_onnx(network_file(target))
+    elif is_file(target):
         saved = target.endswith(SUFFIX)
         encoder = from_saved(target) if saved else _exported(target, trust)
     elif kind == "timm":

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from pyattrx.errors import InvalidValueError
 
-__all__ = ["FORMS", "Parts", "anywhere", "is_file"]
+__all__ = ["FORMS", "Parts", "anywhere", "is_file", "network_file"]
 
 FORMS = (
     "package.module:factory, path/file.py:factory, timm:NAME, torchvision:NAME, "
-    "transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors or program.pt2; "
+    "transformers:NAME_OR_PATH, taskonomy:FOLDER_OR_FILE, fitted.safetensors, network.onnx or "
+    "program.pt2; "
     "?output=LAYER&features=LAYER,...&weights=FILE may follow, each of them, in any order"
 )
-_KINDS = ("timm", "torchvision", "transformers", "taskonomy")
+_KINDS = ("timm", "torchvision", "transformers", "taskonomy", "onnx")
 _OPTIONS = re.compile(r"[?&](output|features|weights)=")
 _OTHER = re.compile(r"[?&](\w+)=")
 
@@ -105,8 +106,16 @@ def _written(options: dict[str, str]) -> str:
 
 def is_file(target: str) -> bool:
     """Whether the network is said by a file alone, which describes it."""
-    kind = target.partition(":")[0]
-    return target.endswith((".pt2", ".safetensors")) and kind not in _KINDS
+    return bool(network_file(target))
+
+
+def network_file(target: str) -> str:
+    """Path of the file that describes a network by itself; empty where there is none."""
+    kind, _, name = target.partition(":")
+    if kind == "onnx":
+        return name
+    alone = target.endswith((".pt2", ".safetensors", ".onnx")) and kind not in _KINDS
+    return target if alone else ""
 
 
 def anywhere(parts: Parts) -> str:
@@ -115,7 +124,8 @@ def anywhere(parts: Parts) -> str:
     kind, colon, name = target.partition(":")
     place, mark, factory = target.rpartition(":")
     if is_file(target):
-        target = str(Path(target).absolute())
+        file = network_file(target)
+        target = target.removesuffix(file) + str(Path(file).absolute())
     elif kind == "taskonomy" or (kind == "transformers" and Path(name).exists()):
         target = f"{kind}{colon}{Path(name).absolute()}"
     elif place.endswith(".py"):

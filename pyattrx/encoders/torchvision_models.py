@@ -17,7 +17,7 @@ from pyattrx.encoders.random_weights import drawn_from, random_seed
 from pyattrx.encoders.transforms import Normalize
 from pyattrx.errors import EncoderError, InvalidValueError
 
-__all__ = ["from_torchvision", "torchvision_names"]
+__all__ = ["from_torchvision", "torchvision_meta", "torchvision_names", "torchvision_size"]
 
 _CLASSES = 1000  # of weights that do not name theirs
 _PRESET = "ImageClassification"
@@ -83,6 +83,26 @@ def torchvision_names(pattern: str, specification: str) -> list[str]:
         expected = f"a pattern that torchvision has classifiers for{near}"
         raise InvalidValueError("specification", specification, expected)
     return [f"{name}{at}{variant}" for name in found]
+
+
+def torchvision_size(name: str) -> tuple[int, int] | None:
+    """Height and width that ``NAME`` or ``NAME@WEIGHTS`` sees; None where its preset has none."""
+    sizes = getattr(_weights(name).transforms(), "crop_size", None)
+    return None if sizes is None else (int(sizes[0]), int(sizes[0]))
+
+
+def torchvision_meta(name: str) -> nn.Module:
+    """Make ``NAME`` or ``NAME@WEIGHTS`` without weights and classifier, on the default device."""
+    model, weights = name.partition("@")[0], _weights(name)
+    module: nn.Module = _models().get_model(model, weights=None)
+    _remove_classifier(module, len(weights.meta.get("categories") or ()) or _CLASSES, name)
+    return module
+
+
+def _weights(name: str) -> Any:
+    model, _, variant = name.partition("@")
+    known = _models().get_model_weights(model)
+    return known[variant] if variant in known.__members__ else known.DEFAULT
 
 
 def _models() -> Any:
