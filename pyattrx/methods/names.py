@@ -32,12 +32,14 @@ __all__ = [
     "summary",
 ]
 
+#: Classes of the methods that compare features, by name.
 FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
     kind.name: kind
     for kind in (RSA, CKA, DDS, Edges, SVCCA, Ridge, NormalizedRidge, PerturbationResponse)
 }
-# Chosen where transfers were measured (docs/transfer.md), its penalty on published networks
-# (docs/evidence-details.md).
+#: The method behind "recommended".
+#: Chosen where transfers were measured (docs/transfer.md), its penalty on published networks
+#: (docs/evidence-details.md).
 RECOMMENDED = NormalizedRidge(penalty=1.0)
 
 
