@@ -28,7 +28,6 @@ version = release = pyattrx.__version__
 
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 templates_path = ["_templates"]
-exclude_patterns = ["_templates"]
 nitpicky = False  # types of other packages have no page here
 
 # Every page that has pages below it. The first ones are the bar at the top.
@@ -75,6 +74,8 @@ autodoc_typehints = "none"  # docstrings say what arguments are
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = "pyattrx"
 html_show_sourcelink = False
 html_copy_source = False
