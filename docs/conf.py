@@ -6,6 +6,7 @@ read: the navigation, and the two files that lie above this folder.
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,7 @@ html_css_files = ["site.css"]
 html_title = "pyattrx"
 html_show_sourcelink = False
 html_copy_source = False
+html_sidebars = {page: [] for page in ("quickstart", "kernels", "changelog")}  # nothing below
 html_theme_options = {
     "header_links_before_dropdown": len(NAVIGATION["index"]),
     "show_prev_next": False,
@@ -143,6 +145,18 @@ def _complete(app: Sphinx, page: str, text: list[str]) -> None:
         text[0] += f"\n```{{toctree}}\n:hidden:\n\n{entries}\n```\n"
 
 
+def _link(app: Sphinx, tree: nodes.document) -> None:
+    """Let a page's ``pyattrx.NAME`` lead to what the API says of it."""
+    for literal in list(tree.findall(nodes.literal)):
+        name = literal.astext()
+        named = re.fullmatch(r"pyattrx(\.\w+)+", name)
+        if named and not isinstance(literal.parent, (nodes.reference, pending_xref)):
+            page = app.env.docname
+            link = pending_xref(refdomain="py", reftype="obj", reftarget=name, refdoc=page)
+            literal.replace_self(link)
+            link += literal
+
+
 def _resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.reference | None:
@@ -159,4 +173,5 @@ def _resolve(
 def setup(app: Sphinx) -> None:
     """Register the above with Sphinx."""
     app.connect("source-read", _complete)
+    app.connect("doctree-read", _link)
     app.connect("missing-reference", _resolve)
