@@ -15,7 +15,7 @@ import typer
 import pyattrx
 from pyattrx import ops as native
 
-from . import gpu, ops, options, pipeline, plot, results, scores, tables, zoo
+from . import gpu, ops, options, pipeline, plot, results, scores, tables, workers, zoo
 from .measure import Say, Settings
 from .results import results_path, write_results
 
@@ -231,6 +231,7 @@ add(
     "gpu --part pass --out pass.json",
 )
 add_measured("scores", "Every score of features against labels.", scores.run)
+add_measured("workers", "Networks by this process, one worker and two.", workers.run)
 add("zoo", "Zoos of a thousand to a million.", _zoo, "zoo --sizes 1000 10000", "zoo --families")
 add("all", "ops, pipeline and, with a device, gpu.", _all, "all", "all --quick --out results")
 add(

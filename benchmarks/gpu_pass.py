@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 import pyattrx
-from pyattrx.affinities import run as whole_run
+from pyattrx.affinities import networks as whole_run
 from pyattrx.methods import AttributionMaps, Method
 from pyattrx.running import arithmetic, description, feeding
 

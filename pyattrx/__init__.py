@@ -32,6 +32,7 @@ __all__ = [
     "Combined",
     "Encoder",
     "Explanation",
+    "Faithfulness",
     "FeatureMethod",
     "FitReport",
     "FittedEncoder",
@@ -59,6 +60,8 @@ __all__ = [
     "errors",
     "evaluate",
     "explain",
+    "faithfulness",
+    "faithfulness_of_each",
     "fit_target",
     "layers",
     "load",
@@ -83,7 +86,8 @@ _HOMES = {
         "errors": "PyattrxError",
         "fitting": "FitReport, FittedEncoder, fit_target",
         "probes": "Probes",
-        "questions": "Explanation, Layer, Layers, explain, layers",
+        "questions": "Explanation, Faithfulness, Layer, Layers, explain, faithfulness, "
+        "faithfulness_of_each, layers",
         "recommending": "Recommendation, Standing, recommend",
         "tasks": "Task",
         "tree": "Tree",
@@ -111,7 +115,16 @@ if TYPE_CHECKING:
         Saliency,
     )
     from pyattrx.probes import Probes
-    from pyattrx.questions import Explanation, Layer, Layers, explain, layers
+    from pyattrx.questions import (
+        Explanation,
+        Faithfulness,
+        Layer,
+        Layers,
+        explain,
+        faithfulness,
+        faithfulness_of_each,
+        layers,
+    )
     from pyattrx.recommending import Recommendation, Standing, recommend
     from pyattrx.statistics import Match
     from pyattrx.tasks import Task

@@ -56,6 +56,7 @@ def number(
     least: float | None = None,
     most: float | None = None,
     below: float | None = None,
+    more: str = "",
 ) -> float:
     """Check a finite number; see `integer`.
 
@@ -68,13 +69,15 @@ def number(
     least, most : float, optional
     below : float, optional
         It has to be smaller than this.
+    more : str
+        As for `integer`.
     """
     bounds = _between(least, most)
     if above is not None:
         bounds = f" above {above:g}" + (f", at most {most:g}" if most is not None else "")
     if above is not None and below is not None:
         bounds = f" between {above:g} and {below:g}"
-    expected = "a positive number" if bounds == " above 0" else f"a number{bounds}"
+    expected = ("a positive number" if bounds == " above 0" else f"a number{bounds}") + more
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidTypeError(argument, value, expected)
     given = float(value)

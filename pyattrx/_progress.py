@@ -35,8 +35,8 @@ def _visible() -> bool:
 
 
 @contextmanager
-def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that is called with the number of steps just done."""
+def progress(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is called with the number of steps just done, of a total if known."""
     if not _visible():
         yield lambda steps: None
         return

@@ -32,6 +32,7 @@ __all__ = [
     "TaskWarning",
     "UntrainedWarning",
     "UntrustedError",
+    "WorkerError",
     "ZooDamagedError",
     "ZooError",
     "ZooLockedError",
@@ -44,7 +45,17 @@ _ELEMENTS = 8  # of an array
 
 
 class PyattrxError(Exception):
-    """Base of all errors raised by pyattrx."""
+    """Base of all errors raised by pyattrx; all of them can be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, vars(self))
+
+
+def _again(kind: type[PyattrxError], args: tuple[Any, ...], facts: dict[str, Any]) -> PyattrxError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    vars(error).update(facts)
+    return error
 
 
 class InvalidValueError(PyattrxError, ValueError):
@@ -133,6 +144,10 @@ class MissingDependencyError(PyattrxError, ImportError):
 
 class UntrustedError(PyattrxError):
     """A file would execute code when loaded, and nobody said that it may."""
+
+
+class WorkerError(PyattrxError):
+    """A worker process ended before it had answered, or cannot begin."""
 
 
 class ZooError(PyattrxError):

@@ -13,6 +13,7 @@ from benchmarks.options import Several
 from pyattrx.cli import Commands, documents, run
 
 from .cheaper import precision_command
+from .faithfulness.command import faithfulness_command
 from .layers.command import layers_command
 from .minitaskonomy.command import minitaskonomy_command
 from .real.command import real_command
@@ -87,6 +88,13 @@ _add(
     precision_command,
     "",
     "--anew",
+)
+_add(
+    "faithfulness",
+    "Do more faithful maps rank sources better? From committed results.",
+    faithfulness_command,
+    "",
+    "--gains --orders",
 )
 
 

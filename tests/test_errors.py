@@ -1,9 +1,12 @@
 """What an error says of the value that it names."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
+from pyattrx import errors
 from pyattrx.errors import InvalidTypeError, InvalidValueError
 
 MANY, TENSOR = np.zeros((200, 300)), torch.zeros(3, 4, dtype=torch.bfloat16)
@@ -46,3 +49,20 @@ def test_a_list_may_hold_itself():
     value = [1]
     value.append(value)
     assert "it=[1, [1, [...]]]" in str(InvalidValueError("it", value, "another"))
+
+
+def test_every_error_can_be_sent_to_another_process():
+    given = {
+        "InvalidValueError": ("k", 0, "at least 1"),
+        "InvalidTypeError": ("k", "x", "an integer"),
+        "AssumptionError": ("alone", "it mixes images"),
+        "MissingDependencyError": ("ray", "workers=", "pyattrx[ray]"),
+    }
+    kinds = [getattr(errors, name) for name in errors.__all__ if name.endswith("Error")]
+    assert len(kinds) > 15
+    for kind in kinds:
+        error = kind(*given.get(kind.__name__, ("what went wrong",)))
+        found = pickle.loads(pickle.dumps(error))
+        assert type(found) is kind
+        assert str(found) == str(error)
+        assert vars(found) == vars(error)

@@ -23,7 +23,7 @@ FLOORS = [
     {"errors", *(name for name in _ROOT_MODULES if name.startswith("_"))},
     {"ops", "tree", "evaluate", "statistics", "photos"},
     {"probes", "tasks", "encoders"},
-    {"methods", "running", "scores"},
+    {"methods", "running", "scores", "workers"},
     {"affinities", "features", "fitting", "storage"},
     {"query", "zoo", "recommending", "questions", "report"},
     {"demo", "benchmarks", "cli", "__main__"},
@@ -178,7 +178,8 @@ def test_names_are_imported_when_asked_for_from_where_type_checkers_are_told():
 def test_optional_packages_are_not_imported(tmp_path):
     code = (
         "import sys, pyattrx, pyattrx.cli;"
-        "print([m for m in ('matplotlib', 'pandas', 'timm', 'transformers', 'faiss', 'captum')"
+        "print([m for m in"
+        " ('matplotlib', 'pandas', 'timm', 'transformers', 'faiss', 'captum', 'ray')"
         " if m in sys.modules])"
     )
     command = [sys.executable, "-c", code]

@@ -19,7 +19,7 @@ from pyattrx.affinities.scoring import BlockSums, Plan, Scores, Spill, by_blocks
 from pyattrx.errors import EncoderError
 from pyattrx.methods import Method, Summary
 from pyattrx.probes import Probes
-from pyattrx.running import Description
+from pyattrx.running import Described
 from pyattrx.statistics import jackknife_blocks
 
 __all__ = ["Compared", "Kept"]
@@ -69,8 +69,8 @@ class Kept(Closing):
         self._spill = Spill(scratch)
         self._summaries: list[list[Summary]] = [[] for _ in plan.sets]
 
-    def add(self, network: Description, name: str) -> dict[str, Any]:
-        """Run one network over all probes.
+    def add(self, network: Described, name: str) -> dict[str, Any]:
+        """Run one network over all probes, or take what a worker found of it.
 
         Returns
         -------
@@ -82,12 +82,12 @@ class Kept(Closing):
             if self._stores:
                 self._add_maps(network, name)
             for method, kept in zip(self._plan.sets, self._summaries, strict=True):
-                summary = method.summarize(network.observed(method))
+                summary = network.summary(method)
                 kept.append(self._spill.keep(summary))
                 observed[str(method)] = summary.facts
         return {"observed": observed} if observed else {}
 
-    def zeros(self, network: Description) -> int:
+    def zeros(self, network: Described) -> int:
         """On how many probes there is nothing to compare of the network that came last."""
         of_maps = [checks.zero for checks in network.checks]
         return max([0, *of_maps, *(kept[-1].zero_probes for kept in self._summaries)])
@@ -112,7 +112,7 @@ class Kept(Closing):
         """Free everything."""
         self._open.close()
 
-    def _add_maps(self, network: Description, name: str) -> None:
+    def _add_maps(self, network: Described, name: str) -> None:
         places: list[Place] = []
 
         def begin(batch: Sequence[Tensor]) -> list[bool]:

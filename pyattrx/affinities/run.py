@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pyattrx import ops
 from pyattrx._ambient import neutrally
 from pyattrx._scratch import Scratch, ScratchFolder
 from pyattrx.affinities.kept import Kept
+from pyattrx.affinities.networks import run_elsewhere, run_here
 from pyattrx.affinities.result import Affinity
 from pyattrx.affinities.scoring import Plan
 from pyattrx.errors import InvalidTypeError, InvalidValueError
@@ -21,20 +23,18 @@ from pyattrx.methods import ComparisonMethod
 from pyattrx.methods import get as get_method
 from pyattrx.probes import Probes
 from pyattrx.running import (
-    Description,
     Failures,
     OnError,
     Source,
-    beside,
     check_batch_size,
     check_compile,
     check_precision,
     check_sources,
     device_name,
-    one_by_one,
     resolve_device,
     versions,
 )
+from pyattrx.workers import Workers, engine_of
 
 __all__ = ["affinity"]
 
@@ -51,6 +51,7 @@ def affinity(
     compile: bool = False,
     scratch: ScratchFolder = None,
     on_error: OnError = "raise",
+    workers: Workers = None,
 ) -> Affinity:
     """Compute how near networks are to one another.
 
@@ -97,6 +98,10 @@ def affinity(
     on_error : {"raise", "skip"}
         What happens when one network cannot be loaded or run. "skip" leaves it out with a warning
         and goes on: ``Affinity.failures`` names it and says why.
+    workers : int or str, optional
+        Run networks by so many processes of this machine, one a GPU or each with a share of the
+        CPU threads; or "auto" or an address: by a Ray cluster (docs/cluster.md). What is sent to
+        them can be pickled: specifications, or encoders of modules that can be imported.
 
     Returns
     -------
@@ -114,6 +119,8 @@ def affinity(
         random, mixes the images of a batch, or is compared by nothing but rounding.
     EncoderError
         A network cannot be loaded, run or differentiated; with ``on_error="skip"``, none can.
+    WorkerError
+        The worker that ran a network ended three times; or none can begin.
 
     Warns
     -----
@@ -166,8 +173,13 @@ def affinity(
     options = {
         "batch_size": batch_size, "device": place, "precision": precision, "compile": compile,
     }  # fmt: skip
+    engine = engine_of(workers, place, any_device=device is None, scratch=scratch)
+    run = run_here if engine is None else partial(run_elsewhere, engine)
     with Kept(plan, probes, place, scratch) as kept:
-        described = _run(sources, probes, plan, kept, failures, options)
+        described = run(sources, probes, plan, kept, failures, options)
+        failures.check_some_are_left(list(described))
+        if not described:
+            raise InvalidValueError("encoders", [], "at least one network")
         compared = time.perf_counter()
         found = kept.compared()
     provenance = {
@@ -180,7 +192,8 @@ def affinity(
         "precision": precision,
         "compile": compile,
         "device": device_name(place),
-        "threads": torch.get_num_threads(),
+        "threads": torch.get_num_threads() if engine is None else engine.threads,
+        "workers": workers,
         "ops": ops.backends()[place.type] if place.type in ("cpu", "cuda") else "reference",
         "seconds": {
             "total": round(time.perf_counter() - begun, 3),
@@ -199,60 +212,6 @@ def affinity(
         failures=failures.found,
         **vars(found),
     )
-
-
-def _run(
-    sources: list[Source] | Iterator[Source],
-    probes: Probes,
-    plan: Plan,
-    kept: Kept,
-    failures: Failures,
-    options: dict[str, Any],
-) -> dict[str, tuple[dict[str, Any], int]]:
-    """Run networks one after another: what is known of each, and its zero maps, by name."""
-    described: dict[str, tuple[dict[str, Any], int]] = {}
-    count = len(sources) if isinstance(sources, list) else None
-    for label, load in one_by_one(sources, failures):
-        encoder = None
-        with failures.noted(label):
-            encoder = load()
-        if encoder is None:
-            continue
-        if encoder.name in described:
-            raise InvalidValueError("encoders", encoder.name, "networks with different names")
-        of = f" ({len(described) + len(failures.found) + 1} of {count})" if count else ""
-        with failures.noted(encoder.name):
-            started = time.perf_counter()
-            network = Description(encoder, probes, plan.maps, label=encoder.name + of, **options)
-            with beside(encoder.describe, options["device"]) as known:  # it reads all weights
-                facts = kept.add(network, encoder.name)
-            facts = {**known(), **facts, **_observed(network)}
-            facts["seconds"] = round(time.perf_counter() - started, 3)
-            described[encoder.name] = facts, kept.zeros(network)
-        if encoder.name not in described:
-            kept.keep_first(len(described))
-    failures.check_some_are_left(list(described))
-    if not described:
-        raise InvalidValueError("encoders", [], "at least one network")
-    return described
-
-
-def _observed(network: Description) -> dict[str, Any]:
-    """What was seen of a network while it ran, as JSON types."""
-    facts: dict[str, Any] = {
-        "precision": network.effects.of_precision,
-        "compile": network.effects.of_compile,
-        "untrained": network.untrained,
-    }
-    noise = max((checks.noise for checks in network.checks), default=0)
-    exact = max((checks.exact for checks in network.checks), default=0)
-    if noise:
-        facts["noise_maps"] = noise
-    if exact:
-        facts["exact_maps"] = exact
-    if network.features_in is not None:
-        facts["features_in"] = network.features_in
-    return {**facts, **network.how}
 
 
 def _method_dict(method: ComparisonMethod) -> dict[str, Any]:

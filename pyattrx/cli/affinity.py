@@ -82,6 +82,7 @@ def affinity_command(
     precision: options.Precision = "float32",
     compile: options.Compile = False,
     threads: options.Threads = None,
+    workers: options.WorkersGiven = None,
     k: options.Sources = 5,
     save: _Save = None,
     pictures: _Pictures = None,
@@ -112,6 +113,8 @@ def affinity_command(
     first = None if target is None else load(target, trust=trust)
     networks: list[Source] = [] if first is None else [first]
     wanted = None if first is None else first.name
+    if target is not None and workers is not None:  # not every network can be sent as it is
+        networks = [options.Loader(target, trust)]
     networks += [options.Loader(name, trust) for name in names]
     result = compute_affinity(
         networks,
@@ -123,6 +126,7 @@ def affinity_command(
         compile=compile,
         scratch=scratch,
         on_error="skip",
+        workers=options.workers(workers),
     )
     written = []
     if save is not None:

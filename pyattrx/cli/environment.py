@@ -22,6 +22,7 @@ _OPTIONAL = {
     "faiss": ("faiss", "faiss-cpu or faiss-gpu: nearest neighbours in large zoos"),
     "matplotlib": ("matplotlib", "pictures"),
     "pandas": ("pandas", "data frames"),
+    "ray": ("ray", "workers of a cluster"),
     "timm": ("timm", "specifications timm:NAME"),
     "transformers": ("transformers", "specifications transformers:NAME"),
 }

@@ -29,6 +29,10 @@ COMMANDS = {
         "Draw the attribution maps of a network: each image, and beside it what its answer is "
         "from.",
     ),
+    "faithfulness": (
+        "faithfulness",
+        "Are attribution maps faithful: does an answer change where they say?",
+    ),
     "explain": (
         "explain",
         "Tell why two networks are near: which channels of a layer carry their affinity.",

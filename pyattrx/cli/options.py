@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +27,7 @@ from pyattrx.methods import (
 )
 from pyattrx.methods import get as get_method
 from pyattrx.probes import Probes
+from pyattrx.workers import Workers
 
 __all__ = [
     "METHOD",
@@ -43,6 +44,7 @@ __all__ = [
     "probes_folder",
     "read_probes",
     "set_threads",
+    "workers",
 ]
 
 PROBES, METHOD, RUN, OUTPUT = "Probes", "Method", "Run", "Output"  # groups of options
@@ -154,7 +156,18 @@ Compile = Annotated[
         rich_help_panel=RUN,
     ),
 ]
-Threads = Annotated[int | None, typer.Option(help="CPU threads.", rich_help_panel=RUN)]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads, of all processes together.", rich_help_panel=RUN)
+]
+WorkersGiven = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|auto|ray://...",
+        help="Run networks by N processes, or by a Ray cluster.",
+        rich_help_panel=RUN,
+    ),
+]
 Sources = Annotated[
     int, typer.Option("-k", help="Sources to list for each target.", rich_help_panel=OUTPUT)
 ]
@@ -192,7 +205,12 @@ class Loader:
 
 
 def networks(
-    specifications: Sequence[str], *, yes: bool, listed: bool, as_json: bool = False
+    specifications: Sequence[str],
+    *,
+    yes: bool,
+    listed: bool,
+    as_json: bool = False,
+    only: Callable[[list[str]], list[str]] = list,
 ) -> list[str]:
     """List the networks that specifications stand for, once it is sure that they are meant.
 
@@ -207,6 +225,8 @@ def networks(
     listed : bool
         Print the networks, as JSON with `as_json`, and exit.
     as_json : bool
+    only : callable
+        Chooses some of them.
 
     Raises
     ------
@@ -218,6 +238,7 @@ def networks(
     found = [(given, expand(given)) for given in specifications]
     names = [name for _, group in found for name in group]
     check_specifications(names)
+    names = only(names)
     if listed:
         if as_json:
             print_json({"networks": names})
@@ -286,6 +307,13 @@ def set_threads(threads: int | None) -> None:
         if threads < 1:
             raise InvalidValueError("threads", threads, "an integer of at least 1")
         torch.set_num_threads(threads)
+
+
+def workers(given: str | None) -> Workers:
+    """Read the option of workers: a number is one of processes."""
+    if given is None or not re.fullmatch(r"[+-]?\d+", given):
+        return given
+    return int(given)
 
 
 def method(

@@ -10,7 +10,7 @@ from pyattrx._help import examples
 from pyattrx._near import did_you_mean
 from pyattrx.cli import options
 from pyattrx.cli.output import console, nearest_table, print_json
-from pyattrx.cli.zoo import Tags, ZooPath, open_zoo
+from pyattrx.cli.zoos import Tags, ZooPath, open_zoo
 from pyattrx.errors import InvalidValueError
 from pyattrx.zoo import Matches
 

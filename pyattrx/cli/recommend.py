@@ -165,6 +165,7 @@ def _recommend_command(
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,
+    workers: options.WorkersGiven = None,
     cache: Folder = None,
     no_cache: _NoCache = False,
     save: _Save = None,
@@ -223,6 +224,7 @@ def _recommend_command(
             tags=tag or (),
             finalists=finalists,
             trust=trust,
+            workers=options.workers(workers),
         )
     _show(result, task, _written(result, save, pictures), as_json, as_csv)
     if result.provenance.get("interrupted"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,24 +10,25 @@ from rich.table import Table
 from rich.text import Text
 
 from pyattrx._help import examples
-from pyattrx.cli import options
+from pyattrx.cli import merging, options
 from pyattrx.cli.output import console, print_json, said_of_probes
-from pyattrx.cli.places import check_specifications, check_there
+from pyattrx.cli.places import check_specifications
 from pyattrx.cli.running import FAILED
+from pyattrx.cli.sharing import Part
+from pyattrx.cli.zoos import Tags, Wait, ZooPath, open_zoo, tell
 from pyattrx.encoders import expand
 from pyattrx.errors import InvalidValueError
 from pyattrx.methods import FEATURE_METHODS, resolve_maps_method
 from pyattrx.storage import FEATURES_RERANK, NEAREST
 from pyattrx.zoo import Entry, Report, Zoo
 
-__all__ = ["Tags", "ZooPath", "add_commands", "open_zoo"]
+__all__ = ["add_commands"]
 
-ZooPath = Annotated[Path, typer.Argument(metavar="ZOO", help="Folder of the zoo.")]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="Wait while another process is writing to the zoo.")
-]
-Tags = Annotated[
-    list[str] | None, typer.Option("--tag", "-t", help="Tag; may be given several times.")
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N", help="Only the I-th of N shares of the networks; the first one is 1."
+    ),
 ]
 
 zoo_app = typer.Typer(
@@ -40,6 +40,7 @@ zoo_app = typer.Typer(
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
+    merging.add_commands(zoo_app)
     app.add_typer(zoo_app, name="zoo")
 
 
@@ -108,6 +109,7 @@ def create_command(
     **examples(
         "pyattrx zoo add zoo timm:resnet18 my.py:network --tag mine",
         "pyattrx zoo add zoo 'timm:resnet*' --yes",
+        "pyattrx zoo add zoo-3 'timm:resnet*' --yes --shard 3/16",
     ),
 )
 def add_command(
@@ -122,6 +124,8 @@ def add_command(
     precision: options.Precision = "float32",
     compile: options.Compile = False,
     threads: options.Threads = None,
+    workers: options.WorkersGiven = None,
+    shard: Shard = None,
     wait: Wait = False,
     trust: options.Trust = False,
     yes: options.Yes = False,
@@ -132,20 +136,29 @@ def add_command(
     """Add networks; those that are there already are skipped, those that fail are reported."""
     options.be_quiet(quiet)
     options.set_threads(threads)
-    names = options.networks(specifications, yes=yes, listed=listed, as_json=as_json)
+    part = Part.of(shard)
+    names = options.networks(
+        specifications, yes=yes, listed=listed, as_json=as_json, only=part.names
+    )
     sources = [options.Loader(name, trust) for name in names]
     with open_zoo(zoo, wait=wait, trust=trust) as opened:
-        report = opened.add_many(
-            sources,
-            tags=tags or (),
-            replace=replace,
-            batch_size=batch_size,
-            device=device,
-            precision=precision,
-            compile=compile,
+        # A share may be empty.
+        report = (
+            Report()
+            if not sources
+            else opened.add_many(
+                sources,
+                tags=tags or (),
+                replace=replace,
+                batch_size=batch_size,
+                device=device,
+                precision=precision,
+                compile=compile,
+                workers=options.workers(workers),
+            )
         )
         total = len(opened)
-    _tell(report, total, as_json)
+    tell(report, total, as_json)
 
 
 @zoo_app.command(
@@ -168,6 +181,7 @@ def add_probes_command(
     batch_size: options.BatchSize = 32,
     device: options.Device = None,
     threads: options.Threads = None,
+    workers: options.WorkersGiven = None,
     wait: Wait = False,
     trust: options.Trust = False,
     as_json: options.Json = False,
@@ -180,7 +194,12 @@ def add_probes_command(
     with open_zoo(zoo, wait=wait, trust=trust) as opened:
         images = options.read_probes(folder, opened.probes.size, limit, crops, seed, skip_bad)
         report = opened.add_probes(
-            images, drop=drop, batch_size=batch_size, device=device, trust=trust
+            images,
+            drop=drop,
+            batch_size=batch_size,
+            device=device,
+            trust=trust,
+            workers=options.workers(workers),
         )
         total, seen = len(opened), len(opened.probes)
     if not as_json:
@@ -188,7 +207,7 @@ def add_probes_command(
         out.print(f"the zoo has {seen} probes")
         for line in said_of_probes(images):
             out.print(line)
-    _tell(report, total, as_json, probes=seen)
+    tell(report, total, as_json, probes=seen)
 
 
 @zoo_app.command(
@@ -358,29 +377,6 @@ def tag_command(
 
 
 @zoo_app.command(
-    "merge",
-    **examples(
-        "pyattrx zoo merge zoo other-zoo",
-        "pyattrx zoo merge zoo other-zoo --wait --json",
-    ),
-)
-def merge_command(
-    zoo: ZooPath,
-    other: Annotated[Path, typer.Argument(metavar="OTHER", help="Folder of another zoo.")],
-    wait: Wait = False,
-    trust: options.Trust = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Add all networks of another zoo with the same probes and methods."""
-    options.be_quiet(quiet)
-    with open_zoo(zoo, wait=wait, trust=trust) as opened, open_zoo(other, trust=trust) as theirs:
-        report = opened.merge(theirs)
-        total = len(opened)
-    _tell(report, total, as_json)
-
-
-@zoo_app.command(
     "verify",
     **examples(
         "pyattrx zoo verify zoo",
@@ -413,25 +409,3 @@ def verify_command(
 
 def _brief(entry: Entry) -> dict[str, object]:
     return {key: value for key, value in entry.to_dict().items() if key != "facts"}
-
-
-def open_zoo(zoo: Path, *, wait: bool = False, trust: bool = False) -> Zoo:
-    """Open the zoo of a command."""
-    check_there("ZOO", zoo, "folder of a zoo")
-    return Zoo.open(zoo, wait=wait, trust=trust)
-
-
-def _tell(report: Report, total: int, as_json: bool, **facts: int) -> None:
-    if as_json:
-        print_json({**report.to_dict(), "networks": total, **facts})
-    else:
-        out = console()
-        for name in report.added:
-            out.print(f"added {name}")
-        for name in report.skipped:
-            out.print(f"there already: {name}")
-        for name, what in report.failed.items():
-            out.print(f"failed: {name}: {what.replace('replace=True', '--replace')}")
-        out.print(f"{total} networks in the zoo")
-    if report.failed:
-        raise typer.Exit(FAILED)

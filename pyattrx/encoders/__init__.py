@@ -15,7 +15,7 @@ from pyattrx.encoders.specifications import FORMS, Parts, is_file
 from pyattrx.encoders.taps import Taps, exponent_of
 from pyattrx.encoders.taskonomy import TASKS, TaskonomyEncoder, load_taskonomy
 from pyattrx.encoders.transforms import Normalize, check_geometry
-from pyattrx.encoders.untrained import looks_untrained
+from pyattrx.encoders.untrained import looks_untrained, say_untrained
 from pyattrx.encoders.weights import load_weights, read_weights
 
 __all__ = [
@@ -51,4 +51,5 @@ __all__ = [
     "refused",
     "register",
     "run_until",
+    "say_untrained",
 ]

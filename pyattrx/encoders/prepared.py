@@ -8,7 +8,6 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyattrx._ambient import neutral
@@ -31,9 +30,10 @@ from pyattrx.encoders.prechecks import (
     own_transform,
 )
 from pyattrx.encoders.preparing import Preparation, Steps
+from pyattrx.encoders.preprocessing import seen, with_gradient
 from pyattrx.encoders.reading import BatchSizes, Reader
 from pyattrx.encoders.taps import Taps
-from pyattrx.encoders.transforms import Normalize, Transform
+from pyattrx.encoders.transforms import Transform
 from pyattrx.errors import AssumptionError, EncoderError
 
 __all__ = ["PreparedEncoder"]
@@ -199,29 +199,26 @@ class PreparedEncoder(Closing):
         made._first_batch = made._expected_batch()
         return made
 
-    def preprocess(self, images: Tensor) -> Tensor:
+    def preprocess(self, images: Tensor, *, gradient: bool = False) -> Tensor:
         """Turn probes into what the network sees.
 
         Parameters
         ----------
         images : Tensor [N, 3, H, W]
-            float32 in [0, 1], on any device.
+            float32 or float64, in [0, 1], on any device.
+        gradient : bool
+            Leave the result differentiable by the images; `EncoderError` where it is not.
 
         Returns
         -------
         Tensor [N, C, H', W']
-            On the network's device, in its dtype and memory layout, detached.
+            On the network's device, in its dtype and memory layout; detached unless `gradient`.
         """
         check_images("images", images)
+        if gradient:
+            return with_gradient(self.name, self._seen, images)
         with torch.no_grad():
-            # Half types hold too few levels for interpolation and normalisation.
-            wide = torch.float64 if self.dtype == torch.float64 else torch.float32
-            x = self._resize(images.to(self.device, wide, non_blocking=True))
-            if isinstance(self._transform, Normalize):
-                x = self._transform(x)
-            elif self._transform is not None:
-                x = self._transform(x.clone() if x.data_ptr() == images.data_ptr() else x)
-            return x.to(self.dtype).contiguous(memory_format=self._preparation.layout).detach()
+            return self._seen(images).detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network on what `preprocess` returned.
@@ -284,9 +281,7 @@ class PreparedEncoder(Closing):
         return self._compiled is not None
 
     def compile(self, batch_size: int) -> None:
-        """From now on run compiled: `forward` with its backward pass, and `outputs`.
-
-        Compilation itself happens at the first pass of each.
+        """From now on run compiled, from the first pass of each: `forward` and back, `outputs`.
 
         Parameters
         ----------
@@ -329,25 +324,30 @@ class PreparedEncoder(Closing):
             As for `forward`.
         """
         with torch.no_grad():
-            compiled = self._compiled
-            if compiled is None:
-                z, c = self._both_as_it_is(x)
-            elif self._reader.parts["features"] is None:
-                z = c = self._output(x)
-            else:
-
-                def run(part: Tensor) -> list[Tensor]:
-                    answer = self._by_program(compiled.both, part)
-                    names = ("output", "features")
-                    return [
-                        self._reader.checked(one, part, name)
-                        for name, one in zip(names, answer, strict=True)
-                    ]
-
-                z, c = self.sizes.run(run, x)
+            z, c = self._both(x)
         self._first_batch.keep(x, self._both_as_it_is, (z, c))
         # A network that switches gradients on itself leaves a history.
         return (output := z.detach()), (output if c is z else c.detach())
+
+    def outputs_with_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `outputs`, differentiable with respect to `x`."""
+        z, c = self._both(x)
+        self._first_batch.keep(x, self._both_as_it_is, (z.detach(), c.detach()))
+        return z, c
+
+    def _both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        compiled = self._compiled
+        if compiled is None:
+            return self._both_as_it_is(x)
+        if self._reader.parts["features"] is None:
+            return (z := self._output(x)), z
+
+        def run(part: Tensor) -> list[Tensor]:
+            answer = zip(("output", "features"), self._by_program(compiled.both, part), strict=True)
+            return [self._reader.checked(one, part, name) for name, one in answer]
+
+        z, c = self.sizes.run(run, x)
+        return z, c
 
     def through(self, x: Tensor, inner: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Run the network in a pass that goes through its features; see `Reader.through`."""
@@ -440,10 +440,9 @@ class PreparedEncoder(Closing):
         self._compiled = None
         self._first_batch = FirstBatch()
 
-    def _resize(self, images: Tensor) -> Tensor:
-        if self._input_size is None or tuple(images.shape[-2:]) == self._input_size:
-            return images
-        return F.interpolate(images, size=self._input_size, mode="bilinear", antialias=True)
+    def _seen(self, images: Tensor) -> Tensor:
+        x = seen(images, self.device, self.dtype, self._transform, self._input_size)
+        return self._preparation.laid_out(x)
 
     def _sees(self, images: Tensor) -> tuple[int, int]:
         """Height and width of what the transform is given."""

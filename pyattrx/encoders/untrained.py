@@ -6,12 +6,16 @@ unless asked otherwise. Ranking them is no mistake, so it is said, not refused.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Container
 from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["looks_untrained"]
+from pyattrx._level import outside
+from pyattrx.errors import UntrainedWarning
+
+__all__ = ["looks_untrained", "say_untrained"]
 
 _LAYERS = (
     nn.Linear,
@@ -20,6 +24,22 @@ _LAYERS = (
 )
 _ENOUGH = 64  # weights of a layer whose largest is near the bound that they were drawn from
 _NEAR = 0.9
+
+
+def say_untrained(name: str, why: str | None) -> None:
+    """Warn that a network looks untrained, if there is a reason to think so.
+
+    Examples
+    --------
+    >>> from pyattrx.encoders.untrained import say_untrained
+    >>> say_untrained("net", None)
+    """
+    if why is not None:
+        warnings.warn(
+            f"network {name!r} looks untrained: {why}; its weights may not have been loaded",
+            UntrainedWarning,
+            stacklevel=outside(),
+        )
 
 
 def looks_untrained(module: nn.Module, used: Container[str] | None = None) -> str | None:

@@ -1,5 +1,6 @@
 """Ways of comparing networks: each a small frozen dataclass, in a file of its own."""
 
+from pyattrx.methods.adversarial_response import AdversarialResponse
 from pyattrx.methods.attribution import Forward, GradXInput, InputAttribution, Saliency
 from pyattrx.methods.base import ComparisonMethod
 from pyattrx.methods.cka import CKA
@@ -29,6 +30,7 @@ from pyattrx.methods.rsa import RSA
 from pyattrx.methods.scalars import SCALARS, Scalar, resolve_scalar
 from pyattrx.methods.shares import ChannelShares, channel_shares, channels_of
 from pyattrx.methods.storage import STORAGES, quantize
+from pyattrx.methods.strongest_steps import enlarged
 from pyattrx.methods.svcca import SVCCA
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "SCALARS",
     "STORAGES",
     "SVCCA",
+    "AdversarialResponse",
     "AttributionMaps",
     "ChannelShares",
     "Combined",
@@ -68,6 +71,7 @@ __all__ = [
     "channels_of",
     "choose_pixels",
     "cross_fitted_r2",
+    "enlarged",
     "from_dict",
     "get",
     "imports",

@@ -59,7 +59,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class FeatureMethod(ComparisonMethod):
-    """A way of comparing networks by their features: forward passes only.
+    """A way of comparing networks by what they answer to a set of probes.
 
     Each is a frozen dataclass of its own, such as `pyattrx.methods.Ridge`; a name such as "ridge"
     is short for one with the options that it has by itself. For a method of your own derive from

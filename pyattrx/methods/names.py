@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from pyattrx.errors import InvalidTypeError, InvalidValueError
+from pyattrx.methods.adversarial_response import AdversarialResponse
 from pyattrx.methods.attribution import InputAttribution
 from pyattrx.methods.base import ComparisonMethod, imported
 from pyattrx.methods.cka import CKA
@@ -35,7 +36,17 @@ __all__ = [
 #: Classes of the methods that compare features, by name.
 FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
     kind.name: kind
-    for kind in (RSA, CKA, DDS, Edges, SVCCA, Ridge, NormalizedRidge, PerturbationResponse)
+    for kind in (
+        RSA,
+        CKA,
+        DDS,
+        Edges,
+        SVCCA,
+        Ridge,
+        NormalizedRidge,
+        PerturbationResponse,
+        AdversarialResponse,
+    )
 }
 #: The method behind "recommended".
 #: Chosen where transfers were measured (docs/transfer.md), its penalty on published networks
@@ -55,7 +66,7 @@ def list_methods() -> dict[str, ComparisonMethod]:
     --------
     >>> import pyattrx
     >>> sorted(n for n, one in pyattrx.methods.list().items() if not one.symmetric)
-    ['normalized_ridge', 'perturbation_response', 'recommended', 'ridge']
+    ['adversarial_response', 'normalized_ridge', 'perturbation_response', 'recommended', 'ridge']
     """
     maps = {name: Method(name) for name in ATTRIBUTIONS}
     features = {name: kind() for name, kind in FEATURE_METHODS.items()}

@@ -142,7 +142,9 @@ class _AtLayer:
     def __init__(self, encoder: PreparedEncoder, passes: _Passes, taps: Taps, index: int) -> None:
         self._encoder, self._passes, self._taps, self._index = encoder, passes, taps, index
 
-    def preprocess(self, images: Tensor) -> Tensor:
+    def preprocess(self, images: Tensor, *, gradient: bool = False) -> Tensor:
+        if gradient:
+            return self._encoder.preprocess(images, gradient=True)
         return self._passes.preprocessed(images)
 
     def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:

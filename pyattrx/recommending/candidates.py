@@ -82,15 +82,15 @@ def _read(item: Any, at: int, trust: bool, beside: dict[str, list[str]]) -> Iter
             layers += [parts.layers["features"]] if "features" in parts.layers else []
             yield Candidate(name, partial(_load, name, trust, layers))
     elif isinstance(item, Encoder):
-        yield Candidate(item.name, lambda: item)
+        yield Candidate(item.name, partial(_itself, item))
     elif isinstance(item, nn.Module):
         encoder = Encoder(item)
-        yield Candidate(encoder.name, lambda: encoder)
+        yield Candidate(encoder.name, partial(_itself, encoder))
     elif callable(item):
         label = getattr(item, "__name__", "<lambda>")
         if label == "<lambda>":
             label = f"candidates[{at}]"
-        yield Candidate(label, _maker(item, at))
+        yield Candidate(label, partial(_make, item, at))
     else:
         raise InvalidTypeError(
             f"candidates[{at}]",
@@ -105,23 +105,22 @@ def _load(name: str, trust: bool, layers: Sequence[str]) -> Encoder:
     return encoder
 
 
-def _maker(item: Callable[[], Any], at: int) -> Callable[[], Encoder]:
-    def make() -> Encoder:
-        try:
-            made = item()
-        except PyattrxError:
-            raise
-        except Exception as error:  # of any kind: it is the user's function
-            raise EncoderError(
-                f"candidates[{at}] failed: {type(error).__name__}: {error}"
-            ) from error
-        if isinstance(made, nn.Module):
-            made = Encoder(made)
-        if not isinstance(made, Encoder):
-            raise EncoderError(
-                f"candidates[{at}] returned {made!r} (a {type(made).__name__}): expected an "
-                "Encoder or a module"
-            )
-        return made
+def _itself(encoder: Encoder) -> Encoder:
+    return encoder
 
-    return make
+
+def _make(item: Callable[[], Any], at: int) -> Encoder:
+    try:
+        made = item()
+    except PyattrxError:
+        raise
+    except Exception as error:  # of any kind: it is the user's function
+        raise EncoderError(f"candidates[{at}] failed: {type(error).__name__}: {error}") from error
+    if isinstance(made, nn.Module):
+        made = Encoder(made)
+    if not isinstance(made, Encoder):
+        raise EncoderError(
+            f"candidates[{at}] returned {made!r} (a {type(made).__name__}): expected an "
+            "Encoder or a module"
+        )
+    return made

@@ -14,6 +14,7 @@ from pyattrx.errors import InvalidTypeError, InvalidValueError
 from pyattrx.features import FeatureCache
 from pyattrx.running import OnError, check_batch_size, resolve_device
 from pyattrx.statistics import check_level
+from pyattrx.workers import Engine, engine_of
 
 __all__ = ["Options", "check_stop"]
 
@@ -28,10 +29,18 @@ class Options:
     cache: FeatureCache | None
     level: float
     on_error: OnError
+    engine: Engine | None
 
     @classmethod
     def checked(
-        cls, weight: Any, batch_size: Any, device: Any, cache: Any, level: Any, on_error: Any
+        cls,
+        weight: Any,
+        batch_size: Any,
+        device: Any,
+        cache: Any,
+        level: Any,
+        on_error: Any,
+        workers: Any,
     ) -> Options:
         """Check what a caller gave."""
         weight = number("consensus_weight", weight, least=0)
@@ -39,7 +48,9 @@ class Options:
         level = check_level(level)
         if on_error not in ("skip", "raise"):
             raise InvalidValueError("on_error", on_error, "'skip' or 'raise'")
-        return cls(weight, batch_size, resolve_device(device), _cache(cache), level, on_error)
+        place = resolve_device(device)
+        engine = engine_of(workers, place, any_device=device is None)
+        return cls(weight, batch_size, place, _cache(cache), level, on_error, engine)
 
 
 def _cache(given: Any) -> FeatureCache | None:

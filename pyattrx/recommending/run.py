@@ -29,6 +29,7 @@ from pyattrx.recommending.shortlist import FINALISTS, shortlist
 from pyattrx.recommending.targeted import rank_for_target
 from pyattrx.running import Failures, OnError
 from pyattrx.tasks import Task
+from pyattrx.workers import Workers, check_sendable
 from pyattrx.zoo import Zoo
 
 __all__ = ["recommend"]
@@ -52,6 +53,7 @@ def recommend(
     tags: str | Sequence[str] = (),
     finalists: int = FINALISTS,
     trust: bool = False,
+    workers: Workers = None,
 ) -> Recommendation:
     """Rank pretrained networks for a task, by its images.
 
@@ -103,6 +105,9 @@ def recommend(
         predict most of what the others see on the zoo's own probes.
     trust : bool
         Load exported programs, which may execute code; see `load`.
+    workers : int or str, optional
+        Run candidates by so many processes of this machine, or by a Ray cluster, as for
+        `pyattrx.affinity`. The target runs here.
 
     Returns
     -------
@@ -153,9 +158,11 @@ def recommend(
     >>> result.names, result.best.facts["accuracy"]
     (('red', 'blue'), 1.0)
     """
-    options = Options.checked(consensus_weight, batch_size, device, cache, level, on_error)
+    options = Options.checked(consensus_weight, batch_size, device, cache, level, on_error, workers)
     _check_zoo_options(candidates, tags, finalists)
     found, notes = _found(candidates, target, tags, finalists, trust)
+    if options.engine is not None:
+        check_sendable(options.engine, "candidates", [one.load for one in found])
     wanted = Task.of(task)
     if target is not None:
         if scores is not None:

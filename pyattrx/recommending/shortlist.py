@@ -76,7 +76,25 @@ def shortlist(
             names = _by_consensus(zoo, names)[:finalists]
             by = "that know most of the others"
         notes.append(f"Of {whole} networks in the zoo the {len(names)} {by} were run.")
-    return [Candidate(name, partial(zoo.load, name, trust=trust)) for name in names], notes
+    load = _Opened(zoo, trust).load
+    return [Candidate(name, partial(load, name)) for name in names], notes
+
+
+class _Opened:
+    """A zoo that a worker opens again."""
+
+    def __init__(self, zoo: Zoo, trust: bool) -> None:
+        self._zoo, self._trust = zoo, trust
+
+    def load(self, name: str) -> Encoder:
+        return self._zoo.load(name, trust=self._trust)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened, (str(self._zoo.path.absolute()), self._trust)
+
+
+def _opened(path: str, trust: bool) -> _Opened:
+    return _Opened(Zoo.open(path, trust=trust), trust)
 
 
 def _by_consensus(zoo: Zoo, names: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """A network over probes: sources, passes and their arithmetic, feeding, and what is known of it."""
 
 from pyattrx.running.behavior import described_behaviour, examples
+from pyattrx.running.described import Described
 from pyattrx.running.description import Description
 from pyattrx.running.devices import (
     check_batch_size,
@@ -9,6 +10,7 @@ from pyattrx.running.devices import (
     resolve_device,
     versions,
 )
+from pyattrx.running.effects import Effects
 from pyattrx.running.failing import Failures, OnError, all_failed, one_by_one
 from pyattrx.running.feeding import Arriving, beside, feed, in_turn, lag, unit_floats
 from pyattrx.running.observing import Observer
@@ -20,7 +22,9 @@ __all__ = [
     "ENOUGH",
     "PRECISIONS",
     "Arriving",
+    "Described",
     "Description",
+    "Effects",
     "Failures",
     "Observer",
     "OnError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
@@ -13,15 +12,9 @@ import torch
 from torch import Tensor
 
 from pyattrx._progress import progress
-from pyattrx.encoders import Encoder, PreparedEncoder, looks_untrained
-from pyattrx.errors import (
-    AssumptionError,
-    EncoderError,
-    NonFiniteError,
-    PyattrxError,
-    UntrainedWarning,
-)
-from pyattrx.methods import ROUNDINGS, AttributionMaps, quantize
+from pyattrx.encoders import Encoder, PreparedEncoder, looks_untrained, say_untrained
+from pyattrx.errors import AssumptionError, EncoderError, NonFiniteError, PyattrxError
+from pyattrx.methods import ROUNDINGS, AttributionMaps, FeatureMethod, Summary, quantize
 from pyattrx.ops import freed_memory_kept
 from pyattrx.probes import Probes
 from pyattrx.running.behavior import described_behaviour, examples
@@ -121,13 +114,7 @@ class Description:
             self.behaviour = described_behaviour(prepared, digests)
             self.how = prepared.how
             self.untrained = looks_untrained(self._encoder.module, prepared.looked.used)
-            if self.untrained is not None:
-                warnings.warn(
-                    f"network {self._encoder.name!r} looks untrained: {self.untrained}; its "
-                    "weights may not have been loaded",
-                    UntrainedWarning,
-                    stacklevel=2,
-                )
+            say_untrained(self._encoder.name, self.untrained)
             entered.callback(self._close_exact)
             if self._compile:
                 prepared.compile(self._largest_batch)
@@ -292,6 +279,10 @@ class Description:
             for name, values in found.items():
                 self._still_noise(name, values)
         return found
+
+    def summary(self, method: FeatureMethod) -> Summary:
+        """What a method keeps of the network."""
+        return method.summarize(self.observed(method))
 
     def _parts(
         self, method: Observer, reader: PreparedEncoder, images: Tensor, chosen: np.ndarray

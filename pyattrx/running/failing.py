@@ -141,22 +141,27 @@ def _of_the_network(error: BaseException) -> bool:
     return isinstance(error, Exception) and not isinstance(error, (ProbeError, ScratchError))
 
 
-def one_by_one(
-    sources: Iterable[Source], failures: Failures
-) -> Iterator[tuple[str, Callable[[], Encoder]]]:
+def one_by_one(sources: Iterable[Source]) -> Iterator[tuple[str, Callable[[], Encoder]]]:
     """Split sources into single networks: what each is called so far, and how it is loaded.
 
-    A specification that stands for several networks fails network by network.
+    A specification that stands for several networks fails network by network. One that stands for
+    none fails when it is loaded. What loads a network can be pickled wherever the source can.
     """
     for index, source in enumerate(sources):
         if isinstance(source, str):
-            names: list[str] = []
-            with failures.noted(source):
+            try:
                 names = expand(source)
-            for name in names:
-                yield name, partial(load, name)
+            except Exception as error:  # of any kind: hubs are asked
+                yield source, partial(_raise, error)
+            else:
+                for name in names:
+                    yield name, partial(load, name)
         else:
             yield _called(source), partial(encoder_of, source, index)
+
+
+def _raise(error: Exception) -> Encoder:
+    raise error
 
 
 def _called(source: Any) -> str:

@@ -50,12 +50,24 @@ BESIDE = frozenset(("name", "specification", "versions", "parameters"))
 
 
 class Run:
-    """How networks are run, checked."""
+    """How networks are run, checked.
+
+    Parameters
+    ----------
+    batch_size, device, precision, compile
+        As for `pyattrx.affinity`.
+
+    Attributes
+    ----------
+    any_device : bool
+        Whether the device was left to us.
+    """
 
     def __init__(self, batch_size: Any, device: Any, precision: Any, compile: Any = False) -> None:
         check_batch_size(batch_size)
         self.batch_size: int = batch_size
         self.device = resolve_device(device)
+        self.any_device = device is None
         check_precision(precision, self.device)
         self.precision: str = precision
         check_compile(compile)

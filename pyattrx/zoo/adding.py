@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from torch import Tensor
 from pyattrx.encoders import Encoder, load_many, refused
 from pyattrx.errors import InvalidValueError, ZooDamagedError, ZooMismatchError
 from pyattrx.methods import quantize
-from pyattrx.running import Description, Source, check_sources, encoders_of, versions
+from pyattrx.running import Described, Description, check_sources, one_by_one, versions
 from pyattrx.storage import (
     BESIDE,
     FACTS,
+    Addition,
     Entry,
     EntryRow,
     Report,
@@ -31,11 +32,10 @@ from pyattrx.storage import (
     note_failure,
     now,
     row_width,
-    summarized,
 )
 from pyattrx.zoo.sameness import BEHAVIOUR, differences
 
-__all__ = ["add_all", "add_given", "add_one"]
+__all__ = ["add_all", "add_given", "add_one", "name_taken", "note", "tag", "taken_by", "written"]
 
 
 def add_one(
@@ -60,39 +60,24 @@ def add_all(
     sources = check_sources(encoders)
     report = Report()
     total = len(sources) if isinstance(sources, list) else None
-    for index, source in enumerate(sources):
-        of = f" ({index + 1} of {total})" if total else ""
-        _add_source(store, source, labels, replace, run, report, wait=wait, of=of)
+    for index, (name, load) in enumerate(one_by_one(sources)):
+        of = f" ({index + 1} of {total})" if total and index < total else ""
+        label = name
+        try:
+            encoder = load()
+            label = encoder.name
+            anew = replace and label not in report.added  # what this call added stays
+            note(report, label, _add_network(store, encoder, labels, anew, run, wait=wait, of=of))
+        except Exception as error:  # one network does not stop the rest
+            note_failure(report, label, error)
     return report
 
 
-def _add_source(
-    store: Store,
-    source: Source,
-    tags: tuple[str, ...],
-    replace: bool,
-    run: Run,
-    report: Report,
-    *,
-    wait: float,
-    of: str = "",
-) -> None:
-    """Add the networks that a source stands for; one that fails goes into the report."""
-    label = source if isinstance(source, str) else getattr(source, "name", repr(source))
-    networks = encoders_of([source])
-    while True:
-        try:
-            encoder = next(networks)
-            label = encoder.name
-            anew = replace and label not in report.added  # what this call added stays
-            added = _add_network(store, encoder, tags, anew, run, wait=wait, of=of)
-            names = report.added if added else report.skipped
-            if label not in names:
-                names.append(label)
-        except StopIteration:
-            return
-        except Exception as error:
-            note_failure(report, label, error)
+def note(report: Report, name: str, added: bool) -> None:
+    """Note that a network was added, or was there."""
+    names = report.added if added else report.skipped
+    if name not in names:
+        names.append(name)
 
 
 def _add_network(
@@ -111,52 +96,58 @@ def _add_network(
     identity = fingerprint(known)
     with store.writing(wait):
         store.refresh()
-        taken = _taken(
+        taken = taken_by(
             store,
             encoder.name,
             replace,
             lambda there: differences(store.probes, there, encoder, known, run),
         )
         if taken is not None and not replace:
-            with store.catalog.transaction():
-                store.catalog.tag(taken, tags)
+            tag(store, taken, tags)
             return False
         begun = time.perf_counter()
-        with (
-            store.addition() as addition,
-            Description(
-                encoder,
-                store.probes,
-                [stored.descriptor for stored in store.methods],
-                label=encoder.name + of,
-                **run.description_options(),
-            ) as description,
-        ):
-            batches = _checked(store, encoder.name, description.rows(on_host=True))
-            addition.feed(store.methods, batches)
-            names = [stored.name for stored in store.methods]
-            zeros = dict(zip(names, [checks.zero for checks in description.checks], strict=True))
-            kept: dict[str, Any] = {}
-            if store.features is not None:
-                summary = summarized(description, store.features)
-                addition.put_summary(store.features, summary)
-                kept[FACTS] = facts_of(summary)
-                zeros[store.features.name] = summary.zero_probes
-            facts = {
-                **known,
-                **run.facts(),
-                "precision": description.effects.of_maps,  # what "auto" was
-                "zero_maps": zeros,
-                "precision_effect": description.effects.of_precision,
-                "compile_effect": description.effects.of_compile,
-                "untrained": description.untrained,
-                BEHAVIOUR: description.behaviour,
-                **kept,
-                "seconds": round(time.perf_counter() - begun, 3),
-            }
+        description = Description(
+            encoder,
+            store.probes,
+            [stored.descriptor for stored in store.methods],
+            label=encoder.name + of,
+            **run.description_options(),
+        )
+        with store.addition() as addition, description as described:
+            facts = written(store, addition, encoder.name, described)
+            facts["seconds"] = round(time.perf_counter() - begun, 3)
+            facts = {**known, **run.facts(), **facts}
             entry = EntryRow(addition.key, encoder.name, identity, now(), facts)
             addition.commit(entry, tags, taken)
     return True
+
+
+def written(store: Store, addition: Addition, name: str, network: Described) -> dict[str, Any]:
+    """Write what a zoo keeps of a network; return what is to be known of it."""
+    addition.feed(store.methods, _checked(store, name, network.rows(on_host=True)))
+    names = [stored.name for stored in store.methods]
+    zeros = dict(zip(names, [checks.zero for checks in network.checks], strict=True))
+    kept: dict[str, Any] = {}
+    if store.features is not None:
+        summary = network.summary(store.features.method)
+        addition.put_summary(store.features, summary)
+        kept[FACTS] = facts_of(summary)
+        zeros[store.features.name] = summary.zero_probes
+    return {
+        "precision": network.effects.of_maps,  # what "auto" was
+        "zero_maps": zeros,
+        "precision_effect": network.effects.of_precision,
+        "compile_effect": network.effects.of_compile,
+        "untrained": network.untrained,
+        BEHAVIOUR: network.behaviour,
+        **kept,
+    }
+
+
+def tag(store: Store, number: int, tags: tuple[str, ...]) -> None:
+    """Give tags to an entry that is there."""
+    with store.catalog.transaction():
+        store.catalog.tag(number, tags)
 
 
 def add_given(
@@ -201,10 +192,9 @@ def _add_rows(
                 if key in there.facts and key not in BESIDE and there.facts[key] != known[key]
             ]
 
-        taken = _taken(store, name, replace, differs)
+        taken = taken_by(store, name, replace, differs)
         if taken is not None and not replace:
-            with store.catalog.transaction():
-                store.catalog.tag(taken, tags)
+            tag(store, taken, tags)
             return taken
         zeros = {
             stored.name: int((some == 0).all(1).sum())
@@ -218,7 +208,7 @@ def _add_rows(
             return addition.commit(entry, tags, taken)
 
 
-def _taken(
+def taken_by(
     store: Store,
     name: str,
     replace: bool,
@@ -237,14 +227,18 @@ def _taken(
         raise ZooMismatchError(f"{error}; replace=True puts this network in its place") from error
     differences = differs(there)
     if differences is not None:
-        raise InvalidValueError(
-            "name",
-            name,
-            "a name that is not taken: the zoo has another network of this name (it differs "
-            f"in {', '.join(differences) or 'its kind'}); replace=True puts this one "
-            "in its place",
-        )
+        raise name_taken(name, differences)
     return number
+
+
+def name_taken(name: str, differences: Sequence[str]) -> InvalidValueError:
+    """Make the error of a network whose name another one has."""
+    return InvalidValueError(
+        "name",
+        name,
+        "a name that is not taken: the zoo has another network of this name (it differs "
+        f"in {', '.join(differences) or 'its kind'}); replace=True puts this one in its place",
+    )
 
 
 def _checked(store: Store, name: str, batches: Iterable[Any]) -> Iterator[Any]:

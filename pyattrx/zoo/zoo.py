@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
@@ -27,7 +28,9 @@ from pyattrx.query import (
 )
 from pyattrx.running import Source
 from pyattrx.storage import Entry, Report, Run, Store, check_path, check_wait, create
+from pyattrx.workers import Workers, engine_of
 from pyattrx.zoo.adding import add_all, add_given, add_one
+from pyattrx.zoo.elsewhere import add_elsewhere
 from pyattrx.zoo.fidelity import Fidelity, fidelity
 from pyattrx.zoo.growing import grow
 from pyattrx.zoo.loading import load_named
@@ -189,14 +192,18 @@ class Zoo(OpenZoo):
         device: str | torch.device | None = None,
         precision: str = "float32",
         compile: bool = False,
+        workers: Workers = None,
     ) -> Report:
         """Add networks (as for `pyattrx.affinity`) one by one; each is on disk before the next.
 
         Those that are there are skipped: the same call goes on where it was interrupted. One that
         fails is reported and does not stop the rest. Of those added none gives way to another.
+        `workers` run them as for `pyattrx.affinity`, and this process writes.
         """
         run = Run(batch_size, device, precision, compile)
-        return add_all(self._store, encoders, tags, replace, run, wait=self._wait)
+        engine = engine_of(workers, run.device, any_device=run.any_device)
+        add = add_all if engine is None else partial(add_elsewhere, engine)
+        return add(self._store, encoders, tags, replace, run, wait=self._wait)
 
     @neutrally
     def add_maps(
@@ -235,6 +242,7 @@ class Zoo(OpenZoo):
         batch_size: int = 32,
         device: str | torch.device | None = None,
         trust: bool = False,
+        workers: Workers = None,
     ) -> Report:
         """Let every network see more probes: only the new ones are computed.
 
@@ -253,9 +261,12 @@ class Zoo(OpenZoo):
             Remove networks that cannot be run on the new probes.
         batch_size, device, trust
             See `Zoo`.
+        workers
+            See `add_many`.
         """
         run = Run(batch_size, device, "float32")
-        return grow(self._store, probes, encoders, run, drop=drop, trust=trust, wait=self._wait)
+        how: dict[str, Any] = {"drop": drop, "trust": trust, "workers": workers}
+        return grow(self._store, probes, encoders, run, **how, wait=self._wait)
 
     @neutrally
     def merge(self, other: Zoo | str | os.PathLike[str]) -> Report:

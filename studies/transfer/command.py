@@ -27,6 +27,7 @@ from .networks import both_architectures, one_architecture
 from .page import TABLES
 from .paths import compute_paths, measure_costs
 from .probes import PROBE_SETS
+from .responses import compute_responses
 from .scores import compute_scores, describe_networks
 from .shipping import ship
 from .study import Study, choose
@@ -74,6 +75,14 @@ _Paths = Annotated[
         rich_help_panel=_ANEW,
     ),
 ]
+_Responses = Annotated[
+    bool,
+    typer.Option(
+        "--responses",
+        help="Score the demo's networks by adversarial responses; needs nothing else.",
+        rich_help_panel=_ANEW,
+    ),
+]
 _Gather = Annotated[
     bool,
     typer.Option("--gather", help="Gather the measured transfers.", rich_help_panel=_ANEW),
@@ -108,6 +117,7 @@ def transfer_command(
     scores: _Scores = False,
     fit: _Fit = False,
     paths: _Paths = False,
+    responses: _Responses = False,
     gather: _Gather = False,
     export: _Export = False,
     folder: _Folder = None,
@@ -121,6 +131,9 @@ def transfer_command(
         work, chosen = folder or cache_folder(), find_preset(preset)
         compute_paths(work, chosen, PROBE_SETS[0], results, say_at)
         say_at(f"wrote {measure_costs(work, chosen, results)}")
+        return
+    if responses:
+        compute_responses(results, say_at)
         return
     if describe or scores or fit or gather or export:
         steps = _Steps(describe, scores, fit, gather, export)

@@ -15,6 +15,8 @@ from .across import CONDITIONS, Across
 from .paths import COSTS as PATH_COSTS
 from .paths import path_runs, read_costs
 from .probes import PROBE_SETS
+from .responses import DEMO, RESPONSES
+from .responses import read_costs as read_response_costs
 from .scores import COUNTS
 from .study import HELD_OUT, Run, Study, differences, judge, rerank
 from .trees import agreement, tree_of_method, tree_of_truth
@@ -120,9 +122,27 @@ _PATHS = {
 }
 
 
+_RESPONSE = "adversarial_response"
+# The same of adversarial responses, and of what they are held against.
+_RESPONSES = {
+    "adversarial_response": "`adversarial_response`",
+    "adversarial_response_signs": "*steps of random signs in place of the source's*",
+    "adversarial_response_taken": "the source's steps really taken",
+    "adversarial_response_taken_signs": "*steps of random signs really taken*",
+    "adversarial_response_derivative": "`strength=None`",
+    "adversarial_response_rank8": "`rank=8`",
+    "adversarial_response_grid8": "`largest_grid=8`",
+    "saliency": "saliency",
+    "cka": "linear CKA",
+    "perturbation_response": "perturbation response",
+    _CHOSEN: "**`recommended`**",
+}
+
+
 def _of_the_demo(study: Study, name: str) -> list[str]:
     """Spearman with the encoders of the demo, by probes."""
-    runs = [path_runs(study.root, study.truths[0], name, probes) for probes in PROBE_SETS]
+    sets = (DEMO, PROBE_SETS[1]) if name in _RESPONSES else PROBE_SETS
+    runs = [path_runs(study.root, study.truths[0], name, probes) for probes in sets]
     return [number(_mean(evaluate.spearman, some)) if some else number(None) for some in runs]
 
 
@@ -142,6 +162,23 @@ def _paths(study: Study) -> str:
     return markdown(["", *head], rows)
 
 
+def _responses(study: Study) -> str:
+    seconds = read_response_costs(study.root)
+    rows = []
+    for name, called in _RESPONSES.items():
+        runs = path_runs(study.root, study.truths[0], name, DEMO)
+        found = judge(runs)["spearman"].to_dict()
+        scores = runs[0][0]
+        rows.append([
+            called,
+            f"{number(found['value'])} ({number(found['low'])} to {number(found['high'])})",
+            number(_mean(_PRECISIONS["P@5"], runs)),
+            number(float(scores.values[~scores.own].mean())),
+            f"{1000 * seconds[name]:.1f}" if name in RESPONSES else "",
+        ])  # fmt: skip
+    return markdown(["", "Spearman", "P@5", "mean score of a source", "ms an image"], rows)
+
+
 def _path_costs(study: Study) -> str:
     seconds = read_costs(study.root)
     one = seconds["saliency"]
@@ -158,7 +195,7 @@ def _every_method(study: Study) -> str:
     for name, method in methods.list().items():
         found = (
             _of_the_demo(study, name)
-            if name in _NAMED_PATHS
+            if name in (*_NAMED_PATHS, _RESPONSE)
             else [
                 number(_mean(evaluate.spearman, runs))
                 for runs in _both(study.runs, _MEASURED.get(name, name))
@@ -350,4 +387,5 @@ TABLES: dict[str, Callable[[Study], str]] = {
     "zoo": _zoo,
     "paths": _paths,
     "path costs": _path_costs,
+    "responses": _responses,
 }

@@ -16,7 +16,7 @@ import torch
 
 import pyattrx
 from pyattrx import cli, ops
-from pyattrx.affinities import run as whole_run
+from pyattrx.affinities import networks as whole_run
 from pyattrx.cli.bench import load_benchmarks
 from pyattrx.encoders import compiling
 from pyattrx.running import description, feeding

@@ -242,7 +242,14 @@ def test_env(capsys):
     code, out, _ = run(capsys, "env", "--json")
     found = json.loads(out)
     assert found["cpu"]["ops"].startswith("native")
-    assert set(found["optional"]) == {"faiss", "matplotlib", "pandas", "timm", "transformers"}
+    assert set(found["optional"]) == {
+        "faiss",
+        "matplotlib",
+        "pandas",
+        "ray",
+        "timm",
+        "transformers",
+    }
 
 
 @pytest.mark.parametrize("command", [[], ["env"], ["affinity"], ["demo"]])

@@ -226,3 +226,55 @@ def test_answers_are_told_as_they_are(run, zoo, folder):  # noqa: F811
     out = run("query", zoo, "nets.py:second", "--confident", "-k", 1).out
     assert "95 % interval" in out
     assert "too few groups of probes" in out
+
+
+def test_shares_come_together_again(run, zoo):
+    names = ["nets.py:first", "nets.py:second", "nets.py:slow"]
+    for part in (1, 2, 3, 4):
+        create = ["zoo", "create", f"part-{part}", "--probes", "photos", "--size", 16]
+        run(*create, "--method", "saliency")
+        added = json.loads(
+            run("zoo", "add", f"part-{part}", *names, "--shard", f"{part}/4", "--json").out
+        )
+        assert added["failed"] == {}
+        # As many as there are, and one of four has none.
+        assert (len(added["added"]), added["networks"]) == ((1, 1) if part < 4 else (0, 0))
+    parts = [f"part-{part}" for part in (1, 2, 3, 4)]
+    found = json.loads(run("zoo", "merge", zoo, *parts, "--json").out)
+    assert sorted([*found["added"], *found["skipped"]]) == sorted(names)
+    assert found["added"] == ["nets.py:slow"]
+    assert found["networks"] == 3
+
+
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "3", "a/b", "-1/2", "1/0", ""])
+def test_a_share_that_is_none(run, zoo, shard):
+    err = run("zoo", "add", zoo, "nets.py:first", f"--shard={shard}", code=2).err
+    assert f"--shard={shard!r}: expected I/N with I from 1 to N" in err
+
+
+def test_nothing_is_merged_before_all_zoos_are_there(run, zoo):
+    run("zoo", "create", "y", "--probes", "photos", "--size", 16, "--method", "saliency")
+    assert "nowhere" in run("zoo", "merge", "y", zoo, "nowhere", code=2).err
+    assert json.loads(run("zoo", "list", "y", "--json").out)["networks"] == 0
+
+
+@pytest.mark.parametrize("workers", ["0", "-2", "many", "2.5"])
+def test_workers_that_are_none(run, zoo, workers):
+    for command in (
+        ["zoo", "add", zoo, "nets.py:first"],
+        ["zoo", "add-probes", zoo, "--probes", "photos"],
+        ["affinity", "nets.py:first", "--probes", "photos"],
+        ["recommend", "photos", "nets.py:first", "nets.py:second"],
+    ):
+        err = run(*command, f"--workers={workers}", code=2).err
+        assert "--workers=" in err
+        assert "expected" in err
+
+
+def test_workers(run):
+    run("zoo", "create", "z", "--probes", "photos", "--size", 16, "--method", "saliency")
+    added = ["zoo", "add", "z", "nets.py:first", "nets.py:explodes", "--workers", 1, "--json"]
+    out = run(*added, code=1)
+    report = json.loads(out.out)
+    assert report["added"] == ["nets.py:first"]
+    assert "NaN or Inf" in report["failed"]["nets.py:explodes"]

@@ -89,7 +89,7 @@ def target(seed=1):
 ENDS = ["relu", "layer1.0", "layer1", "layer2.0", "layer2", "pool", "fc"]
 METHODS = [
     "recommended", "cka", "rsa", "dds", "edges", "svcca", "ridge", "perturbation_response",
-    "saliency", "depara",
+    "adversarial_response", "saliency", "depara",
 ]  # fmt: skip
 
 

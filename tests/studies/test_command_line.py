@@ -6,7 +6,7 @@ import pytest
 
 from studies.cli import app, main
 
-NAMES = ["minitaskonomy", "transfer", "recommend", "real", "layers", "precision"]
+NAMES = ["minitaskonomy", "transfer", "recommend", "real", "layers", "precision", "faithfulness"]
 
 
 def studies(*arguments):
