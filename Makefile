@@ -19,7 +19,7 @@ LIST_CPP := git ls-files '*.h' '*.cpp' '*.cu' '*.cuh'
 INSTALLED := $(if $(wildcard $(VENV)/.developed),$(VENV)/.developed,$(VENV)/.installed-dev)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadfile
 
-.PHONY: demo test test-fast durations lint format develop bench sanitize emulate spills clean
+.PHONY: demo test test-fast durations lint format develop docs bench sanitize emulate spills clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/pyattrx demo
@@ -59,6 +59,10 @@ $(VENV)/.installed-%: $(SOURCES) $(VENV)/.torch
 	rm -f $(VENV)/.developed
 	touch $@
 
+# The site, in build/site: no network needed, and no warning passes.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build -W --keep-going -q -d build/site-cache docs build/site
+
 # An installation that follows the sources; run again after a change of csrc/.
 develop: $(VENV)/.torch
 	$(BIN)/python -m pip install --quiet scikit-build-core pybind11 ninja 'cmake>=3.25'
@@ -90,4 +94,4 @@ spills: $(VENV)/.installed-dev
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python tests/spills.py '$(SPILL_ARCH)'
 
 clean:
-	rm -rf build dist $(VENV)/.installed-* $(VENV)/.developed
+	rm -rf build dist docs/api/generated $(VENV)/.installed-* $(VENV)/.developed

@@ -20,6 +20,7 @@ from importlib.util import find_spec as _find_spec
 from typing import TYPE_CHECKING
 
 try:
+    #: The version that is installed.
     __version__ = _version("pyattrx")
 except _NotInstalled:  # a source tree
     __version__ = "0+unknown"

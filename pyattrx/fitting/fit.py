@@ -75,7 +75,7 @@ def fit_target(
     name : str, optional
         Of the encoder. That of the `Task`, or "target", if left out.
     architecture : nn.Module, optional
-        An encoder from normalised images [N, 3, *input_size] to [N, C] or [N, C, h, w], trained
+        An encoder from normalised images ``[N, 3, *input_size]`` to [N, C] or [N, C, h, w], trained
         from the weights it has in a copy. `pyattrx.fitting.SmallEncoder` if left out.
     input_size : int or (int, int)
         Height and width that images are resized to, here and whenever the encoder is run.

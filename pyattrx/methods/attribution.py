@@ -15,6 +15,7 @@ from pyattrx.methods.scalars import Scalar
 
 __all__ = ["Forward", "GradXInput", "InputAttribution", "Saliency"]
 
+#: What an attribution runs: a network, or a function of a batch of images.
 Forward = Network | Callable[[Tensor], Tensor]
 
 

@@ -34,7 +34,7 @@ __all__ = [
 
 # Columns of features that are taken to float64 at once.
 _CHUNK_ELEMENTS = 1 << 22
-# A feature is constant where its values differ by no more than so many roundings.
+#: A feature is constant where its values differ by no more than so many roundings.
 ROUNDINGS = 16
 
 

@@ -20,6 +20,7 @@ from pyattrx.methods.storage import STORAGES
 
 __all__ = ["ATTRIBUTIONS", "Method", "resolve_attribution", "resolve_maps_method"]
 
+#: The attributions that `Method` knows by name: ``"saliency"`` and so on.
 ATTRIBUTIONS: dict[str, Callable[..., InputAttribution]] = {
     "saliency": Saliency,
     "grad_x_input": GradXInput,

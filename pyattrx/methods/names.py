@@ -33,6 +33,7 @@ __all__ = [
     "summary",
 ]
 
+#: Classes of the methods that compare features, by name.
 FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
     kind.name: kind
     for kind in (
@@ -47,8 +48,9 @@ FEATURE_METHODS: dict[str, type[FeatureMethod]] = {
         AdversarialResponse,
     )
 }
-# Chosen where transfers were measured (docs/transfer.md), its penalty on published networks
-# (docs/evidence-details.md).
+#: The method behind "recommended".
+#: Chosen where transfers were measured (docs/transfer.md), its penalty on published networks
+#: (docs/evidence-details.md).
 RECOMMENDED = NormalizedRidge(penalty=1.0)
 
 

@@ -11,6 +11,7 @@ from pyattrx.errors import EncoderError, InvalidValueError
 
 __all__ = ["SCALARS", "Scalar", "half_squared_norm", "mean", "resolve_scalar"]
 
+#: A function of outputs [N, ...] that gives a number an image, [N].
 Scalar = Callable[[Tensor], Tensor]
 
 
@@ -31,6 +32,7 @@ def half_squared_norm(output: Tensor) -> Tensor:
     return _units(output).square().sum(1) / 2
 
 
+#: Numbers that can be attributed, by name: each maps outputs [N, ...] to [N].
 SCALARS: dict[str, Scalar] = {"mean": mean, "half_squared_norm": half_squared_norm}
 
 

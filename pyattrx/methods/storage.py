@@ -9,6 +9,7 @@ from pyattrx.ops import near_one
 
 __all__ = ["STORAGES", "quantize"]
 
+#: Types, by name, that a zoo can keep the rows of maps in.
 STORAGES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "int8": torch.int8}
 
 # Powers of two that bring the largest element to the top of a type's range.

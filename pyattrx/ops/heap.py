@@ -20,7 +20,7 @@ def freed_memory_kept() -> Iterator[None]:
 
     Affects the whole process while it lasts; runs in several threads may overlap. Afterwards the
     allocator's thresholds are those that glibc's own reach in a process that frees large blocks
-    (settings by MALLOC_... variables are not restored). Does nothing where the C library is not
+    (settings by ``MALLOC_...`` variables are not restored). Does nothing where the C library is not
     glibc.
 
     Examples

@@ -67,6 +67,7 @@ class ScoreKind:
     higher_is_better: bool = True
 
 
+#: Every score of features by its name, with what it takes and depends on.
 SCORES: dict[str, ScoreKind] = {
     kind.name: kind
     for kind in (

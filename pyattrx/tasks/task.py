@@ -528,7 +528,7 @@ class Task:
 
     @property
     def kind(self) -> Kind:
-        """What the labels are: classification, multilabel, regression, dense_..., or unlabelled."""
+        """The labels: classification, multilabel, regression, ``dense_...``, or unlabelled."""
         return self._labelling.kind
 
     @property
