@@ -44,6 +44,7 @@ NAVIGATION = {
         "Changelog <changelog>",
     ],
     "README": [
+        "models",
         "tasks",
         "recommend",
         "zoo",

@@ -242,14 +242,8 @@ def test_env(capsys):
     code, out, _ = run(capsys, "env", "--json")
     found = json.loads(out)
     assert found["cpu"]["ops"].startswith("native")
-    assert set(found["optional"]) == {
-        "faiss",
-        "matplotlib",
-        "pandas",
-        "ray",
-        "timm",
-        "transformers",
-    }
+    optional = {"faiss", "matplotlib", "onnx2torch", "pandas", "ray", "timm", "transformers"}
+    assert set(found["optional"]) == optional
 
 
 @pytest.mark.parametrize("command", [[], ["env"], ["affinity"], ["demo"]])
