@@ -79,6 +79,8 @@ def list_models(
     Examples
     --------
     >>> import pyattrx
+    >>> pyattrx.list_models("timm:@small")[:2]
+    ['timm:resnet18.a1_in1k', 'timm:resnet18.fb_swsl_ig1b_ft_in1k']
     >>> pyattrx.list_models("timm:*resnet*", max_params="30M", input_size=224)  # doctest: +SKIP
     ['timm:cspresnet50.ra_in1k', 'timm:ecaresnet26t.ra2_in1k', ...]
     """
@@ -103,6 +105,8 @@ def _matching(pattern: Any, pretrained: bool) -> list[str]:
     kind, colon, _ = pattern.partition(":")
     if colon and kind not in _KINDS:
         raise InvalidValueError("pattern", pattern, "timm:PATTERN, torchvision:PATTERN or PATTERN")
+    if pattern.startswith(("@", "torchvision:@")):
+        raise InvalidValueError("pattern", pattern, "timm: before the name of a curated list")
     kinds = [kind] if colon else [kind for kind in _KINDS if _installed(kind)]
     if not kinds:
         raise MissingDependencyError("timm", "list_models", "timm torchvision")
@@ -112,7 +116,8 @@ def _matching(pattern: Any, pretrained: bool) -> list[str]:
         asked = pattern if colon else f"{one}:{pattern}"
         parts = Parts.of(asked)
         name = parts.target.partition(":")[2]
-        if name and not any(c in name for c in "*?[@"):
+        model = name.partition("@")[0]
+        if model and not any(c in model for c in "*?["):
             name = f"[{name[0]}]{name[1:]}"  # a pattern, so that it is looked up
         if not pretrained and "@random" not in name:
             name += "@random"
