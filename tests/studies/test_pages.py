@@ -51,7 +51,7 @@ def test_the_default_is_what_the_criterion_chose():
     image, dense = recommended()["chosen"].values()
     assert image == Form(main_score("classification"), "2x2").name
     assert dense == Form(main_score("dense_regression"), "locations").name
-    assert Options.checked(0.0, 1, "cpu", False, 0.95, "skip").weight == 0
+    assert Options.checked(0.0, 1, "cpu", False, 0.95, "skip", None).weight == 0
 
 
 def test_a_page_is_filled(tmp_path):

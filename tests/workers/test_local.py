@@ -226,7 +226,13 @@ def process(tmp_path, nets, names, guard="__name__ == '__main__'"):
     script.write_text(SCRIPT.format(guard=guard))
     command = [sys.executable, script, tmp_path / "zoo", *nets(*names)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(list(map(str, command)), start_new_session=True, **pipes)
+    return subprocess.Popen(
+        list(map(str, command)),
+        start_new_session=True,
+        # A shell's job in the background ignores it, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        **pipes,
+    )
 
 
 def processes_of(group):
