@@ -290,11 +290,9 @@ class Description:
         precision = self.effects.of_features
         with arithmetic(precision, self._device), torch.no_grad():
             parts = method.observe(reader, images, chosen)
-            return (
-                method.observe(reader, images, chosen)
-                if self._changed(reader, precision)
-                else parts
-            )
+            if self._changed(reader, precision):
+                parts = method.observe(reader, images, chosen)
+        return parts
 
     def _batches(
         self, order: np.ndarray, maps_of_one: int = 1

@@ -135,7 +135,12 @@ class Effects:
         """
         if self.of_features == "float32" or self._with_features is not None:
             return False
-        count = max(2, self._images)  # one differs from no other
+        if len(images) < 2:  # one differs from no other: nothing can be measured
+            changed = self._may_go_back
+            if changed:
+                self.of_features = "float32"
+            return changed
+        count = max(2, self._images)
         with (
             reader.as_it_is(),
             arithmetic("float32", self._device),
@@ -164,11 +169,14 @@ def features_kept(features: Tensor, exact: Tensor) -> float:
     Returns
     -------
     float
-        At most 1; 1 as well where images do not differ, of whatever cannot be compared.
+        At most 1; 0 where something is lost and images do not differ, so that nobody knows how
+        much it matters; 1 for what cannot be compared.
     """
     if features.shape != exact.shape or not exact.is_floating_point():
         return 1.0
     a, b = features.double().flatten(1), exact.double().flatten(1)
     lost = float((a - b).square().sum())
     spread = float((b - b.mean(0)).square().sum())
-    return 1.0 if lost == 0 or not spread > 0 else 1.0 - lost / spread
+    if lost == 0:
+        return 1.0
+    return 1.0 - lost / spread if spread > 0 else 0.0

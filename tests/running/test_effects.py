@@ -96,6 +96,20 @@ def test_each_network_is_read_in_what_it_can_stand(units, probes, networks):
     assert abs(auto.values[0, 1] - exact.values[0, 1]) < 0.02
 
 
+@pytest.mark.parametrize("why", ["one image in a batch", "equal images"])
+def test_what_cannot_be_measured_is_read_in_float32(units, probes, networks, why):
+    units(avx512_bf16=True)
+    run = dict(RUN)
+    if why == "equal images":
+        images = probes.images(0, 9)
+        probes = pyattrx.Probes.from_tensor(torch.cat([images[:1], images]))
+    else:
+        run["batch_size"] = 1
+    exact = pyattrx.affinity(networks[1:], probes, "rsa", **run)
+    auto = pyattrx.affinity(networks[1:], probes, "rsa", precision="auto", **run)
+    assert auto.values[0, 1] == exact.values[0, 1]
+
+
 def test_auto_makes_no_maps_in_bfloat16(units, probes, networks):
     units(avx512_bf16=True)
     exact = pyattrx.affinity(networks, probes, "saliency", **RUN)
@@ -147,6 +161,6 @@ def test_features_kept():
     )
     assert features_kept(exact + 1, exact) == -1  # as much is lost as there is
     same = torch.ones(2, 3)
-    assert features_kept(same + 0.5, same) == 1
+    assert features_kept(same + 0.5, same) == 0
     assert features_kept(torch.ones(2, 3), torch.ones(2, 4)) == 1
     assert features_kept(torch.ones(2, 3).int(), torch.ones(2, 3).int()) == 1
